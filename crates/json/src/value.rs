@@ -1,0 +1,265 @@
+//! Views of the values in a document.
+
+use std::borrow::Cow;
+
+use crate::{Document, Node, Tag};
+
+/// A view of one value. Copying it copies a pointer and an index.
+#[derive(Clone, Copy)]
+pub struct Value<'a> {
+    pub(crate) document: &'a Document,
+    pub(crate) index: u32,
+}
+
+/// The six kinds of JSON values.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    Null,
+    Bool,
+    Number,
+    String,
+    Array,
+    Object,
+}
+
+impl<'a> Value<'a> {
+    pub(crate) fn node(self) -> Node {
+        self.document.nodes[self.index as usize]
+    }
+
+    #[must_use]
+    pub fn kind(self) -> Kind {
+        match self.node().tag {
+            Tag::Null => Kind::Null,
+            Tag::False | Tag::True => Kind::Bool,
+            Tag::Number => Kind::Number,
+            Tag::String | Tag::EscapedString => Kind::String,
+            Tag::Array => Kind::Array,
+            Tag::Object => Kind::Object,
+        }
+    }
+
+    /// The compact text of the value, as posted: a string with its quotes and escapes.
+    #[must_use]
+    pub fn raw(self) -> &'a str {
+        let node = self.node();
+        &self.document.text[node.start as usize..node.end as usize]
+    }
+
+    #[must_use]
+    pub fn is_null(self) -> bool {
+        self.kind() == Kind::Null
+    }
+
+    #[must_use]
+    pub fn as_bool(self) -> Option<bool> {
+        match self.node().tag {
+            Tag::True => Some(true),
+            Tag::False => Some(false),
+            _ => None,
+        }
+    }
+
+    /// The text of a number, as posted.
+    #[must_use]
+    pub fn as_number(self) -> Option<&'a str> {
+        (self.kind() == Kind::Number).then(|| self.raw())
+    }
+
+    /// The characters of a string. A lone surrogate escape reads as U+FFFD.
+    #[must_use]
+    pub fn as_str(self) -> Option<Cow<'a, str>> {
+        let inner = || {
+            let raw = self.raw();
+            &raw[1..raw.len() - 1]
+        };
+        match self.node().tag {
+            Tag::String => Some(Cow::Borrowed(inner())),
+            Tag::EscapedString => Some(Cow::Owned(unescape(inner()))),
+            _ => None,
+        }
+    }
+
+    /// The elements of an array; none for anything else.
+    #[must_use]
+    pub fn elements(self) -> Elements<'a> {
+        let node = self.node();
+        let at = if node.tag == Tag::Array { self.index + 1 } else { node.next };
+        Elements { document: self.document, at, end: node.next }
+    }
+
+    /// Keys (as strings to read with [`Value::as_str`]) and values of an object in posted order,
+    /// duplicates included; none for anything else.
+    #[must_use]
+    pub fn members(self) -> Members<'a> {
+        let node = self.node();
+        let at = if node.tag == Tag::Object { self.index + 1 } else { node.next };
+        Members { document: self.document, at, end: node.next }
+    }
+
+    /// The member `key` of an object; of duplicate keys the last, as `JSON.parse` does.
+    #[must_use]
+    pub fn get(self, key: &str) -> Option<Value<'a>> {
+        self.members().filter(|(name, _)| name.str_eq(key)).last().map(|(_, value)| value)
+    }
+
+    /// Whether this is a string of exactly these characters. Allocates only for escaped strings.
+    #[must_use]
+    pub fn str_eq(self, other: &str) -> bool {
+        self.as_str().is_some_and(|s| s == other)
+    }
+
+    /// The value at a dotted path. A number steps into an array; a key that itself contains dots
+    /// is found where no shorter key leads on. The empty path is the value itself.
+    #[must_use]
+    pub fn at(self, path: &str) -> Option<Value<'a>> {
+        if path.is_empty() {
+            return Some(self);
+        }
+        let splits = path.match_indices('.').map(|(i, _)| i).chain([path.len()]);
+        for end in splits {
+            let (head, rest) = (&path[..end], path.get(end + 1..).unwrap_or_default());
+            let found = match self.kind() {
+                Kind::Object => self.get(head),
+                Kind::Array => head.parse().ok().and_then(|i| self.elements().nth(i)),
+                _ => return None,
+            };
+            if let Some(value) = found.and_then(|value| value.at(rest)) {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    /// This value as a document of its own.
+    #[must_use]
+    pub fn to_document(self) -> Document {
+        let node = self.node();
+        let shift = |n: &Node| Node {
+            start: n.start - node.start,
+            end: n.end - node.start,
+            next: n.next - self.index,
+            tag: n.tag,
+        };
+        Document { text: self.raw().into(), nodes: self.nodes().iter().map(shift).collect() }
+    }
+
+    /// The nodes of this value and its descendants.
+    pub(crate) fn nodes(self) -> &'a [Node] {
+        &self.document.nodes[self.index as usize..self.node().next as usize]
+    }
+
+    /// For libraries that want `serde_json`; numbers beyond 64 bits become `f64` there.
+    #[must_use]
+    pub fn to_serde(self) -> serde_json::Value {
+        match self.kind() {
+            Kind::Null => serde_json::Value::Null,
+            Kind::Bool => serde_json::Value::Bool(self.as_bool() == Some(true)),
+            Kind::Number => serde_json::from_str(self.raw()).unwrap_or_default(),
+            Kind::String => self.as_str().unwrap_or_default().into_owned().into(),
+            Kind::Array => self.elements().map(Value::to_serde).collect(),
+            Kind::Object => self
+                .members()
+                .map(|(key, value)| {
+                    (key.as_str().unwrap_or_default().into_owned(), value.to_serde())
+                })
+                .collect(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Value<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.raw())
+    }
+}
+
+impl serde::Serialize for Value<'_> {
+    /// As raw text for `serde_json`, so nothing changes on the way.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let raw: &serde_json::value::RawValue =
+            serde_json::from_str(self.raw()).map_err(serde::ser::Error::custom)?;
+        raw.serialize(serializer)
+    }
+}
+
+/// Iterator of [`Value::elements`].
+#[derive(Clone)]
+pub struct Elements<'a> {
+    document: &'a Document,
+    at: u32,
+    end: u32,
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = Value<'a>;
+
+    fn next(&mut self) -> Option<Value<'a>> {
+        if self.at >= self.end {
+            return None;
+        }
+        let value = Value { document: self.document, index: self.at };
+        self.at = value.node().next;
+        Some(value)
+    }
+}
+
+/// Iterator of [`Value::members`].
+#[derive(Clone)]
+pub struct Members<'a> {
+    document: &'a Document,
+    at: u32,
+    end: u32,
+}
+
+impl<'a> Iterator for Members<'a> {
+    type Item = (Value<'a>, Value<'a>);
+
+    fn next(&mut self) -> Option<(Value<'a>, Value<'a>)> {
+        if self.at >= self.end {
+            return None;
+        }
+        let key = Value { document: self.document, index: self.at };
+        let value = Value { document: self.document, index: self.at + 1 };
+        self.at = value.node().next;
+        Some((key, value))
+    }
+}
+
+/// Resolves the escapes of a checked string.
+fn unescape(inner: &str) -> String {
+    let mut out = String::with_capacity(inner.len());
+    let mut rest = inner;
+    while let Some(at) = rest.find('\\') {
+        out.push_str(&rest[..at]);
+        let escape = rest.as_bytes()[at + 1];
+        rest = &rest[at + 2..];
+        match escape {
+            b'b' => out.push('\u{8}'),
+            b'f' => out.push('\u{c}'),
+            b'n' => out.push('\n'),
+            b'r' => out.push('\r'),
+            b't' => out.push('\t'),
+            b'u' => rest = unicode(rest, &mut out),
+            literal => out.push(char::from(literal)),
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Reads four hex digits, and a second escape where they are the first half of a pair.
+fn unicode<'a>(rest: &'a str, out: &mut String) -> &'a str {
+    let unit = |s: &str| s.get(..4).and_then(|hex| u16::from_str_radix(hex, 16).ok());
+    let first = unit(rest).unwrap_or(0xfffd);
+    let after = rest.get(4..).unwrap_or_default();
+    if let Some(second) = after.strip_prefix("\\u").and_then(unit) {
+        if let Some(Ok(pair)) = char::decode_utf16([first, second]).next() {
+            out.push(pair);
+            let paired = u32::from(pair) > 0xffff;
+            return if paired { &after[6..] } else { after };
+        }
+    }
+    out.push(char::from_u32(u32::from(first)).unwrap_or(char::REPLACEMENT_CHARACTER));
+    after
+}

@@ -1,0 +1,99 @@
+//! The reader held against `serde_json` on random texts.
+
+use antar_json::{Builder, Document, Limits, Value};
+use proptest::prelude::*;
+
+fn json() -> impl Strategy<Value = serde_json::Value> {
+    let leaf = prop_oneof![
+        Just(serde_json::Value::Null),
+        any::<bool>().prop_map(Into::into),
+        any::<i64>().prop_map(Into::into),
+        ".{0,8}".prop_map(Into::into),
+        "[\\\\\"\u{0}-\u{1f}\u{1F600}é]{0,6}".prop_map(Into::into),
+    ];
+    leaf.prop_recursive(4, 40, 5, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Into::into),
+            prop::collection::vec(("[a-z.\"é]{0,3}", inner), 0..5)
+                .prop_map(|members| serde_json::Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+/// Every view must lie where a fresh parse of its own text would put it.
+fn check_views(value: Value<'_>) {
+    let own: Document = value.raw().parse().expect("a view's text is JSON");
+    assert_eq!(own, value.to_document());
+    value.elements().for_each(check_views);
+    value.members().for_each(|(_, member)| check_views(member));
+}
+
+proptest! {
+    #[test]
+    fn reads_what_serde_json_writes(value in json()) {
+        let pretty = serde_json::to_string_pretty(&value).unwrap();
+        let document: Document = pretty.parse().unwrap();
+        prop_assert_eq!(document.text(), serde_json::to_string(&value).unwrap());
+        prop_assert_eq!(document.root().to_serde(), value.clone());
+        check_views(document.root());
+        prop_assert_eq!(Document::from(&value), document);
+    }
+
+    #[test]
+    fn accepts_exactly_what_serde_json_accepts(text in r#"[\[\]{},:"\\0-9eE.+\-truefalsn u]{0,12}"#) {
+        let theirs = serde_json::from_str::<&serde_json::value::RawValue>(&text).is_ok();
+        prop_assert_eq!(text.parse::<Document>().is_ok(), theirs, "{}", text);
+    }
+
+    #[test]
+    fn never_panics_on_bytes(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+        let _ = Document::parse(&bytes, Limits::default());
+    }
+
+    #[test]
+    fn copies_keep_their_text(a in json(), b in json()) {
+        let (a, b) = (Document::from(&a), Document::from(&b));
+        let mut builder = Builder::new();
+        builder.object().key("a").copy(a.root()).key("b\n").copy(b.root()).end();
+        let both = builder.finish();
+        let parsed: Document = both.text().parse().unwrap();
+        prop_assert_eq!(&parsed, &both);
+        prop_assert_eq!(both.root().get("b\n").unwrap().raw(), b.text());
+    }
+}
+
+#[test]
+fn what_was_posted_stays_as_posted() {
+    let text = r#"{ "n": 8202522731445525542.00, "e" : "\u00e9\/", "n": 1e400 }"#;
+    let document: Document = text.parse().unwrap();
+    assert_eq!(document.text(), r#"{"n":8202522731445525542.00,"e":"\u00e9\/","n":1e400}"#);
+    assert_eq!(document.root().get("n").unwrap().as_number(), Some("1e400"));
+    assert_eq!(document.root().get("e").unwrap().as_str().unwrap(), "é/");
+    assert_eq!(document.root().members().count(), 3);
+}
+
+#[test]
+fn surrogates() {
+    let document: Document =
+        r#"["\ud83d\ude00","\ud83d","\ud83dx","\u0041\u0042"]"#.parse().unwrap();
+    let strings: Vec<_> = document.root().elements().filter_map(Value::as_str).collect();
+    assert_eq!(strings, ["😀", "\u{fffd}", "\u{fffd}x", "AB"]);
+}
+
+#[test]
+fn paths_step_into_arrays_and_dotted_keys() {
+    let document: Document = r#"{"a":{"b":[{"c":1}]},"x.y":{"z":2}}"#.parse().unwrap();
+    assert_eq!(document.root().at("a.b.0.c").unwrap().raw(), "1");
+    assert_eq!(document.root().at("x.y.z").unwrap().raw(), "2");
+    assert!(document.root().at("a.b.1").is_none());
+    assert_eq!(document.root().at("").unwrap().raw(), document.text());
+}
+
+#[test]
+fn errors_say_where() {
+    let error = "{\n  \"a\": 1,\n  é}".parse::<Document>().unwrap_err();
+    assert_eq!((error.line, error.column, error.what), (3, 3, "expected a key in double quotes"));
+    let deep = "[".repeat(200);
+    let error = deep.parse::<Document>().unwrap_err();
+    assert_eq!((error.offset, error.what), (128, "too many levels of nesting"));
+}
