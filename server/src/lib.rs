@@ -1,1 +1,3 @@
+//! Antar, a webhook server.
 
+pub mod plugin;

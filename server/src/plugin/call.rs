@@ -1,0 +1,212 @@
+//! One call of a plugin.
+
+use std::time::{Duration, Instant};
+
+use wasmtime::{Store, Trap};
+
+use super::{
+    Host, Level, Limits, Outcome, Plugin,
+    bindings::types,
+    guest::Guest,
+    outcome::{from_outcome, from_problem, from_verdict},
+    upload::Entry,
+};
+
+/// Where a plugin is used. It decides what an answer may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// On what comes in, before anything is routed or stored.
+    Intake,
+    /// On its way to one webhook.
+    Webhook,
+}
+
+/// All that a plugin sees.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    pub id: &'a str,
+    pub event_type: &'a str,
+    pub tenant: &'a str,
+    /// RFC 3339, UTC, with milliseconds.
+    pub timestamp: &'a str,
+    pub attributes: &'a [(String, String)],
+    /// JSON text of an object.
+    pub data: &'a str,
+    /// JSON text of the config; `{}` when the use has none.
+    pub config: &'a str,
+    pub place: Place,
+}
+
+/// What came of a call.
+#[derive(Clone, Debug)]
+pub struct CallReport {
+    pub result: Result<Outcome, CallError>,
+    /// Also of a call that failed.
+    pub logs: Vec<(Level, String)>,
+    /// From making the instance to its answer; waiting for a free one is not in it.
+    pub took_us: u64,
+    /// The largest size of the guest's memory.
+    pub memory_bytes: usize,
+}
+
+/// Why a call gave no outcome. All but `Fail` are handled as the use's `on_error` says.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// The plugin asks for another try.
+    #[error("{0}")]
+    Retry(String),
+    /// The plugin gives up.
+    #[error("{0}")]
+    Fail(String),
+    /// A panic, an unreachable instruction, a stack overflow, an access out of bounds.
+    #[error("the plugin stopped: {0}")]
+    Trap(String),
+    #[error("the plugin took longer than {limit_ms} ms")]
+    TimedOut { limit_ms: u64 },
+    #[error("the plugin asked for more than {limit_bytes} bytes of memory")]
+    TooMuchMemory { limit_bytes: usize },
+    #[error("the plugin's answer can't be used: {0}")]
+    BadOutput(String),
+    /// Not the plugin's fault: every slot was taken.
+    #[error("no instance became free within {waited_ms} ms")]
+    Busy { waited_ms: u64 },
+}
+
+impl CallError {
+    /// Whether to give up at once, whatever `on_error` says.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(self, CallError::Fail(_))
+    }
+
+    /// A stable word for metrics and records.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            CallError::Retry(_) => "retry",
+            CallError::Fail(_) => "fail",
+            CallError::Trap(_) => "trap",
+            CallError::TimedOut { .. } => "timed_out",
+            CallError::TooMuchMemory { .. } => "too_much_memory",
+            CallError::BadOutput(_) => "bad_output",
+            CallError::Busy { .. } => "busy",
+        }
+    }
+}
+
+impl Host {
+    /// Runs `plugin` on one event in a fresh instance, within the limits. Never blocks the thread
+    /// for longer than a millisecond or two. Dropping the future stops the guest.
+    pub async fn call(&self, plugin: &Plugin, call: Call<'_>) -> CallReport {
+        let _slot = match self.slot().await {
+            Ok(slot) => slot,
+            Err(e) => {
+                return CallReport {
+                    result: Err(e),
+                    logs: Vec::new(),
+                    took_us: 0,
+                    memory_bytes: 0,
+                };
+            }
+        };
+        let started = Instant::now();
+        let mut store = self.store();
+        let running = run(&mut store, plugin.entry(), call, &self.limits);
+        let result = self.within(self.limits.call_time_ms, running).await;
+        let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let result = result.unwrap_or_else(|e| Err(self.explain(&store, e)));
+        let guest = store.data_mut();
+        CallReport { result, logs: guest.take_logs(), took_us, memory_bytes: guest.memory_bytes }
+    }
+
+    /// The plugin's own words about itself.
+    pub(super) async fn describe(&self, entry: &Entry) -> Result<types::About, CallError> {
+        let _slot = self.slot().await?;
+        let mut store = self.store();
+        let about = self.within(self.limits.describe_time_ms, describe(&mut store, entry)).await;
+        about.map_err(|e| self.explain(&store, e))
+    }
+
+    async fn within<T>(
+        &self,
+        limit_ms: u64,
+        running: impl Future<Output = wasmtime::Result<T>>,
+    ) -> Result<T, Ended> {
+        // The guest yields at each tick of the epoch, which is when the time is looked at.
+        match tokio::time::timeout(Duration::from_millis(limit_ms), running).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(e)) => Err(Ended::Stopped(e)),
+            Err(_) => Err(Ended::TimedOut { limit_ms }),
+        }
+    }
+
+    fn explain(&self, store: &Store<Guest>, ended: Ended) -> CallError {
+        let limits = &self.limits;
+        match ended {
+            Ended::TimedOut { limit_ms } => CallError::TimedOut { limit_ms },
+            Ended::Stopped(_) if store.data().memory_refused => {
+                CallError::TooMuchMemory { limit_bytes: limits.memory_bytes_max }
+            }
+            Ended::Stopped(e) => match e.downcast_ref::<Trap>() {
+                Some(trap) => CallError::Trap(trap.to_string()),
+                // The engine's error for it is private; its text is all there is to tell it by.
+                None if format!("{e:#}").contains("fuel allocated for hostcalls") => {
+                    CallError::BadOutput(format!("more than {} bytes", limits.output_bytes_max))
+                }
+                None => CallError::Trap(format!("{e:#}")),
+            },
+        }
+    }
+}
+
+/// How a call ended without an answer.
+enum Ended {
+    TimedOut { limit_ms: u64 },
+    Stopped(wasmtime::Error),
+}
+
+async fn run(
+    store: &mut Store<Guest>,
+    entry: &Entry,
+    call: Call<'_>,
+    limits: &Limits,
+) -> wasmtime::Result<Result<Outcome, CallError>> {
+    let event = types::Event {
+        id: call.id.to_owned(),
+        event_type: call.event_type.to_owned(),
+        tenant: call.tenant.to_owned(),
+        timestamp: call.timestamp.to_owned(),
+        attributes: call.attributes.to_vec(),
+        data: call.data.to_owned(),
+    };
+    Ok(match entry {
+        Entry::Filter(filter) => {
+            let instance = filter.instantiate_async(&mut *store).await?;
+            let answer =
+                instance.antar_plugin_filter().call_run(store, &event, call.config).await?;
+            answer.map(|verdict| from_verdict(verdict, limits)).map_err(|p| from_problem(p, limits))
+        }
+        Entry::Transform(transform) => {
+            let instance = transform.instantiate_async(&mut *store).await?;
+            let answer =
+                instance.antar_plugin_transform().call_run(store, &event, call.config).await?;
+            match answer {
+                Ok(outcome) => from_outcome(outcome, call.place, limits),
+                Err(problem) => Err(from_problem(problem, limits)),
+            }
+        }
+    })
+}
+
+async fn describe(store: &mut Store<Guest>, entry: &Entry) -> wasmtime::Result<types::About> {
+    match entry {
+        Entry::Filter(filter) => {
+            let instance = filter.instantiate_async(&mut *store).await?;
+            instance.antar_plugin_filter().call_describe(store).await
+        }
+        Entry::Transform(transform) => {
+            let instance = transform.instantiate_async(&mut *store).await?;
+            instance.antar_plugin_transform().call_describe(store).await
+        }
+    }
+}

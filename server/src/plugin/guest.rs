@@ -1,0 +1,106 @@
+//! What one instance holds and may do.
+
+use wasmtime::ResourceLimiter;
+
+use super::{Limits, bindings::log};
+
+/// How much a log line matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+/// The state of one call: its log, and what it has taken of its memory.
+pub(super) struct Guest {
+    memory_bytes_max: usize,
+    table_elements_max: usize,
+    log_lines_max: usize,
+    log_bytes_left: usize,
+    pub(super) memory_bytes: usize,
+    /// A request for more memory than allowed; the call ends with it.
+    pub(super) memory_refused: bool,
+    logs: Vec<(Level, String)>,
+    lines_lost: usize,
+}
+
+impl Guest {
+    pub(super) fn new(limits: &Limits) -> Guest {
+        Guest {
+            memory_bytes_max: limits.memory_bytes_max,
+            table_elements_max: limits.table_elements_max,
+            log_lines_max: limits.log_lines_max,
+            log_bytes_left: limits.log_bytes_max,
+            memory_bytes: 0,
+            memory_refused: false,
+            logs: Vec::new(),
+            lines_lost: 0,
+        }
+    }
+
+    /// The lines that were kept, and a last one that counts the others.
+    pub(super) fn take_logs(&mut self) -> Vec<(Level, String)> {
+        let mut logs = std::mem::take(&mut self.logs);
+        if self.lines_lost > 0 {
+            logs.push((Level::Warn, format!("{} more lines were not kept", self.lines_lost)));
+        }
+        logs
+    }
+}
+
+impl log::Host for Guest {
+    fn write(&mut self, level: log::Level, mut message: String) {
+        if self.logs.len() >= self.log_lines_max || self.log_bytes_left == 0 {
+            self.lines_lost += 1;
+            return;
+        }
+        truncate(&mut message, self.log_bytes_left);
+        self.log_bytes_left -= message.len().max(1);
+        let level = match level {
+            log::Level::Debug => Level::Debug,
+            log::Level::Info => Level::Info,
+            log::Level::Warn => Level::Warn,
+            log::Level::Error => Level::Error,
+        };
+        self.logs.push((level, message));
+    }
+}
+
+impl super::bindings::types::Host for Guest {}
+
+/// Cuts `text` to at most `bytes_max`, at a character's border.
+pub(super) fn truncate(text: &mut String, bytes_max: usize) {
+    if text.len() > bytes_max {
+        text.truncate(text.floor_char_boundary(bytes_max));
+        text.shrink_to_fit();
+    }
+}
+
+impl ResourceLimiter for Guest {
+    /// Refuses by trap, not by `-1`: an allocator that gets `-1` aborts anyway, without a reason.
+    fn memory_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if desired > self.memory_bytes_max {
+            self.memory_refused = true;
+            wasmtime::bail!("{desired} bytes of memory are more than {}", self.memory_bytes_max);
+        }
+        self.memory_bytes = self.memory_bytes.max(desired);
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(desired <= self.table_elements_max)
+    }
+}
