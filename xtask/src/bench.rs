@@ -1,0 +1,41 @@
+//! `cargo xtask bench`: figures, each beside a floor or a peer from the same run.
+
+use anyhow::Result;
+
+use crate::command::{cargo, must};
+use crate::screen::Screen;
+
+/// Measure a part in a release build, beside a floor or a peer from the same run.
+///
+/// The first run compiles in release mode, which takes some minutes. Absolute times belong to
+/// the machine; ratios between the lines of one run are what to compare.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    what: Part,
+    /// Passed on to the bench.
+    #[arg(last = true)]
+    rest: Vec<String>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Part {
+    /// Matching an event against 10 to 100,000 rules, beside evaluating all of them.
+    Rules,
+    /// Calls of WASM plugins in fresh instances, beside the same work done natively.
+    Plugins,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let package = match arguments.what {
+        Part::Rules => "antar-rules",
+        Part::Plugins => "antar",
+    };
+    let example = match arguments.what {
+        Part::Rules => "bench",
+        Part::Plugins => "bench_plugins",
+    };
+    Screen::new().heading(&format!("cargo run --release -p {package} --example {example}"));
+    let mut command = cargo(&crate::root());
+    command.args(["run", "--release", "--locked", "-p", package, "--example", example, "--"]);
+    must(command.args(&arguments.rest))
+}

@@ -1,0 +1,102 @@
+//! Other programs.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// `cargo` in `folder`: the one that started this program, so that a toolchain chosen with
+/// `cargo +NAME` stays chosen.
+pub(crate) fn cargo(folder: &Path) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(folder).stdin(Stdio::null());
+    command
+}
+
+/// Runs it with its output shown; anything but exit code 0 is an error.
+pub(crate) fn must(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("can't start {}", spelled(command)))?;
+    if !status.success() {
+        bail!("{} ended with {status}", spelled(command));
+    }
+    Ok(())
+}
+
+/// What it printed to standard output; anything but exit code 0 is an error with what it printed
+/// to standard error.
+pub(crate) fn read(command: &mut Command) -> Result<String> {
+    let output = command.output().with_context(|| format!("can't start {}", spelled(command)))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("{} ended with {}\n{}", spelled(command), output.status, said.trim_end());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Whether it can be started and ends with exit code 0; what it prints is not shown.
+pub(crate) fn works(command: &mut Command) -> bool {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// Runs it, passes on what it prints line by line, and gives each line to `see`. True for exit
+/// code 0.
+pub(crate) fn watch(command: &mut Command, mut see: impl FnMut(&str)) -> Result<bool> {
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("can't start {}", spelled(command)))?;
+    if let Some(stdout) = child.stdout.take() {
+        for line in BufReader::new(stdout).split(b'\n') {
+            let line = line?;
+            let line = String::from_utf8_lossy(&line);
+            writeln!(std::io::stdout(), "{line}")?;
+            see(&line);
+        }
+    }
+    Ok(child.wait()?.success())
+}
+
+/// The full path of a program in `PATH`.
+pub(crate) fn in_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
+}
+
+/// How a person would type it.
+pub(crate) fn spelled(command: &Command) -> String {
+    let program = Path::new(command.get_program());
+    let name = program.file_name().unwrap_or(command.get_program()).to_string_lossy();
+    let words = command.get_args().map(|word| word.to_string_lossy());
+    let text: Vec<_> = std::iter::once(name).chain(words).collect();
+    format!("`{}`", text.join(" "))
+}
+
+/// `apt-get install`, where that works without a question: as root, or with a sudo that asks
+/// for no password. False where it does not; an error where apt-get fails.
+pub(crate) fn apt_install(packages: &[&str], say: &mut dyn FnMut(&str)) -> Result<bool> {
+    let Some(apt) = in_path("apt-get") else { return Ok(false) };
+    let root = read(Command::new("id").arg("-u"))?.trim() == "0";
+    if !root && !works(Command::new("sudo").args(["-n", "true"])) {
+        return Ok(false);
+    }
+    let run = |words: &[&str]| {
+        let mut command = if root { Command::new(&apt) } else { Command::new("sudo") };
+        if !root {
+            command.arg("-n").arg("env").arg("DEBIAN_FRONTEND=noninteractive").arg(&apt);
+        }
+        command.env("DEBIAN_FRONTEND", "noninteractive").args(words).stdin(Stdio::null());
+        read(&mut command).map(drop)
+    };
+    say(&format!("apt-get install {}", packages.join(" ")));
+    run(&["update"])?;
+    let mut words = vec!["install", "-y", "--no-install-recommends"];
+    words.extend(packages);
+    run(&words)?;
+    Ok(true)
+}

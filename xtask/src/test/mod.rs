@@ -1,0 +1,151 @@
+//! `cargo xtask test`: everything CI checks, step by step, up to the first that fails.
+
+mod counts;
+mod postgres;
+mod prerequisites;
+mod steps;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use crate::at_exit::AtExit;
+use crate::guests::Guests;
+use crate::screen::{Screen, spell};
+use counts::Counts;
+use postgres::Postgres;
+
+/// Check everything CI checks: format, lints, structure, licences, and all tests on SQLite and PostgreSQL.
+///
+/// Steps run in order and the first failure stops the run, with the fix named. The first run
+/// compiles everything and takes about ten minutes on two cores; later ones much less. A PostgreSQL of
+/// its own is started in a temporary folder and removed at the end; set
+/// ANTAR_TEST_DATABASE_URL to use a running one.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Run this step and no other; may be given more than once.
+    #[arg(long, value_name = "STEP")]
+    only: Vec<String>,
+    /// Leave this step out; may be given more than once.
+    #[arg(long, value_name = "STEP")]
+    skip: Vec<String>,
+    /// Print the steps and what each does.
+    #[arg(long)]
+    list: bool,
+}
+
+/// What the steps share. PostgreSQL and the WASM guests are made when the first step needs them.
+struct Workshop {
+    root: PathBuf,
+    screen: Screen,
+    at_exit: AtExit,
+    postgres: Option<Postgres>,
+    guests: Option<Guests>,
+    counts: Counts,
+}
+
+/// How a step that did not fail ended.
+enum Outcome {
+    Passed(String),
+    Skipped(String),
+}
+
+struct Step {
+    name: &'static str,
+    about: &'static str,
+    /// What a person does when it fails.
+    fix: &'static str,
+    run: fn(&mut Workshop) -> Result<Outcome>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    if arguments.list {
+        for step in steps::ALL {
+            println!("{:14} {}", step.name, step.about);
+        }
+        return Ok(());
+    }
+    let chosen = choose(arguments)?;
+    let mut workshop = Workshop {
+        root: crate::root(),
+        screen: Screen::new(),
+        at_exit: AtExit::new()?,
+        postgres: None,
+        guests: None,
+        counts: Counts::default(),
+    };
+    let began = Instant::now();
+    let mut rows = Vec::new();
+    let mut failed = None;
+    for (index, step) in chosen.iter().enumerate() {
+        let title = format!("[{}/{}] {}: {}", index + 1, chosen.len(), step.name, step.about);
+        workshop.screen.heading(&title);
+        let at = Instant::now();
+        let result = (step.run)(&mut workshop);
+        rows.push((step.name, show(workshop.screen, &result, at.elapsed()), at.elapsed()));
+        if let Err(error) = result {
+            failed = Some((step, error));
+            break;
+        }
+    }
+    summary(workshop.screen, &rows, began.elapsed());
+    let counts = workshop.counts;
+    drop(workshop);
+    if let Some((step, error)) = &failed {
+        println!("\nstep {} failed: {error:#}\nwhat to do: {}\n", step.name, step.fix);
+    }
+    println!("{} passed, {} failed", counts.passed, counts.failed);
+    match failed {
+        Some((step, _)) => bail!("cargo xtask test stopped at {}", step.name),
+        None => Ok(()),
+    }
+}
+
+fn choose(arguments: &Arguments) -> Result<Vec<&'static Step>> {
+    let named = arguments.only.iter().chain(&arguments.skip);
+    for name in named {
+        if !steps::ALL.iter().any(|step| step.name == name) {
+            bail!("there is no step `{name}`; `cargo xtask test --list` prints them");
+        }
+    }
+    let wanted = |step: &&Step| {
+        (arguments.only.is_empty() || arguments.only.iter().any(|name| name == step.name))
+            && !arguments.skip.iter().any(|name| name == step.name)
+    };
+    let chosen: Vec<_> = steps::ALL.iter().filter(wanted).collect();
+    if chosen.is_empty() {
+        bail!("no step is left to run");
+    }
+    Ok(chosen)
+}
+
+/// Prints how a step ended and returns the word for the summary.
+fn show(screen: Screen, result: &Result<Outcome>, took: Duration) -> &'static str {
+    match result {
+        Ok(Outcome::Passed(what)) => {
+            screen.good(&format!("ok in {}{}", spell(took), joined(what)));
+            "ok"
+        }
+        Ok(Outcome::Skipped(why)) => {
+            screen.note(&format!("skipped{}", joined(why)));
+            "skipped"
+        }
+        Err(_) => {
+            screen.bad(&format!("failed after {}", spell(took)));
+            "failed"
+        }
+    }
+}
+
+fn joined(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!(": {text}") }
+}
+
+fn summary(screen: Screen, rows: &[(&str, &str, Duration)], total: Duration) {
+    screen.heading("summary");
+    for (name, word, took) in rows {
+        screen.note(&format!("{name:14} {word:8} {}", spell(*took)));
+    }
+    screen.note(&format!("{:14} {:8} {}", "", "", spell(total)));
+}
