@@ -1,0 +1,206 @@
+//! Calls of the API that tests make often, for one tenant with one key.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+
+use crate::client::{Answer, Call, percent};
+use crate::eventually;
+
+/// A tenant as seen with a key. Calls panic with the answer's words when it is not what they ask
+/// for; [`Api::call`] takes any answer.
+#[derive(Clone)]
+pub struct Api {
+    base: String,
+    key: Option<String>,
+    tenant: String,
+    seen: Arc<Mutex<Seen>>,
+}
+
+/// What the test has looked at, over all tenants of a server.
+#[derive(Default)]
+pub(crate) struct Seen {
+    pub(crate) tenants: HashSet<String>,
+    pub(crate) deliveries: HashSet<String>,
+}
+
+/// A webhook that was made.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    pub id: String,
+    pub secret: String,
+    /// The whole answer.
+    pub json: Value,
+}
+
+/// A row of the list of deliveries.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    pub id: String,
+    pub event_id: String,
+    pub webhook_id: String,
+    pub state: String,
+    pub reason: Option<String>,
+    pub attempts: u64,
+    /// RFC 3339.
+    pub next_attempt_at: Option<String>,
+}
+
+impl Api {
+    pub(crate) fn new(base: &str, key: &str, seen: &Arc<Mutex<Seen>>) -> Api {
+        Api {
+            base: base.to_owned(),
+            key: Some(key.to_owned()),
+            tenant: String::new(),
+            seen: Arc::clone(seen),
+        }
+        .tenant("default")
+    }
+
+    /// The same key on another tenant.
+    #[must_use]
+    pub fn tenant(&self, tenant: &str) -> Api {
+        self.seen.lock().unwrap().tenants.insert(tenant.to_owned());
+        Api { tenant: tenant.to_owned(), ..self.clone() }
+    }
+
+    /// The same tenant with another key; `None` for no key at all.
+    #[must_use]
+    pub fn with_key(&self, key: Option<&str>) -> Api {
+        Api { key: key.map(str::to_owned), ..self.clone() }
+    }
+
+    /// A call below `/v1/tenants/{tenant}/`, or anywhere when `path` begins with `/`.
+    pub fn call(&self, method: &str, path: &str) -> Call {
+        let url = match path.strip_prefix('/') {
+            Some(_) => format!("{}{path}", self.base),
+            None => format!("{}/v1/tenants/{}/{path}", self.base, percent(&self.tenant)),
+        };
+        let call = Call::new(method, &url);
+        match &self.key {
+            Some(key) => call.key(key),
+            None => call,
+        }
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.call("GET", path).send().await
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.call("POST", path).json(body).send().await
+    }
+
+    pub async fn patch(&self, path: &str, body: &Value) -> Answer {
+        self.call("PATCH", path).json(body).send().await
+    }
+
+    pub async fn put(&self, path: &str, body: &Value) -> Answer {
+        self.call("PUT", path).json(body).send().await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.call("DELETE", path).send().await
+    }
+
+    /// A key for this tenant with these scopes, such as `["publish"]`.
+    pub async fn create_key(&self, scopes: &[&str]) -> String {
+        let body = json!({"name": scopes.join("+"), "tenant": self.tenant, "scopes": scopes});
+        let answer = self.post("/v1/keys", &body).await.expect(201).json();
+        answer["key"].as_str().expect("a new key is shown once").to_owned()
+    }
+
+    /// The event's id. The event is accepted and new.
+    pub async fn send(&self, event: &Value) -> String {
+        let answer = self.post("events", event).await.expect(202).json();
+        assert_eq!(answer["duplicate"], false, "{answer}");
+        answer["id"].as_str().expect("an accepted event has an id").to_owned()
+    }
+
+    pub async fn create_webhook(&self, webhook: &Value) -> Webhook {
+        let json = self.post("webhooks", webhook).await.expect(201).json();
+        let text = |name: &str| {
+            json[name].as_str().unwrap_or_else(|| panic!("no {name}: {json}")).to_owned()
+        };
+        Webhook { id: text("id"), secret: text("secret"), json: json.clone() }
+    }
+
+    pub async fn enable(&self, webhook: &Webhook) {
+        self.post(&format!("webhooks/{}/enable", webhook.id), &json!({})).await.expect(200);
+    }
+
+    pub async fn disable(&self, webhook: &Webhook) {
+        self.post(&format!("webhooks/{}/disable", webhook.id), &json!({})).await.expect(200);
+    }
+
+    /// All deliveries for a query such as `event_id=…&state=failed`, the pages joined.
+    pub async fn deliveries(&self, query: &str) -> Vec<Delivery> {
+        let rows = self.list(&format!("deliveries?{query}")).await;
+        let rows: Vec<_> = rows.iter().map(Delivery::read).collect();
+        self.seen.lock().unwrap().deliveries.extend(rows.iter().map(|row| row.id.clone()));
+        rows
+    }
+
+    /// All rows of a list, page by page.
+    pub async fn list(&self, path: &str) -> Vec<Value> {
+        let joint = if path.contains('?') { '&' } else { '?' };
+        let (mut rows, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page =
+                self.get(&format!("{path}{joint}limit=100{cursor}")).await.expect(200).json();
+            rows.extend(page["data"].as_array().expect("a list has `data`").iter().cloned());
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={}", percent(next)),
+                None => return rows,
+            }
+        }
+    }
+
+    /// The one delivery of an event to a webhook, once `wanted` is true of it.
+    pub async fn delivery_that(
+        &self,
+        what: &str,
+        query: &str,
+        wanted: impl Fn(&Delivery) -> bool,
+    ) -> Delivery {
+        eventually(&format!("a delivery that {what} for {query}"), async || {
+            self.deliveries(query).await.into_iter().find(|delivery| wanted(delivery))
+        })
+        .await
+    }
+
+    /// The one delivery for `query` once it is in this state.
+    pub async fn delivery_in(&self, state: &str, query: &str) -> Delivery {
+        self.delivery_that(&format!("is {state}"), query, |delivery| delivery.state == state).await
+    }
+
+    pub async fn attempts(&self, delivery: &Delivery) -> Vec<Value> {
+        self.list(&format!("deliveries/{}/attempts", delivery.id)).await
+    }
+
+    /// What explain says of a webhook.
+    pub async fn explain(&self, event_id: &str, webhook: &Webhook) -> Value {
+        let rows = self.list(&format!("events/{event_id}/explain")).await;
+        let found = rows.iter().find(|row| row["webhook_id"] == webhook.id.as_str());
+        found.unwrap_or_else(|| panic!("explain has no row for {}: {rows:?}", webhook.id)).clone()
+    }
+}
+
+impl Delivery {
+    fn read(row: &Value) -> Delivery {
+        let text = |name: &str| row[name].as_str().map(str::to_owned);
+        let must = |name: &str| text(name).unwrap_or_else(|| panic!("no {name}: {row}"));
+        Delivery {
+            id: must("id"),
+            event_id: must("event_id"),
+            webhook_id: must("webhook_id"),
+            state: must("state"),
+            reason: text("reason"),
+            attempts: row["attempts"]
+                .as_u64()
+                .unwrap_or_else(|| panic!("attempts is no number: {row}")),
+            next_attempt_at: text("next_attempt_at"),
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The real program, in a process of its own, to be killed.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use tempfile::TempDir;
+
+use crate::api::{Api, Seen};
+use crate::client::Call;
+use crate::database::Database;
+use crate::eventually;
+
+/// The path of `antar`: what `ANTAR_BIN` says, else it is built, once in a test process.
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| std::env::var_os("ANTAR_BIN").map_or_else(build, PathBuf::from))
+}
+
+fn build() -> PathBuf {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["build", "--package", "antar", "--bin", "antar", "--message-format=json"])
+        .current_dir(crate::root())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let messages = String::from_utf8(output.stdout).unwrap();
+    let messages =
+        messages.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let paths = messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from));
+    paths.last().expect("cargo build names the program")
+}
+
+/// `antar serve` in a data folder of its own. It is killed, without a chance to tidy up, by
+/// [`BinaryServer::kill`] and at the end.
+pub struct BinaryServer {
+    /// The tenant `default` with the operator's key.
+    pub api: Api,
+    /// `http://127.0.0.1:PORT`
+    pub base: String,
+    pub key: String,
+    port: u16,
+    data_dir: TempDir,
+    database: Database,
+    child: Option<Child>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+impl BinaryServer {
+    pub async fn start(database: Database) -> BinaryServer {
+        let data_dir = tempfile::tempdir().unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let base = format!("http://127.0.0.1:{port}");
+        let seen = Arc::default();
+        let api = Api::new(&base, "", &seen);
+        let mut server = BinaryServer {
+            api,
+            base,
+            key: String::new(),
+            port,
+            data_dir,
+            database,
+            child: None,
+            seen,
+        };
+        server.start_again().await;
+        server
+    }
+
+    /// Starts it on the same data and port, and returns once it is ready.
+    pub async fn start_again(&mut self) {
+        let log = self.data_dir.path().join("antar.log");
+        let out = std::fs::File::options().create(true).append(true).open(&log).unwrap();
+        let mut command = Command::new(binary());
+        command.arg("serve").arg("--dev").arg("--data-dir").arg(self.data_dir.path());
+        command.args(["--listen", &format!("127.0.0.1:{}", self.port)]);
+        if !self.database.url().is_empty() {
+            command.args(["--database-url", self.database.url()]);
+        }
+        command.stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(out);
+        let child = self.child.insert(command.spawn().unwrap());
+        eventually("antar serve is ready", async || {
+            let ended = child.try_wait().unwrap();
+            let said = || std::fs::read_to_string(&log).unwrap();
+            assert!(ended.is_none(), "antar serve ended: {}", said());
+            let answer = Call::new("GET", &format!("{}/readyz", self.base)).try_send().await;
+            answer.is_ok_and(|answer| answer.status == 200).then_some(())
+        })
+        .await;
+        let key = std::fs::read_to_string(self.data_dir.path().join("operator.key")).unwrap();
+        self.key = key.trim().to_owned();
+        self.api = Api::new(&self.base, &self.key, &self.seen);
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        let mut child = self.child.take().expect("it runs");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// `antar WORDS` against this server: exit code 0 or a panic with its words.
+    pub fn cli(&self, words: &[&str]) -> String {
+        let output = Command::new(binary())
+            .args(words)
+            .env("ANTAR_URL", &self.base)
+            .env("ANTAR_KEY", &self.key)
+            .current_dir(crate::root())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "antar {}: {said}", words.join(" "));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[must_use]
+    pub fn data_dir(&self) -> &Path {
+        self.data_dir.path()
+    }
+}
+
+impl Drop for BinaryServer {
+    fn drop(&mut self) {
+        if self.child.is_some() {
+            self.kill();
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Databases for tests: a folder, or a PostgreSQL database made for one test.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
+
+use crate::server::{Builder, TestServer};
+
+/// The server on which test databases are made, such as `postgres://antar@127.0.0.1:5432/postgres`.
+const URL_VARIABLE: &str = "ANTAR_TEST_DATABASE_URL";
+/// Set to 1 where there is no PostgreSQL; the halves of tests that need it then do nothing.
+const SKIP_VARIABLE: &str = "ANTAR_TEST_SKIP_POSTGRES";
+
+/// Where a test's servers store. Servers started on the same one share what is stored.
+pub struct Database {
+    kind: Kind,
+}
+
+enum Kind {
+    Sqlite,
+    Postgres { url: String, admin_url: String, name: String },
+}
+
+impl Database {
+    /// SQLite in the server's data folder.
+    #[must_use]
+    pub fn sqlite() -> Database {
+        Database { kind: Kind::Sqlite }
+    }
+
+    /// A new, empty PostgreSQL database, dropped at the end. None when PostgreSQL is left out on
+    /// purpose; without it and without that purpose the test fails.
+    pub async fn postgres() -> Option<Database> {
+        if std::env::var(SKIP_VARIABLE).is_ok_and(|value| value == "1") {
+            eprintln!("left out: {SKIP_VARIABLE}=1");
+            return None;
+        }
+        let Ok(admin_url) = std::env::var(URL_VARIABLE) else {
+            panic!(
+                "{URL_VARIABLE} is not set. `cargo xtask test` starts a PostgreSQL and sets it; or set it to \
+                 one in which databases can be created; or set {SKIP_VARIABLE}=1 to test SQLite alone"
+            );
+        };
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("antar_test_{}_{number}", std::process::id());
+        execute(&admin_url, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
+        execute(&admin_url, &format!("CREATE DATABASE {name}")).await;
+        let url = with_name(&admin_url, &name);
+        Some(Database { kind: Kind::Postgres { url, admin_url, name } })
+    }
+
+    /// `--database-url`; empty for SQLite.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        match &self.kind {
+            Kind::Sqlite => "",
+            Kind::Postgres { url, .. } => url,
+        }
+    }
+
+    /// A server on it, to be configured and started.
+    #[must_use]
+    pub fn server(self) -> Builder {
+        Builder::new(self)
+    }
+}
+
+/// The same server, another database: the path of the URL is replaced, its query kept.
+fn with_name(url: &str, name: &str) -> String {
+    let (front, query) =
+        url.split_once('?').map_or((url, String::new()), |(f, q)| (f, format!("?{q}")));
+    let start = front.find("://").map_or(0, |at| at + 3);
+    let front = front[start..].find('/').map_or(front, |at| &front[..start + at]);
+    format!("{front}/{name}{query}")
+}
+
+async fn execute(url: &str, statement: &str) {
+    let connection = AsyncPgConnection::establish(url).await;
+    let mut connection = connection.unwrap_or_else(|error| panic!("{URL_VARIABLE}={url}: {error}"));
+    connection
+        .batch_execute(statement)
+        .await
+        .unwrap_or_else(|error| panic!("{statement}: {error}"));
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let Kind::Postgres { admin_url, name, .. } = &self.kind else { return };
+        let statement = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+        blocking(|| execute(admin_url, &statement));
+    }
+}
+
+/// Runs a future to its end from a place that can't await, inside a runtime or not.
+pub(crate) fn blocking<F: Future<Output: Send>>(make: impl FnOnce() -> F + Send) -> F::Output {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(make())
+        });
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// What a test of [`crate::on_both_databases!`] asks for.
+pub trait FromDatabase {
+    fn from_database(database: Database) -> impl Future<Output = Self>;
+}
+
+impl FromDatabase for Database {
+    async fn from_database(database: Database) -> Database {
+        database
+    }
+}
+
+impl FromDatabase for TestServer {
+    async fn from_database(database: Database) -> TestServer {
+        database.server().start().await
+    }
+}

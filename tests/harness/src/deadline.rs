@@ -1,0 +1,27 @@
+//! Waiting for a condition.
+
+use std::time::Duration;
+
+/// Longest wait for anything. A test that gets there fails.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// How often a condition is looked at again.
+const POLL: Duration = Duration::from_millis(10);
+
+/// Asks again and again until `condition` gives something; panics at the [`DEADLINE`], saying
+/// `what` was waited for.
+pub async fn eventually<T, F>(what: &str, mut condition: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    let asking = async {
+        loop {
+            if let Some(found) = condition().await {
+                return found;
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    };
+    let found = tokio::time::timeout(DEADLINE, asking).await;
+    found.unwrap_or_else(|_| panic!("waited {} s in vain: {what}", DEADLINE.as_secs()))
+}

@@ -1,0 +1,63 @@
+//! What Antar's integration tests stand on.
+//!
+//! A [`TestServer`] is the whole server in this process, on SQLite or PostgreSQL, with typed calls;
+//! a [`BinaryServer`] is the real program, to be killed. A [`Receiver`] is a real HTTP server that
+//! records what arrives, byte for byte, and answers what a test tells it to. [`on_both_databases!`]
+//! makes two tests of one. [`verify`] checks signatures with code of its own.
+//!
+//! Nothing here sleeps to let time pass: tests wait for a condition with a deadline, or move a
+//! [`ManualClock`].
+
+mod api;
+mod binary;
+mod client;
+mod database;
+mod deadline;
+mod receiver;
+mod reply;
+mod request;
+mod server;
+pub mod verify;
+
+pub use antar::clock::ManualClock;
+pub use api::{Api, Delivery, Webhook};
+pub use binary::{BinaryServer, binary};
+pub use client::{Answer, Call};
+pub use database::{Database, FromDatabase};
+pub use deadline::{DEADLINE, eventually};
+pub use receiver::Receiver;
+pub use reply::Reply;
+pub use request::Request;
+pub use server::{Builder, TestServer};
+
+/// The repository's root.
+#[must_use]
+pub fn root() -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+/// Writes each test twice: `name::sqlite` and `name::postgres`. The argument is a [`TestServer`],
+/// started, or a [`Database`] to start servers on.
+#[macro_export]
+macro_rules! on_both_databases {
+    ($($(#[$meta:meta])* async fn $name:ident($argument:ident: $type:ty) $body:block)+) => {$(
+        mod $name {
+            use super::*;
+
+            $(#[$meta])*
+            async fn test($argument: $type) $body
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() {
+                let database = $crate::Database::sqlite();
+                test(<$type as $crate::FromDatabase>::from_database(database).await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres() {
+                let Some(database) = $crate::Database::postgres().await else { return };
+                test(<$type as $crate::FromDatabase>::from_database(database).await).await;
+            }
+        }
+    )+};
+}

@@ -1,0 +1,240 @@
+//! The whole server inside this process.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use antar::clock::{Clock, ManualClock};
+use antar::config::Config;
+use antar::model::Millis;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+
+use crate::api::{Api, Seen};
+use crate::client::Call;
+use crate::database::{Database, blocking};
+use crate::eventually;
+
+/// When a manual clock begins.
+const MANUAL_START: &str = "2026-03-10T12:00:00.000Z";
+
+/// A server about to be started.
+pub struct Builder {
+    database: Database,
+    data_dir: Option<TempDir>,
+    config: Config,
+    manual: bool,
+    ignore_unseen: bool,
+}
+
+impl Builder {
+    pub(crate) fn new(database: Database) -> Builder {
+        let mut config = Config::default();
+        config.server.dev = true;
+        config.server.workers = 1;
+        // Retries in tests are asked for within milliseconds.
+        config.delivery.poll_ms = 50;
+        config.server.drain_ms = 2_000;
+        Builder { database, data_dir: None, config, manual: false, ignore_unseen: false }
+    }
+
+    /// Holds time still at 2026-03-10T12:00:00Z until the test moves it.
+    #[must_use]
+    pub fn manual_clock(mut self) -> Builder {
+        self.manual = true;
+        self
+    }
+
+    /// Any other setting.
+    #[must_use]
+    pub fn config(mut self, change: impl FnOnce(&mut Config)) -> Builder {
+        change(&mut self.config);
+        self
+    }
+
+    /// As in production: HTTPS and public addresses only.
+    #[must_use]
+    pub fn without_dev(self) -> Builder {
+        self.config(|config| config.server.dev = false)
+    }
+
+    /// Deliveries that end badly, or not at all, and that no test looks at are no failure.
+    #[must_use]
+    pub fn ignore_unseen_deliveries(mut self) -> Builder {
+        self.ignore_unseen = true;
+        self
+    }
+
+    /// Starts it, and returns once it is ready.
+    pub async fn start(mut self) -> TestServer {
+        let data_dir = self.data_dir.take().unwrap_or_else(|| tempfile::tempdir().unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        self.config.server.data_dir = data_dir.path().to_owned();
+        self.config.server.listen = base.trim_start_matches("http://").to_owned();
+        self.config.server.database_url = self.database.url().to_owned();
+        let clock = self.manual.then(|| ManualClock::new(Millis::parse(MANUAL_START).unwrap()));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let running = {
+            let config = self.config.clone();
+            let clock = clock.clone().map_or(Clock::System, Clock::Manual);
+            std::thread::spawn(move || run(config, listener, clock, stopped))
+        };
+        wait_until_ready(&base, &running).await;
+        let key = std::fs::read_to_string(data_dir.path().join("operator.key")).unwrap();
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let api = Api::new(&base, key.trim(), &seen);
+        let running = Some(Running { stop, thread: running });
+        TestServer {
+            base,
+            api,
+            clock,
+            seen,
+            running,
+            data_dir: Some(data_dir),
+            builder: Some(self),
+        }
+    }
+}
+
+/// The server on a runtime of its own, as its `main` has it.
+fn run(config: Config, listener: TcpListener, clock: Clock, stopped: oneshot::Receiver<()>) {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let shutdown = async move {
+        // The sender goes when the test ends, one way or another.
+        let _ = stopped.await;
+    };
+    let ended = runtime.unwrap().block_on(antar::run_with_clock(config, listener, clock, shutdown));
+    ended.expect("the server runs");
+}
+
+async fn wait_until_ready(base: &str, running: &JoinHandle<()>) {
+    eventually("the server is ready", async || {
+        assert!(
+            !running.is_finished(),
+            "the server ended before it was ready; its words are above"
+        );
+        let answer = Call::new("GET", &format!("{base}/readyz")).try_send().await;
+        answer.is_ok_and(|answer| answer.status == 200).then_some(())
+    })
+    .await;
+}
+
+struct Running {
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+/// A running server. Dropping it stops it, and fails the test when a delivery ended as `failed`,
+/// or is still on its way, that the test has not looked at.
+pub struct TestServer {
+    /// `http://127.0.0.1:PORT`
+    pub base: String,
+    /// The tenant `default` with the operator's key.
+    pub api: Api,
+    clock: Option<ManualClock>,
+    seen: Arc<Mutex<Seen>>,
+    running: Option<Running>,
+    data_dir: Option<TempDir>,
+    builder: Option<Builder>,
+}
+
+impl TestServer {
+    /// The clock of [`Builder::manual_clock`].
+    #[must_use]
+    pub fn clock(&self) -> &ManualClock {
+        self.clock.as_ref().expect("the server was started with manual_clock()")
+    }
+
+    /// Moves the manual clock.
+    pub fn advance(&self, by: Duration) {
+        self.clock().advance(by);
+    }
+
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.data_dir.as_ref().expect("a running server has a data folder").path().to_owned()
+    }
+
+    /// Stops it gracefully and starts it again on the same data, with the clock where it began.
+    pub async fn restart(mut self) -> TestServer {
+        self.stop();
+        let mut builder = self.builder.take().expect("a running server was built");
+        builder.data_dir = self.data_dir.take();
+        builder.start().await
+    }
+
+    /// Applies the profiles of `examples/platforms`.
+    pub async fn apply_platforms(&self) {
+        let folder = crate::root().join("examples/platforms");
+        let mut files: Vec<_> =
+            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+        files.sort();
+        for file in files {
+            self.apply(&std::fs::read_to_string(file).unwrap()).await;
+        }
+    }
+
+    /// Applies a manifest.
+    pub async fn apply(&self, yaml: &str) -> Value {
+        let call = self.api.call("POST", "/v1/apply").header("content-type", "application/yaml");
+        call.body(yaml.to_owned()).send().await.expect(200).json()
+    }
+
+    /// Makes a tenant and returns its calls with the operator's key.
+    pub async fn create_tenant(&self, tenant: &str) -> Api {
+        let api = self.api.tenant(tenant);
+        let answer = api.put(&format!("/v1/tenants/{tenant}"), &json!({})).await;
+        assert!(matches!(answer.status, 200 | 201), "{}", answer.text());
+        api
+    }
+
+    fn stop(&mut self) {
+        let Some(Running { stop, thread }) = self.running.take() else { return };
+        drop(stop);
+        if thread.join().is_err() && !std::thread::panicking() {
+            panic!("the server panicked; its words are above");
+        }
+    }
+
+    /// Deliveries that went wrong, or not yet right, which the test has not seen.
+    fn unseen(&self) -> Vec<String> {
+        let tenants: Vec<_> = self.seen.lock().unwrap().tenants.iter().cloned().collect();
+        blocking(async || {
+            let mut unseen = Vec::new();
+            for tenant in tenants {
+                let api = self.api.tenant(&tenant);
+                for state in ["pending", "in_flight", "failed"] {
+                    if api.get(&format!("deliveries?state={state}&limit=1")).await.status != 200 {
+                        continue; // The test erased the tenant, or never made it.
+                    }
+                    for row in api.list(&format!("deliveries?state={state}")).await {
+                        let id = row["id"].as_str().unwrap_or_default();
+                        if !self.seen.lock().unwrap().deliveries.contains(id) {
+                            unseen.push(row.to_string());
+                        }
+                    }
+                }
+            }
+            unseen
+        })
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        let ignore = self.builder.as_ref().is_none_or(|builder| builder.ignore_unseen);
+        let unseen = if self.running.is_none() || ignore || std::thread::panicking() {
+            Vec::new()
+        } else {
+            self.unseen()
+        };
+        self.stop();
+        assert!(unseen.is_empty(), "deliveries that no test looked at: {unseen:#?}");
+    }
+}
