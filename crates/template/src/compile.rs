@@ -1,0 +1,219 @@
+//! A template, from its text to a plan that is proved.
+
+use crate::json_grammar::Json;
+use crate::markup_grammar::Markup;
+use crate::parse::{self, Use};
+use crate::plan::{Event, Hole, Node, Slot};
+use crate::prove::{self, Grammar, Stuck};
+use crate::render::{self, Check};
+use crate::scan::Fault;
+use crate::url_grammar::Url;
+use crate::{ContentType, Limits, Place, RenderError, Rendered, Scope, TemplateError, Unresolved};
+
+mod lone;
+
+/// A compiled template.
+#[derive(Debug)]
+pub struct Template {
+    source: String,
+    nodes: Vec<Node>,
+    place: Place,
+    limits: Limits,
+    variables: Vec<Variable>,
+    secrets: Vec<String>,
+    uses_attempt: bool,
+    host_varies: bool,
+}
+
+/// A path of the root that a template reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variable {
+    /// Dotted; `[]` stands for each element of an array (or member of an object): `items[].name`.
+    pub path: String,
+    /// Where it stands. Lines and columns count from 1, columns in characters.
+    pub line: usize,
+    pub column: usize,
+    /// The path as written there.
+    pub token: String,
+    /// Whether the value must be text, a number or a boolean.
+    pub scalar_only: bool,
+}
+
+impl Template {
+    /// Compiles and proves `source` for `place`. Spaces around a URL or a header value are dropped.
+    pub fn compile(
+        source: &str,
+        place: &Place,
+        limits: &Limits,
+    ) -> Result<Template, Vec<TemplateError>> {
+        let located = Located::new(source, place);
+        if source.len() > limits.source_bytes_max {
+            let detail = format!("the template is longer than {} bytes", limits.source_bytes_max);
+            return Err(vec![located.error(Fault::new(0, 0, detail))]);
+        }
+        let errors = |faults: Vec<Fault>| {
+            faults.into_iter().map(|fault| located.error(fault)).collect::<Vec<_>>()
+        };
+        let mut parsed = parse::parse(located.text, place, limits).map_err(errors)?;
+        prove(located.text, place, limits, &mut parsed.nodes)
+            .map_err(|fault| vec![located.error(fault)])?;
+        lone::find(&mut parsed.nodes, place);
+        Ok(Template {
+            source: source.to_owned(),
+            host_varies: any_hole(&parsed.nodes, &|hole| hole.slot == Some(Slot::Host)),
+            nodes: parsed.nodes,
+            place: place.clone(),
+            limits: limits.clone(),
+            variables: parsed.variables.into_iter().map(|used| located.variable(used)).collect(),
+            secrets: parsed.secrets,
+            uses_attempt: parsed.uses_attempt,
+        })
+    }
+
+    /// The text as it was given.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The root's paths that are read, in order, once for each place.
+    #[must_use]
+    pub fn variables(&self) -> Vec<Variable> {
+        self.variables.clone()
+    }
+
+    /// Names of the secrets that are put in, each once.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<&str> {
+        self.secrets.iter().map(String::as_str).collect()
+    }
+
+    /// Whether `antar.attempt` is read, so that the value differs between attempts.
+    #[must_use]
+    pub fn uses_attempt(&self) -> bool {
+        self.uses_attempt
+    }
+
+    /// Renders over one event. The same arguments give the same result.
+    pub fn render(
+        &self,
+        scope: &Scope<'_>,
+        unresolved: Unresolved,
+    ) -> Result<Rendered, RenderError> {
+        let check = match &self.place {
+            Place::Url { hosts_allowed } => {
+                Check::Url { hosts: self.host_varies.then_some(hosts_allowed.as_slice()) }
+            }
+            Place::Body(ContentType::Form) => Check::Form,
+            _ => Check::None,
+        };
+        let capacity = self.source.len() + scope.root.raw().len() / 2;
+        render::render(&self.nodes, scope, unresolved, &self.limits, &check, capacity)
+    }
+}
+
+fn any_hole(nodes: &[Node], test: &dyn Fn(&Hole) -> bool) -> bool {
+    nodes.iter().any(|node| match node {
+        Node::Text(_) => false,
+        Node::Hole(hole) => test(hole),
+        Node::If(block) => any_hole(&block.then, test) || any_hole(&block.otherwise, test),
+        Node::Each(block) | Node::With(block) => {
+            any_hole(&block.body, test) || any_hole(&block.otherwise, test)
+        }
+    })
+}
+
+fn prove(source: &str, place: &Place, limits: &Limits, nodes: &mut [Node]) -> Result<(), Fault> {
+    match place {
+        Place::Url { hosts_allowed } => {
+            if let [Node::Hole(hole)] = nodes {
+                if matches!(hole.expression, crate::expression::Expression::Secret(_)) {
+                    hole.slot = Some(Slot::WholeUrl);
+                    return Ok(());
+                }
+            }
+            prove::prove(&Url { host_may_vary: !hosts_allowed.is_empty() }, source, nodes)
+        }
+        Place::Header => prove::prove(&Anything(Slot::Header), source, nodes),
+        Place::Body(ContentType::Json) => {
+            prove::prove(&Json { depth_max: limits.depth_max }, source, nodes)
+        }
+        Place::Body(ContentType::Form) => prove::prove(&Anything(Slot::Form), source, nodes),
+        Place::Body(ContentType::Markup) => prove::prove(&Markup, source, nodes),
+        Place::Body(ContentType::Text) => prove::prove(&Anything(Slot::Text), source, nodes),
+    }
+}
+
+/// A place where every text is right and every hole is escaped in one way.
+struct Anything(Slot);
+
+impl Grammar for Anything {
+    type State = ();
+
+    fn start(&self) {}
+
+    fn text(&self, (): &mut (), text: &str, events: &mut Vec<(usize, Event)>) -> Result<(), Stuck> {
+        if self.0 == Slot::Form {
+            events.extend(text.match_indices('&').map(|(at, _)| (at, Event::Parameter)));
+        }
+        Ok(())
+    }
+
+    fn hole(&self, (): &mut (), _hole: &Hole) -> Result<Slot, Stuck> {
+        Ok(self.0)
+    }
+
+    fn join(&self, (): &(), (): &()) -> Result<(), Stuck> {
+        Ok(())
+    }
+
+    fn end(&self, (): &()) -> Result<(), Stuck> {
+        Ok(())
+    }
+}
+
+/// The text that is compiled and what was cut off before it.
+struct Located<'s> {
+    whole: &'s str,
+    text: &'s str,
+    cut: usize,
+}
+
+impl<'s> Located<'s> {
+    fn new(whole: &'s str, place: &Place) -> Located<'s> {
+        match place {
+            Place::Body(_) => Located { whole, text: whole, cut: 0 },
+            _ => Located { whole, text: whole.trim(), cut: whole.len() - whole.trim_start().len() },
+        }
+    }
+
+    fn position(&self, at: usize) -> (usize, usize) {
+        let end = self.whole.floor_char_boundary((self.cut + at).min(self.whole.len()));
+        let before = &self.whole[..end];
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+    }
+
+    fn piece(&self, start: usize, end: usize) -> String {
+        let at = |at: usize| self.whole.floor_char_boundary((self.cut + at).min(self.whole.len()));
+        let piece = &self.whole[at(start)..at(end).max(at(start))];
+        piece.chars().take(80).collect()
+    }
+
+    fn error(&self, fault: Fault) -> TemplateError {
+        let (line, column) = self.position(fault.start);
+        TemplateError {
+            line,
+            column,
+            token: self.piece(fault.start, fault.end),
+            detail: fault.detail,
+            suggestion: fault.suggestion,
+        }
+    }
+
+    fn variable(&self, used: Use) -> Variable {
+        let (line, column) = self.position(used.start);
+        let token = self.piece(used.start, used.end);
+        Variable { path: used.path, line, column, token, scalar_only: used.scalar_only }
+    }
+}

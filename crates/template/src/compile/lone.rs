@@ -1,0 +1,124 @@
+//! Finds the holes that are all there is of a member, element, parameter or header: what `omit`
+//! can remove.
+
+use crate::plan::{Event, Node, Slot};
+use crate::{ContentType, Place};
+
+pub(super) fn find(nodes: &mut [Node], place: &Place) {
+    match place {
+        Place::Body(ContentType::Json) => json(nodes),
+        Place::Body(ContentType::Form) => parameters(nodes, true, true, &['&']),
+        Place::Url { .. } => parameters(nodes, true, false, &['&', '#']),
+        Place::Header => {
+            if let [Node::Hole(hole)] = nodes {
+                hole.lone = true;
+            }
+        }
+        Place::Body(_) => {}
+    }
+}
+
+/// A hole where a value stands is the whole value. One in a string is, when the quotes stand right
+/// beside it; it takes the quotes over then.
+fn json(nodes: &mut [Node]) {
+    for at in 0..nodes.len() {
+        match &mut nodes[at] {
+            Node::Text(_) => {}
+            Node::Hole(hole) => match hole.slot {
+                Some(Slot::JsonValue) => hole.lone = true,
+                Some(Slot::JsonText) => quoted(nodes, at),
+                _ => {}
+            },
+            Node::If(block) => {
+                json(&mut block.then);
+                json(&mut block.otherwise);
+            }
+            Node::Each(block) | Node::With(block) => {
+                json(&mut block.body);
+                json(&mut block.otherwise);
+            }
+        }
+    }
+}
+
+fn quoted(nodes: &mut [Node], at: usize) {
+    let Some([Node::Text(before), Node::Hole(hole), Node::Text(after)]) =
+        at.checked_sub(1).and_then(|first| nodes.get_mut(first..at + 2))
+    else {
+        return;
+    };
+    // Inside a string a last quote is the opening one, unless a backslash made it text.
+    let opens = before.text.ends_with('"') && !before.text.ends_with("\\\"");
+    if opens && after.text.starts_with('"') {
+        before.text.pop();
+        after.text.remove(0);
+        for (place, _) in after.events.iter_mut().flatten() {
+            *place -= 1;
+        }
+        hole.slot = Some(Slot::JsonString);
+        hole.lone = true;
+    }
+}
+
+/// `ends`: whether a parameter ends where these nodes end. `starts`: whether one begins before the
+/// first of them, as in a form. `marks`: what ends a parameter.
+fn parameters(nodes: &mut [Node], ends: bool, starts: bool, marks: &[char]) {
+    for at in 0..nodes.len() {
+        let ends_here = ends_at(&nodes[at + 1..], ends, marks);
+        let (before, rest) = nodes.split_at_mut(at);
+        match &mut rest[0] {
+            Node::Text(_) => {}
+            Node::Hole(hole) => {
+                let named = match before.last() {
+                    Some(Node::Text(text)) => {
+                        is_name(&text.text, text.events.as_deref(), starts && at == 1)
+                    }
+                    _ => false,
+                };
+                hole.lone = named && ends_here && matches!(hole.slot, Some(Slot::Url | Slot::Form));
+            }
+            Node::If(block) => {
+                parameters(&mut block.then, ends_here, false, marks);
+                parameters(&mut block.otherwise, ends_here, false, marks);
+            }
+            Node::With(block) => {
+                parameters(&mut block.body, ends_here, false, marks);
+                parameters(&mut block.otherwise, ends_here, false, marks);
+            }
+            Node::Each(block) => {
+                let next_turn = ends_at(&block.body, false, marks);
+                parameters(&mut block.body, ends_here && next_turn, false, marks);
+                parameters(&mut block.otherwise, ends_here, false, marks);
+            }
+        }
+    }
+}
+
+/// Whether the text ends with a parameter's name and its `=`, begun in this very text.
+fn is_name(text: &str, events: Option<&[(usize, Event)]>, starts: bool) -> bool {
+    let Some(name) = text.strip_suffix('=') else { return false };
+    let begins = events
+        .and_then(|events| events.iter().rev().find(|(_, event)| *event != Event::Fragment))
+        .map(|(at, _)| at + 1);
+    match begins.or(starts.then_some(0)) {
+        Some(begins) => name.get(begins..).is_some_and(|name| !name.contains(['=', '#'])),
+        None => false,
+    }
+}
+
+/// Whether a parameter surely ends before the first of `nodes`.
+fn ends_at(nodes: &[Node], after: bool, marks: &[char]) -> bool {
+    let Some((first, rest)) = nodes.split_first() else { return after };
+    match first {
+        Node::Text(text) => text.text.starts_with(marks),
+        Node::Hole(_) => false,
+        Node::If(block) => {
+            let after = ends_at(rest, after, marks);
+            ends_at(&block.then, after, marks) && ends_at(&block.otherwise, after, marks)
+        }
+        Node::Each(block) | Node::With(block) => {
+            let after = ends_at(rest, after, marks);
+            ends_at(&block.body, after, marks) && ends_at(&block.otherwise, after, marks)
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The places a template can stand in.
+
+/// What a body promises to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContentType {
+    Json,
+    /// `application/x-www-form-urlencoded`
+    Form,
+    /// XML and HTML
+    Markup,
+    Text,
+}
+
+/// Where a template's output goes, which decides how values are escaped in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A whole URL. Variables in the host part are accepted only with allowed hosts: exact names
+    /// (`eu.example.com`) or all names below one (`*.example.com`), without case.
+    Url {
+        hosts_allowed: Vec<String>,
+    },
+    /// One header's value.
+    Header,
+    Body(ContentType),
+}
+
+impl ContentType {
+    /// The type of a body: what the Content-Type header says; without one, JSON when the first
+    /// character outside tags is `{` or `[`, or the text is one lone hole; else plain text.
+    #[must_use]
+    pub fn of(header: Option<&str>, body: &str) -> ContentType {
+        match header {
+            Some(header) => ContentType::of_media_type(header),
+            None => ContentType::of_text(body),
+        }
+    }
+
+    fn of_media_type(header: &str) -> ContentType {
+        let media_type = header.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        match media_type.as_str() {
+            "application/json" | "text/json" => ContentType::Json,
+            "application/x-www-form-urlencoded" => ContentType::Form,
+            "text/html" | "text/xml" | "application/xml" => ContentType::Markup,
+            other if other.ends_with("+json") => ContentType::Json,
+            other if other.ends_with("+xml") => ContentType::Markup,
+            _ => ContentType::Text,
+        }
+    }
+
+    fn of_text(body: &str) -> ContentType {
+        let (mut rest, mut holes, mut blocks) = (body.trim(), 0, 0);
+        while let Some(tag) = rest.strip_prefix("{{") {
+            let Some(length) = crate::scan::tag_length(rest) else { return ContentType::Text };
+            match tag.trim_start_matches(['~', ' ']).chars().next() {
+                Some('!') => {}
+                Some('#' | '/' | '^') => blocks += 1,
+                _ => holes += 1,
+            }
+            rest = rest[length..].trim_start();
+        }
+        match rest.chars().next() {
+            Some('{' | '[') => ContentType::Json,
+            None if holes == 1 && blocks == 0 => ContentType::Json,
+            _ => ContentType::Text,
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Escaping, one way for each place.
+
+use std::borrow::Cow;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::{Deserialize, Serialize};
+
+/// How a value is written where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Escape {
+    /// Unchanged: plain text.
+    None,
+    /// A whole URL, or a part of a host: unchanged but for control characters, which are removed.
+    Url,
+    /// In a URL's path, query or fragment: everything but `A-Z a-z 0-9 - . _ ~` is percent-encoded.
+    Percent,
+    /// A header's value: each run of control characters becomes one space.
+    Header,
+    /// A form field: as [`Escape::Percent`], with `+` for a space.
+    Form,
+    /// Inside a JSON string.
+    JsonText,
+    /// A JSON string with its quotes.
+    JsonValue,
+    /// XML and HTML, in text and in quoted attributes. What XML 1.0 §2.2 excludes is removed.
+    Markup,
+}
+
+/// RFC 3986 §2.3, unreserved characters.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The URL standard's urlencoded set leaves `* - . _` and turns spaces into `+`.
+const FORM: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'*').remove(b'-').remove(b'.').remove(b'_').remove(b' ');
+
+impl Escape {
+    /// Appends `text` to `out`, escaped.
+    pub(crate) fn write(self, out: &mut String, text: &str) {
+        match self {
+            Escape::None => out.push_str(text),
+            Escape::Url => out.extend(text.chars().filter(|c| !c.is_control())),
+            Escape::Percent => out.extend(utf8_percent_encode(text, RESERVED)),
+            Escape::Header => out.push_str(&header_line(text)),
+            Escape::Form => {
+                for part in utf8_percent_encode(text, FORM) {
+                    out.extend(part.chars().map(|c| if c == ' ' { '+' } else { c }));
+                }
+            }
+            Escape::JsonText => antar_json::escape_into(out, text),
+            Escape::JsonValue => {
+                out.push('"');
+                antar_json::escape_into(out, text);
+                out.push('"');
+            }
+            Escape::Markup => markup(out, text),
+        }
+    }
+}
+
+pub(crate) fn percent_encoded(text: &str) -> String {
+    utf8_percent_encode(text, RESERVED).to_string()
+}
+
+/// `text` on one line: each run of control characters is one space.
+pub(crate) fn header_line(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut run = false;
+    for c in text.chars() {
+        if c.is_control() && !run {
+            out.push(' ');
+        } else if !c.is_control() {
+            out.push(c);
+        }
+        run = c.is_control();
+    }
+    Cow::Owned(out)
+}
+
+fn markup(out: &mut String, text: &str) {
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            '\t' | '\n' | '\r' => out.push(c),
+            '\u{0}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => {}
+            _ => out.push(c),
+        }
+    }
+}

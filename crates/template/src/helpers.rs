@@ -1,0 +1,199 @@
+//! The helpers: each takes JSON values and gives one, which is placed like a path's.
+//!
+//! Data that a helper can't read (a date that is none, a list where text is needed) gives no value
+//! at all, so the treatment of unresolved tokens decides. A mistake of the template (an unknown
+//! algorithm, a format that says nothing) is refused while compiling where it is written out, and
+//! fails the rendering where it comes from the event.
+
+use std::ops::RangeInclusive;
+
+use crate::expression::Expression;
+use crate::value::Val;
+
+mod dates;
+mod digests;
+mod logic;
+mod numbers;
+mod texts;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Helper {
+    Lookup,
+    Eq,
+    Ne,
+    Gt,
+    Lt,
+    And,
+    Or,
+    Not,
+    Default,
+    Upper,
+    Lower,
+    Trim,
+    Truncate,
+    Replace,
+    Join,
+    Split,
+    Date,
+    Number,
+    Hash,
+    Hmac,
+    Base64,
+    Urlencode,
+    Phone,
+}
+
+#[derive(Debug)]
+pub(crate) struct Spec {
+    pub(crate) name: &'static str,
+    pub(crate) helper: Helper,
+    arguments: RangeInclusive<usize>,
+    pub(crate) options: &'static [&'static str],
+    /// Whether it passes one of its arguments on as it is.
+    pub(crate) passes_on: bool,
+}
+
+const MANY: usize = 32;
+
+const fn spec(name: &'static str, helper: Helper, arguments: RangeInclusive<usize>) -> Spec {
+    Spec { name, helper, arguments, options: &[], passes_on: false }
+}
+
+static SPECS: [Spec; 23] = [
+    spec("lookup", Helper::Lookup, 2..=MANY),
+    spec("eq", Helper::Eq, 2..=2),
+    spec("ne", Helper::Ne, 2..=2),
+    spec("gt", Helper::Gt, 2..=2),
+    spec("lt", Helper::Lt, 2..=2),
+    Spec { passes_on: true, ..spec("and", Helper::And, 2..=MANY) },
+    Spec { passes_on: true, ..spec("or", Helper::Or, 2..=MANY) },
+    spec("not", Helper::Not, 1..=1),
+    Spec { passes_on: true, ..spec("default", Helper::Default, 2..=MANY) },
+    spec("upper", Helper::Upper, 1..=1),
+    spec("lower", Helper::Lower, 1..=1),
+    spec("trim", Helper::Trim, 1..=1),
+    Spec { options: &["end"], ..spec("truncate", Helper::Truncate, 2..=2) },
+    spec("replace", Helper::Replace, 3..=3),
+    Spec { options: &["key"], ..spec("join", Helper::Join, 1..=2) },
+    spec("split", Helper::Split, 2..=2),
+    spec("date", Helper::Date, 1..=3),
+    spec("number", Helper::Number, 1..=2),
+    spec("hash", Helper::Hash, 1..=3),
+    spec("hmac", Helper::Hmac, 2..=4),
+    Spec { options: &["url"], ..spec("base64", Helper::Base64, 1..=1) },
+    spec("urlencode", Helper::Urlencode, 1..=1),
+    spec("phone", Helper::Phone, 1..=2),
+];
+
+pub(crate) fn find(name: &str) -> Option<&'static Spec> {
+    SPECS.iter().find(|spec| spec.name == name)
+}
+
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    SPECS.iter().map(|spec| spec.name)
+}
+
+pub(crate) fn name(helper: Helper) -> &'static str {
+    SPECS.iter().find(|spec| spec.helper == helper).map_or("", |spec| spec.name)
+}
+
+/// Why a helper gives nothing.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    TooLong,
+    Because(String),
+}
+
+impl From<String> for Failure {
+    fn from(detail: String) -> Failure {
+        Failure::Because(detail)
+    }
+}
+
+/// Checks what can be checked before any event: the number of arguments, and the written-out ones.
+pub(crate) fn check(spec: &Spec, arguments: &[Expression]) -> Result<(), String> {
+    let (least, most) = (*spec.arguments.start(), *spec.arguments.end());
+    if !spec.arguments.contains(&arguments.len()) {
+        let wanted = match (least, most) {
+            (1, 1) => "one argument".to_owned(),
+            (least, most) if least == most => format!("{least} arguments"),
+            (least, MANY) => format!("{least} or more arguments"),
+            (least, most) => format!("{least} to {most} arguments"),
+        };
+        return Err(format!("`{}` takes {wanted}, not {}", spec.name, arguments.len()));
+    }
+    let literal = |expression: &Expression| match expression {
+        Expression::Literal(document) => Some(document.clone()),
+        _ => None,
+    };
+    // What comes from the event stands as missing, which is never a mistake.
+    let documents: Vec<_> = arguments.iter().map(literal).collect();
+    let values: Vec<Val<'_>> = documents
+        .iter()
+        .map(|document| {
+            document.as_ref().map_or(Val::Missing, |document| Val::Json(document.root()))
+        })
+        .collect();
+    let result = match spec.helper {
+        Helper::Date => dates::check(&values),
+        Helper::Hash => digests::check(&values[1..]),
+        Helper::Hmac => digests::check(&values[2..]),
+        Helper::Split if values[1].as_text().is_some_and(|text| text.is_empty()) => {
+            Err("needs a separator that is not empty".to_owned())
+        }
+        Helper::Truncate if documents[1].is_some() => texts::characters(&values[1]).map(|_| ()),
+        Helper::Number if documents.get(1).is_some_and(Option::is_some) => {
+            numbers::places(&values[1]).map(|_| ())
+        }
+        Helper::Phone => numbers::country(values.get(1)).map(|_| ()),
+        _ => Ok(()),
+    };
+    result.map_err(|detail| format!("`{}` {detail}", spec.name))
+}
+
+/// Runs a helper. `length_max`: bytes of the longest text it may make.
+pub(crate) fn call<'a>(
+    helper: Helper,
+    arguments: &[Val<'a>],
+    options: &[(&'static str, Val<'a>)],
+    length_max: usize,
+) -> Result<Val<'a>, Failure> {
+    let [first, rest @ ..] = arguments else { return Ok(Val::Missing) };
+    if let Some(value) = logic::call(helper, first, rest) {
+        return Ok(value);
+    }
+    if first.is_absent() {
+        return Ok(first.clone());
+    }
+    let option =
+        |name: &str| options.iter().find(|option| option.0 == name).map(|option| &option.1);
+    let value = match helper {
+        Helper::Join => texts::join(first, rest.first(), option("key"), length_max)?,
+        Helper::Date => dates::date(first, rest)?,
+        Helper::Number => numbers::number(first, rest.first())?,
+        Helper::Phone => numbers::phone(first, numbers::country(rest.first())?.as_deref()),
+        _ => {
+            // All others work on text; a list or an object has none.
+            let Some(text) = first.scalar() else { return Ok(Val::Missing) };
+            let text = text.as_ref();
+            match helper {
+                Helper::Upper => Some(Val::text(text.to_uppercase())),
+                Helper::Lower => Some(Val::text(text.to_lowercase())),
+                Helper::Trim => Some(Val::text(text.trim().to_owned())),
+                Helper::Truncate => {
+                    Some(texts::truncate(text, texts::characters(&rest[0])?, option("end")))
+                }
+                Helper::Replace => texts::replace(text, &rest[0], &rest[1], length_max)?,
+                Helper::Split => texts::split(text, &rest[0])?,
+                Helper::Hash => Some(digests::hash(text, rest)?),
+                Helper::Hmac => digests::hmac(text, &rest[0], &rest[1..])?,
+                Helper::Base64 => {
+                    Some(digests::base64(text, option("url").is_some_and(|url| url.truthy(false))))
+                }
+                Helper::Urlencode => Some(Val::text(crate::escape::percent_encoded(text))),
+                _ => None,
+            }
+        }
+    };
+    Ok(value.unwrap_or(Val::Missing))
+}

@@ -1,0 +1,378 @@
+//! From the parser's tree to our own: names become paths and helpers, tags get their places.
+
+use std::collections::HashMap;
+
+use antar_json::Document;
+use handlebars::Template as Tree;
+use handlebars::template::{
+    BlockParam, HelperTemplate, Parameter, Subexpression, TemplateElement as Element,
+};
+
+use crate::expression::{Call, Expression};
+use crate::helpers;
+use crate::plan::{Block, Hole, If, Node, Text};
+use crate::scan::{Fault, Tag, TagKind};
+use crate::{Limits, Place, suggest};
+
+mod names;
+
+pub(crate) use names::Use;
+
+const BLOCKS: [&str; 4] = ["if", "unless", "each", "with"];
+
+pub(crate) struct Parsed {
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) variables: Vec<Use>,
+    pub(crate) secrets: Vec<String>,
+    pub(crate) uses_attempt: bool,
+}
+
+pub(crate) fn parse(source: &str, place: &Place, limits: &Limits) -> Result<Parsed, Vec<Fault>> {
+    let tags = crate::scan::tags(source, limits).map_err(|fault| vec![fault])?;
+    let tree = tree(source, &tags).map_err(|fault| vec![fault])?;
+    let mut reader = Reader {
+        source,
+        place,
+        tags: &tags,
+        taken: 0,
+        frames: vec![Scope { is_loop: false, path: Some(String::new()), names: Vec::new() }],
+        faults: Vec::new(),
+        variables: Vec::new(),
+        secrets: Vec::new(),
+        uses_attempt: false,
+    };
+    let nodes = reader.nodes(&tree);
+    if reader.taken != tags.len() && reader.faults.is_empty() {
+        let tag = tags[reader.taken.min(tags.len() - 1)];
+        reader.faults.push(Fault::new(tag.start, tag.end, "this tag can't be read"));
+    }
+    if reader.faults.is_empty() {
+        Ok(Parsed {
+            nodes,
+            variables: reader.variables,
+            secrets: reader.secrets,
+            uses_attempt: reader.uses_attempt,
+        })
+    } else {
+        Err(reader.faults)
+    }
+}
+
+/// The parser's tree. Its panics on odd input are turned into an error: a tenant's text must not
+/// end a request handler.
+fn tree(source: &str, tags: &[Tag]) -> Result<Tree, Fault> {
+    if tags.is_empty() && source.is_empty() {
+        return Ok(Tree::new());
+    }
+    let error = match std::panic::catch_unwind(|| Tree::compile(source)) {
+        Ok(Ok(tree)) => return Ok(tree),
+        Ok(Err(error)) => Some(error),
+        Err(_) => None,
+    };
+    let at = error.and_then(|error| error.pos()).map_or(0, |(line, column)| {
+        let line_start =
+            source.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum::<usize>();
+        let rest = &source[line_start.min(source.len())..];
+        let column = rest.char_indices().nth(column.saturating_sub(1)).map_or(rest.len(), |c| c.0);
+        line_start + column
+    });
+    let tag = tags.iter().find(|tag| at < tag.end).or(tags.last());
+    let (start, end) = tag.map_or((at, at), |tag| (tag.start, tag.end));
+    Err(Fault::new(start, end, "this tag can't be read").suggest(
+        "a tag is a path, or a helper with its arguments: `{{user.name}}`, `{{upper user.name}}`",
+    ))
+}
+
+/// A context that a block opens, as far as it is known before any event.
+struct Scope {
+    is_loop: bool,
+    /// The path from the root; `[]` stands for each element.
+    path: Option<String>,
+    /// Block parameters: `as |item index|`.
+    names: Vec<String>,
+}
+
+struct Reader<'s> {
+    source: &'s str,
+    place: &'s Place,
+    tags: &'s [Tag],
+    taken: usize,
+    frames: Vec<Scope>,
+    faults: Vec<Fault>,
+    variables: Vec<Use>,
+    secrets: Vec<String>,
+    uses_attempt: bool,
+}
+
+impl Reader<'_> {
+    /// The tag of the next element. The tree and the tags agree, or compiling fails at the end.
+    fn take(&mut self) -> Tag {
+        let end = self.source.len();
+        let none = Tag { kind: TagKind::Hole, start: end, end };
+        let tag = self.tags.get(self.taken).copied().unwrap_or(none);
+        self.taken += 1;
+        tag
+    }
+
+    fn next_kind(&self) -> Option<TagKind> {
+        self.tags.get(self.taken).map(|tag| tag.kind)
+    }
+
+    fn fault(&mut self, tag: Tag, detail: impl Into<String>) -> Expression {
+        self.faults.push(Fault::new(tag.start, tag.end, detail));
+        null()
+    }
+
+    fn nodes(&mut self, tree: &Tree) -> Vec<Node> {
+        let mut nodes = Vec::with_capacity(tree.elements.len());
+        for element in &tree.elements {
+            match element {
+                Element::RawString(text) if text.is_empty() => {}
+                Element::RawString(text) => nodes.push(self.text(text)),
+                Element::Comment(_) => {
+                    self.take();
+                }
+                Element::Expression(tag) | Element::HtmlExpression(tag) => {
+                    nodes.push(self.hole(tag));
+                }
+                Element::HelperBlock(block) => {
+                    let tag = self.take();
+                    nodes.extend(self.block(block, tag, false));
+                }
+                _ => {
+                    let tag = self.take();
+                    self.fault(tag, "partials, decorators and raw blocks are not supported");
+                }
+            }
+        }
+        nodes
+    }
+
+    fn text(&self, text: &str) -> Node {
+        let before = self.taken.checked_sub(1).and_then(|last| self.tags.get(last));
+        let after = self.tags.get(self.taken);
+        let text = match self.place {
+            Place::Header => crate::escape::header_line(text).into_owned(),
+            _ => text.to_owned(),
+        };
+        Node::Text(Text {
+            text,
+            start: before.map_or(0, |tag| tag.end),
+            end: after.map_or(self.source.len(), |tag| tag.start),
+            events: None,
+        })
+    }
+
+    fn hole(&mut self, spec: &HelperTemplate) -> Node {
+        let tag = self.take();
+        let expression = self.tag_value(spec, tag, true);
+        if expression.is_array() && matches!(self.place, Place::Url { .. } | Place::Header) {
+            let detail = "this is a list; a URL or header takes text, numbers and booleans";
+            self.faults
+                .push(Fault::new(tag.start, tag.end, detail).suggest("put it through `join`"));
+        }
+        Node::Hole(Hole {
+            expression,
+            token: self.source[tag.start..tag.end].to_owned(),
+            start: tag.start,
+            slot: None,
+            lone: false,
+        })
+    }
+
+    /// A path, or a helper with arguments. `direct`: its value is what gets written.
+    fn tag_value(&mut self, spec: &HelperTemplate, tag: Tag, direct: bool) -> Expression {
+        if spec.params.is_empty() && spec.hash.is_empty() {
+            return self.value(&spec.name, tag, direct);
+        }
+        let name = spec.name.as_name().unwrap_or_default();
+        if BLOCKS.contains(&name) {
+            return self
+                .fault(tag, format!("`{name}` is a block: `{{{{#{name} …}}}}…{{{{/{name}}}}}`"));
+        }
+        if let ("json", [argument]) = (name, spec.params.as_slice()) {
+            // Values keep their type wherever they stand, so this changes nothing.
+            return self.value(argument, tag, direct);
+        }
+        let Some(helper) = helpers::find(name) else {
+            return self.unknown_helper(name, tag);
+        };
+        let passes_on = direct && helper.passes_on;
+        let arguments: Vec<_> =
+            spec.params.iter().map(|param| self.value_of_argument(param, tag, passes_on)).collect();
+        let options = self.options(helper, &spec.hash, tag);
+        if let Err(detail) = helpers::check(helper, &arguments) {
+            return self.fault(tag, detail);
+        }
+        let token = self.source[tag.start..tag.end].to_owned();
+        Expression::Call(Box::new(Call { helper: helper.helper, arguments, options, token }))
+    }
+
+    fn unknown_helper(&mut self, name: &str, tag: Tag) -> Expression {
+        let known = helpers::names().chain(BLOCKS).chain(["json"]);
+        let mut fault = Fault::new(tag.start, tag.end, format!("there is no helper `{name}`"));
+        if let Some(near) = suggest::nearest(name, known) {
+            fault = fault.suggest(format!("did you mean `{near}`?"));
+        }
+        self.faults.push(fault);
+        null()
+    }
+
+    fn options(
+        &mut self,
+        helper: &'static helpers::Spec,
+        given: &HashMap<String, Parameter>,
+        tag: Tag,
+    ) -> Vec<(&'static str, Expression)> {
+        let mut options = Vec::with_capacity(given.len());
+        for (name, value) in given {
+            match helper.options.iter().find(|known| *known == name) {
+                Some(known) => options.push((*known, self.value_of_argument(value, tag, false))),
+                None => {
+                    self.fault(tag, format!("`{}` has no option `{name}`", helper.name));
+                }
+            }
+        }
+        options.sort_unstable_by_key(|option| option.0);
+        options
+    }
+
+    fn value_of_argument(&mut self, value: &Parameter, tag: Tag, direct: bool) -> Expression {
+        let value = self.value(value, tag, direct);
+        match value {
+            Expression::Secret(_) => self.fault(
+                tag,
+                "a secret is put in when the request is sent, so no helper or block can read it: \
+                 write it as a tag of its own",
+            ),
+            other => other,
+        }
+    }
+
+    fn value(&mut self, value: &Parameter, tag: Tag, direct: bool) -> Expression {
+        match value {
+            Parameter::Literal(json) => Expression::Literal(Document::from(json)),
+            Parameter::Subexpression(Subexpression { element, .. }) => match element.as_ref() {
+                Element::Expression(spec) => self.tag_value(spec, tag, direct),
+                _ => self.fault(tag, "this can't be read"),
+            },
+            named => {
+                let raw = named.as_name().unwrap_or_default().to_owned();
+                self.named(&raw, tag, direct)
+            }
+        }
+    }
+
+    fn block(&mut self, spec: &HelperTemplate, tag: Tag, chained: bool) -> Option<Node> {
+        let name = spec.name.as_name().unwrap_or_default().to_owned();
+        if !BLOCKS.contains(&name.as_str()) {
+            self.unknown_block(&name, tag);
+            self.branches(spec, None, chained);
+            return None;
+        }
+        let subject = match spec.params.as_slice() {
+            [one] => self.value_of_argument(one, tag, false),
+            _ => self.fault(tag, format!("`{name}` takes one argument, written before any option")),
+        };
+        let (start, end) = (tag.start, tag.end);
+        if matches!(name.as_str(), "if" | "unless") {
+            let zero_is_true = self.include_zero(spec, tag);
+            let (then, otherwise) = self.branches(spec, None, chained);
+            let negated = name == "unless";
+            let condition = subject;
+            return Some(Node::If(If {
+                condition,
+                negated,
+                zero_is_true,
+                then,
+                otherwise,
+                start,
+                end,
+            }));
+        }
+        if !spec.hash.is_empty() {
+            self.fault(tag, format!("`{name}` has no options"));
+        }
+        let is_loop = name == "each";
+        let scope = self.scope(&subject, is_loop, spec.block_param.as_ref());
+        let (body, otherwise) = self.branches(spec, Some(scope), chained);
+        let block = Block { subject, body, otherwise, start, end };
+        Some(if is_loop { Node::Each(block) } else { Node::With(block) })
+    }
+
+    fn unknown_block(&mut self, name: &str, tag: Tag) {
+        let detail = format!("there is no block `{name}`; blocks are if, unless, each and with");
+        let mut fault = Fault::new(tag.start, tag.end, detail);
+        fault = match suggest::nearest(name, BLOCKS) {
+            Some(near) => fault.suggest(format!("did you mean `{{{{#{near} …}}}}`?")),
+            None => fault.suggest(format!(
+                "for a section write `{{{{#if {name}}}}}` or `{{{{#each {name}}}}}`"
+            )),
+        };
+        self.faults.push(fault);
+    }
+
+    fn include_zero(&mut self, spec: &HelperTemplate, tag: Tag) -> bool {
+        let mut zero_is_true = false;
+        for (name, value) in &spec.hash {
+            match (name.as_str(), value) {
+                ("includeZero", Parameter::Literal(serde_json::Value::Bool(yes))) => {
+                    zero_is_true = *yes;
+                }
+                _ => {
+                    self.fault(tag, "the only option here is `includeZero=true`");
+                }
+            }
+        }
+        zero_is_true
+    }
+
+    fn branches(
+        &mut self,
+        spec: &HelperTemplate,
+        scope: Option<Scope>,
+        chained: bool,
+    ) -> (Vec<Node>, Vec<Node>) {
+        let depth = self.frames.len();
+        self.frames.extend(scope);
+        let body = spec.template.as_ref().map(|tree| self.nodes(tree)).unwrap_or_default();
+        self.frames.truncate(depth);
+        let otherwise = match (self.next_kind(), &spec.inverse) {
+            (Some(TagKind::ElseChain), Some(tree)) => {
+                let tag = self.take();
+                match tree.elements.as_slice() {
+                    [Element::HelperBlock(inner)] => {
+                        self.block(inner, tag, true).into_iter().collect()
+                    }
+                    _ => Vec::new(),
+                }
+            }
+            (Some(TagKind::Else), inverse) => {
+                self.take();
+                inverse.as_ref().map(|tree| self.nodes(tree)).unwrap_or_default()
+            }
+            _ => Vec::new(),
+        };
+        if !chained {
+            self.take();
+        }
+        (body, otherwise)
+    }
+
+    fn scope(&self, subject: &Expression, is_loop: bool, names: Option<&BlockParam>) -> Scope {
+        let path = self.path_from_root(subject);
+        let path = if is_loop { path.map(|path| format!("{path}[]")) } else { path };
+        let name = |parameter: &Parameter| parameter.as_name().unwrap_or_default().to_owned();
+        let names = match names {
+            None => Vec::new(),
+            Some(BlockParam::Single(one)) => vec![name(one)],
+            Some(BlockParam::Pair((one, two))) => vec![name(one), name(two)],
+            Some(_) => Vec::new(),
+        };
+        Scope { is_loop, path, names }
+    }
+}
+
+fn null() -> Expression {
+    Expression::Literal(Document::from(&serde_json::Value::Null))
+}

@@ -1,0 +1,72 @@
+//! A rendered text with markers where named secrets stand.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Escape, MissingSecret};
+
+/// A part of a rendered text. In JSON a text is a string, a secret an object: the form in which a
+/// delivery's frozen request is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Piece {
+    Text(String),
+    Secret {
+        #[serde(rename = "secret")]
+        name: String,
+        escape: Escape,
+    },
+}
+
+/// What rendering gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rendered {
+    pub pieces: Vec<Piece>,
+    /// The tokens without a value, as written, each once, in order.
+    pub unresolved: Vec<String>,
+    /// The whole value fell away under `omit`: a header to leave out.
+    pub omitted: bool,
+}
+
+impl Rendered {
+    /// The text with `•••` for secrets.
+    #[must_use]
+    pub fn masked(&self) -> String {
+        masked(&self.pieces)
+    }
+}
+
+/// Puts the secrets in, each escaped for its place.
+pub fn resolve(
+    pieces: &[Piece],
+    mut secret: impl FnMut(&str) -> Option<String>,
+) -> Result<String, MissingSecret> {
+    let mut out = String::with_capacity(text_length_bytes(pieces) + 64);
+    for piece in pieces {
+        match piece {
+            Piece::Text(text) => out.push_str(text),
+            Piece::Secret { name, escape } => {
+                let value = secret(name).ok_or_else(|| MissingSecret { name: name.clone() })?;
+                escape.write(&mut out, &value);
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// The text with `•••` for secrets; where a secret is a JSON value, it keeps its quotes.
+#[must_use]
+pub fn masked(pieces: &[Piece]) -> String {
+    let mut out = String::with_capacity(text_length_bytes(pieces) + 16);
+    for piece in pieces {
+        match piece {
+            Piece::Text(text) => out.push_str(text),
+            Piece::Secret { escape: Escape::JsonValue, .. } => out.push_str("\"•••\""),
+            Piece::Secret { .. } => out.push_str("•••"),
+        }
+    }
+    out
+}
+
+fn text_length_bytes(pieces: &[Piece]) -> usize {
+    pieces.iter().map(|piece| if let Piece::Text(text) = piece { text.len() } else { 0 }).sum()
+}

@@ -1,0 +1,118 @@
+//! The plan a template is compiled into.
+
+use crate::escape::Escape;
+use crate::expression::Expression;
+
+#[derive(Debug)]
+pub(crate) enum Node {
+    Text(Text),
+    Hole(Hole),
+    If(If),
+    Each(Block),
+    With(Block),
+}
+
+/// Text as it will be written. `start..end` are the bytes of the source it came from.
+#[derive(Debug)]
+pub(crate) struct Text {
+    pub(crate) text: String,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    /// Where the structure of the output changes, by byte of `text`. Read only when parts may be
+    /// left out.
+    pub(crate) events: Option<Vec<(usize, Event)>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// A JSON array or object begins.
+    Open,
+    /// A comma between members or elements.
+    Comma,
+    /// An array or object ends.
+    Close,
+    /// The `?` of a URL.
+    Query,
+    /// A `&` of a query or form.
+    Parameter,
+    /// The `#` of a URL.
+    Fragment,
+}
+
+#[derive(Debug)]
+pub(crate) struct Hole {
+    pub(crate) expression: Expression,
+    /// The tag as written.
+    pub(crate) token: String,
+    pub(crate) start: usize,
+    /// Set by the proof.
+    pub(crate) slot: Option<Slot>,
+    /// Whether the hole is all there is of a member, parameter or header.
+    pub(crate) lone: bool,
+}
+
+/// Where a hole stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Slot {
+    /// A JSON value.
+    JsonValue,
+    /// All of a JSON string; the hole writes the quotes.
+    JsonString,
+    /// Inside a JSON string.
+    JsonText,
+    /// Inside a JSON key.
+    JsonKey,
+    /// The whole URL, which only a secret may be.
+    WholeUrl,
+    Host,
+    /// Path, query or fragment.
+    Url,
+    Header,
+    Form,
+    Markup,
+    Text,
+}
+
+impl Slot {
+    pub(crate) fn escape(self) -> Escape {
+        match self {
+            Slot::JsonValue | Slot::JsonString => Escape::JsonValue,
+            Slot::JsonText | Slot::JsonKey => Escape::JsonText,
+            Slot::WholeUrl | Slot::Host => Escape::Url,
+            Slot::Url => Escape::Percent,
+            Slot::Header => Escape::Header,
+            Slot::Form => Escape::Form,
+            Slot::Markup => Escape::Markup,
+            Slot::Text => Escape::None,
+        }
+    }
+
+    /// Whether only text, numbers and booleans may stand here.
+    pub(crate) fn scalar_only(self) -> bool {
+        matches!(self, Slot::Host | Slot::Url | Slot::Header | Slot::WholeUrl)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct If {
+    pub(crate) condition: Expression,
+    /// `unless`
+    pub(crate) negated: bool,
+    /// `includeZero=true`: the number 0 counts as a value.
+    pub(crate) zero_is_true: bool,
+    pub(crate) then: Vec<Node>,
+    pub(crate) otherwise: Vec<Node>,
+    /// The opening tag in the source.
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+}
+
+/// `each` and `with`
+#[derive(Debug)]
+pub(crate) struct Block {
+    pub(crate) subject: Expression,
+    pub(crate) body: Vec<Node>,
+    pub(crate) otherwise: Vec<Node>,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+}

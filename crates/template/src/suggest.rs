@@ -1,0 +1,52 @@
+//! "Did you mean …".
+
+/// The candidate that is nearest to `word`: at most a third of its characters off (never fewer than
+/// two), counting a swap of neighbours as one.
+#[must_use]
+pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    let word: Vec<char> = word.to_lowercase().chars().collect();
+    let far = (word.len() / 3).max(2);
+    candidates
+        .into_iter()
+        .map(|candidate| {
+            let other: Vec<char> = candidate.to_lowercase().chars().collect();
+            (distance(&word, &other), candidate)
+        })
+        .filter(|(distance, _)| *distance <= far && *distance < word.len().max(1))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Edits between two words, with swaps of neighbours (optimal string alignment).
+fn distance(a: &[char], b: &[char]) -> usize {
+    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for (i, row) in rows.iter_mut().enumerate() {
+        row[0] = i;
+    }
+    rows[0] = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        for j in 1..=b.len() {
+            let change = usize::from(a[i - 1] != b[j - 1]);
+            let mut best =
+                (rows[i - 1][j] + 1).min(rows[i][j - 1] + 1).min(rows[i - 1][j - 1] + change);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(rows[i - 2][j - 2] + 1);
+            }
+            rows[i][j] = best;
+        }
+    }
+    rows[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn finds_a_swapped_pair_and_leaves_strangers_alone() {
+        let known = ["conversation.userData.email", "conversation.id", "timestamp"];
+        assert_eq!(nearest("conversation.userData.emial", known), Some(known[0]));
+        assert_eq!(nearest("order.total", known), None);
+        assert_eq!(nearest("x", ["y"]), None);
+    }
+}
