@@ -1,0 +1,16 @@
+DROP TABLE idempotency;
+DROP TABLE attempts;
+DROP TABLE deliveries;
+DROP TABLE events;
+DROP TABLE nodes;
+DROP TABLE settings;
+DROP TABLE facet_values;
+DROP TABLE api_keys;
+DROP TABLE plugins;
+DROP TABLE secrets;
+DROP TABLE sources;
+DROP TABLE webhook_revisions;
+DROP TABLE webhooks;
+DROP TABLE event_types;
+DROP TABLE profiles;
+DROP TABLE tenants;

@@ -1,0 +1,198 @@
+//! Who works on what: due deliveries, and those whose owner is gone.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::conn::{each, load_to_change, run};
+use super::deliveries::Row;
+use super::schema::{deliveries, nodes};
+use super::{Owner, Store, StoreError, events, from_json};
+use crate::model::{Delivery, DeliveryId, Event, EventKey, Frozen, Millis, State, WebhookId};
+
+/// Candidates looked at for each that is taken, so that one webhook with many due deliveries
+/// leaves room for others.
+const LOOK_AHEAD: usize = 4;
+
+/// A delivery that is now in flight here.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    pub delivery: Delivery,
+    pub event: Event,
+    pub frozen: Option<Frozen>,
+    /// Attempts that the retry schedule does not count: those before it was last begun anew.
+    pub schedule_start: u32,
+}
+
+impl Store {
+    /// Takes deliveries that are pending and due, the longest due first, in turns between
+    /// webhooks, and leaves out those of `skip_webhooks`. A delivery whose event is no longer
+    /// stored fails.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Unavailable`.
+    pub async fn claim_due(
+        &self,
+        now: Millis,
+        owner: &Owner,
+        limit: usize,
+        skip_webhooks: &[WebhookId],
+    ) -> Result<Vec<Claimed>, StoreError> {
+        if self.next_due_at().await?.is_none_or(|due_at| due_at > now) {
+            return Ok(Vec::new());
+        }
+        let (owner, skip_webhooks) = (owner.clone(), skip_webhooks.to_vec());
+        self.write(move |conn| {
+            Box::pin(async move {
+                let look_at = i64::try_from(limit.saturating_mul(LOOK_AHEAD)).unwrap_or(i64::MAX);
+                let due = load_to_change!(
+                    conn,
+                    (DeliveryId, WebhookId),
+                    deliveries::table
+                        .filter(deliveries::next_attempt_at.le(now))
+                        .filter(deliveries::webhook_id.ne_all(&skip_webhooks))
+                        .order(deliveries::next_attempt_at.asc())
+                        .limit(look_at)
+                        .select((deliveries::id, deliveries::webhook_id))
+                )?;
+                let ids = in_turns(due, limit);
+                let (node, epoch) = (owner.node.as_str(), owner.epoch);
+                each!(conn, &ids, |id, c| diesel::update(deliveries::table.find(id))
+                    .set((
+                        deliveries::state.eq(State::InFlight),
+                        deliveries::reason.eq(None::<&str>),
+                        deliveries::next_attempt_at.eq(None::<i64>),
+                        deliveries::owner_node.eq(Some(node)),
+                        deliveries::owner_epoch.eq(Some(epoch)),
+                        deliveries::updated_at.eq(now),
+                    ))
+                    .execute(c))?;
+                load_claimed(conn, ids, now).await
+            })
+        })
+        .await
+    }
+
+    /// When the next pending delivery that is not held becomes due.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn next_due_at(&self) -> Result<Option<Millis>, StoreError> {
+        let mut lease = self.read().await?;
+        let due_at = run!(lease.conn(), |c| deliveries::table
+            .filter(deliveries::next_attempt_at.is_not_null())
+            .order(deliveries::next_attempt_at.asc())
+            .select(deliveries::next_attempt_at.assume_not_null())
+            .first::<Millis>(c))
+        .optional()?;
+        lease.give_back();
+        Ok(due_at)
+    }
+
+    /// Makes due at once, uncounted, what earlier epochs of this node own, and what nodes own
+    /// whose lease has run out. Returns how many deliveries that were.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn take_over(&self, owner: &Owner, now: Millis) -> Result<usize, StoreError> {
+        let owner = owner.clone();
+        self.write(move |conn| {
+            Box::pin(async move {
+                let gone = run!(conn, |c| nodes::table
+                    .filter(nodes::id.ne(&owner.node))
+                    .filter(nodes::lease_until.lt(now))
+                    .select(nodes::id)
+                    .load::<String>(c))?;
+                let mut count = 0;
+                // Whoever wished to cancel it gets his will: nobody is at it any more.
+                for (wished, state, due_at) in
+                    [(true, State::Cancelled, None), (false, State::Pending, Some(now))]
+                {
+                    let orphan = deliveries::owner_node
+                        .eq_any(&gone)
+                        .or(deliveries::owner_node
+                            .eq(&owner.node)
+                            .and(deliveries::owner_epoch.lt(owner.epoch)))
+                        .assume_not_null();
+                    count += run!(conn, |c| diesel::update(deliveries::table)
+                        .filter(deliveries::owner_node.is_not_null())
+                        .filter(orphan)
+                        .filter(deliveries::reason.is_not_null().eq(wished))
+                        .set((
+                            deliveries::state.eq(state),
+                            deliveries::next_attempt_at.eq(due_at),
+                            deliveries::owner_node.eq(None::<&str>),
+                            deliveries::owner_epoch.eq(None::<i64>),
+                            deliveries::updated_at.eq(now),
+                        ))
+                        .execute(c))?;
+                }
+                Ok(count)
+            })
+        })
+        .await
+    }
+}
+
+/// Takes `limit` of the candidates, one of each webhook in turn, and within a webhook in order.
+fn in_turns(due: Vec<(DeliveryId, WebhookId)>, limit: usize) -> Vec<DeliveryId> {
+    let mut places = HashMap::new();
+    let mut queues: VecDeque<VecDeque<DeliveryId>> = VecDeque::new();
+    for (id, webhook_id) in due {
+        let place = *places.entry(webhook_id).or_insert(queues.len());
+        if place == queues.len() {
+            queues.push_back(VecDeque::new());
+        }
+        queues[place].push_back(id);
+    }
+    let mut taken = Vec::new();
+    while taken.len() < limit {
+        let Some(mut queue) = queues.pop_front() else { break };
+        taken.extend(queue.pop_front());
+        if !queue.is_empty() {
+            queues.push_back(queue);
+        }
+    }
+    taken
+}
+
+async fn load_claimed(
+    conn: &mut super::conn::Conn,
+    ids: Vec<DeliveryId>,
+    now: Millis,
+) -> Result<Vec<Claimed>, StoreError> {
+    let rows = run!(conn, |c| deliveries::table
+        .filter(deliveries::id.eq_any(&ids))
+        .select((Row::as_select(), deliveries::frozen))
+        .load::<(Row, Option<String>)>(c))?;
+    let mut rows: HashMap<DeliveryId, (Row, Option<String>)> =
+        rows.into_iter().map(|row| (row.0.id, row)).collect();
+    let keys: HashSet<EventKey> = rows.values().map(|(row, _)| row.event_key()).collect();
+    let stored = events::load(conn, &keys.into_iter().collect::<Vec<_>>()).await?;
+    let stored: HashMap<EventKey, Event> =
+        stored.into_iter().map(|stored| (stored.event.key.clone(), stored.event)).collect();
+    let mut claimed = Vec::with_capacity(ids.len());
+    for id in ids {
+        let Some((row, frozen)) = rows.remove(&id) else { continue };
+        let Some(event) = stored.get(&row.event_key()) else {
+            run!(conn, |c| diesel::update(deliveries::table.find(id))
+                .set((
+                    deliveries::state.eq(State::Failed),
+                    deliveries::reason.eq(Some("the event is no longer stored")),
+                    deliveries::owner_node.eq(None::<&str>),
+                    deliveries::owner_epoch.eq(None::<i64>),
+                    deliveries::updated_at.eq(now),
+                ))
+                .execute(c))?;
+            continue;
+        };
+        claimed.push(Claimed {
+            event: event.clone(),
+            frozen: frozen.as_deref().map(from_json).transpose()?,
+            schedule_start: row.schedule_start(),
+            delivery: row.delivery(),
+        });
+    }
+    Ok(claimed)
+}

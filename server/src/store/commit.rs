@@ -1,0 +1,266 @@
+//! Group commit: one writer takes what waits, up to a bound, and commits it in one transaction.
+//! Everybody is answered when the commit that holds his work is durable. On SQLite all other
+//! writes go the same way, each in a savepoint of its own.
+
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+
+use futures_util::future::BoxFuture;
+use tokio::sync::{mpsc, oneshot};
+
+use super::accept::{self, AcceptJob, Answer};
+use super::conn::{Conn, Connector, Place, Role};
+use super::record::{self, RecordJob, Recorded};
+use super::{Settings, StoreError};
+
+/// After so many operations SQLite's log is moved into its file by another thread: about 4,000
+/// changed pages.
+const CHECKPOINT_EVERY: usize = 1_000;
+/// Every so many of these moves the writer does the last step itself, between two commits. Only
+/// then does the log begin anew, which it cannot while somebody keeps writing to it.
+const RESTART_EVERY: usize = 16;
+
+/// What the writer is asked for.
+pub(super) enum Job {
+    Accept(AcceptJob),
+    Record(RecordJob),
+    Write(WriteJob),
+    /// Finish what came before and end.
+    Stop(oneshot::Sender<()>),
+}
+
+/// A write of its own kind: does it, and returns what tells the caller after the commit.
+pub(super) type WriteJob =
+    Box<dyn for<'a> FnOnce(&'a mut Conn) -> BoxFuture<'a, Result<Reply, Refusal>> + Send>;
+/// Is called with the commit's outcome.
+pub(super) type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+/// The write failed: what went wrong with the connection, if anything, after the caller was told.
+pub(super) struct Refusal {
+    pub(super) error: StoreError,
+    pub(super) tell: Box<dyn FnOnce(StoreError) + Send>,
+}
+
+/// Starts the writer. It ends with `Job::Stop`, or when nobody can ask it any more.
+pub(super) fn start(
+    connector: &Connector,
+    settings: &Settings,
+) -> Result<mpsc::Sender<Job>, StoreError> {
+    let (sender, jobs) = mpsc::channel(settings.commit_queue_max.max(1));
+    let mut writer = Writer {
+        connector: connector.clone(),
+        conn: None,
+        batch_max: settings.commit_batch_max.max(1),
+        checkpoint: start_checkpointer(connector)?,
+        since_checkpoint: 0,
+        checkpoints: 0,
+    };
+    connector.spawn_writer(async move { writer.run(jobs).await })?;
+    Ok(sender)
+}
+
+fn start_checkpointer(connector: &Connector) -> Result<Option<SyncSender<()>>, StoreError> {
+    let Some(mut checkpoint) = connector.checkpointer() else { return Ok(None) };
+    // Room for one: a second wish during a checkpoint is served after it, a third is the second.
+    let (wish, wishes) = sync_channel(1);
+    std::thread::Builder::new()
+        .name("antar-checkpoint".to_owned())
+        .spawn(move || wishes.into_iter().for_each(|()| checkpoint()))
+        .map_err(StoreError::unavailable)?;
+    Ok(Some(wish))
+}
+
+struct Writer {
+    connector: Connector,
+    conn: Option<Conn>,
+    batch_max: usize,
+    checkpoint: Option<SyncSender<()>>,
+    since_checkpoint: usize,
+    checkpoints: usize,
+}
+
+/// The jobs of one transaction, by kind.
+#[derive(Default)]
+struct Batch {
+    accepts: Vec<AcceptJob>,
+    records: Vec<RecordJob>,
+    writes: Vec<WriteJob>,
+}
+
+/// What each job of a batch gets once the batch is durable.
+struct Answers {
+    accepts: Vec<Answer>,
+    records: Vec<Recorded>,
+}
+
+impl Writer {
+    async fn run(&mut self, mut jobs: mpsc::Receiver<Job>) {
+        let mut waiting = Vec::with_capacity(self.batch_max);
+        while jobs.recv_many(&mut waiting, self.batch_max).await > 0 {
+            let mut batch = Batch::default();
+            let mut stop = None;
+            self.since_checkpoint += waiting.len();
+            for job in waiting.drain(..) {
+                match job {
+                    Job::Accept(job) => batch.accepts.push(job),
+                    Job::Record(job) => batch.records.push(job),
+                    Job::Write(job) => batch.writes.push(job),
+                    Job::Stop(done) => stop = Some(done),
+                }
+            }
+            self.serve(batch).await;
+            self.checkpoint().await;
+            if let Some(done) = stop {
+                self.conn = None;
+                // Nobody waits for it when the caller has gone.
+                let _ = done.send(());
+                return;
+            }
+        }
+    }
+
+    async fn serve(&mut self, mut batch: Batch) {
+        let Err(error) = self.commit(&mut batch).await else { return };
+        if batch.len() <= 1 {
+            batch.refuse(&error);
+            return;
+        }
+        // One of them may be what the database does not take: each alone, and only that one fails.
+        tracing::warn!(%error, jobs = batch.len(), "a batch did not commit; its parts are tried alone");
+        for mut alone in batch.apart() {
+            if let Err(error) = self.commit(&mut alone).await {
+                alone.refuse(&error);
+            }
+        }
+    }
+
+    /// Commits the batch and answers it. On an error what is left in the batch is unanswered and
+    /// nothing of it is written.
+    async fn commit(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
+        if batch.len() == 0 {
+            return Ok(());
+        }
+        let mut conn = match self.conn.take() {
+            Some(conn) => conn,
+            None => self.connector.open(Role::Writer, Place::Here).await?,
+        };
+        // On an error the connection is dropped, and its transaction with it.
+        let mut replies = Vec::with_capacity(batch.writes.len());
+        let done = write(&mut conn, batch, &mut replies).await;
+        for reply in replies {
+            reply(done.as_ref().map(|_| ()).map_err(Clone::clone));
+        }
+        let answers = done?;
+        self.conn = Some(conn);
+        for (job, answer) in batch.accepts.drain(..).zip(answers.accepts) {
+            job.answer(Ok(answer));
+        }
+        for (job, answer) in batch.records.drain(..).zip(answers.records) {
+            job.answer(Ok(answer));
+        }
+        Ok(())
+    }
+
+    async fn checkpoint(&mut self) {
+        let Some(wish) = &self.checkpoint else { return };
+        if self.since_checkpoint < CHECKPOINT_EVERY {
+            return;
+        }
+        self.since_checkpoint = 0;
+        self.checkpoints += 1;
+        // Full: one is asked for already.
+        let _ = wish.try_send(());
+        if self.checkpoints.is_multiple_of(RESTART_EVERY)
+            && let Some(conn) = &mut self.conn
+            && let Err(error) = conn.execute_text("PRAGMA wal_checkpoint(PASSIVE)").await
+        {
+            tracing::warn!(%error, "a checkpoint did not run; the next one will");
+            self.conn = None;
+        }
+    }
+}
+
+async fn write(
+    conn: &mut Conn,
+    batch: &mut Batch,
+    replies: &mut Vec<Reply>,
+) -> Result<Answers, StoreError> {
+    conn.begin().await?;
+    let accepts = accept::write(conn, &batch.accepts).await?;
+    let records = record::write(conn, &batch.records).await?;
+    for job in batch.writes.drain(..) {
+        conn.execute_text("SAVEPOINT job").await?;
+        match job(conn).await {
+            Ok(reply) => {
+                conn.execute_text("RELEASE job").await?;
+                replies.push(reply);
+            }
+            Err(refusal) => {
+                let answer = refusal.error.is_answer();
+                let error = refusal.error.clone();
+                (refusal.tell)(refusal.error);
+                if !answer {
+                    return Err(error);
+                }
+                conn.execute_text("ROLLBACK TO job; RELEASE job").await?;
+            }
+        }
+    }
+    conn.commit().await?;
+    Ok(Answers { accepts, records })
+}
+
+impl Batch {
+    fn len(&self) -> usize {
+        self.accepts.len() + self.records.len() + self.writes.len()
+    }
+
+    /// Each job as a batch of its own.
+    fn apart(self) -> impl Iterator<Item = Batch> {
+        let accepts =
+            self.accepts.into_iter().map(|job| Batch { accepts: vec![job], ..Batch::default() });
+        let records =
+            self.records.into_iter().map(|job| Batch { records: vec![job], ..Batch::default() });
+        let writes =
+            self.writes.into_iter().map(|job| Batch { writes: vec![job], ..Batch::default() });
+        accepts.chain(records).chain(writes)
+    }
+
+    /// Tells everybody that it did not work. A write that never ran learns it by its job's end.
+    fn refuse(self, error: &StoreError) {
+        for job in self.accepts {
+            job.answer(Err(error.clone()));
+        }
+        for job in self.records {
+            job.answer(Err(error.clone()));
+        }
+    }
+}
+
+/// Makes a job of a write, and a place where its result appears after the commit.
+pub(super) fn write_job<R, F>(write: F) -> (WriteJob, oneshot::Receiver<Result<R, StoreError>>)
+where
+    R: Send + 'static,
+    F: for<'a> FnOnce(&'a mut Conn) -> BoxFuture<'a, Result<R, StoreError>> + Send + 'static,
+{
+    let (sender, receiver) = oneshot::channel();
+    let job: WriteJob = Box::new(move |conn| {
+        Box::pin(async move {
+            match write(conn).await {
+                // A caller that has gone does not undo the write; there is nobody to tell.
+                Ok(result) => Ok(Box::new(move |committed: Result<(), StoreError>| {
+                    let _ = sender.send(committed.map(|()| result));
+                }) as Reply),
+                Err(error) => Err(Refusal {
+                    error,
+                    tell: Box::new(move |error| {
+                        let _ = sender.send(Err(error));
+                    }),
+                }),
+            }
+        })
+    });
+    (job, receiver)
+}
+
+/// The sending half, shared by all handles of the store.
+pub(super) type Jobs = Arc<mpsc::Sender<Job>>;

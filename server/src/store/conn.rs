@@ -1,0 +1,313 @@
+//! The one place that knows that there are two databases. Everything else writes a query once;
+//! [`run`] and [`each`] send it to whichever is there.
+
+use diesel::SqliteConnection;
+use diesel::connection::{Connection as _, SimpleConnection};
+use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
+use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
+use diesel_async::{AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use futures_util::future::{BoxFuture, FutureExt as _};
+
+use super::{Settings, StoreError};
+
+const SQLITE_MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations/sqlite");
+const POSTGRES_MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations/postgres");
+
+/// Held while migrations run, so that nodes that start together do not run them twice. The number
+/// is the word `antar` in ASCII.
+const MIGRATION_LOCK: &str = "SELECT pg_advisory_lock(418515444082)";
+const MIGRATION_UNLOCK: &str = "SELECT pg_advisory_unlock(418515444082)";
+
+/// A connection to either database.
+pub(super) enum Conn {
+    Sqlite(Box<Sqlite>),
+    Postgres(Box<AsyncPgConnection>),
+}
+
+type Sqlite = SyncConnectionWrapper<SqliteConnection, Place>;
+
+/// Sends one query: `run!(conn, |c| tenants::table.load::<TenantRow>(c))`. With a second name,
+/// that is the backend's type: `run!(conn, |c, Db| boxed::<Db>(filter).load::<Row>(c))`.
+macro_rules! run {
+    ($conn:expr, |$c:ident $(, $db:ident)?| $query:expr) => {
+        match $conn {
+            $crate::store::conn::Conn::Sqlite(conn) => {
+                $(type $db = diesel::sqlite::Sqlite;)?
+                let $c = &mut **conn;
+                $query.await
+            }
+            $crate::store::conn::Conn::Postgres(conn) => {
+                $(type $db = diesel::pg::Pg;)?
+                let $c = &mut **conn;
+                $query.await
+            }
+        }
+    };
+}
+
+/// Sends one statement for each row and gives what each returned, in order. The statement is
+/// prepared once. On PostgreSQL the rows go out together, without waiting for each other's answer.
+macro_rules! each {
+    ($conn:expr, $rows:expr, |$row:ident, $c:ident| $query:expr) => {
+        match $conn {
+            $crate::store::conn::Conn::Sqlite(conn) => {
+                let mut answers = Vec::with_capacity($rows.len());
+                let mut failed = None;
+                for $row in $rows {
+                    let $c = &mut **conn;
+                    match $query.await {
+                        Ok(answer) => answers.push(answer),
+                        Err(error) => {
+                            failed = Some(error);
+                            break;
+                        }
+                    }
+                }
+                failed.map_or(Ok(answers), Err)
+            }
+            $crate::store::conn::Conn::Postgres(conn) => {
+                let conn: &diesel_async::AsyncPgConnection = &**conn;
+                let statements = $rows.iter().map(|$row| async move {
+                    let $c = &mut &*conn;
+                    $query.await
+                });
+                futures_util::future::try_join_all(statements).await
+            }
+        }
+    };
+}
+
+/// Loads rows that are changed next in the same transaction. On PostgreSQL it locks them and
+/// leaves out those that another node has locked.
+macro_rules! load_to_change {
+    ($conn:expr, $row:ty, $query:expr) => {
+        match $conn {
+            $crate::store::conn::Conn::Sqlite(conn) => $query.load::<$row>(&mut **conn).await,
+            $crate::store::conn::Conn::Postgres(conn) => {
+                $query.for_update().skip_locked().load::<$row>(&mut **conn).await
+            }
+        }
+    };
+}
+
+pub(super) use {each, load_to_change, run};
+
+/// Where a statement of SQLite runs: the library blocks.
+pub(super) enum Place {
+    /// On the caller's thread, which is there for nothing else.
+    Here,
+    /// On the runtime's threads for blocking work.
+    Aside,
+}
+
+impl SpawnBlocking for Place {
+    fn spawn_blocking<'a, R: Send + 'static>(
+        &mut self,
+        task: impl FnOnce() -> R + Send + 'static,
+    ) -> BoxFuture<'a, Result<R, Box<dyn std::error::Error + Send + Sync + 'static>>> {
+        match self {
+            Place::Here => std::future::ready(Ok(task())).boxed(),
+            Place::Aside => {
+                let task = tokio::task::spawn_blocking(task);
+                async move { task.await.map_err(Into::into) }.boxed()
+            }
+        }
+    }
+
+    fn get_runtime() -> Place {
+        Place::Aside
+    }
+}
+
+/// Knows how to open connections.
+#[derive(Clone)]
+pub(super) enum Connector {
+    Sqlite { path: String, busy_timeout_ms: u32 },
+    Postgres { url: String },
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// The one that writes.
+    Writer,
+    /// On SQLite it cannot write.
+    Reader,
+}
+
+impl Connector {
+    /// Reads the URL: `sqlite:PATH`, `postgres://…` or `postgresql://…`.
+    pub(super) fn new(settings: &Settings) -> Result<Connector, StoreError> {
+        let url = settings.url.as_str();
+        if let Some(path) = url.strip_prefix("sqlite:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            if path.is_empty() || path.starts_with(":memory:") {
+                return Err(StoreError::Setup("sqlite: wants the path of a file".to_owned()));
+            }
+            return Ok(Connector::Sqlite {
+                path: path.to_owned(),
+                busy_timeout_ms: settings.busy_timeout_ms,
+            });
+        }
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return Ok(Connector::Postgres { url: url.to_owned() });
+        }
+        // The URL may hold a password: it is not repeated.
+        Err(StoreError::Setup(
+            "a database URL is sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE".to_owned(),
+        ))
+    }
+
+    /// True where only one connection can write, so that all writes go through the writer.
+    pub(super) fn has_one_writer(&self) -> bool {
+        matches!(self, Connector::Sqlite { .. })
+    }
+
+    /// Opens a connection. `Place::Here` on a thread that may block.
+    pub(super) async fn open(&self, role: Role, place: Place) -> Result<Conn, StoreError> {
+        match self {
+            Connector::Sqlite { path, busy_timeout_ms } => {
+                let (path, busy_timeout_ms) = (path.clone(), *busy_timeout_ms);
+                let mut place = place;
+                let conn = place
+                    .spawn_blocking(move || open_sqlite(&path, role, busy_timeout_ms))
+                    .await
+                    .map_err(StoreError::unavailable)??;
+                Ok(Conn::Sqlite(Box::new(SyncConnectionWrapper::with_runtime(conn, place))))
+            }
+            Connector::Postgres { url } => {
+                let conn =
+                    AsyncPgConnection::establish(url).await.map_err(StoreError::unavailable)?;
+                Ok(Conn::Postgres(Box::new(conn)))
+            }
+        }
+    }
+
+    /// Runs what is missing and names it. `dry`: only names it.
+    pub(super) async fn migrate(&self, dry: bool) -> Result<Vec<String>, StoreError> {
+        match self.open(Role::Writer, Place::Aside).await? {
+            Conn::Sqlite(mut conn) => conn
+                .spawn_blocking(move |conn| Ok(run_pending(conn, SQLITE_MIGRATIONS, dry)))
+                .await?
+                .map_err(StoreError::Setup),
+            Conn::Postgres(mut conn) => {
+                conn.batch_execute(MIGRATION_LOCK).await?;
+                let task = tokio::task::spawn_blocking(move || {
+                    let mut conn = AsyncConnectionWrapper::<AsyncPgConnection>::from(*conn);
+                    let done = run_pending(&mut conn, POSTGRES_MIGRATIONS, dry);
+                    // The lock ends with the connection in any case.
+                    let unlocked = SimpleConnection::batch_execute(&mut conn, MIGRATION_UNLOCK);
+                    done.and_then(|names| unlocked.map(|()| names).map_err(|e| e.to_string()))
+                });
+                task.await.map_err(StoreError::unavailable)?.map_err(StoreError::Setup)
+            }
+        }
+    }
+
+    /// Runs `writer` to its end: SQLite's on a thread of its own, where its statements block
+    /// nobody and need no hand-over; PostgreSQL's as a task.
+    pub(super) fn spawn_writer<F>(&self, writer: F) -> Result<(), StoreError>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        if !self.has_one_writer() {
+            tokio::spawn(writer);
+            return Ok(());
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .map_err(StoreError::unavailable)?;
+        std::thread::Builder::new()
+            .name("antar-commit".to_owned())
+            .spawn(move || runtime.block_on(writer))
+            .map_err(StoreError::unavailable)?;
+        Ok(())
+    }
+
+    /// Moves what is in SQLite's log into its file, beside the writer. Gives the frames left in
+    /// the log and those moved; none on PostgreSQL.
+    pub(super) fn checkpointer(&self) -> Option<impl FnMut() + Send + 'static> {
+        let Connector::Sqlite { path, busy_timeout_ms } = self.clone() else { return None };
+        let mut conn = None;
+        Some(move || {
+            if conn.is_none() {
+                conn = open_sqlite(&path, Role::Writer, busy_timeout_ms).ok();
+            }
+            let Some(open) = &mut conn else { return };
+            if let Err(error) = open.batch_execute("PRAGMA wal_checkpoint(PASSIVE)") {
+                tracing::warn!(%error, "a checkpoint did not run; the next one will");
+                conn = None;
+            }
+        })
+    }
+}
+
+/// `synchronous=FULL`: a commit that was answered survives power loss. No automatic checkpoint: it
+/// would run inside somebody's commit.
+fn open_sqlite(
+    path: &str,
+    role: Role,
+    busy_timeout_ms: u32,
+) -> Result<SqliteConnection, StoreError> {
+    let mut conn = SqliteConnection::establish(path).map_err(StoreError::unavailable)?;
+    let (query_only, cache_kib) = match role {
+        Role::Writer => ("OFF", 64 << 10),
+        Role::Reader => ("ON", 8 << 10),
+    };
+    conn.batch_execute(&format!(
+        "PRAGMA busy_timeout = {busy_timeout_ms};
+         PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = FULL;
+         PRAGMA wal_autocheckpoint = 0;
+         PRAGMA cache_size = -{cache_kib};
+         PRAGMA temp_store = MEMORY;
+         PRAGMA query_only = {query_only};"
+    ))?;
+    Ok(conn)
+}
+
+fn run_pending<C, DB>(
+    conn: &mut C,
+    migrations: EmbeddedMigrations,
+    dry: bool,
+) -> Result<Vec<String>, String>
+where
+    DB: diesel::backend::Backend,
+    C: MigrationHarness<DB>,
+{
+    let pending = conn.pending_migrations(migrations).map_err(|e| e.to_string())?;
+    for migration in pending.iter().filter(|_| !dry) {
+        conn.run_migration(migration).map_err(|e| format!("{}: {e}", migration.name()))?;
+    }
+    Ok(pending.iter().map(|migration| migration.name().to_string()).collect())
+}
+
+impl Conn {
+    pub(super) async fn execute_text(&mut self, sql: &str) -> Result<(), StoreError> {
+        Ok(run!(self, |c| c.batch_execute(sql))?)
+    }
+
+    /// Opens a transaction that writes. SQLite takes its lock at once, so that it cannot fail
+    /// later for want of it.
+    pub(super) async fn begin(&mut self) -> Result<(), StoreError> {
+        let sql = match self {
+            Conn::Sqlite(_) => "BEGIN IMMEDIATE",
+            Conn::Postgres(_) => "BEGIN",
+        };
+        self.execute_text(sql).await
+    }
+
+    /// Opens a transaction that sees one state of everything.
+    pub(super) async fn begin_read(&mut self) -> Result<(), StoreError> {
+        let sql = match self {
+            Conn::Sqlite(_) => "BEGIN",
+            Conn::Postgres(_) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        };
+        self.execute_text(sql).await
+    }
+
+    pub(super) async fn commit(&mut self) -> Result<(), StoreError> {
+        self.execute_text("COMMIT").await
+    }
+}

@@ -1,0 +1,204 @@
+//! What is durable: configuration, events, deliveries, attempts; on SQLite or on PostgreSQL.
+//!
+//! `conn.rs` alone knows which. Every query stands once, in the file of its table. Writes of events
+//! and outcomes are collected and committed together (`commit.rs`); on SQLite, where one connection
+//! writes, everything else that writes goes the same way. No statement asks the database for the
+//! time: "now" is an argument.
+
+mod accept;
+mod attempts;
+mod by_hand;
+mod claim;
+mod columns;
+mod commit;
+mod conn;
+mod deliveries;
+mod error;
+mod event_types;
+mod events;
+mod everything;
+mod facets;
+mod idempotency;
+mod keys;
+mod nodes;
+mod page;
+mod plugins;
+mod pool;
+mod profiles;
+mod record;
+mod schema;
+mod secrets;
+mod settings;
+mod sources;
+mod tenants;
+mod webhooks;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio::sync::oneshot;
+
+pub use accept::{Accepted, NewDelivery, NewEvent, Owner};
+pub use claim::Claimed;
+pub use deliveries::{DeliveryFilter, StoredDelivery};
+pub use error::StoreError;
+pub use event_types::EventTypeRow;
+pub use events::{EventFilter, StoredEvent};
+pub use everything::Everything;
+pub use facets::FacetValueRow;
+pub use idempotency::{AcceptedOnce, Idempotent, Once};
+pub use page::Page;
+pub use plugins::PluginRow;
+pub use profiles::ProfileRow;
+pub use record::{Record, Recorded};
+pub use secrets::SecretRow;
+pub use sources::SourceRow;
+pub use tenants::TenantRow;
+pub use webhooks::{RevisionRow, WebhookRow};
+
+use commit::Job;
+use conn::{Conn, Connector, Role};
+use pool::{Lease, Pool};
+
+/// How the database is reached, and the bounds of what waits for it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// `sqlite:PATH`, or `postgres://USER:PASSWORD@HOST/DATABASE` (without TLS).
+    pub url: String,
+    /// Connections for reading; on PostgreSQL also for changes of the configuration.
+    pub readers_max: usize,
+    /// Longest wait for one of them before a call fails.
+    pub reader_wait_ms: u64,
+    /// Calls that share one transaction, at most.
+    pub commit_batch_max: usize,
+    /// Calls that may wait for the next transaction; one more gets `Busy`.
+    pub commit_queue_max: usize,
+    /// How long SQLite waits for a lock that another process holds.
+    pub busy_timeout_ms: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            url: String::new(),
+            readers_max: 8,
+            reader_wait_ms: 10_000,
+            commit_batch_max: 256,
+            commit_queue_max: 4_096,
+            busy_timeout_ms: 5_000,
+        }
+    }
+}
+
+/// A handle to the database; clones share everything.
+#[derive(Clone)]
+pub struct Store {
+    connector: Connector,
+    pool: Pool,
+    jobs: commit::Jobs,
+}
+
+impl Store {
+    /// Opens the database and starts the writer. Migrations are a call of their own.
+    ///
+    /// # Errors
+    /// `Setup` for a URL of another form, `Unavailable` when the database cannot be opened.
+    pub async fn connect(settings: &Settings) -> Result<Store, StoreError> {
+        let connector = Connector::new(settings)?;
+        let wait_max = Duration::from_millis(settings.reader_wait_ms);
+        let role = if connector.has_one_writer() { Role::Reader } else { Role::Writer };
+        let pool = Pool::new(connector.clone(), role, settings.readers_max, wait_max);
+        let jobs = Arc::new(commit::start(&connector, settings)?);
+        let store = Store { connector, pool, jobs };
+        store.ping().await?;
+        Ok(store)
+    }
+
+    /// Brings the tables up to date and names the migrations that ran. Safe from many nodes.
+    ///
+    /// # Errors
+    /// `Setup` when one of them failed, `Unavailable`.
+    pub async fn migrate(&self) -> Result<Vec<String>, StoreError> {
+        self.connector.migrate(false).await
+    }
+
+    /// The migrations that [`Store::migrate`] would run.
+    ///
+    /// # Errors
+    /// `Setup`, `Unavailable`.
+    pub async fn pending_migrations(&self) -> Result<Vec<String>, StoreError> {
+        self.connector.migrate(true).await
+    }
+
+    /// Asks the database whether it is there.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        let mut lease = self.read().await?;
+        lease.conn().execute_text("SELECT 1").await?;
+        lease.give_back();
+        Ok(())
+    }
+
+    /// Writes what waits, then closes all connections. Calls on other handles fail afterwards.
+    pub async fn close(self) {
+        let (done, ended) = oneshot::channel();
+        if self.jobs.send(Job::Stop(done)).await.is_ok() {
+            // An error means that the writer has ended already.
+            let _ = ended.await;
+        }
+        self.pool.close();
+    }
+
+    /// A connection to read with.
+    async fn read(&self) -> Result<Lease, StoreError> {
+        self.pool.get().await
+    }
+
+    /// Runs `write` in a transaction and returns when it is durable. An error of `write` undoes
+    /// it.
+    async fn write<R, F>(&self, write: F) -> Result<R, StoreError>
+    where
+        R: Send + 'static,
+        F: for<'a> FnOnce(&'a mut Conn) -> BoxFuture<'a, Result<R, StoreError>> + Send + 'static,
+    {
+        if self.connector.has_one_writer() {
+            let (job, result) = commit::write_job(write);
+            self.jobs.send(Job::Write(job)).await.map_err(|_| StoreError::closed())?;
+            return result.await.map_err(|_| {
+                StoreError::unavailable("the database could not be opened for writing")
+            })?;
+        }
+        let mut lease = self.pool.get().await?;
+        lease.conn().begin().await?;
+        match write(lease.conn()).await {
+            Ok(result) => {
+                lease.conn().commit().await?;
+                lease.give_back();
+                Ok(result)
+            }
+            Err(error) if error.is_answer() => {
+                lease.conn().execute_text("ROLLBACK").await?;
+                lease.give_back();
+                Err(error)
+            }
+            Err(error) => {
+                self.pool.drop_idle();
+                Err(error)
+            }
+        }
+    }
+}
+
+fn json_text(value: &impl serde::Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|e| StoreError::Corrupt(e.to_string()))
+}
+
+fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|e| StoreError::Corrupt(e.to_string()))
+}

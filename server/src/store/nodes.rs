@@ -1,0 +1,66 @@
+//! Nodes and their leases.
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::conn::run;
+use super::schema::nodes;
+use super::{Owner, Store, StoreError};
+use crate::model::Millis;
+
+impl Store {
+    /// Begins a new life of a node: its epoch goes up, its lease runs until `now + lease_ms`.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn register_node(
+        &self,
+        node: &str,
+        now: Millis,
+        lease_ms: i64,
+    ) -> Result<Owner, StoreError> {
+        let node = node.to_owned();
+        let lease_until = now.plus_ms(lease_ms);
+        self.write(move |conn| {
+            Box::pin(async move {
+                let epoch = run!(conn, |c| diesel::insert_into(nodes::table)
+                    .values((
+                        nodes::id.eq(&node),
+                        nodes::epoch.eq(1_i64),
+                        nodes::lease_until.eq(lease_until),
+                    ))
+                    .on_conflict(nodes::id)
+                    .do_update()
+                    .set((nodes::epoch.eq(nodes::epoch + 1), nodes::lease_until.eq(lease_until)))
+                    .returning(nodes::epoch)
+                    .get_result::<i64>(c))?;
+                Ok(Owner { node, epoch })
+            })
+        })
+        .await
+    }
+
+    /// Renews the lease. False: a later life of this node has begun, and this one must end.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn renew_lease(
+        &self,
+        owner: &Owner,
+        now: Millis,
+        lease_ms: i64,
+    ) -> Result<bool, StoreError> {
+        let owner = owner.clone();
+        let lease_until = now.plus_ms(lease_ms);
+        self.write(move |conn| {
+            Box::pin(async move {
+                let count = run!(conn, |c| diesel::update(nodes::table.find(&owner.node))
+                    .filter(nodes::epoch.eq(owner.epoch))
+                    .set(nodes::lease_until.eq(lease_until))
+                    .execute(c))?;
+                Ok(count == 1)
+            })
+        })
+        .await
+    }
+}

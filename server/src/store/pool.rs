@@ -1,0 +1,85 @@
+//! A few connections that are lent out. One that is not given back in good order, because its call
+//! failed or its caller went away half-way, is thrown away: its transaction, its lock and its
+//! unread answers go with it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::StoreError;
+use super::conn::{Conn, Connector, Place, Role};
+
+#[derive(Clone)]
+pub(super) struct Pool {
+    connector: Connector,
+    role: Role,
+    wait_max: Duration,
+    free: Arc<Semaphore>,
+    idle: Arc<Mutex<Vec<Conn>>>,
+}
+
+/// A connection for one call.
+pub(super) struct Lease {
+    conn: Conn,
+    idle: Arc<Mutex<Vec<Conn>>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Pool {
+    pub(super) fn new(
+        connector: Connector,
+        role: Role,
+        connections_max: usize,
+        wait_max: Duration,
+    ) -> Pool {
+        Pool {
+            connector,
+            role,
+            wait_max,
+            free: Arc::new(Semaphore::new(connections_max.max(1))),
+            idle: Arc::default(),
+        }
+    }
+
+    /// Waits for a free connection, for a while.
+    pub(super) async fn get(&self) -> Result<Lease, StoreError> {
+        let permit = tokio::time::timeout(self.wait_max, self.free.clone().acquire_owned())
+            .await
+            .map_err(|_| StoreError::unavailable("all connections are busy"))?
+            .map_err(|_| StoreError::closed())?;
+        let idle = lock(&self.idle).pop();
+        let conn = match idle {
+            Some(conn) => conn,
+            None => self.connector.open(self.role, Place::Aside).await?,
+        };
+        Ok(Lease { conn, idle: self.idle.clone(), _permit: permit })
+    }
+
+    /// Nobody gets a connection any more; the idle ones close.
+    pub(super) fn close(&self) {
+        self.free.close();
+        self.drop_idle();
+    }
+
+    /// Closes the idle ones: after one was found broken, the others are likely to be.
+    pub(super) fn drop_idle(&self) {
+        lock(&self.idle).clear();
+    }
+}
+
+impl Lease {
+    pub(super) fn conn(&mut self) -> &mut Conn {
+        &mut self.conn
+    }
+
+    /// Gives it back. Only after all went well and outside of a transaction.
+    pub(super) fn give_back(self) {
+        let Lease { conn, idle, .. } = self;
+        lock(&idle).push(conn);
+    }
+}
+
+fn lock(idle: &Mutex<Vec<Conn>>) -> std::sync::MutexGuard<'_, Vec<Conn>> {
+    idle.lock().unwrap_or_else(PoisonError::into_inner)
+}

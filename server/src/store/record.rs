@@ -1,0 +1,163 @@
+//! What came of an attempt: the attempt and the delivery's new state are one write, batched with
+//! those of others.
+
+use diesel::prelude::*;
+use diesel::sql_types::{Nullable, Text};
+use diesel_async::RunQueryDsl;
+use tokio::sync::oneshot;
+
+use super::attempts;
+use super::commit::Job;
+use super::conn::{Conn, each, run};
+use super::schema::deliveries;
+use super::{Owner, Store, StoreError};
+use crate::model::{Attempt, DeliveryId, Frozen, Millis, State};
+
+diesel::define_sql_function! {
+    fn coalesce(kept: Nullable<Text>, new: Nullable<Text>) -> Nullable<Text>;
+}
+
+/// The end of an owner's work on a delivery.
+#[derive(Clone, Debug)]
+pub struct Record {
+    pub delivery_id: DeliveryId,
+    pub owner: Owner,
+    /// None: released without having tried (uncounted).
+    pub attempt: Option<Attempt>,
+    /// Stored when the delivery has none yet.
+    pub frozen: Option<Frozen>,
+    /// Any but `InFlight`.
+    pub to: State,
+    pub reason: Option<String>,
+    /// Counts for `Pending` only; none: held.
+    pub next_attempt_at: Option<Millis>,
+    pub now: Millis,
+}
+
+/// Where the delivery stands after a record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Recorded {
+    /// None: the delivery was deleted meanwhile, and nothing was kept.
+    pub state: Option<State>,
+    /// False when another owner had it; the attempt is kept, and of states only `delivered` counts.
+    pub ours: bool,
+}
+
+pub(super) struct RecordJob {
+    record: Box<Record>,
+    frozen: Option<String>,
+    reply: oneshot::Sender<Result<Recorded, StoreError>>,
+}
+
+impl RecordJob {
+    /// A worker that was stopped meanwhile does not wait for it.
+    pub(super) fn answer(self, answer: Result<Recorded, StoreError>) {
+        let _ = self.reply.send(answer);
+    }
+}
+
+impl Store {
+    /// Records the end of an attempt, or releases a delivery. Returns when it is durable.
+    ///
+    /// # Errors
+    /// `Conflict` for a record that would leave the delivery in flight; `Unavailable` when the
+    /// commit failed: then nothing was written, and the record can be sent again.
+    pub async fn record(&self, record: Record) -> Result<Recorded, StoreError> {
+        if record.to == State::InFlight {
+            return Err(StoreError::Conflict("a record ends the flight".to_owned()));
+        }
+        let frozen = record.frozen.as_ref().map(super::json_text).transpose()?;
+        let (reply, answer) = oneshot::channel();
+        let job = RecordJob { record: Box::new(record), frozen, reply };
+        self.jobs.send(Job::Record(job)).await.map_err(|_| StoreError::closed())?;
+        answer.await.map_err(|_| StoreError::closed())?
+    }
+}
+
+/// Writes what the jobs bring; what became of each, in order.
+pub(super) async fn write(
+    conn: &mut Conn,
+    jobs: &[RecordJob],
+) -> Result<Vec<Recorded>, StoreError> {
+    if jobs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let counts = each!(conn, jobs, |job, c| {
+        let Record { delivery_id, owner, to, reason, next_attempt_at, now, attempt, .. } =
+            &*job.record;
+        diesel::update(deliveries::table)
+            .filter(deliveries::id.eq(delivery_id))
+            .filter(deliveries::owner_node.eq(&owner.node))
+            .filter(deliveries::owner_epoch.eq(owner.epoch))
+            // A reason on a delivery in flight is a wish to cancel it: see `end_of_flight`.
+            .filter(deliveries::reason.is_null())
+            .set((
+                deliveries::state.eq(to),
+                deliveries::reason.eq(reason),
+                deliveries::next_attempt_at.eq(next_attempt_at.filter(|_| *to == State::Pending)),
+                deliveries::attempts.eq(deliveries::attempts + i64::from(attempt.is_some())),
+                deliveries::owner_node.eq(None::<&str>),
+                deliveries::owner_epoch.eq(None::<i64>),
+                deliveries::frozen.eq(coalesce(deliveries::frozen, job.frozen.as_deref())),
+                deliveries::updated_at.eq(now),
+            ))
+            .execute(c)
+    })?;
+    let mut recorded = Vec::with_capacity(jobs.len());
+    for (job, count) in jobs.iter().zip(counts) {
+        recorded.push(if count == 1 {
+            Recorded { state: Some(job.record.to), ours: true }
+        } else {
+            end_of_flight(conn, job).await?
+        });
+    }
+    let kept = jobs.iter().zip(&recorded).filter(|(_, recorded)| recorded.state.is_some());
+    let tried: Vec<_> = kept
+        .filter_map(|(job, _)| Some((job.record.delivery_id, job.record.attempt.as_ref()?)))
+        .collect();
+    attempts::write(conn, &tried).await?;
+    Ok(recorded)
+}
+
+/// The uncommon ends: cancelled during the attempt, owned by somebody else, or gone.
+async fn end_of_flight(conn: &mut Conn, job: &RecordJob) -> Result<Recorded, StoreError> {
+    let record = &*job.record;
+    let stands = run!(conn, |c| deliveries::table
+        .find(record.delivery_id)
+        .select((
+            deliveries::state,
+            deliveries::owner_node,
+            deliveries::owner_epoch,
+            deliveries::reason
+        ))
+        .first::<(State, Option<String>, Option<i64>, Option<String>)>(c))
+    .optional()?;
+    let Some((state, node, epoch, reason)) = stands else {
+        return Ok(Recorded { state: None, ours: false });
+    };
+    let ours = node.as_ref() == Some(&record.owner.node) && epoch == Some(record.owner.epoch);
+    let (to, reason) = match (record.to, ours) {
+        (State::Delivered, _) => (State::Delivered, None),
+        (_, true) => (State::Cancelled, reason),
+        (_, false) => (state, reason),
+    };
+    let attempts = deliveries::attempts + i64::from(record.attempt.is_some());
+    let target = deliveries::table.find(record.delivery_id);
+    if to == state {
+        run!(conn, |c| diesel::update(target).set(deliveries::attempts.eq(attempts)).execute(c))?;
+    } else {
+        run!(conn, |c| diesel::update(target)
+            .set((
+                deliveries::state.eq(to),
+                deliveries::reason.eq(&reason),
+                deliveries::next_attempt_at.eq(None::<i64>),
+                deliveries::attempts.eq(attempts),
+                deliveries::owner_node.eq(None::<&str>),
+                deliveries::owner_epoch.eq(None::<i64>),
+                deliveries::frozen.eq(coalesce(deliveries::frozen, job.frozen.as_deref())),
+                deliveries::updated_at.eq(record.now),
+            ))
+            .execute(c))?;
+    }
+    Ok(Recorded { state: Some(to), ours })
+}

@@ -1,0 +1,199 @@
+//! The tables as diesel sees them; the migrations make them.
+
+diesel::table! {
+    tenants (id) {
+        id -> Text,
+        spec -> Text,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    profiles (name) {
+        name -> Text,
+        spec -> Text,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    event_types (tenant, name) {
+        tenant -> Text,
+        name -> Text,
+        spec -> Text,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    webhooks (id) {
+        id -> Binary,
+        tenant -> Text,
+        name -> Text,
+        spec -> Text,
+        secret -> Binary,
+        secret_before -> Nullable<Binary>,
+        secret_before_until -> Nullable<BigInt>,
+        enabled -> Bool,
+        paused -> Bool,
+        disabled_reason -> Nullable<Text>,
+        revision -> BigInt,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    webhook_revisions (webhook_id, revision) {
+        webhook_id -> Binary,
+        revision -> BigInt,
+        spec -> Text,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    sources (id) {
+        id -> Binary,
+        tenant -> Text,
+        name -> Text,
+        spec -> Text,
+        secret -> Binary,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    secrets (tenant, name) {
+        tenant -> Text,
+        name -> Text,
+        sealed -> Binary,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    plugins (tenant, name, version) {
+        tenant -> Text,
+        name -> Text,
+        version -> BigInt,
+        kind -> Text,
+        digest -> Text,
+        size_bytes -> BigInt,
+        description -> Text,
+        config_schema -> Nullable<Text>,
+        created_at -> BigInt,
+        wasm -> Binary,
+    }
+}
+
+diesel::table! {
+    api_keys (id) {
+        id -> Binary,
+        tenant -> Text,
+        name -> Text,
+        scopes -> Text,
+        hash -> Binary,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    facet_values (tenant, facet, value) {
+        tenant -> Text,
+        facet -> Text,
+        value -> Text,
+        label -> Nullable<Text>,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    settings (name) {
+        name -> Text,
+        value -> Text,
+    }
+}
+
+diesel::table! {
+    nodes (id) {
+        id -> Text,
+        epoch -> BigInt,
+        lease_until -> BigInt,
+    }
+}
+
+diesel::table! {
+    events (tenant, id, source) {
+        tenant -> Text,
+        source -> Text,
+        id -> Text,
+        event_type -> Text,
+        timestamp -> BigInt,
+        subject -> Nullable<Text>,
+        attributes -> Text,
+        data -> Nullable<Text>,
+        schema_ok -> Bool,
+        accepted_at -> BigInt,
+        deliveries -> BigInt,
+        dropped_reason -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    deliveries (id) {
+        id -> Binary,
+        tenant -> Text,
+        event_source -> Text,
+        event_id -> Text,
+        webhook_id -> Binary,
+        state -> Text,
+        reason -> Nullable<Text>,
+        attempts -> BigInt,
+        schedule_start -> BigInt,
+        next_attempt_at -> Nullable<BigInt>,
+        owner_node -> Nullable<Text>,
+        owner_epoch -> Nullable<BigInt>,
+        subject -> Nullable<Text>,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+        frozen -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    attempts (delivery_id, number) {
+        delivery_id -> Binary,
+        number -> BigInt,
+        revision -> BigInt,
+        started_at -> BigInt,
+        took_ms -> BigInt,
+        request_method -> Nullable<Text>,
+        request_url -> Nullable<Text>,
+        request_headers -> Nullable<Text>,
+        response_status -> Nullable<BigInt>,
+        response_headers -> Nullable<Text>,
+        response_body -> Nullable<Text>,
+        response_truncated -> Bool,
+        error -> Nullable<Text>,
+        unresolved -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    idempotency (tenant, idempotency_key) {
+        tenant -> Text,
+        idempotency_key -> Text,
+        request_hash -> Binary,
+        status -> BigInt,
+        body -> Text,
+        created_at -> BigInt,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(webhooks, webhook_revisions);
