@@ -22,3 +22,6 @@ pub use guest::Level;
 pub use limits::Limits;
 pub use outcome::{Outcome, Replacement};
 pub use upload::{ConfigError, Kind, Plugin, UploadError};
+
+#[cfg(test)]
+mod tests;

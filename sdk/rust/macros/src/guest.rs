@@ -1,0 +1,187 @@
+//! From a function to the exports of a component.
+
+use proc_macro2::{Ident, TokenStream};
+use quote::{format_ident, quote};
+use syn::{Error, Expr, ExprLit, FnArg, ItemFn, Lit, Meta};
+
+/// The interfaces that the exports implement.
+const WIT: &str = include_str!("../../../wit/plugin.wit");
+
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    Filter,
+    Transform,
+}
+
+pub(crate) fn expand(kind: Kind, arguments: &TokenStream, item: TokenStream) -> TokenStream {
+    let function: ItemFn = match syn::parse2(item) {
+        Ok(function) => function,
+        Err(e) => return e.to_compile_error(),
+    };
+    let wrong = check(kind, arguments, &function).map(|e| e.to_compile_error());
+    // The function stays in either case, so that the compiler complains of one thing only.
+    let more = wrong.unwrap_or_else(|| guest(kind, &function));
+    quote! { #function #more }
+}
+
+fn check(kind: Kind, arguments: &TokenStream, function: &ItemFn) -> Option<Error> {
+    let signature = &function.sig;
+    let name = kind.name();
+    if !arguments.is_empty() {
+        return Some(Error::new_spanned(arguments, format!("#[{name}] takes no arguments")));
+    }
+    if let Some(token) = &signature.asyncness {
+        return Some(Error::new_spanned(token, "a plugin has nothing to wait for: remove `async`"));
+    }
+    if !signature.generics.params.is_empty() {
+        let what = "the event's data and the config need concrete types";
+        return Some(Error::new_spanned(&signature.generics, what));
+    }
+    let receiver = signature.inputs.iter().find(|input| matches!(input, FnArg::Receiver(_)));
+    if let Some(receiver) = receiver {
+        return Some(Error::new_spanned(receiver, "a plugin is a function, not a method"));
+    }
+    if !(1..=2).contains(&signature.inputs.len()) {
+        let what = format!("write it as `fn {}(event: Event, config: C) -> …`", signature.ident);
+        return Some(Error::new_spanned(&signature.ident, what));
+    }
+    None
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Filter => "filter",
+            Kind::Transform => "transform",
+        }
+    }
+}
+
+fn guest(kind: Kind, function: &ItemFn) -> TokenStream {
+    let name = &function.sig.ident;
+    let face = format_ident!("{}", kind.name());
+    let world = format!("{}-plugin", kind.name());
+    let description = description(function);
+    let (plugin, schema) = if function.sig.inputs.len() == 2 {
+        (quote! { super::#name }, quote! { __private::config_schema(super::#name) })
+    } else {
+        (
+            quote! { |event, _: __private::NoConfig| super::#name(event) },
+            quote! { ::std::string::String::new() },
+        )
+    };
+    let run = run(kind, &face, &plugin);
+    quote! {
+        // Compiled to WASM it is called by the exports below.
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: () = {
+            let _ = #name;
+        };
+
+        #[cfg(target_arch = "wasm32")]
+        #[doc(hidden)]
+        #[expect(unsafe_code, reason = "the exports are made by wit-bindgen")]
+        mod __antar_guest {
+            use ::antar_sdk::__private;
+
+            ::antar_sdk::__private::wit_bindgen::generate!({
+                inline: #WIT,
+                world: #world,
+                runtime_path: "::antar_sdk::__private::wit_bindgen::rt",
+            });
+
+            use exports::antar::plugin::#face as face;
+
+            struct Plugin;
+
+            impl face::Guest for Plugin {
+                fn describe() -> face::About {
+                    __private::prepare();
+                    face::About { description: #description.into(), config_schema: #schema }
+                }
+
+                #run
+            }
+
+            fn event(event: face::Event) -> ::antar_sdk::Event<::std::string::String> {
+                ::antar_sdk::Event {
+                    id: event.id,
+                    event_type: event.event_type,
+                    tenant: event.tenant,
+                    timestamp: event.timestamp,
+                    attributes: event.attributes,
+                    data: event.data,
+                }
+            }
+
+            fn problem(problem: ::antar_sdk::Problem) -> face::Problem {
+                match problem {
+                    ::antar_sdk::Problem::Retry(reason) => face::Problem::Retry(reason),
+                    ::antar_sdk::Problem::Fail(reason) => face::Problem::Fail(reason),
+                }
+            }
+
+            export!(Plugin);
+        }
+    }
+}
+
+fn run(kind: Kind, face: &Ident, plugin: &TokenStream) -> TokenStream {
+    match kind {
+        Kind::Filter => quote! {
+            fn run(
+                raw: face::Event,
+                config: ::std::string::String,
+            ) -> ::core::result::Result<face::Verdict, face::Problem> {
+                __private::prepare();
+                match __private::#face(#plugin, event(raw), &config) {
+                    Ok(::antar_sdk::Verdict::Pass) => Ok(face::Verdict::Pass),
+                    Ok(::antar_sdk::Verdict::Drop(reason)) => Ok(face::Verdict::Drop(reason)),
+                    Err(e) => Err(problem(e)),
+                }
+            }
+        },
+        Kind::Transform => quote! {
+            fn run(
+                raw: face::Event,
+                config: ::std::string::String,
+            ) -> ::core::result::Result<face::Outcome, face::Problem> {
+                use ::antar_sdk::{Outcome, Replacement};
+
+                fn replacement(r: Replacement) -> antar::plugin::types::Replacement {
+                    antar::plugin::types::Replacement {
+                        data: r.data.into_text(),
+                        event_type: r.event_type,
+                        attributes: r.attributes,
+                        headers: r.headers,
+                    }
+                }
+
+                __private::prepare();
+                match __private::#face(#plugin, event(raw), &config) {
+                    Ok(Outcome::Unchanged) => Ok(face::Outcome::Unchanged),
+                    Ok(Outcome::Replace(one)) => Ok(face::Outcome::Replace(replacement(one))),
+                    Ok(Outcome::Split(all)) => {
+                        Ok(face::Outcome::Split(all.into_iter().map(replacement).collect()))
+                    }
+                    Ok(Outcome::Drop(reason)) => Ok(face::Outcome::Drop(reason)),
+                    Err(e) => Err(problem(e)),
+                }
+            }
+        },
+    }
+}
+
+/// The doc comment, with the one space before each line gone.
+fn description(function: &ItemFn) -> String {
+    let lines = function.attrs.iter().filter_map(|attribute| match &attribute.meta {
+        Meta::NameValue(doc) if doc.path.is_ident("doc") => match &doc.value {
+            Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Some(text.value()),
+            _ => None,
+        },
+        _ => None,
+    });
+    let lines: Vec<String> =
+        lines.map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned()).collect();
+    lines.join("\n").trim().to_owned()
+}

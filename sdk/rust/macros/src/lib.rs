@@ -1,0 +1,46 @@
+//! The attributes of `antar-sdk`. Their documentation is there.
+
+mod guest;
+
+use proc_macro::TokenStream;
+use quote::quote;
+
+use guest::Kind;
+
+/// Makes a function the filter of this crate.
+///
+/// The function takes an `Event` and, if it has one, a config; it returns a `Verdict` or a
+/// `Result` of one. Its doc comment is the plugin's description. It stays an ordinary function:
+/// unit tests call it.
+#[proc_macro_attribute]
+pub fn filter(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    guest::expand(Kind::Filter, &arguments.into(), item.into()).into()
+}
+
+/// Makes a function the transform of this crate.
+///
+/// The function takes an `Event` and, if it has one, a config; it returns an `Outcome`, new data
+/// as `Json`, or a `Result` of either. Its doc comment is the plugin's description. It stays an
+/// ordinary function: unit tests call it.
+#[proc_macro_attribute]
+pub fn transform(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    guest::expand(Kind::Transform, &arguments.into(), item.into()).into()
+}
+
+/// Makes a struct or enum (part of) a config: it can be read, refuses fields that it does not
+/// know, and has a JSON Schema with the doc comments as descriptions. Attributes of `serde` and
+/// `schemars` work on its fields.
+#[proc_macro_attribute]
+pub fn config(_arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let item = proc_macro2::TokenStream::from(item);
+    quote! {
+        #[derive(
+            ::antar_sdk::__private::serde::Deserialize,
+            ::antar_sdk::__private::schemars::JsonSchema,
+        )]
+        #[serde(crate = "::antar_sdk::__private::serde", deny_unknown_fields)]
+        #[schemars(crate = "::antar_sdk::__private::schemars")]
+        #item
+    }
+    .into()
+}

@@ -1,0 +1,113 @@
+//! The allocator of an instance that lives for one call.
+//!
+//! Memory is handed out from one end to the other and not taken back, except for the block handed
+//! out last: growing a `String` or `Vec` at the end, the common case, moves nothing. It begins in a
+//! static array, because asking the host for more memory costs it more than a whole call.
+
+#![expect(unsafe_code, reason = "an allocator")]
+
+use std::{
+    alloc::{GlobalAlloc, Layout},
+    cell::UnsafeCell,
+    ptr,
+};
+
+const STATIC_BYTES: usize = 192 << 10;
+const PAGE_BYTES: usize = 64 << 10;
+/// Asked for at once when the static array is full.
+const GROWTH_BYTES_MIN: usize = 512 << 10;
+
+#[global_allocator]
+static ARENA: Arena = Arena { space: UnsafeCell::new(Space { next: 0, end: 0 }) };
+
+static FIRST: First = First(UnsafeCell::new([0; STATIC_BYTES]));
+
+#[repr(align(16))]
+struct First(UnsafeCell<[u8; STATIC_BYTES]>);
+
+// SAFETY: instances have one thread.
+unsafe impl Sync for First {}
+
+struct Arena {
+    space: UnsafeCell<Space>,
+}
+
+/// Addresses of what is free.
+struct Space {
+    next: usize,
+    end: usize,
+}
+
+// SAFETY: instances have one thread.
+unsafe impl Sync for Arena {}
+
+impl Space {
+    fn take(&mut self, size: usize, align: usize) -> Option<usize> {
+        loop {
+            let start = self.next.checked_next_multiple_of(align)?;
+            let end = start.checked_add(size)?;
+            if end <= self.end && self.end != 0 {
+                self.next = end;
+                return Some(start);
+            }
+            self.more(size.checked_add(align)?)?;
+        }
+    }
+
+    /// Continues in the static array at first, then in new memory. What is left over is lost
+    /// unless the new memory follows on it.
+    fn more(&mut self, size: usize) -> Option<()> {
+        if self.end == 0 {
+            self.next = FIRST.0.get() as usize;
+            self.end = self.next + STATIC_BYTES;
+            return Some(());
+        }
+        let pages = size.max(GROWTH_BYTES_MIN).div_ceil(PAGE_BYTES);
+        let before = core::arch::wasm32::memory_grow(0, pages);
+        if before == usize::MAX {
+            return None;
+        }
+        let start = before * PAGE_BYTES;
+        if start != self.end {
+            self.next = start;
+        }
+        self.end = start + pages * PAGE_BYTES;
+        Some(())
+    }
+}
+
+// SAFETY: blocks don't overlap: each begins where the one before ended, and only the last one is
+// given back or resized.
+unsafe impl GlobalAlloc for Arena {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: one thread, and no reference outlives this call.
+        let space = unsafe { &mut *self.space.get() };
+        space.take(layout.size(), layout.align()).map_or(ptr::null_mut(), |at| at as *mut u8)
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        let space = unsafe { &mut *self.space.get() };
+        if block as usize + layout.size() == space.next {
+            space.next = block as usize;
+        }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // SAFETY: as above.
+        let space = unsafe { &mut *self.space.get() };
+        let is_last = block as usize + layout.size() == space.next;
+        let end = (block as usize).checked_add(new_size);
+        if let Some(end) = end.filter(|end| is_last && *end <= space.end) {
+            space.next = end;
+            return block;
+        }
+        if new_size <= layout.size() {
+            return block;
+        }
+        let Some(moved) = space.take(new_size, layout.align()) else { return ptr::null_mut() };
+        // SAFETY: `take` never hands out what is in use, so the two don't overlap.
+        unsafe { ptr::copy_nonoverlapping(block, moved as *mut u8, layout.size()) };
+        moved as *mut u8
+    }
+}

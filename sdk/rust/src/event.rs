@@ -1,0 +1,88 @@
+//! What plugins see.
+
+use std::borrow::Cow;
+
+use antar_json::{Kind, Value};
+
+use crate::Json;
+
+/// Something that happened. `data` is a JSON object, as it was posted or as a type of yours.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event<D = Json> {
+    pub id: String,
+    pub event_type: String,
+    pub tenant: String,
+    /// RFC 3339, UTC, with milliseconds.
+    pub timestamp: String,
+    /// Short texts beside the data: platform, vendor, channel, source, subject.
+    pub attributes: Vec<(String, String)>,
+    pub data: D,
+}
+
+impl<D> Event<D> {
+    /// The attribute `name`.
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The same event with other data.
+    pub fn with_data<T>(self, data: T) -> Event<T> {
+        let Event { id, event_type, tenant, timestamp, attributes, data: _ } = self;
+        Event { id, event_type, tenant, timestamp, attributes, data }
+    }
+}
+
+impl Event<Json> {
+    /// The value at a dotted path that begins at `data`. See [`Json::at`].
+    pub fn at(&self, path: &str) -> Option<Value<'_>> {
+        self.data.at(path)
+    }
+
+    /// The text of the first scalar at a path. See [`Event::strings`].
+    pub fn string(&self, path: &str) -> Option<String> {
+        self.strings(path).next()
+    }
+
+    /// The texts of all scalars at a path: of a string its characters, of a number or boolean its
+    /// JSON text; arrays on the way and at the end are stepped through; `null` and objects give
+    /// nothing.
+    pub fn strings(&self, path: &str) -> impl Iterator<Item = String> + use<'_> {
+        let found = self.data.find(path).into_iter();
+        found.flat_map(elements).filter_map(text).map(Cow::into_owned)
+    }
+}
+
+/// The elements of an array, or the value itself.
+fn elements(value: Value<'_>) -> impl Iterator<Item = Value<'_>> {
+    let itself = (value.kind() != Kind::Array).then_some(value);
+    itself.into_iter().chain(value.elements())
+}
+
+fn text(value: Value<'_>) -> Option<Cow<'_, str>> {
+    match value.kind() {
+        Kind::String => value.as_str(),
+        Kind::Number | Kind::Bool => Some(Cow::Borrowed(value.raw())),
+        Kind::Null | Kind::Array | Kind::Object => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::event;
+
+    #[test]
+    fn strings_come_from_scalars_arrays_and_arrays_of_objects() {
+        let event = event(
+            r#"{"one": "a", "id": 8202522731445525542, "many": ["a", 1.10, null, true, {}],
+                "labels": [{"name": "vip"}, {"id": 1}, {"name": "new"}], "none": null}"#,
+        );
+        let strings = |path| event.strings(path).collect::<Vec<_>>();
+        assert_eq!(strings("one"), ["a"]);
+        assert_eq!(strings("id"), ["8202522731445525542"]);
+        assert_eq!(strings("many"), ["a", "1.10", "true"]);
+        assert_eq!(strings("labels.name"), ["vip", "new"]);
+        assert_eq!(strings("labels.0.name"), ["vip"]);
+        assert!(strings("none").is_empty() && strings("labels").is_empty());
+        assert!(strings("one.further").is_empty());
+    }
+}

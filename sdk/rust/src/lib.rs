@@ -1,0 +1,59 @@
+//! Write Antar plugins.
+//!
+//! A plugin is a function. A *filter* says pass or drop, a *transform* returns new data:
+//!
+//! ```
+//! use antar_sdk::{Event, Verdict, config, filter};
+//!
+//! #[config]
+//! struct ByLabel {
+//!     /// One of these must be among the conversation's labels.
+//!     any: Vec<String>,
+//! }
+//!
+//! /// Passes conversations that carry one of the labels.
+//! #[filter]
+//! fn by_label(event: Event, config: ByLabel) -> Verdict {
+//!     match event.strings("conversation.labels").find(|label| config.any.contains(label)) {
+//!         Some(_) => Verdict::Pass,
+//!         None => Verdict::drop(format!("no label of {:?}", config.any)),
+//!     }
+//! }
+//!
+//! let event = antar_sdk::testing::event(r#"{"conversation": {"labels": ["vip"]}}"#);
+//! assert_eq!(by_label(event, ByLabel { any: vec!["vip".into()] }), Verdict::Pass);
+//! ```
+//!
+//! `Event` is `Event<Json>`: the data as it was posted, key order, escapes and number text
+//! included. `Event<MyData>` reads it into a type of yours with serde.
+//!
+//! Compiled for `wasm32-unknown-unknown` the crate is a component that Antar takes. Anywhere else
+//! the attributes leave an ordinary function, so unit tests need no WASM: see [`testing`].
+
+mod answer;
+#[cfg(all(target_arch = "wasm32", feature = "arena"))]
+mod arena;
+mod edit;
+mod event;
+mod guest;
+mod json;
+pub mod log;
+pub mod testing;
+
+pub use answer::{IntoOutcome, IntoVerdict, Outcome, Problem, Replacement, Verdict};
+/// Reading and writing JSON text in place, beneath [`Json`].
+pub use antar_json as json_text;
+pub use antar_sdk_macros::{config, filter, transform};
+pub use event::Event;
+pub use json::Json;
+pub use schemars;
+pub use serde;
+
+/// For the code that the attributes make.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::guest::{NoConfig, config_schema, filter, prepare, transform};
+    #[cfg(target_arch = "wasm32")]
+    pub use wit_bindgen;
+    pub use {schemars, serde};
+}

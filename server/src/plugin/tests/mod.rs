@@ -1,0 +1,79 @@
+//! The host with real guests, compiled from source.
+
+mod bundled;
+mod hostile;
+mod upload;
+
+use std::sync::Arc;
+
+use antar_test_guests::Guest;
+use bytes::Bytes;
+use tokio::sync::{Mutex, OnceCell};
+
+use super::{Call, CallError, CallReport, Host, Limits, Outcome, Place, Plugin};
+
+/// A host and one plugin.
+struct Bench {
+    host: Arc<Host>,
+    plugin: Plugin,
+}
+
+/// One host with the usual limits, and what it compiled: that takes longer than everything else.
+static SHARED: OnceCell<Arc<Host>> = OnceCell::const_new();
+static COMPILED: Mutex<Vec<(Guest, Plugin)>> = Mutex::const_new(Vec::new());
+
+/// Few slots, so that a test does not reserve what a server does, and patience with a machine that
+/// runs many tests at once.
+fn limits() -> Limits {
+    Limits { instances_max: 4, call_time_ms: 5_000, wait_time_ms: 5_000, ..Limits::default() }
+}
+
+impl Bench {
+    async fn new(guest: Guest) -> Bench {
+        let host = SHARED.get_or_init(async || Arc::new(Host::new(limits()).unwrap())).await;
+        let host = Arc::clone(host);
+        let mut compiled = COMPILED.lock().await;
+        if let Some((_, plugin)) = compiled.iter().find(|(of, _)| *of == guest) {
+            return Bench { host, plugin: plugin.clone() };
+        }
+        let plugin = host.inspect_and_compile(Bytes::from(guest.wasm())).await.unwrap();
+        compiled.push((guest, plugin.clone()));
+        Bench { host, plugin }
+    }
+
+    async fn with(guest: Guest, limits: Limits) -> Bench {
+        let host = Arc::new(Host::new(limits).unwrap());
+        let plugin = host.inspect_and_compile(Bytes::from(guest.wasm())).await.unwrap();
+        Bench { host, plugin }
+    }
+
+    async fn report(&self, call: Call<'_>) -> CallReport {
+        self.host.call(&self.plugin, call).await
+    }
+
+    /// The result for a webhook, with this config.
+    async fn ask(&self, config: &str) -> Result<Outcome, CallError> {
+        self.report(call("{}", config)).await.result
+    }
+}
+
+fn call<'a>(data: &'a str, config: &'a str) -> Call<'a> {
+    Call {
+        id: "ev-1",
+        event_type: "conversation.created",
+        tenant: "acme",
+        timestamp: "2026-03-10T12:00:00.000Z",
+        attributes: &[],
+        data,
+        config,
+        place: Place::Webhook,
+    }
+}
+
+/// The text of new data.
+fn data(result: Result<Outcome, CallError>) -> String {
+    match result {
+        Ok(Outcome::Replace(replacement)) => replacement.data.text().to_owned(),
+        other => panic!("{other:?}"),
+    }
+}

@@ -1,0 +1,90 @@
+//! What is taken, and what is refused and why.
+
+use antar_test_guests::from_text;
+
+use super::{
+    super::{HostError, Kind, UploadError},
+    *,
+};
+
+async fn refused(wasm: impl Into<Bytes>) -> UploadError {
+    let host = Host::new(limits()).unwrap();
+    host.inspect_and_compile(wasm.into()).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn an_upload_is_known_by_its_digest_and_can_be_loaded_again() {
+    let Bench { host, plugin } = Bench::new(Guest::Hostile).await;
+    assert_eq!(plugin.kind(), Kind::Transform);
+    assert_eq!(plugin.config_schema(), None);
+    assert_eq!(plugin.digest().len(), 64);
+    assert_eq!(plugin.wasm().len(), plugin.size_bytes());
+    let again = host.load(plugin.wasm()).await.unwrap();
+    assert_eq!(again.digest(), plugin.digest());
+    let report = host.call(&again, call("{}", "{}")).await;
+    assert_eq!(report.result, Ok(Outcome::Pass));
+}
+
+#[tokio::test]
+async fn an_import_that_is_not_allowed_is_refused_by_name() {
+    let evil = from_text(
+        r#"(component
+            (import "antar:plugin/log@1.0.0" (instance))
+            (import "evil:net/http@1.0.0" (instance (export "get" (func))))
+            (import "exec" (func)))"#,
+    );
+    let error = refused(evil).await;
+    assert!(
+        matches!(&error, UploadError::Imports(names) if names == &["evil:net/http@1.0.0", "exec"])
+    );
+    assert!(error.to_string().ends_with("this one imports evil:net/http@1.0.0, exec"), "{error}");
+}
+
+#[tokio::test]
+async fn wasi_may_be_imported_and_gives_nothing() {
+    let bench = Bench::new(Guest::Wasi).await;
+    assert_eq!(bench.ask("{}").await, Ok(Outcome::Pass));
+    match bench.ask(r#"{"call":true}"#).await {
+        Err(CallError::Trap(why)) => assert!(why.contains("wasi:cli/environment"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_plugin_is_refused_with_the_reason() {
+    assert!(matches!(refused(&b""[..]).await, UploadError::NotWasm));
+    assert!(matches!(refused(&b"(component)"[..]).await, UploadError::NotWasm));
+    assert!(matches!(refused(&b"\x7fELF....."[..]).await, UploadError::NotWasm));
+    let garbage = refused(&b"\0asm\x0d\0\x01\0garbage"[..]).await;
+    assert!(matches!(garbage, UploadError::Component(_)), "{garbage:?}");
+    let nothing = refused(from_text("(component)")).await;
+    assert!(nothing.to_string().ends_with("this one exports nothing"), "{nothing}");
+    let bare = refused(from_text(r#"(module (import "env" "now" (func)))"#)).await;
+    assert!(matches!(&bare, UploadError::Module(why) if why.contains("env")), "{bare:?}");
+    let half = from_text(
+        r#"(component (instance $i) (export "antar:plugin/filter@1.0.0" (instance $i)))"#,
+    );
+    let half = refused(half).await;
+    assert!(matches!(&half, UploadError::Component(why) if why.contains("describe")), "{half:?}");
+}
+
+#[tokio::test]
+async fn limits_of_size_are_checked_at_upload() {
+    let host = Host::new(Limits { upload_bytes_max: 64 << 10, ..limits() }).unwrap();
+    let large = host.inspect_and_compile(vec![0; (64 << 10) + 1].into()).await.unwrap_err();
+    assert!(matches!(large, UploadError::TooLarge { size_bytes: 65_537, limit_bytes: 65_536 }));
+    let memory =
+        from_text("(component (core module (memory 1000)) (core instance (instantiate 0)))");
+    let memory = host.inspect_and_compile(memory.into()).await.unwrap_err();
+    assert!(matches!(&memory, UploadError::Component(why) if why.contains("memory")), "{memory:?}");
+}
+
+#[test]
+fn limits_are_read_strictly_and_a_wrong_one_is_named() {
+    let read = |text: &str| serde_json::from_str::<Limits>(text);
+    assert_eq!(read(r#"{"call_time_ms": 7}"#).unwrap().call_time_ms, 7);
+    assert_eq!(read("{}").unwrap(), Limits::default());
+    assert!(read(r#"{"call_time": 7}"#).is_err());
+    let Err(error) = Host::new(Limits { memory_bytes_max: 7, ..limits() }) else { panic!() };
+    assert!(matches!(&error, HostError::TooLow { name: "memory_bytes_max", .. }), "{error}");
+}
