@@ -1,3 +1,18 @@
-//! Antar, a webhook server.
+//! Antar, a webhook server: events go in, pass rules and plugins, and arrive.
+//!
+//! [`run`] is the whole server as a function. See `ARCHITECTURE.md` for the map.
 
+pub mod app;
+pub mod clock;
+pub mod config;
+pub mod data_folder;
+pub mod model;
+pub mod pipeline;
 pub mod plugin;
+pub mod registry;
+pub mod seal;
+pub mod store;
+pub mod worker;
+
+/// The tenant that exists from the start.
+pub const DEFAULT_TENANT: &str = "default";

@@ -122,7 +122,7 @@ struct EventRow<'a> {
 
 #[derive(Insertable)]
 #[diesel(table_name = deliveries, treat_none_as_default_value = false)]
-struct DeliveryRow<'a> {
+pub(super) struct DeliveryRow<'a> {
     id: DeliveryId,
     tenant: &'a str,
     event_source: &'a str,
@@ -239,26 +239,34 @@ fn event_row(new: &NewEvent) -> EventRow<'_> {
 }
 
 fn delivery_rows(new: &NewEvent) -> impl Iterator<Item = DeliveryRow<'_>> {
-    let key = &new.event.key;
-    new.deliveries.iter().map(move |delivery| {
-        let in_flight = delivery.state == State::InFlight;
-        let pending = delivery.state == State::Pending;
-        DeliveryRow {
-            id: delivery.id,
-            tenant: key.tenant.as_str(),
-            event_source: &key.source,
-            event_id: key.id.as_str(),
-            webhook_id: delivery.webhook_id,
-            state: delivery.state.as_str(),
-            reason: delivery.reason.as_deref(),
-            attempts: 0,
-            schedule_start: 0,
-            next_attempt_at: delivery.next_attempt_at.filter(|_| pending),
-            owner_node: in_flight.then_some(new.owner.node.as_str()),
-            owner_epoch: in_flight.then_some(new.owner.epoch),
-            subject: new.event.subject().map(|s| storable(s).into_owned()),
-            created_at: new.accepted_at,
-            updated_at: new.accepted_at,
-        }
-    })
+    let rows = new.deliveries.iter();
+    rows.map(|delivery| delivery_row(&new.event, delivery, &new.owner, new.accepted_at))
+}
+
+pub(super) fn delivery_row<'a>(
+    event: &'a Event,
+    delivery: &'a NewDelivery,
+    owner: &'a Owner,
+    now: Millis,
+) -> DeliveryRow<'a> {
+    let key = &event.key;
+    let in_flight = delivery.state == State::InFlight;
+    let pending = delivery.state == State::Pending;
+    DeliveryRow {
+        id: delivery.id,
+        tenant: key.tenant.as_str(),
+        event_source: &key.source,
+        event_id: key.id.as_str(),
+        webhook_id: delivery.webhook_id,
+        state: delivery.state.as_str(),
+        reason: delivery.reason.as_deref(),
+        attempts: 0,
+        schedule_start: 0,
+        next_attempt_at: delivery.next_attempt_at.filter(|_| pending),
+        owner_node: in_flight.then_some(owner.node.as_str()),
+        owner_epoch: in_flight.then_some(owner.epoch),
+        subject: event.subject().map(|s| storable(s).into_owned()),
+        created_at: now,
+        updated_at: now,
+    }
 }

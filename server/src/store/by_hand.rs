@@ -3,6 +3,8 @@
 //! Cancelling one that is in flight writes its reason and nothing else: a reason on a delivery in
 //! flight is a wish to cancel, which the end of the attempt fulfils unless it delivered.
 
+use std::sync::Arc;
+
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
@@ -10,8 +12,8 @@ use diesel_async::RunQueryDsl;
 
 use super::conn::{Conn, run};
 use super::schema::deliveries;
-use super::{Store, StoreError};
-use crate::model::{DeliveryId, Millis, State, WebhookId, reason};
+use super::{NewDelivery, Owner, Store, StoreError, accept};
+use crate::model::{DeliveryId, Event, Millis, State, WebhookId, reason};
 
 /// Written as text, so that the database sees that the index over these rows fits.
 fn waiting() -> diesel::expression::SqlLiteral<Bool> {
@@ -83,6 +85,28 @@ impl Store {
         now: Millis,
     ) -> Result<usize, StoreError> {
         self.write(move |conn| Box::pin(cancel_all(conn, webhook_id, reason::CANCELLED, now))).await
+    }
+
+    /// Adds a delivery of an event that is stored already: a replay.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn add_delivery(
+        &self,
+        event: &Arc<Event>,
+        delivery: NewDelivery,
+        owner: &Owner,
+        now: Millis,
+    ) -> Result<(), StoreError> {
+        let (event, owner) = (event.clone(), owner.clone());
+        self.write(move |conn| {
+            Box::pin(async move {
+                let row = accept::delivery_row(&event, &delivery, &owner, now);
+                run!(conn, |c| diesel::insert_into(deliveries::table).values(&row).execute(c))?;
+                Ok(())
+            })
+        })
+        .await
     }
 
     /// Begins the schedule of a failed, dropped, cancelled or missed delivery anew; one that waits

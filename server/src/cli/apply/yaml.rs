@@ -1,0 +1,211 @@
+//! YAML that remembers where everything stands.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value as Json};
+use serde_saphyr::Spanned;
+
+/// A value and the line it begins on, counted from 1 in the whole file.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    line: u64,
+    tree: Tree,
+}
+
+#[derive(Clone, Debug)]
+enum Tree {
+    Scalar(Json),
+    List(Vec<Node>),
+    Map(Vec<(String, Node)>),
+}
+
+/// Text that is no YAML, and where.
+#[derive(Debug, thiserror::Error)]
+#[error("line {line}: {detail}")]
+pub(super) struct NoYaml {
+    pub(super) line: u64,
+    detail: String,
+}
+
+/// The documents of a file, in order; empty ones are left out.
+pub(super) fn documents(text: &str) -> Result<Vec<Node>, NoYaml> {
+    let mut found = Vec::new();
+    for (before, document) in split(text) {
+        let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
+        // Empty lines in front make the parser count as the file does.
+        let padded = format!("{}{document}", "\n".repeat(before));
+        let parsed = serde_saphyr::from_str_with_options::<Spanned<Tree>>(&padded, options);
+        let node = Node::from(parsed.map_err(|error| NoYaml {
+            line: error.location().map_or(before as u64 + 1, |location| location.line()),
+            detail: error.to_string(),
+        })?);
+        if !matches!(node.tree, Tree::Scalar(Json::Null)) {
+            found.push(node);
+        }
+    }
+    Ok(found)
+}
+
+/// Each document with the number of lines before it. A line that begins with `---` ends a document
+/// wherever it stands, also inside a block of text (YAML 1.2, 9.2).
+fn split(text: &str) -> Vec<(usize, String)> {
+    let mut documents = vec![(0, String::new())];
+    for (number, line) in text.split_inclusive('\n').enumerate() {
+        let ends = line.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace));
+        if ends {
+            documents.push((number, String::new()));
+        }
+        if let Some((_, document)) = documents.last_mut() {
+            document.push_str(line);
+        }
+    }
+    let is_content = |line: &str| !matches!(line.trim(), "" | "---" | "...") && !line.trim_start().starts_with('#');
+    documents.retain(|(_, document)| document.lines().any(is_content));
+    documents
+}
+
+impl Node {
+    pub(super) fn line(&self) -> u64 {
+        self.line
+    }
+
+    pub(super) fn to_json(&self) -> Json {
+        match &self.tree {
+            Tree::Scalar(value) => value.clone(),
+            Tree::List(elements) => elements.iter().map(Node::to_json).collect(),
+            Tree::Map(members) => {
+                Json::Object(members.iter().map(|(key, node)| (key.clone(), node.to_json())).collect::<Map<_, _>>())
+            }
+        }
+    }
+
+    /// The line of what an RFC 6901 pointer means, or of the innermost part of it that is there.
+    pub(super) fn line_of(&self, pointer: &str) -> u64 {
+        let mut node = self;
+        for part in pointer.split('/').skip(1) {
+            let part = part.replace("~1", "/").replace("~0", "~");
+            let next = match &node.tree {
+                Tree::Map(members) => members.iter().find(|(key, _)| *key == part).map(|(_, node)| node),
+                Tree::List(elements) => part.parse::<usize>().ok().and_then(|index| elements.get(index)),
+                Tree::Scalar(_) => None,
+            };
+            let Some(next) = next else { break };
+            node = next;
+        }
+        node.line
+    }
+}
+
+impl From<Spanned<Tree>> for Node {
+    fn from(spanned: Spanned<Tree>) -> Node {
+        Node { line: spanned.referenced.line(), tree: spanned.value }
+    }
+}
+
+impl<'de> Deserialize<'de> for Tree {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Tree, D::Error> {
+        deserializer.deserialize_any(TreeVisitor)
+    }
+}
+
+struct TreeVisitor;
+
+impl<'de> Visitor<'de> for TreeVisitor {
+    type Value = Tree;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value that JSON has too")
+    }
+
+    fn visit_unit<E>(self) -> Result<Tree, E> {
+        Ok(Tree::Scalar(Json::Null))
+    }
+
+    fn visit_none<E>(self) -> Result<Tree, E> {
+        self.visit_unit()
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Tree, D::Error> {
+        Tree::deserialize(deserializer)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Tree, E> {
+        Ok(Tree::Scalar(value.into()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Tree, E> {
+        Ok(Tree::Scalar(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Tree, E> {
+        Ok(Tree::Scalar(value.into()))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Tree, E> {
+        let number = Number::from_f64(value);
+        number.map(|number| Tree::Scalar(Json::Number(number))).ok_or_else(|| E::custom("JSON has no such number"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Tree, E> {
+        Ok(Tree::Scalar(value.into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Tree, A::Error> {
+        let mut elements = Vec::new();
+        while let Some(element) = list.next_element::<Spanned<Tree>>()? {
+            elements.push(element.into());
+        }
+        Ok(Tree::List(elements))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Tree, A::Error> {
+        let mut members = Vec::new();
+        while let Some((key, value)) = map.next_entry::<String, Spanned<Tree>>()? {
+            members.push((key, value.into()));
+        }
+        Ok(Tree::Map(members))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "# a comment\nkind: webhook\nname: a\nheaders: {X-A: \"1\"}\nbody: |-\n  {\n   \"a\": 1}\nsigners:\n  - kind: bearer\n  - kind: hmac\n---\n# nothing\n---\nkind: source\nattributes:\n  yes: no\nn: [1, 1.5, -2, true, null, 2026-01-01, 0x10]\n";
+
+    #[test]
+    fn documents_know_their_lines() {
+        let documents = documents(TEXT).unwrap();
+        assert_eq!(documents.len(), 2);
+        let lines = |document: usize, pointer| documents[document].line_of(pointer);
+        assert_eq!(lines(0, ""), 2);
+        assert_eq!(lines(0, "/headers/X-A"), 4);
+        assert_eq!(lines(0, "/signers/1/header"), 10);
+        assert_eq!(lines(1, ""), 14);
+        assert_eq!(lines(1, "/attributes/yes"), 16);
+    }
+
+    #[test]
+    fn values_are_those_of_json() {
+        let documents = documents(TEXT).unwrap();
+        assert_eq!(documents[0].to_json()["body"], "{\n \"a\": 1}");
+        let second = documents[1].to_json();
+        assert_eq!(second["attributes"], serde_json::json!({"yes": "no"}));
+        assert_eq!(second["n"], serde_json::json!([1, 1.5, -2, true, null, "2026-01-01", 16]));
+    }
+
+    #[test]
+    fn what_is_no_yaml_is_found_in_the_file() {
+        let error = documents("kind: a\n---\nkind: b\nname: [1\n---\nkind: c\n").unwrap_err();
+        assert!((4..=5).contains(&error.line), "{error}");
+        let error = documents("a: 1\n---\nb: 1\nb: 2\n").unwrap_err();
+        assert_eq!(error.line, 4, "{error}");
+    }
+
+    #[test]
+    fn a_block_of_text_may_hold_dashes() {
+        let documents = documents("a: |\n  x\n  ---\n  y\nb: ---x\n").unwrap();
+        assert_eq!(documents[0].to_json()["a"], "x\n---\ny\n");
+    }
+}

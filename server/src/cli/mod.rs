@@ -1,0 +1,112 @@
+//! The command line: one file for each subcommand. Whatever changes a running server goes through
+//! its HTTP API; `serve` and `migrate` alone open the data folder.
+//!
+//! What people read goes to a terminal as prose, and into a pipe as one JSON object a line. Exit
+//! codes: 0 it worked, 1 it did not, 2 it was called wrongly.
+
+mod apply;
+mod client;
+mod config;
+mod explain;
+mod migrate;
+mod options;
+mod pretty;
+mod receive;
+mod screen;
+mod send;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use screen::{Format, Screen};
+
+/// Antar takes events in, and delivers them as webhooks: routed by rules, shaped by templates and
+/// plugins, signed, and tried again until they arrive.
+#[derive(Parser)]
+#[command(name = "antar", version, after_help = EXAMPLES, max_term_width = 100)]
+struct Cli {
+    /// Prose or JSON lines. Left out: prose on a terminal, JSON lines in a pipe.
+    #[arg(long, global = true, value_name = "FORMAT")]
+    format: Option<Format>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+A first round, in three terminals:
+  antar serve --dev
+  antar receive
+  export ANTAR_KEY=$(cat antar-data/operator.key)
+  antar apply -f webhook.yaml
+  antar send conversation.created --data '{\"conversation\": {\"id\": \"abc-123\"}}'
+
+Commands that call the API read ANTAR_URL, ANTAR_KEY and ANTAR_TENANT.
+Exit codes: 0 it worked, 1 it did not, 2 it was called wrongly.";
+
+#[derive(Subcommand)]
+enum Command {
+    Serve(serve::Arguments),
+    Apply(apply::Arguments),
+    Send(send::Arguments),
+    Receive(receive::Arguments),
+    Explain(explain::Arguments),
+    Migrate(migrate::Arguments),
+    Config(config::Arguments),
+}
+
+/// A call that can't work as it was written: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
+impl Usage {
+    fn error(text: impl Into<String>) -> anyhow::Error {
+        anyhow::Error::new(Usage(text.into()))
+    }
+}
+
+/// Reads the arguments, runs the command, and says what went wrong.
+pub async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let screen = Screen::new(cli.format);
+    let result = match cli.command {
+        Command::Serve(arguments) => serve::run(arguments).await,
+        Command::Apply(arguments) => apply::run(arguments, screen).await,
+        Command::Send(arguments) => send::run(arguments, screen).await,
+        Command::Receive(arguments) => receive::run(arguments, screen).await,
+        Command::Explain(arguments) => explain::run(arguments, screen).await,
+        Command::Migrate(arguments) => migrate::run(arguments, screen).await,
+        Command::Config(arguments) => config::run(&arguments, screen),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            screen.error(&error);
+            ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_subcommand_says_what_it_does_with_an_example() {
+        use clap::CommandFactory;
+        for command in Cli::command().get_subcommands() {
+            let name = command.get_name();
+            assert!(command.get_about().is_some(), "{name}");
+            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(after.contains(&format!("antar {name}")), "{name} shows no example");
+        }
+    }
+}

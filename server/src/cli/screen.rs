@@ -1,0 +1,67 @@
+//! What is printed: prose on a terminal, JSON lines in a pipe.
+
+use std::io::{IsTerminal, Write};
+
+use serde_json::{Value as Json, json};
+
+/// How output looks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub(super) enum Format {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Standard output. What can't be written, because nobody reads any more, is not.
+#[derive(Clone, Copy)]
+pub(super) struct Screen {
+    format: Format,
+    colour: bool,
+}
+
+/// SGR styles.
+pub(super) const BOLD: &str = "1";
+pub(super) const DIM: &str = "2";
+pub(super) const RED: &str = "31";
+pub(super) const GREEN: &str = "32";
+pub(super) const YELLOW: &str = "33";
+
+impl Screen {
+    pub(super) fn new(format: Option<Format>) -> Screen {
+        let terminal = std::io::stdout().is_terminal();
+        Screen {
+            format: format.unwrap_or(if terminal { Format::Text } else { Format::Json }),
+            // https://no-color.org
+            colour: terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        }
+    }
+
+    pub(super) fn is_text(self) -> bool {
+        self.format == Format::Text
+    }
+
+    /// One line of whatever format.
+    pub(super) fn line(self, text: &str) {
+        let _ = writeln!(std::io::stdout(), "{text}");
+    }
+
+    /// `text` in a style, where styles are seen.
+    pub(super) fn paint(self, style: &str, text: &str) -> String {
+        if self.colour { format!("\x1b[{style}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    /// Why a command failed, on standard error.
+    pub(super) fn error(self, error: &anyhow::Error) {
+        let mut out = std::io::stderr();
+        let _ = match self.format {
+            Format::Text => writeln!(out, "error: {error:#}"),
+            Format::Json => writeln!(out, "{}", json!({"error": format!("{error:#}")})),
+        };
+    }
+
+    /// One JSON line.
+    pub(super) fn json(self, value: &Json) {
+        self.line(&value.to_string());
+    }
+}

@@ -1,0 +1,323 @@
+//! Every setting and limit. A setting is written once, here, with its default and its
+//! explanation; the file, the environment, `--help` and the documentation come from that.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+/// One setting, for documentation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setting {
+    /// `group.name`
+    pub path: String,
+    pub explanation: String,
+    pub default: Json,
+}
+
+/// Declares a group: fields with explanation, type and default.
+macro_rules! settings {
+    ($(#[doc = $about:literal])* $name:ident { $($(#[doc = $doc:literal])* $field:ident: $type:ty = $default:expr,)* }) => {
+        $(#[doc = $about])*
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $name { $($(#[doc = $doc])* pub $field: $type,)* }
+
+        impl Default for $name {
+            fn default() -> $name {
+                $name { $($field: $default,)* }
+            }
+        }
+
+        impl $name {
+            fn explain(group: &str, into: &mut Vec<Setting>) {
+                let defaults = $name::default();
+                $(into.push(Setting {
+                    path: format!("{group}.{}", stringify!($field)),
+                    explanation: [$($doc),*].concat().trim().to_owned(),
+                    default: serde_json::to_value(&defaults.$field).unwrap_or_default(),
+                });)*
+            }
+        }
+    };
+}
+
+settings!(
+    /// Where the server listens and keeps its things.
+    ServerConfig {
+        /// Address and port to listen on.
+        listen: String = "127.0.0.1:8090".to_owned(),
+        /// Folder for the database, keys, `node.id` and the lock.
+        data_dir: PathBuf = PathBuf::from("antar-data"),
+        /// `postgres://…`; empty means SQLite in the data folder.
+        database_url: String = String::new(),
+        /// Permits plain HTTP and loopback receivers, also where a profile is `https_only`.
+        dev: bool = false,
+        /// What the URL of a source begins with when it is shown; empty: `http://` and the listen address.
+        public_url: String = String::new(),
+        /// Threads that answer HTTP; 0 means one for each core.
+        workers: usize = 0,
+        /// How long a shutdown waits for attempts under way, in milliseconds.
+        drain_ms: u64 = 15_000,
+        /// `pretty` or `json`; empty means pretty on a terminal, JSON in a pipe.
+        log_format: String = String::new(),
+        /// What is logged, such as `info` or `antar=debug,warn`.
+        log: String = "info".to_owned(),
+        /// Applies database migrations at start. Off: the server refuses to start until `antar migrate` has run.
+        migrate: bool = true,
+    }
+);
+
+settings!(
+    /// What is taken in.
+    IntakeConfig {
+        /// Longest request body, in bytes.
+        body_bytes_max: usize = 4 << 20,
+        /// Deepest nesting of JSON.
+        depth_max: usize = 64,
+        /// Events in one request, and elements that a source splits.
+        events_max: usize = 1_000,
+        /// Attributes of one event.
+        attributes_max: usize = 32,
+        /// Longest value of an attribute, in bytes.
+        attribute_bytes_max: usize = 1_024,
+        /// Deliveries that one event may make.
+        deliveries_max: usize = 10_000,
+        /// How long an `Idempotency-Key` is remembered, in milliseconds.
+        idempotency_ms: u64 = 86_400_000,
+    }
+);
+
+settings!(
+    /// How requests go out.
+    DeliveryConfig {
+        /// Time-out of an attempt over connect, TLS, headers and body, where neither webhook nor profile sets one.
+        timeout_ms: u64 = 10_000,
+        /// Longest time-out that a webhook may set.
+        timeout_ms_max: u64 = 60_000,
+        /// Attempts under way at once, all webhooks together.
+        in_flight_max: usize = 1_024,
+        /// Attempts under way at once to one webhook that sets no limit.
+        in_flight_per_webhook_max: usize = 16,
+        /// Deliveries that wait in memory for their turn; the others wait in the database.
+        queue_max: usize = 10_000,
+        /// Deliveries of one webhook that wait in memory.
+        queue_per_webhook_max: usize = 1_000,
+        /// Due deliveries taken from the database at once.
+        claim_max: usize = 256,
+        /// How often the database is asked for due deliveries when nothing else says so.
+        poll_ms: u64 = 1_000,
+        /// How much of an answer is kept, in bytes.
+        response_bytes_max: usize = 64 << 10,
+        /// Idle connections kept to one host.
+        idle_per_host_max: usize = 16,
+        /// Networks that deliveries may go to although they are not public, such as `10.0.0.0/8`.
+        allowed_networks: Vec<ipnet::IpNet> = Vec::new(),
+        /// How long the old secret of a webhook stays valid after a rotation.
+        rotation_overlap_ms: u64 = 86_400_000,
+    }
+);
+
+settings!(
+    /// The database.
+    StoreConfig {
+        /// Connections for reading.
+        readers_max: usize = 8,
+        /// Writes that share a transaction at most.
+        commit_batch_max: usize = 256,
+        /// Writes that wait for their transaction; beyond that intake answers 503.
+        commit_queue_max: usize = 10_000,
+        /// How long a write waits for another process's lock on SQLite.
+        busy_timeout_ms: u32 = 10_000,
+        /// How long a node that is silent keeps what it owns.
+        lease_ms: i64 = 15_000,
+    }
+);
+
+settings!(
+    /// What tenants may configure.
+    TenantConfig {
+        /// Webhooks of one tenant.
+        webhooks_max: usize = 100_000,
+        /// Plugins in one webhook.
+        plugins_per_webhook_max: usize = 16,
+        /// Headers in one webhook.
+        headers_max: usize = 64,
+        /// Longest value of a secret, in bytes.
+        secret_bytes_max: usize = 16 << 10,
+        /// Items in one page of a list.
+        page_max: usize = 200,
+    }
+);
+
+/// The whole configuration.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub server: ServerConfig,
+    pub intake: IntakeConfig,
+    pub delivery: DeliveryConfig,
+    pub store: StoreConfig,
+    pub tenant: TenantConfig,
+    pub plugins: crate::plugin::Limits,
+    pub templates: antar_template::Limits,
+}
+
+/// What is wrong with the configuration, and where it was said.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("the configuration file {0} can't be read: {1}")]
+    Unreadable(PathBuf, std::io::Error),
+    #[error("{place}: {detail}")]
+    Wrong { place: String, detail: String },
+}
+
+impl Config {
+    /// Defaults, then `file`, then `environment` (`ANTAR_GROUP_NAME`); flags come after.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Config, ConfigError> {
+        let mut config = match file {
+            None => Config::default(),
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|e| ConfigError::Unreadable(path.to_owned(), e))?;
+                serde_saphyr::from_str(&text).map_err(|e| ConfigError::Wrong {
+                    place: path.display().to_string(),
+                    detail: e.to_string(),
+                })?
+            }
+        };
+        for (name, value) in environment {
+            config.set_from_environment(&name, &value)?;
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Every setting with explanation and default, in order.
+    #[must_use]
+    pub fn settings() -> Vec<Setting> {
+        let mut all = Vec::new();
+        ServerConfig::explain("server", &mut all);
+        IntakeConfig::explain("intake", &mut all);
+        DeliveryConfig::explain("delivery", &mut all);
+        StoreConfig::explain("store", &mut all);
+        TenantConfig::explain("tenant", &mut all);
+        all
+    }
+
+    /// The variable of a setting: `ANTAR_INTAKE_BODY_BYTES_MAX`. The server's own group is left
+    /// out: `ANTAR_DATA_DIR`.
+    #[must_use]
+    pub fn variable(path: &str) -> String {
+        let path = path.strip_prefix("server.").unwrap_or(path);
+        format!("ANTAR_{}", path.replace('.', "_").to_uppercase())
+    }
+
+    fn set_from_environment(&mut self, name: &str, value: &str) -> Result<(), ConfigError> {
+        let mut json = serde_json::to_value(&*self).unwrap_or_default();
+        let leaves = json.as_object().into_iter().flatten().flat_map(|(group, fields)| {
+            let fields = fields.as_object().into_iter().flatten();
+            fields.map(move |(field, _)| (group.clone(), field.clone()))
+        });
+        let leaf = leaves.collect::<Vec<_>>().into_iter();
+        let mut leaf =
+            leaf.filter(|(group, field)| Config::variable(&format!("{group}.{field}")) == name);
+        // Others, such as ANTAR_URL of the command line, are not ours.
+        let Some((group, field)) = leaf.next() else { return Ok(()) };
+        let place = &mut json[group.as_str()][field.as_str()];
+        *place = match place {
+            Json::String(_) => value.into(),
+            _ => serde_json::from_str(value).unwrap_or_else(|_| value.into()),
+        };
+        *self = serde_json::from_value(json).map_err(|e| ConfigError::Wrong {
+            place: name.to_owned(),
+            detail: format!("`{value}`: {e}"),
+        })?;
+        Ok(())
+    }
+
+    /// Refuses what can't work, naming the setting.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let wrong = |place: &str, detail: &str| {
+            Err(ConfigError::Wrong { place: place.to_owned(), detail: detail.to_owned() })
+        };
+        let url = &self.server.database_url;
+        if !url.is_empty() && !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+            return wrong("server.database_url", "begins with postgres://, or is empty for SQLite");
+        }
+        if !matches!(self.server.log_format.as_str(), "" | "pretty" | "json") {
+            return wrong("server.log_format", "is `pretty`, `json` or empty");
+        }
+        let positive = [
+            ("intake.body_bytes_max", self.intake.body_bytes_max),
+            ("intake.depth_max", self.intake.depth_max),
+            ("intake.events_max", self.intake.events_max),
+            ("delivery.in_flight_max", self.delivery.in_flight_max),
+            ("delivery.in_flight_per_webhook_max", self.delivery.in_flight_per_webhook_max),
+            ("delivery.queue_max", self.delivery.queue_max),
+            ("delivery.queue_per_webhook_max", self.delivery.queue_per_webhook_max),
+            ("delivery.claim_max", self.delivery.claim_max),
+            ("store.readers_max", self.store.readers_max),
+            ("store.commit_batch_max", self.store.commit_batch_max),
+            ("store.commit_queue_max", self.store.commit_queue_max),
+            ("tenant.page_max", self.tenant.page_max),
+        ];
+        if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
+            return wrong(name, "is 1 or more");
+        }
+        if self.delivery.timeout_ms == 0 || self.delivery.timeout_ms > self.delivery.timeout_ms_max
+        {
+            return wrong(
+                "delivery.timeout_ms",
+                "is at least 1 and at most delivery.timeout_ms_max",
+            );
+        }
+        if self.delivery.poll_ms == 0 {
+            return wrong("delivery.poll_ms", "is 1 or more");
+        }
+        self.plugins.check().or_else(|e| wrong("plugins", &e.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        Config::load(None, environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))
+    }
+
+    #[test]
+    fn the_environment_sets_what_it_names() {
+        let config = load(&[
+            ("ANTAR_DATA_DIR", "/srv/antar"),
+            ("ANTAR_INTAKE_EVENTS_MAX", "7"),
+            ("ANTAR_DELIVERY_ALLOWED_NETWORKS", r#"["10.0.0.0/8"]"#),
+            ("ANTAR_DEV", "true"),
+            ("ANTAR_KEY", "not a setting"),
+        ])
+        .unwrap();
+        assert_eq!(config.server.data_dir, Path::new("/srv/antar"));
+        assert_eq!(config.intake.events_max, 7);
+        assert_eq!(config.delivery.allowed_networks.len(), 1);
+        assert!(config.server.dev);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let error = load(&[("ANTAR_INTAKE_EVENTS_MAX", "many")]).unwrap_err().to_string();
+        assert!(error.starts_with("ANTAR_INTAKE_EVENTS_MAX: `many`"), "{error}");
+        let error = load(&[("ANTAR_INTAKE_EVENTS_MAX", "0")]).unwrap_err().to_string();
+        assert_eq!(error, "intake.events_max: is 1 or more");
+    }
+
+    #[test]
+    fn every_setting_is_explained() {
+        for setting in Config::settings() {
+            assert!(setting.explanation.ends_with('.'), "{}", setting.path);
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Something that happened.
+
+use antar_json::{Builder, Document, Value};
+
+use super::{EventId, EventType, Millis, TenantId};
+
+/// Short strings beside the data, in posted order.
+pub type Attributes = Vec<(String, String)>;
+
+/// What makes an event unique: its id in its tenant, apart for each `attributes.source`.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct EventKey {
+    pub tenant: TenantId,
+    /// `attributes.source`, empty without one.
+    pub source: String,
+    pub id: EventId,
+}
+
+/// An accepted event. Its parts live in one document, the one that rules look at.
+#[derive(Clone, Debug)]
+pub struct Event {
+    pub key: EventKey,
+    pub event_type: EventType,
+    pub timestamp: Millis,
+    pub attributes: Attributes,
+    /// `{"id", "type", "timestamp", "tenant", "attributes": {…}, "data": {…}}`
+    pub document: Document,
+    /// False when the data does not follow the type's schema.
+    pub schema_ok: bool,
+}
+
+impl Event {
+    /// `data` must be an object; intake checks that.
+    #[must_use]
+    pub fn new(
+        key: EventKey,
+        event_type: EventType,
+        timestamp: Millis,
+        attributes: Attributes,
+        data: Value<'_>,
+    ) -> Event {
+        let document = document_of(&key, &event_type, timestamp, &attributes, data);
+        Event { key, event_type, timestamp, attributes, document, schema_ok: true }
+    }
+
+    /// The posted data.
+    #[must_use]
+    pub fn data(&self) -> Value<'_> {
+        self.document.root().get("data").unwrap_or(self.document.root())
+    }
+
+    #[must_use]
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A contact, a conversation: what `attributes.subject` says.
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        self.attribute("subject")
+    }
+}
+
+/// The document that rules, facets and explanations look at.
+#[must_use]
+pub fn document_of(
+    key: &EventKey,
+    event_type: &EventType,
+    timestamp: Millis,
+    attributes: &Attributes,
+    data: Value<'_>,
+) -> Document {
+    let mut out = Builder::new();
+    out.object().key("id").string(key.id.as_str()).key("type").string(event_type.as_str());
+    out.key("timestamp").string(&timestamp.to_string()).key("tenant").string(key.tenant.as_str());
+    out.key("attributes").object();
+    for (name, value) in attributes {
+        out.key(name).string(value);
+    }
+    out.end().key("data").copy(data).end();
+    out.finish()
+}

@@ -1,0 +1,39 @@
+//! Plain data: the words of Antar as types. A value that exists is valid; parsing is the check.
+//! Nothing here knows of HTTP, databases, clocks or plugins.
+
+mod delivery;
+mod event;
+mod event_type;
+mod ids;
+mod invalid;
+mod key;
+mod plugin;
+mod profile;
+mod retry;
+mod secret;
+mod signer;
+mod source;
+mod tenant;
+mod time;
+mod webhook;
+
+pub use delivery::{Attempt, Delivery, Frozen, FrozenHeader, Response, SentRequest, State, reason};
+pub use event::{Attributes, Event, EventKey, document_of};
+pub use event_type::{Direction, EventTypeSpec, SchemaMode};
+pub use ids::{
+    DeliveryId, EventId, EventType, PluginName, SecretName, SourceId, TenantId, TypeFilter,
+    WebhookId, uuid_v7,
+};
+pub use invalid::{FieldError, Invalid};
+pub use key::{ApiKey, KeyId, Scope};
+pub use plugin::{IntakeOnError, IntakePlugin, OnError, PluginKind, PluginMeta, PluginUse};
+pub use profile::{
+    FacetSpec, Incoming, PayloadEntry, PayloadValue, ProfileSpec, RestOf, SecretSpec,
+};
+pub use retry::{Retry, RetrySpec, Statuses};
+pub use secret::Secret;
+pub use signer::{Algorithm, Encoding, KeyName, Signer, StandardVersion};
+pub use source::SourceSpec;
+pub use tenant::TenantSpec;
+pub use time::Millis;
+pub use webhook::{FacetFilter, Headers, LimitsSpec, Method, WebhookSpec};

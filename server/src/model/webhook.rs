@@ -1,0 +1,115 @@
+//! One outgoing subscription.
+
+use std::collections::BTreeMap;
+
+use antar_json::Document;
+use antar_template::Unresolved;
+use serde::{Deserialize, Serialize};
+
+use super::plugin::empty_object;
+use super::{PluginUse, RetrySpec, Signer, TypeFilter};
+
+/// Header names and their templates, in written order.
+pub type Headers = serde_json::Map<String, serde_json::Value>;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Method {
+    #[default]
+    Post,
+    Put,
+    Patch,
+    Get,
+    Delete,
+}
+
+impl Method {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Method::Post => "POST",
+            Method::Put => "PUT",
+            Method::Patch => "PATCH",
+            Method::Get => "GET",
+            Method::Delete => "DELETE",
+        }
+    }
+}
+
+/// What a webhook wants of one facet.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(untagged)]
+pub enum FacetFilter {
+    /// Any of these values.
+    Any(Vec<String>),
+    /// None of these values: `{"none": […]}`.
+    None { none: Vec<String> },
+    /// All of these values: `{"all": […]}`.
+    All { all: Vec<String> },
+}
+
+/// Bounds on how hard a receiver is hit.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsSpec {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_per_s: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_flight_max: Option<u32>,
+    /// Webhooks of a tenant that name the same share count together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<String>,
+}
+
+/// A webhook as its owner writes it. What is left out comes from the profile.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookSpec {
+    /// Unique in its tenant.
+    pub name: String,
+    /// Left out at creation: true, unless the profile says `created_disabled`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    /// Left out: the tenant's, else `standard`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// `*`, types, or `a.*`.
+    pub event_types: Vec<TypeFilter>,
+    /// An event pattern; empty matches everything.
+    #[serde(default = "empty_object")]
+    #[schema(value_type = Object)]
+    pub rule: Document,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub facets: BTreeMap<String, FacetFilter>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub plugins: Vec<PluginUse>,
+    #[serde(default)]
+    pub method: Method,
+    /// A template.
+    pub url: String,
+    /// Templates by header name, in written order.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    #[schema(value_type = Object)]
+    pub headers: Headers,
+    /// A template; left out: the profile's default payload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+    /// Hosts that a variable in the host part of `url` may become.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts_allowed: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub unresolved: Option<Unresolved>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signers: Option<Vec<Signer>>,
+    /// An event pattern over `{"status", "headers", "body"}` of the answer; empty: any 2xx.
+    #[serde(default = "empty_object")]
+    #[schema(value_type = Object)]
+    pub success: Document,
+    #[serde(default)]
+    pub retry: RetrySpec,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    #[serde(default)]
+    pub limits: LimitsSpec,
+}

@@ -1,0 +1,196 @@
+//! One HTTP request: checked address, one deadline over everything, no redirects.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Request, Uri};
+use http_body_util::{BodyExt, Full};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpStream;
+
+use super::address::AddressPolicy;
+use crate::model::{Method, Response};
+
+/// A request as it goes out: nothing left to fill in.
+#[derive(Clone)]
+pub struct Outgoing {
+    pub method: Method,
+    pub url: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Option<Bytes>,
+    pub timeout_ms: u64,
+}
+
+/// Why no answer came.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    #[error("the request can't be sent: {0}")]
+    Request(String),
+    #[error("no answer within {0} ms")]
+    TimedOut(u64),
+    #[error("no connection: {0}")]
+    Connect(String),
+    #[error("the connection broke: {0}")]
+    Broke(String),
+}
+
+/// The client of all deliveries.
+#[derive(Clone)]
+pub struct Sender {
+    client: Client<HttpsConnector<Guarded>, Full<Bytes>>,
+    response_bytes_max: usize,
+}
+
+impl Sender {
+    /// Fails where the machine has no root certificates.
+    pub fn new(
+        policy: AddressPolicy,
+        idle_per_host_max: usize,
+        response_bytes_max: usize,
+    ) -> std::io::Result<Sender> {
+        let connector = HttpsConnectorBuilder::new()
+            .with_native_roots()?
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(Guarded { policy: Arc::new(policy) });
+        let client = Client::builder(TokioExecutor::new())
+            .pool_max_idle_per_host(idle_per_host_max)
+            .pool_idle_timeout(Duration::from_secs(60))
+            .pool_timer(hyper_util::rt::TokioTimer::new())
+            .build(connector);
+        Ok(Sender { client, response_bytes_max })
+    }
+
+    /// Sends and reads the answer up to its limit.
+    pub async fn send(&self, outgoing: &Outgoing) -> Result<Response, SendError> {
+        let request = request(outgoing)?;
+        let deadline = Duration::from_millis(outgoing.timeout_ms);
+        match tokio::time::timeout(deadline, self.exchange(request)).await {
+            Ok(result) => result,
+            Err(_) => Err(SendError::TimedOut(outgoing.timeout_ms)),
+        }
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Response, SendError> {
+        let answer = self.client.request(request).await.map_err(|error| {
+            let text = chain(&error);
+            if error.is_connect() { SendError::Connect(text) } else { SendError::Broke(text) }
+        })?;
+        let status = answer.status().as_u16();
+        let headers = header_map(answer.headers());
+        let mut body = answer.into_body();
+        let (mut text, mut truncated) = (Vec::new(), false);
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| SendError::Broke(chain(&error)))?;
+            let Some(data) = frame.data_ref() else { continue };
+            let room = self.response_bytes_max - text.len();
+            text.extend_from_slice(&data[..data.len().min(room)]);
+            if data.len() > room {
+                // The rest is not read; the connection is dropped with the body.
+                truncated = true;
+                break;
+            }
+        }
+        let body = String::from_utf8_lossy(&text).into_owned();
+        Ok(Response { status, headers, body, truncated })
+    }
+}
+
+fn request(outgoing: &Outgoing) -> Result<Request<Full<Bytes>>, SendError> {
+    let bad = |what: String| SendError::Request(what);
+    // `url` writes internationalised names and odd characters in the form that HTTP wants.
+    let url = url::Url::parse(&outgoing.url).map_err(|e| bad(format!("the URL is none: {e}")))?;
+    let uri: Uri = url.as_str().parse().map_err(|e| bad(format!("the URL is none: {e}")))?;
+    let mut request = Request::builder().method(outgoing.method.as_str()).uri(uri);
+    for (name, value) in &outgoing.headers {
+        let name =
+            HeaderName::try_from(name).map_err(|_| bad(format!("`{name}` is no header name")))?;
+        let value = HeaderValue::try_from(value)
+            .map_err(|_| bad(format!("the value of the header {name} has control characters")))?;
+        request = request.header(name, value);
+    }
+    let body = outgoing.body.clone().unwrap_or_default();
+    request.body(Full::new(body)).map_err(|e| bad(e.to_string()))
+}
+
+fn header_map(headers: &http::HeaderMap) -> serde_json::Map<String, serde_json::Value> {
+    let mut map = serde_json::Map::new();
+    for (name, value) in headers {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        match map.get_mut(name.as_str()) {
+            Some(serde_json::Value::String(known)) => {
+                known.push_str(", ");
+                known.push_str(&value);
+            }
+            _ => {
+                map.insert(name.as_str().to_owned(), value.into());
+            }
+        }
+    }
+    map
+}
+
+/// An error with its causes; hyper's own text alone says little.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// Resolves, checks every address, and connects to the first that takes it.
+#[derive(Clone)]
+pub struct Guarded {
+    policy: Arc<AddressPolicy>,
+}
+
+impl tower_service::Service<Uri> for Guarded {
+    type Response = TokioIo<TcpStream>;
+    type Error = std::io::Error;
+    type Future = Pin<Box<dyn Future<Output = std::io::Result<TokioIo<TcpStream>>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let policy = self.policy.clone();
+        Box::pin(async move {
+            let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+            let https = uri.scheme_str() == Some("https");
+            let port = uri.port_u16().unwrap_or(if https { 443 } else { 80 });
+            let addresses: Vec<_> = match host.parse::<IpAddr>() {
+                Ok(address) => vec![(address, port).into()],
+                Err(_) => tokio::net::lookup_host((host.as_str(), port)).await?.collect(),
+            };
+            let mut last = std::io::Error::other(format!("{host} has no address"));
+            for address in addresses {
+                if let Err(refused) = policy.check(address.ip()) {
+                    last = std::io::Error::new(std::io::ErrorKind::PermissionDenied, refused);
+                    continue;
+                }
+                match TcpStream::connect(address).await {
+                    Ok(stream) => {
+                        stream.set_nodelay(true)?;
+                        return Ok(TokioIo::new(stream));
+                    }
+                    Err(error) => last = error,
+                }
+            }
+            Err(last)
+        })
+    }
+}

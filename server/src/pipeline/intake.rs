@@ -1,0 +1,252 @@
+//! From posted bytes to checked events. One pass over the text; the data stays as posted.
+
+use antar_json::{Document, Kind, ParseError, Value};
+
+use crate::config::IntakeConfig;
+use crate::model::{Attributes, EventId, EventType, FieldError, Invalid, Millis};
+
+/// An event as posted: checked, but not yet given an id and a time of acceptance.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    pub id: Option<EventId>,
+    pub event_type: EventType,
+    pub timestamp: Option<Millis>,
+    pub attributes: Attributes,
+    /// An object.
+    pub data: Document,
+}
+
+/// What was posted.
+pub enum Batch {
+    One(Result<Draft, Invalid>),
+    /// In posted order; each is checked on its own.
+    Many(Vec<Result<Draft, Invalid>>),
+}
+
+/// Why a request is refused as a whole.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    #[error("the body is no JSON: {0}")]
+    NoJson(#[from] ParseError),
+    #[error("post one event (a JSON object) or an array of events")]
+    NoEvents,
+    #[error("{count} events in one request; {max} are allowed (intake.events_max)")]
+    TooMany { count: usize, max: usize },
+}
+
+/// Reads one event or an array, each element by `read`.
+pub fn parse(
+    body: &[u8],
+    limits: &IntakeConfig,
+    read: impl Fn(Value<'_>, &IntakeConfig) -> Result<Draft, Invalid>,
+) -> Result<Batch, Refused> {
+    let document = parse_document(body, limits)?;
+    let root = document.root();
+    match root.kind() {
+        Kind::Object => Ok(Batch::One(read(root, limits))),
+        Kind::Array => {
+            let count = root.elements().count();
+            if count > limits.events_max {
+                return Err(Refused::TooMany { count, max: limits.events_max });
+            }
+            if count == 0 {
+                return Err(Refused::NoEvents);
+            }
+            Ok(Batch::Many(root.elements().map(|event| read(event, limits)).collect()))
+        }
+        _ => Err(Refused::NoEvents),
+    }
+}
+
+/// Reads JSON within the limits of intake.
+pub fn parse_document(body: &[u8], limits: &IntakeConfig) -> Result<Document, ParseError> {
+    let limits =
+        antar_json::Limits { bytes_max: limits.body_bytes_max, depth_max: limits.depth_max };
+    Document::parse(body, limits)
+}
+
+/// Reads an event in Antar's own format.
+pub fn draft(event: Value<'_>, limits: &IntakeConfig) -> Result<Draft, Invalid> {
+    if event.kind() != Kind::Object {
+        return Err(Invalid::at("", "an event is a JSON object with `type` and `data`"));
+    }
+    let mut reader = Reader::default();
+    let (mut id, mut event_type, mut timestamp) = (None, None, None);
+    let (mut attributes, mut data) = (Attributes::new(), None);
+    for (key, value) in event.members() {
+        match key.as_str().as_deref() {
+            Some("id") => id = reader.parsed("/id", value, |text| text.parse::<EventId>()),
+            Some("type") => {
+                event_type = reader.parsed("/type", value, |text| text.parse::<EventType>());
+            }
+            Some("timestamp") => timestamp = reader.parsed("/timestamp", value, Millis::parse),
+            Some("attributes") => attributes = reader.attributes(value, limits),
+            Some("data") => data = reader.data(value),
+            Some(other) => reader.error(
+                &format!("/{}", pointer_token(other)),
+                "an event has `id`, `type`, `timestamp`, `attributes` and `data`; put this into \
+                 `data` or `attributes`",
+            ),
+            None => {}
+        }
+    }
+    reader.finish(id, event_type, timestamp, attributes, data)
+}
+
+/// Collects everything that is wrong, so that one answer names it all.
+#[derive(Default)]
+pub(super) struct Reader {
+    errors: Vec<FieldError>,
+}
+
+impl Reader {
+    pub(super) fn error(&mut self, pointer: &str, detail: impl Into<String>) {
+        self.errors.push(FieldError::new(pointer, detail));
+    }
+
+    /// A string member, read by `parse`.
+    pub(super) fn parsed<T>(
+        &mut self,
+        pointer: &str,
+        value: Value<'_>,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let Some(text) = value.as_str() else {
+            self.error(pointer, "is a string");
+            return None;
+        };
+        match parse(&text) {
+            Ok(parsed) => Some(parsed),
+            Err(detail) => {
+                self.error(pointer, detail);
+                None
+            }
+        }
+    }
+
+    pub(super) fn data(&mut self, value: Value<'_>) -> Option<Document> {
+        if value.kind() == Kind::Object {
+            return Some(value.to_document());
+        }
+        self.error("/data", "is a JSON object");
+        None
+    }
+
+    fn attributes(&mut self, value: Value<'_>, limits: &IntakeConfig) -> Attributes {
+        let mut attributes = Attributes::new();
+        if value.kind() != Kind::Object {
+            self.error("/attributes", "is an object of short strings");
+        }
+        for (key, value) in value.members() {
+            let name = key.as_str().unwrap_or_default().into_owned();
+            match value.as_str() {
+                Some(text) => self.attribute(&mut attributes, name, text.into_owned(), limits),
+                None => self.error(&format!("/attributes/{}", pointer_token(&name)), "is a string"),
+            }
+        }
+        attributes
+    }
+
+    /// Adds one attribute, within the limits. A name that comes again replaces the first.
+    pub(super) fn attribute(
+        &mut self,
+        attributes: &mut Attributes,
+        name: String,
+        value: String,
+        limits: &IntakeConfig,
+    ) {
+        let pointer = format!("/attributes/{}", pointer_token(&name));
+        if name.is_empty() || name.len() > 64 {
+            return self.error(&pointer, "the name of an attribute has 1 to 64 bytes");
+        }
+        if value.len() > limits.attribute_bytes_max {
+            let max = limits.attribute_bytes_max;
+            return self.error(
+                &pointer,
+                format!("is longer than {max} bytes (intake.attribute_bytes_max)"),
+            );
+        }
+        if let Some(known) = attributes.iter_mut().find(|(known, _)| *known == name) {
+            known.1 = value;
+        } else if attributes.len() < limits.attributes_max {
+            attributes.push((name, value));
+        } else {
+            let max = limits.attributes_max;
+            self.error(&pointer, format!("more than {max} attributes (intake.attributes_max)"));
+        }
+    }
+
+    pub(super) fn finish(
+        mut self,
+        id: Option<EventId>,
+        event_type: Option<EventType>,
+        timestamp: Option<Millis>,
+        attributes: Attributes,
+        data: Option<Document>,
+    ) -> Result<Draft, Invalid> {
+        let reported =
+            |pointer: &str, errors: &[FieldError]| errors.iter().any(|e| e.pointer == pointer);
+        if event_type.is_none() && !reported("/type", &self.errors) {
+            self.error("/type", "is missing; give the event a type such as `conversation.created`");
+        }
+        if data.is_none() && !reported("/data", &self.errors) {
+            self.error("/data", "is missing; it is a JSON object");
+        }
+        match (event_type, data) {
+            (Some(event_type), Some(data)) if self.errors.is_empty() => {
+                Ok(Draft { id, event_type, timestamp, attributes, data })
+            }
+            _ => Err(Invalid { code: "event_invalid", errors: self.errors }),
+        }
+    }
+}
+
+/// A key as a token of a JSON pointer (RFC 6901 §3).
+#[must_use]
+pub fn pointer_token(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Draft, Invalid> {
+        let document: Document = text.parse().unwrap();
+        draft(document.root(), &IntakeConfig::default())
+    }
+
+    #[test]
+    fn data_stays_as_posted() {
+        let draft =
+            read(r#"{"type": "a.b", "data": {"z": 1.0, "a": "\u00e9", "n": 8202522731445525542}}"#)
+                .unwrap();
+        assert_eq!(draft.data.text(), r#"{"z":1.0,"a":"\u00e9","n":8202522731445525542}"#);
+        assert_eq!(draft.event_type.as_str(), "a.b");
+    }
+
+    #[test]
+    fn everything_wrong_is_named_at_once() {
+        let error = read(r#"{"type": "a b", "id": "x y", "timestamp": "now", "data": [], "foo/bar": 1, "attributes": {"n": 1}}"#).unwrap_err();
+        let pointers: Vec<_> = error.errors.iter().map(|e| e.pointer.as_str()).collect();
+        assert_eq!(pointers, ["/type", "/id", "/timestamp", "/data", "/foo~1bar", "/attributes/n"]);
+    }
+
+    #[test]
+    fn what_is_missing_is_said() {
+        let error = read("{}").unwrap_err();
+        let pointers: Vec<_> = error.errors.iter().map(|e| e.pointer.as_str()).collect();
+        assert_eq!(pointers, ["/type", "/data"]);
+    }
+
+    #[test]
+    fn too_many_events_are_refused_whole() {
+        let limits = IntakeConfig { events_max: 2, ..IntakeConfig::default() };
+        assert!(matches!(
+            parse(b"[{},{},{}]", &limits, draft),
+            Err(Refused::TooMany { count: 3, max: 2 })
+        ));
+        assert!(matches!(parse(b"[]", &limits, draft), Err(Refused::NoEvents)));
+        assert!(matches!(parse(b"7", &limits, draft), Err(Refused::NoEvents)));
+    }
+}

@@ -1,0 +1,577 @@
+//! The way of an event, and every branch on it:
+//!
+//! ```text
+//! accept:   intake ─▶ (intake plugins) ─▶ schema ─▶ route ─▶ commit
+//! attempt:  transform ─▶ render ─▶ prepare (secrets, sign) ─▶ deliver ─▶ retry? ─▶ record
+//! ```
+//!
+//! The stages are files of their own: values in, values out. Only this file, `transform` (calls
+//! plugins) and `deliver` (one HTTP request) do anything that can wait.
+
+pub mod address;
+pub mod cloudevents;
+pub mod deliver;
+pub mod explain;
+pub mod intake;
+mod intake_plugins;
+pub mod prepare;
+pub mod profile;
+pub mod render;
+pub mod retry;
+pub mod sign;
+pub mod source;
+pub mod tenant;
+pub mod transform;
+pub mod wants;
+pub mod webhook;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use self::deliver::Sender;
+use self::intake::Draft;
+use self::prepare::{PrepareInput, Prepared, prepare};
+use self::render::RenderInput;
+use self::retry::{Next, Verdict};
+use self::tenant::Tenant;
+use self::transform::TransformEnd;
+use self::webhook::Webhook;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::model::{
+    Attempt, DeliveryId, Event, EventId, EventKey, Frozen, Invalid, Millis, Response, SchemaMode,
+    SentRequest, State, TenantId, WebhookId, reason,
+};
+use crate::plugin::Host;
+use crate::store::{
+    Accepted as Stored, AcceptedOnce, NewDelivery, NewEvent, Once, Owner, Record, Store, StoreError,
+};
+
+/// What the stages work with.
+pub struct Pipeline {
+    pub config: Arc<Config>,
+    pub clock: Clock,
+    pub host: Arc<Host>,
+    pub store: Store,
+    pub sender: Sender,
+    /// This node, in this run of it.
+    pub owner: Owner,
+}
+
+/// A delivery that this node owns.
+#[derive(Clone)]
+pub struct Job {
+    pub delivery_id: DeliveryId,
+    pub webhook_id: WebhookId,
+    pub event: Arc<Event>,
+    /// Attempts made so far.
+    pub attempts: u32,
+    /// Those of them that the schedule does not count: it was begun anew by hand after them.
+    pub schedule_start: u32,
+    pub frozen: Option<Frozen>,
+}
+
+impl Job {
+    /// The first attempt of a new delivery.
+    #[must_use]
+    pub fn first(delivery: &NewDelivery, event: Arc<Event>) -> Job {
+        Job {
+            delivery_id: delivery.id,
+            webhook_id: delivery.webhook_id,
+            event,
+            attempts: 0,
+            schedule_start: 0,
+            frozen: None,
+        }
+    }
+}
+
+/// What became of one posted event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Accepted { id: EventId, duplicate: bool, deliveries: u32 },
+    Refused(Invalid),
+}
+
+/// What became of a request.
+pub enum Accepted {
+    /// Answers in the order of the drafts, and the deliveries to start with.
+    New { answers: Vec<Answer>, jobs: Vec<Job> },
+    /// Its `Idempotency-Key` was there before; `same` tells whether the request is the same too.
+    Before { same: bool, status: u16, body: String },
+}
+
+/// A request with an `Idempotency-Key`.
+pub struct OnceRequest {
+    pub key: String,
+    /// Digest of the request.
+    pub request_hash: Vec<u8>,
+    /// Makes status and body of the answer, which are kept with the key.
+    pub answer: Arc<dyn Fn(&[Answer]) -> (u16, String) + Send + Sync>,
+}
+
+impl OnceRequest {
+    fn stored(self, tenant: TenantId, made: Arc<Vec<Result<Made, Invalid>>>, now: Millis) -> Once {
+        let answer = self.answer;
+        Once {
+            tenant,
+            key: self.key,
+            request_hash: self.request_hash,
+            now,
+            answer: Box::new(move |stored| answer(&answers(&made, stored))),
+        }
+    }
+}
+
+/// Why nothing of a request was accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum AcceptError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("an intake plugin could not be run: {0}")]
+    Plugin(String),
+}
+
+/// How an attempt ended: what to write down, and whether the receiver is gone for good.
+pub struct Attempted {
+    pub record: Record,
+    pub disable: Option<String>,
+}
+
+/// Events that one draft became, ready to be stored.
+struct Made {
+    id: EventId,
+    /// Range in the batch.
+    events: std::ops::Range<usize>,
+}
+
+impl Pipeline {
+    /// Checks, routes and commits. Returns once everything accepted is durable. `starts_now` says
+    /// for each delivery whether there is room to start it from memory.
+    pub async fn accept(
+        &self,
+        tenant: &Arc<Tenant>,
+        drafts: Vec<Result<Draft, Invalid>>,
+        once: Option<OnceRequest>,
+        starts_now: impl Fn(WebhookId) -> bool,
+    ) -> Result<Accepted, AcceptError> {
+        let now = self.clock.now();
+        let mut batch: Vec<NewEvent> = Vec::with_capacity(drafts.len());
+        let mut made = Vec::with_capacity(drafts.len());
+        for draft in drafts {
+            let one = match draft {
+                Ok(draft) => self.make(tenant, draft, now, &mut batch, &starts_now).await?,
+                Err(invalid) => Err(invalid),
+            };
+            made.push(one);
+        }
+        let jobs_of = batch.iter().map(jobs_of).collect::<Vec<_>>();
+        let made = Arc::new(made);
+        let stored = match (batch.is_empty(), once) {
+            (true, _) => Vec::new(),
+            (false, None) => self.store.accept(batch).await?,
+            (false, Some(once)) => {
+                let once = once.stored(tenant.id.clone(), made.clone(), now);
+                let request_hash = once.request_hash.clone();
+                match self.store.accept_once(batch, once).await? {
+                    AcceptedOnce::New(stored) => stored,
+                    AcceptedOnce::Before(before) => {
+                        let same = before.request_hash == request_hash;
+                        return Ok(Accepted::Before {
+                            same,
+                            status: before.status,
+                            body: before.body,
+                        });
+                    }
+                }
+            }
+        };
+        let mut jobs = Vec::new();
+        for (accepted, mut its_jobs) in stored.iter().zip(jobs_of) {
+            if !accepted.duplicate {
+                jobs.append(&mut its_jobs);
+            }
+        }
+        Ok(Accepted::New { answers: answers(&made, &stored), jobs })
+    }
+
+    /// One draft through intake plugins, schema and rules.
+    async fn make(
+        &self,
+        tenant: &Tenant,
+        draft: Draft,
+        now: Millis,
+        batch: &mut Vec<NewEvent>,
+        starts_now: &impl Fn(WebhookId) -> bool,
+    ) -> Result<Result<Made, Invalid>, AcceptError> {
+        let event = event_of(tenant, draft, now);
+        let id = event.key.id.clone();
+        let first = batch.len();
+        let events = match intake_plugins::run(&self.host, tenant, event).await {
+            Ok(events) => events,
+            Err(intake_plugins::Stopped::Dropped { event, reason }) => {
+                batch.push(self.stored(*event, Vec::new(), Some(reason), now));
+                return Ok(Ok(Made { id, events: first..batch.len() }));
+            }
+            Err(intake_plugins::Stopped::Reject(reason)) => {
+                return Err(AcceptError::Plugin(reason));
+            }
+            Err(intake_plugins::Stopped::Invalid(invalid)) => return Ok(Err(invalid)),
+        };
+        for mut event in events {
+            if let Err(invalid) = check_schema(tenant, &mut event) {
+                batch.truncate(first);
+                return Ok(Err(invalid));
+            }
+            let wanting = tenant.read(|state| state.route(&event));
+            if wanting.len() > self.config.intake.deliveries_max {
+                let max = self.config.intake.deliveries_max;
+                let detail = format!(
+                    "would make {} deliveries, {max} are allowed (intake.deliveries_max)",
+                    wanting.len()
+                );
+                batch.truncate(first);
+                return Ok(Err(Invalid::at("", detail)));
+            }
+            let deliveries = wanting.iter().map(|webhook| new_delivery(webhook, now, starts_now));
+            let deliveries = deliveries.collect();
+            batch.push(self.stored(event, deliveries, None, now));
+        }
+        Ok(Ok(Made { id, events: first..batch.len() }))
+    }
+
+    fn stored(
+        &self,
+        event: Event,
+        deliveries: Vec<NewDelivery>,
+        dropped_reason: Option<String>,
+        accepted_at: Millis,
+    ) -> NewEvent {
+        let owner = self.owner.clone();
+        NewEvent { event: Arc::new(event), deliveries, dropped_reason, accepted_at, owner }
+    }
+
+    /// One try of a delivery, from the plugins (or the frozen request) to what is to be recorded.
+    pub async fn attempt(&self, tenant: &Tenant, webhook: &Webhook, job: &Job) -> Attempted {
+        let number = job.attempts + 1;
+        let (started_at, began) = (self.clock.now(), Instant::now());
+        let mut attempt = Attempt {
+            number,
+            revision: webhook.revision,
+            started_at,
+            took_ms: 0,
+            request: None,
+            response: None,
+            error: None,
+            unresolved: Vec::new(),
+        };
+        let frozen = match &job.frozen {
+            Some(frozen) => Ok(frozen.clone()),
+            None => self.make_request(tenant, webhook, job).await,
+        };
+        let frozen = match frozen {
+            Ok(frozen) => frozen,
+            Err(NoRequest::Dropped(reason)) => {
+                return self.ended(job, None, None, State::Dropped, Some(reason));
+            }
+            Err(NoRequest::Failed(reason)) => {
+                attempt.took_ms = took_ms(began);
+                attempt.error = Some(reason.clone());
+                return self.ended(job, Some(attempt), None, State::Failed, Some(reason));
+            }
+            Err(NoRequest::Retry(error)) => {
+                attempt.took_ms = took_ms(began);
+                return self.decide(webhook, job, attempt, None, &Verdict::NoAnswer, error);
+            }
+        };
+        attempt.unresolved.clone_from(&frozen.unresolved);
+        let prepared = match self.prepared(tenant, webhook, job, &frozen, number) {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                attempt.took_ms = took_ms(began);
+                return self.decide(webhook, job, attempt, None, &Verdict::NoAnswer, error);
+            }
+        };
+        let answer = self.sender.send(&prepared.outgoing).await;
+        attempt.took_ms = took_ms(began);
+        let (verdict, error) = judge(webhook, answer.as_ref().map_err(ToString::to_string));
+        attempt.request = Some(prepared.sent.clone());
+        attempt.response = answer.ok().map(|response| prepared.mask(response));
+        // Only the first request that reached sending is new to the record.
+        let frozen = job.frozen.is_none().then_some(frozen);
+        self.decide(webhook, job, attempt, frozen, &verdict, error.unwrap_or_default())
+    }
+
+    async fn make_request(
+        &self,
+        tenant: &Tenant,
+        webhook: &Webhook,
+        job: &Job,
+    ) -> Result<Frozen, NoRequest> {
+        match transform::transform(&self.host, tenant, webhook, &job.event, |_| {}).await {
+            TransformEnd::Go(transformed) => {
+                let input = render_input(webhook, job);
+                render::render(input, &transformed).map_err(|e| NoRequest::Retry(e.to_string()))
+            }
+            TransformEnd::Drop(reason) => Err(NoRequest::Dropped(reason)),
+            TransformEnd::Fail(reason) => Err(NoRequest::Failed(reason)),
+            TransformEnd::Retry(reason) => Err(NoRequest::Retry(reason)),
+        }
+    }
+
+    fn prepared(
+        &self,
+        tenant: &Tenant,
+        webhook: &Webhook,
+        job: &Job,
+        frozen: &Frozen,
+        number: u32,
+    ) -> Result<Prepared, String> {
+        let headers = render::attempt_headers(render_input(webhook, job), number)
+            .map_err(|e| e.to_string())?;
+        let input = PrepareInput {
+            tenant,
+            webhook,
+            event_id: &job.event.key.id,
+            delivery_id: job.delivery_id,
+            now: self.clock.now(),
+            dev: self.config.server.dev,
+        };
+        prepare(input, frozen, &headers).map_err(|e| e.to_string())
+    }
+
+    /// Asks the retry policy and writes down what it says.
+    fn decide(
+        &self,
+        webhook: &Webhook,
+        job: &Job,
+        mut attempt: Attempt,
+        frozen: Option<Frozen>,
+        verdict: &Verdict,
+        error: String,
+    ) -> Attempted {
+        let now = self.clock.now();
+        let number = attempt.number;
+        attempt.error = (*verdict != Verdict::Success).then(|| error.clone());
+        // Without randomness the wait is just not spread.
+        let random = crate::seal::random::<4>()
+            .map_or(0.5, |b| f64::from(u32::from_le_bytes(b)) / f64::from(u32::MAX));
+        match retry::decide(
+            &webhook.plan.retry,
+            number.saturating_sub(job.schedule_start),
+            verdict,
+            now,
+            random,
+        ) {
+            Next::Delivered => self.ended(job, Some(attempt), frozen, State::Delivered, None),
+            Next::RetryAt(at) => {
+                let mut attempted =
+                    self.ended(job, Some(attempt), frozen, State::Pending, Some(error));
+                attempted.record.next_attempt_at = Some(at);
+                attempted
+            }
+            Next::Failed { disable } => {
+                let attempts =
+                    if number == 1 { "1 attempt".to_owned() } else { format!("{number} attempts") };
+                let why = format!("gave up after {attempts}: {error}");
+                let mut attempted =
+                    self.ended(job, Some(attempt), frozen, State::Failed, Some(why));
+                attempted.disable = disable.then_some(error);
+                attempted
+            }
+        }
+    }
+
+    fn ended(
+        &self,
+        job: &Job,
+        attempt: Option<Attempt>,
+        frozen: Option<Frozen>,
+        to: State,
+        reason: Option<String>,
+    ) -> Attempted {
+        let record = Record {
+            delivery_id: job.delivery_id,
+            owner: self.owner.clone(),
+            attempt,
+            frozen,
+            to,
+            reason,
+            next_attempt_at: None,
+            now: self.clock.now(),
+        };
+        Attempted { record, disable: None }
+    }
+
+    /// A real request from today's configuration, with the profile's test headers and a fresh
+    /// delivery id. Nothing is stored.
+    pub async fn test(&self, tenant: &Tenant, webhook: &Webhook, event: Event) -> TestReport {
+        let began = Instant::now();
+        let job = Job {
+            delivery_id: DeliveryId::new(self.clock.now()),
+            webhook_id: webhook.id,
+            event: Arc::new(event),
+            attempts: 0,
+            schedule_start: 0,
+            frozen: None,
+        };
+        let mut report = TestReport::default();
+        let transformed =
+            transform::transform(&self.host, tenant, webhook, &job.event, |_| {}).await;
+        let frozen = match transformed {
+            TransformEnd::Go(transformed) => {
+                let input = RenderInput { test: true, ..render_input(webhook, &job) };
+                render::render(input, &transformed).map_err(|e| e.to_string())
+            }
+            TransformEnd::Drop(reason) => Err(format!("dropped by {reason}")),
+            TransformEnd::Fail(reason) | TransformEnd::Retry(reason) => Err(reason),
+        };
+        let prepared = frozen.and_then(|frozen| {
+            report.unresolved.clone_from(&frozen.unresolved);
+            self.prepared(tenant, webhook, &job, &frozen, 1)
+        });
+        match prepared {
+            Err(error) => report.error = Some(error),
+            Ok(prepared) => {
+                let answer = self.sender.send(&prepared.outgoing).await;
+                let (_, error) = judge(webhook, answer.as_ref().map_err(ToString::to_string));
+                report.error = error;
+                report.response = answer.ok().map(|response| prepared.mask(response));
+                report.request = Some(prepared.sent);
+            }
+        }
+        report.took_ms = took_ms(began);
+        report
+    }
+}
+
+/// What a test saw.
+#[derive(Clone, Debug, Default)]
+pub struct TestReport {
+    pub request: Option<SentRequest>,
+    pub response: Option<Response>,
+    /// Why it was no success.
+    pub error: Option<String>,
+    pub unresolved: Vec<String>,
+    pub took_ms: u64,
+}
+
+/// Why there is no request to send.
+enum NoRequest {
+    Dropped(String),
+    Failed(String),
+    Retry(String),
+}
+
+fn answers(made: &[Result<Made, Invalid>], stored: &[Stored]) -> Vec<Answer> {
+    let answer = |one: &Result<Made, Invalid>| match one {
+        Err(invalid) => Answer::Refused(invalid.clone()),
+        Ok(made) => {
+            let stored = &stored[made.events.clone()];
+            Answer::Accepted {
+                id: made.id.clone(),
+                duplicate: stored.iter().all(|accepted| accepted.duplicate),
+                deliveries: stored.iter().map(|accepted| accepted.deliveries).sum(),
+            }
+        }
+    };
+    made.iter().map(answer).collect()
+}
+
+fn render_input<'a>(webhook: &'a Webhook, job: &'a Job) -> RenderInput<'a> {
+    RenderInput { webhook, event: &job.event, delivery_id: job.delivery_id, test: false }
+}
+
+fn event_of(tenant: &Tenant, draft: Draft, now: Millis) -> Event {
+    let source = draft.attributes.iter().find(|(name, _)| name == "source");
+    let key = EventKey {
+        tenant: tenant.id.clone(),
+        source: source.map(|(_, source)| source.clone()).unwrap_or_default(),
+        id: draft.id.unwrap_or_else(|| EventId::new(now)),
+    };
+    let timestamp = draft.timestamp.unwrap_or(now);
+    Event::new(key, draft.event_type, timestamp, draft.attributes, draft.data.root())
+}
+
+/// Marks an event that misses its type's schema, or refuses it where the type says so.
+fn check_schema(tenant: &Tenant, event: &mut Event) -> Result<(), Invalid> {
+    let known = tenant.read(|state| state.catalog_type(&event.event_type).cloned());
+    let Some(known) = known else { return Ok(()) };
+    let Some(miss) = known.miss(event.data()) else { return Ok(()) };
+    if known.spec.schema_mode == SchemaMode::Reject {
+        let mut invalid = Invalid::at(format!("/data{}", miss.pointer), miss.detail);
+        invalid.code = "schema_mismatch";
+        return Err(invalid);
+    }
+    event.schema_ok = false;
+    Ok(())
+}
+
+/// A delivery of a wanted event: started at once where there is room, else kept for later.
+#[must_use]
+pub fn new_delivery(
+    webhook: &Webhook,
+    now: Millis,
+    starts_now: impl Fn(WebhookId) -> bool,
+) -> NewDelivery {
+    let (state, reason, next_attempt_at) = match webhook.hold_reason() {
+        Some(reason @ reason::WEBHOOK_DISABLED) => (State::Missed, Some(reason), None),
+        Some(reason) => (State::Pending, Some(reason), None),
+        None if starts_now(webhook.id) => (State::InFlight, None, None),
+        None => (State::Pending, None, Some(now)),
+    };
+    NewDelivery {
+        id: DeliveryId::new(now),
+        webhook_id: webhook.id,
+        state,
+        reason: reason.map(ToOwned::to_owned),
+        next_attempt_at,
+    }
+}
+
+fn jobs_of(new: &NewEvent) -> Vec<Job> {
+    let starting = new.deliveries.iter().filter(|delivery| delivery.state == State::InFlight);
+    starting.map(|delivery| Job::first(delivery, new.event.clone())).collect()
+}
+
+/// Whether an answer is a success, and the sentence if not.
+fn judge(webhook: &Webhook, answer: Result<&Response, String>) -> (Verdict, Option<String>) {
+    let response = match answer {
+        Ok(response) => response,
+        Err(error) => return (Verdict::NoAnswer, Some(error)),
+    };
+    let status = response.status;
+    let missed = match &webhook.plan.success {
+        None => !(200..300).contains(&status),
+        Some(pattern) => !pattern.matches(answer_document(response).root()),
+    };
+    if !missed {
+        return (Verdict::Success, None);
+    }
+    let location = response.headers.get("location").and_then(|value| value.as_str());
+    let error = match (status, location) {
+        (300..400, Some(location)) => {
+            format!("the receiver answered {status}: redirects are not followed; use {location}")
+        }
+        (200..300, _) => format!("the receiver answered {status}, but not what `success` asks for"),
+        _ => format!("the receiver answered {status}"),
+    };
+    (Verdict::Status(status), Some(error))
+}
+
+/// `{"status", "headers", "body"}` for `success` patterns; a body that is JSON is read as such.
+fn answer_document(response: &Response) -> antar_json::Document {
+    let mut out = antar_json::Builder::new();
+    out.object().key("status").number(response.status.into());
+    out.key("headers").serde(&serde_json::Value::Object(response.headers.clone())).key("body");
+    match response.body.parse::<antar_json::Document>() {
+        Ok(body) => out.copy(body.root()),
+        Err(_) => out.string(&response.body),
+    };
+    out.end();
+    out.finish()
+}
+
+fn took_ms(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,173 @@
+//! From a frozen request to one that can go out: secrets put in, signed, and a masked copy of it
+//! for the record.
+
+use antar_template::{MissingSecret, Piece};
+use bytes::Bytes;
+
+use super::deliver::Outgoing;
+use super::render::FORBIDDEN_HEADERS;
+use super::sign::{CannotSign, Keys, SignInput, SignedHeader, sign};
+use super::tenant::Tenant;
+use super::webhook::Webhook;
+use crate::model::{
+    DeliveryId, EventId, Frozen, FrozenHeader, Millis, Response, Secret, SentRequest,
+};
+
+/// A request ready to go, and what may be shown of it.
+pub struct Prepared {
+    pub outgoing: Outgoing,
+    /// As sent, secrets masked.
+    pub sent: SentRequest,
+    /// Values that must not show up in a stored answer.
+    sensitive: Vec<Secret>,
+}
+
+/// Why a rendered request can't go out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CannotPrepare {
+    #[error(transparent)]
+    Secret(#[from] MissingSecret),
+    #[error(transparent)]
+    Sign(#[from] CannotSign),
+    #[error("the URL must begin with https://: the profile `{0}` sends over HTTPS only")]
+    HttpsOnly(String),
+    #[error("the URL must begin with https:// or http://")]
+    Scheme,
+}
+
+/// What a request is prepared with.
+#[derive(Clone, Copy)]
+pub struct PrepareInput<'a> {
+    pub tenant: &'a Tenant,
+    pub webhook: &'a Webhook,
+    pub event_id: &'a EventId,
+    pub delivery_id: DeliveryId,
+    pub now: Millis,
+    /// Plain HTTP is fine, whatever the profile says.
+    pub dev: bool,
+}
+
+/// Puts the secrets in, checks the URL's scheme and signs.
+pub fn prepare(
+    input: PrepareInput<'_>,
+    frozen: &Frozen,
+    attempt_headers: &[FrozenHeader],
+) -> Result<Prepared, CannotPrepare> {
+    let mut secrets = Secrets { tenant: input.tenant, used: Vec::new() };
+    let url = secrets.fill(&frozen.url)?;
+    check_scheme(&url, input)?;
+    let body = frozen.body.as_ref().map(|body| secrets.fill(body)).transpose()?;
+    let body = body.map(Bytes::from);
+    let mut headers = Vec::with_capacity(frozen.headers.len() + 4);
+    for header in frozen.headers.iter().chain(attempt_headers) {
+        let value = secrets.fill(&header.value)?;
+        put(&mut headers, &header.name, value, antar_template::masked(&header.value));
+    }
+    for signed in signatures(input, body.as_deref().unwrap_or_default())? {
+        let shown = if signed.secret { MASK.to_owned() } else { signed.value.clone() };
+        if signed.secret {
+            secrets.used.push(Secret::new(signed.value.clone()));
+        }
+        put(&mut headers, &signed.name, signed.value, shown);
+    }
+    if input.webhook.plan.signers.iter().any(|signer| signer.key() == "main") {
+        secrets.used.push(input.webhook.secret.clone());
+    }
+    headers
+        .retain(|header| !FORBIDDEN_HEADERS.contains(&header.name.to_ascii_lowercase().as_str()));
+    let shown = headers.iter().map(|h| (h.name.to_ascii_lowercase(), h.shown.clone().into()));
+    let sent = SentRequest {
+        method: frozen.method.as_str().to_owned(),
+        url: antar_template::masked(&frozen.url),
+        headers: shown.collect(),
+        body: frozen.body.as_deref().map(antar_template::masked),
+    };
+    let outgoing = Outgoing {
+        method: frozen.method,
+        url,
+        headers: headers.into_iter().map(|header| (header.name, header.value)).collect(),
+        body,
+        timeout_ms: input.webhook.plan.timeout_ms,
+    };
+    Ok(Prepared { outgoing, sent, sensitive: secrets.used })
+}
+
+/// Stands for a secret wherever one is shown.
+pub const MASK: &str = "•••";
+
+struct Header {
+    name: String,
+    value: String,
+    shown: String,
+}
+
+/// Of two headers with the same name the later takes the place.
+fn put(headers: &mut Vec<Header>, name: &str, value: String, shown: String) {
+    let header = Header { name: name.to_owned(), value, shown };
+    match headers.iter_mut().find(|known| known.name.eq_ignore_ascii_case(name)) {
+        Some(known) => *known = header,
+        None => headers.push(header),
+    }
+}
+
+fn signatures(input: PrepareInput<'_>, body: &[u8]) -> Result<Vec<SignedHeader>, CannotSign> {
+    let named = |name: &str| input.tenant.secret(name);
+    let webhook = input.webhook;
+    let keys =
+        Keys { main: &webhook.secret, previous: webhook.previous_secret(input.now), named: &named };
+    let PrepareInput { event_id, delivery_id, now, .. } = input;
+    sign(&webhook.plan.signers, &keys, SignInput { event_id, delivery_id, now, body })
+}
+
+fn check_scheme(url: &str, input: PrepareInput<'_>) -> Result<(), CannotPrepare> {
+    let begins =
+        |scheme: &str| url.get(..scheme.len()).is_some_and(|s| s.eq_ignore_ascii_case(scheme));
+    if begins("https://") {
+        return Ok(());
+    }
+    if !begins("http://") {
+        return Err(CannotPrepare::Scheme);
+    }
+    if input.webhook.plan.https_only && !input.dev {
+        return Err(CannotPrepare::HttpsOnly(input.webhook.profile.spec.name.clone()));
+    }
+    Ok(())
+}
+
+/// Looks secrets up and remembers which were used.
+struct Secrets<'a> {
+    tenant: &'a Tenant,
+    used: Vec<Secret>,
+}
+
+impl Secrets<'_> {
+    fn fill(&mut self, pieces: &[Piece]) -> Result<String, MissingSecret> {
+        antar_template::resolve(pieces, |name| {
+            let secret = self.tenant.secret(name)?;
+            self.used.push(secret.clone());
+            Some(secret.reveal().to_owned())
+        })
+    }
+}
+
+impl Prepared {
+    /// The answer with every used secret masked, should the receiver echo one.
+    #[must_use]
+    pub fn mask(&self, mut response: Response) -> Response {
+        // Shorter ones would blot out half of an innocent answer.
+        const SECRET_BYTES_MIN: usize = 6;
+        let long =
+            self.sensitive.iter().map(Secret::reveal).filter(|s| s.len() >= SECRET_BYTES_MIN);
+        for secret in long {
+            if response.body.contains(secret) {
+                response.body = response.body.replace(secret, MASK);
+            }
+            for value in response.headers.values_mut() {
+                if let Some(text) = value.as_str().filter(|text| text.contains(secret)) {
+                    *value = text.replace(secret, MASK).into();
+                }
+            }
+        }
+        response
+    }
+}

@@ -1,0 +1,141 @@
+//! A profile made ready: its catalog compiled, its payload as a function.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use antar_json::{Builder, Document, Value};
+use antar_template::Template;
+
+use crate::model::{
+    DeliveryId, Event, EventType, EventTypeSpec, PayloadEntry, PayloadValue, ProfileSpec,
+};
+
+/// A catalog entry with its schema compiled.
+pub struct CatalogType {
+    pub spec: EventTypeSpec,
+    schema: Option<jsonschema::Validator>,
+}
+
+impl CatalogType {
+    /// Compiles the schema. The error is a sentence with the place in the schema.
+    pub fn new(spec: EventTypeSpec) -> Result<CatalogType, String> {
+        let compile = |schema: &Document| {
+            jsonschema::validator_for(&schema.root().to_serde()).map_err(|e| {
+                format!(
+                    "the schema of {} is no JSON Schema: {e} (at {})",
+                    spec.name,
+                    e.instance_path()
+                )
+            })
+        };
+        let schema = spec.schema.as_ref().map(compile).transpose()?;
+        Ok(CatalogType { spec, schema })
+    }
+
+    /// The first way in which `data` misses the schema.
+    #[must_use]
+    pub fn miss(&self, data: Value<'_>) -> Option<SchemaMiss> {
+        let schema = self.schema.as_ref()?;
+        let data = data.to_serde();
+        let error = schema.validate(&data).err()?;
+        Some(SchemaMiss { pointer: error.instance_path().to_string(), detail: error.to_string() })
+    }
+}
+
+/// Where data does not follow its type's schema.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SchemaMiss {
+    /// Below `data`.
+    pub pointer: String,
+    pub detail: String,
+}
+
+/// The conventions of one platform, ready to use.
+pub struct Profile {
+    pub spec: ProfileSpec,
+    pub types: HashMap<EventType, Arc<CatalogType>>,
+    pub headers: Vec<(String, Template)>,
+    pub test_headers: Vec<(String, Template)>,
+}
+
+/// What a default payload is made of.
+#[derive(Clone, Copy)]
+pub struct PayloadParts<'a> {
+    pub event: &'a Event,
+    /// After the transforms.
+    pub data: Value<'a>,
+    pub delivery_id: DeliveryId,
+    /// The webhook's name.
+    pub webhook: &'a str,
+}
+
+impl Profile {
+    /// The default payload, which is also the root of templates.
+    #[must_use]
+    pub fn payload(&self, parts: PayloadParts<'_>) -> Document {
+        let entries = self.spec.payloads.get(&parts.event.event_type).unwrap_or(&self.spec.payload);
+        let mut out = Builder::new();
+        let mut taken: Vec<&str> = Vec::with_capacity(entries.len());
+        out.object();
+        for entry in entries {
+            match entry {
+                PayloadEntry::Value { key, value } => {
+                    if write_value(&mut out, key, value, parts) {
+                        taken.push(key);
+                        // `data.x` under its own name is taken from the rest as well.
+                        if let PayloadValue::DataPath(path) = value {
+                            taken.push(path);
+                        }
+                    }
+                }
+                PayloadEntry::Const { key, constant } => {
+                    out.key(key).serde(constant);
+                    taken.push(key);
+                }
+                PayloadEntry::Rest { .. } => {
+                    for (key, value) in parts.data.members() {
+                        if !taken.iter().any(|name| key.str_eq(name)) {
+                            out.copy_key(key).copy(value);
+                        }
+                    }
+                }
+            }
+        }
+        out.end();
+        out.finish()
+    }
+}
+
+/// Writes `key` with its value, or nothing where it does not resolve.
+fn write_value(
+    out: &mut Builder,
+    key: &str,
+    value: &PayloadValue,
+    parts: PayloadParts<'_>,
+) -> bool {
+    let event = parts.event;
+    let mut text = |value: &str| {
+        out.key(key).string(value);
+        true
+    };
+    match value {
+        PayloadValue::Id => text(event.key.id.as_str()),
+        PayloadValue::Type => text(event.event_type.as_str()),
+        PayloadValue::Timestamp => text(&event.timestamp.to_string()),
+        PayloadValue::Tenant => text(event.key.tenant.as_str()),
+        PayloadValue::DeliveryId => text(&parts.delivery_id.to_string()),
+        PayloadValue::Webhook => text(parts.webhook),
+        PayloadValue::Attribute(name) => event.attribute(name).is_some_and(text),
+        PayloadValue::Data => {
+            out.key(key).copy(parts.data);
+            true
+        }
+        PayloadValue::DataPath(path) => match parts.data.at(path) {
+            Some(value) => {
+                out.key(key).copy(value);
+                true
+            }
+            None => false,
+        },
+    }
+}

@@ -1,0 +1,169 @@
+//! From an event and a webhook's plan to a request, with markers where secrets stand. No clock, no
+//! database, no network: the same input gives the same bytes.
+
+use antar_json::{Builder, Document};
+use antar_template::{Piece, RenderError, Scope, Template, Unresolved};
+
+use super::profile::PayloadParts;
+use super::transform::Transformed;
+use super::webhook::Webhook;
+use crate::model::{DeliveryId, Event, Frozen, FrozenHeader, Method, TenantId};
+
+/// Headers that belong to the connection and can't be set.
+pub const FORBIDDEN_HEADERS: [&str; 4] =
+    ["host", "content-length", "transfer-encoding", "connection"];
+
+/// What one rendering is about.
+#[derive(Clone, Copy)]
+pub struct RenderInput<'a> {
+    pub webhook: &'a Webhook,
+    pub event: &'a Event,
+    pub delivery_id: DeliveryId,
+    /// Adds the profile's test headers.
+    pub test: bool,
+}
+
+/// What could not be rendered, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {error}")]
+pub struct CannotRender {
+    /// `url`, `body` or `headers.NAME`.
+    pub place: String,
+    pub error: String,
+}
+
+impl CannotRender {
+    fn new(place: impl Into<String>, error: &RenderError) -> CannotRender {
+        CannotRender { place: place.into(), error: error.to_string() }
+    }
+}
+
+/// Makes the request that every attempt of the delivery sends.
+pub fn render(input: RenderInput<'_>, transformed: &Transformed) -> Result<Frozen, CannotRender> {
+    let RenderInput { webhook, event, delivery_id, .. } = input;
+    let plan = &webhook.plan;
+    let data = transformed.data.as_ref().map_or_else(|| event.data(), Document::root);
+    let name = webhook.spec.name.as_str();
+    let root = webhook.profile.payload(PayloadParts { event, data, delivery_id, webhook: name });
+    let meta = meta(event, delivery_id, name);
+    let scope = Scope { root: root.root(), antar: meta.root(), attempt: None };
+    let mut unresolved = Vec::new();
+    let mut place = |place: String, template: &Template| {
+        let rendered = template.render(&scope, plan.unresolved);
+        let rendered = rendered.map_err(|e| CannotRender::new(place, &e))?;
+        unresolved.extend(rendered.unresolved);
+        Ok((!rendered.omitted).then_some(rendered.pieces))
+    };
+
+    let url = place("url".to_owned(), &plan.url)?.unwrap_or_default();
+    let body = match &plan.body {
+        Some(template) => Some(place("body".to_owned(), template)?.unwrap_or_default()),
+        None if has_default_body(plan.method) => Some(vec![Piece::Text(root.text().to_owned())]),
+        None => None,
+    };
+    let mut headers = HeaderList::default();
+    headers.put("user-agent", vec![Piece::Text(USER_AGENT.to_owned())]);
+    if body.is_some() {
+        headers.put("content-type", vec![Piece::Text(plan.content_type.to_owned())]);
+    }
+    let profile = webhook.profile.as_ref();
+    let test_headers = profile.test_headers.iter().filter(|_| input.test);
+    for (name, template) in profile.headers.iter().chain(test_headers) {
+        headers.place(name, template, &mut place)?;
+    }
+    for (name, value) in &transformed.headers {
+        if !FORBIDDEN_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
+            headers.put(name, vec![Piece::Text(value.clone())]);
+        }
+    }
+    for (name, template) in &plan.headers {
+        headers.place(name, template, &mut place)?;
+    }
+    unresolved.dedup();
+    Ok(Frozen { method: plan.method, url, headers: headers.0, body, unresolved })
+}
+
+/// `Antar/VERSION`.
+const USER_AGENT: &str = concat!("Antar/", env!("CARGO_PKG_VERSION"));
+
+/// GET and DELETE carry a body only when the webhook writes one.
+fn has_default_body(method: Method) -> bool {
+    !matches!(method, Method::Get | Method::Delete)
+}
+
+/// Headers that name `antar.attempt`: made anew for each attempt and never frozen. At save it is
+/// checked that they name nothing else of the event.
+pub fn attempt_headers(
+    input: RenderInput<'_>,
+    attempt: u32,
+) -> Result<Vec<FrozenHeader>, CannotRender> {
+    let RenderInput { webhook, event, delivery_id, .. } = input;
+    let templates = webhook.profile.headers.iter().chain(&webhook.plan.headers);
+    let mut templates = templates.filter(|(_, template)| template.uses_attempt()).peekable();
+    if templates.peek().is_none() {
+        return Ok(Vec::new());
+    }
+    let root = Builder::new().finish();
+    let meta = meta(event, delivery_id, &webhook.spec.name);
+    let scope = Scope { root: root.root(), antar: meta.root(), attempt: Some(attempt) };
+    templates
+        .map(|(name, template)| {
+            let rendered = template.render(&scope, Unresolved::Empty);
+            let rendered =
+                rendered.map_err(|e| CannotRender::new(format!("headers.{name}"), &e))?;
+            Ok(FrozenHeader { name: name.clone(), value: rendered.pieces })
+        })
+        .collect()
+}
+
+/// The `antar` object of templates, without secrets and attempt.
+fn meta(event: &Event, delivery_id: DeliveryId, webhook: &str) -> Document {
+    let mut out = Builder::new();
+    out.object().key("delivery_id").string(&delivery_id.to_string());
+    out.key("event_id").string(event.key.id.as_str());
+    out.key("event_type").string(event.event_type.as_str());
+    out.key("timestamp").string(&event.timestamp.to_string());
+    out.key("tenant").string(event.key.tenant.as_str());
+    out.key("webhook").string(webhook);
+    out.key("attributes").object();
+    for (name, value) in &event.attributes {
+        out.key(name).string(value);
+    }
+    out.end().end();
+    out.finish()
+}
+
+/// The `antar` object of a source's templates.
+pub(super) fn meta_of_source(tenant: &TenantId) -> Document {
+    let mut out = Builder::new();
+    out.object().key("tenant").string(tenant.as_str()).end();
+    out.finish()
+}
+
+/// Headers in order; of two with the same name, whatever its case, the later takes the place.
+#[derive(Default)]
+struct HeaderList(Vec<FrozenHeader>);
+
+impl HeaderList {
+    fn put(&mut self, name: &str, value: Vec<Piece>) {
+        match self.0.iter_mut().find(|header| header.name.eq_ignore_ascii_case(name)) {
+            Some(header) => *header = FrozenHeader { name: name.to_owned(), value },
+            None => self.0.push(FrozenHeader { name: name.to_owned(), value }),
+        }
+    }
+
+    fn place(
+        &mut self,
+        name: &str,
+        template: &Template,
+        place: &mut impl FnMut(String, &Template) -> Result<Option<Vec<Piece>>, CannotRender>,
+    ) -> Result<(), CannotRender> {
+        if template.uses_attempt() {
+            return Ok(());
+        }
+        if let Some(value) = place(format!("headers.{name}"), template)? {
+            self.put(name, value);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,273 @@
+//! Signatures: values in, headers out.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use ed25519_dalek::{Signer as _, SigningKey};
+use hmac::{Hmac, KeyInit, Mac};
+use sha1::Sha1;
+use sha2::{Sha256, Sha512};
+
+use crate::model::{
+    Algorithm, DeliveryId, Encoding, EventId, Millis, Secret, Signer, StandardVersion,
+};
+
+/// What is signed.
+#[derive(Clone, Copy)]
+pub struct SignInput<'a> {
+    pub event_id: &'a EventId,
+    pub delivery_id: DeliveryId,
+    /// The time of the attempt.
+    pub now: Millis,
+    pub body: &'a [u8],
+}
+
+/// The secrets of a webhook.
+pub struct Keys<'a> {
+    pub main: &'a Secret,
+    /// The one before a rotation, while it is still valid.
+    pub previous: Option<&'a Secret>,
+    pub named: &'a dyn Fn(&str) -> Option<Secret>,
+}
+
+/// A header that proves something.
+#[derive(Clone, Debug)]
+pub struct SignedHeader {
+    pub name: String,
+    pub value: String,
+    /// The value is, or contains, a secret and must be masked.
+    pub secret: bool,
+}
+
+/// Why a request can't be signed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CannotSign {
+    #[error("a signer names the secret `{0}`, and there is none of this name; put it")]
+    NoSecret(String),
+    #[error("the secret `{0}` is no base64 after `whsec_`, as Standard Webhooks wants it")]
+    NotBase64(String),
+    #[error("the secret `{0}` has fewer than the 32 bytes that Ed25519 needs")]
+    TooShort(String),
+}
+
+/// Makes the headers of all `signers`, in order. Several `standard` signers share theirs.
+pub fn sign(
+    signers: &[Signer],
+    keys: &Keys<'_>,
+    input: SignInput<'_>,
+) -> Result<Vec<SignedHeader>, CannotSign> {
+    let mut headers: Vec<SignedHeader> = Vec::new();
+    for signer in signers {
+        let secret = keys.get(signer.key())?;
+        let (name, value, secret) = match signer {
+            Signer::Standard { version, key } => {
+                standard(&mut headers, *version, key, keys, input)?;
+                continue;
+            }
+            Signer::Hmac { header, algorithm, encoding, prefix, over, .. } => {
+                let message = message(over, input);
+                let mac = mac(*algorithm, secret.reveal().as_bytes(), &message);
+                let value = match encoding {
+                    Encoding::Hex => hex::encode(mac),
+                    Encoding::Base64 => BASE64_STANDARD.encode(mac),
+                };
+                (header.clone(), format!("{prefix}{value}"), false)
+            }
+            Signer::Secret { header, .. } => (header.clone(), secret.reveal().to_owned(), true),
+            Signer::Bearer { .. } => {
+                ("authorization".to_owned(), format!("Bearer {}", secret.reveal()), true)
+            }
+            Signer::Basic { username, .. } => {
+                let pair = BASE64_STANDARD.encode(format!("{username}:{}", secret.reveal()));
+                ("authorization".to_owned(), format!("Basic {pair}"), true)
+            }
+        };
+        headers.push(SignedHeader { name, value, secret });
+    }
+    Ok(headers)
+}
+
+impl Keys<'_> {
+    fn get(&self, key: &str) -> Result<Secret, CannotSign> {
+        match key {
+            "main" => Ok(self.main.clone()),
+            name => (self.named)(name).ok_or_else(|| CannotSign::NoSecret(name.to_owned())),
+        }
+    }
+}
+
+/// Standard Webhooks: `{id}.{timestamp}.{body}`; after a rotation with both secrets.
+fn standard(
+    headers: &mut Vec<SignedHeader>,
+    version: StandardVersion,
+    key: &str,
+    keys: &Keys<'_>,
+    input: SignInput<'_>,
+) -> Result<(), CannotSign> {
+    let seconds = input.now.seconds().to_string();
+    let id = input.event_id.as_str();
+    let message = [id.as_bytes(), b".", seconds.as_bytes(), b".", input.body].concat();
+    let mut secrets = vec![keys.get(key)?];
+    if key == "main" {
+        secrets.extend(keys.previous.cloned());
+    }
+    let mut signatures = Vec::new();
+    for secret in &secrets {
+        let bytes = standard_key(secret).ok_or_else(|| CannotSign::NotBase64(key.to_owned()))?;
+        signatures.push(match version {
+            StandardVersion::V1 => {
+                format!("v1,{}", BASE64_STANDARD.encode(mac(Algorithm::Sha256, &bytes, &message)))
+            }
+            StandardVersion::V1a => {
+                let key = ed25519(&bytes).ok_or_else(|| CannotSign::TooShort(key.to_owned()))?;
+                format!("v1a,{}", BASE64_STANDARD.encode(key.sign(&message).to_bytes()))
+            }
+        });
+    }
+    let signatures = signatures.join(" ");
+    if let Some(known) = headers.iter_mut().find(|header| header.name == "webhook-signature") {
+        known.value = format!("{} {signatures}", known.value);
+        return Ok(());
+    }
+    let header =
+        |name: &str, value: String| SignedHeader { name: name.to_owned(), value, secret: false };
+    headers.push(header("webhook-id", id.to_owned()));
+    headers.push(header("webhook-timestamp", seconds));
+    headers.push(header("webhook-signature", signatures));
+    Ok(())
+}
+
+/// The bytes of a Standard Webhooks secret: base64 after `whsec_` (or `whsk_`).
+#[must_use]
+pub fn standard_key(secret: &Secret) -> Option<Vec<u8>> {
+    let text = secret.reveal();
+    let text = text.strip_prefix("whsec_").or_else(|| text.strip_prefix("whsk_")).unwrap_or(text);
+    BASE64_STANDARD.decode(text).ok().filter(|bytes| !bytes.is_empty())
+}
+
+fn ed25519(bytes: &[u8]) -> Option<SigningKey> {
+    // 32 bytes of seed; a public key may follow.
+    bytes.first_chunk::<32>().map(SigningKey::from_bytes)
+}
+
+/// `whpk_` and the base64 of the public key that verifies this secret's v1a signatures.
+#[must_use]
+pub fn public_key(secret: &Secret) -> Option<String> {
+    let key = ed25519(&standard_key(secret)?)?;
+    Some(format!("whpk_{}", BASE64_STANDARD.encode(key.verifying_key().as_bytes())))
+}
+
+/// Fills in `over`. What is no placeholder stands for itself.
+fn message(over: &str, input: SignInput<'_>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(over.len() + input.body.len());
+    let mut rest = over;
+    while let Some(at) = rest.find('{') {
+        out.extend_from_slice(&rest.as_bytes()[..at]);
+        rest = &rest[at..];
+        let end = rest.find('}').map_or(rest.len(), |end| end + 1);
+        match &rest[..end] {
+            "{body}" => out.extend_from_slice(input.body),
+            "{timestamp}" => out.extend_from_slice(input.now.seconds().to_string().as_bytes()),
+            "{id}" => out.extend_from_slice(input.event_id.as_str().as_bytes()),
+            "{delivery_id}" => out.extend_from_slice(input.delivery_id.to_string().as_bytes()),
+            other => out.extend_from_slice(other.as_bytes()),
+        }
+        rest = &rest[end..];
+    }
+    out.extend_from_slice(rest.as_bytes());
+    out
+}
+
+/// HMAC takes keys of any length, so `new_from_slice` has no way to fail.
+fn mac(algorithm: Algorithm, key: &[u8], message: &[u8]) -> Vec<u8> {
+    fn with<M: Mac + KeyInit>(key: &[u8], message: &[u8]) -> Vec<u8> {
+        <M as KeyInit>::new_from_slice(key)
+            .map(|mac| mac.chain_update(message).finalize().into_bytes().to_vec())
+            .unwrap_or_default()
+    }
+    match algorithm {
+        Algorithm::Sha1 => with::<Hmac<Sha1>>(key, message),
+        Algorithm::Sha256 => with::<Hmac<Sha256>>(key, message),
+        Algorithm::Sha512 => with::<Hmac<Sha512>>(key, message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(signers: &str, secret: &str, body: &str) -> Vec<(String, String)> {
+        let signers: Vec<Signer> = serde_json::from_str(signers).unwrap();
+        let main = Secret::new(secret.to_owned());
+        let id = "msg_27UH4WbU6Z5A5EzD8u03UvzRbpk".parse().unwrap();
+        let keys = Keys { main: &main, previous: None, named: &|_| None };
+        let input = SignInput {
+            event_id: &id,
+            delivery_id: DeliveryId(uuid::Uuid::nil()),
+            now: Millis(1_649_367_553_000),
+            body: body.as_bytes(),
+        };
+        let signed = sign(&signers, &keys, input).unwrap();
+        signed.into_iter().map(|header| (header.name, header.value)).collect()
+    }
+
+    /// The vector of the Standard Webhooks libraries.
+    #[test]
+    fn standard_webhooks_vector() {
+        let body = r#"{"email":"test@example.com","username":"test_user"}"#;
+        let signed =
+            headers(r#"[{"kind":"standard"}]"#, "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", body);
+        let signature = &signed[2];
+        assert_eq!(signature.0, "webhook-signature");
+        assert_eq!(signature.1, "v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw=");
+        assert_eq!(signed[1], ("webhook-timestamp".to_owned(), "1649367553".to_owned()));
+    }
+
+    /// RFC 4231 test case 2 and RFC 2202's for SHA-1.
+    #[test]
+    fn hmac_vectors() {
+        let sign = |algorithm: &str| {
+            let signer = format!(
+                r#"[{{"kind":"hmac","header":"X-S","algorithm":"{algorithm}","prefix":"p="}}]"#
+            );
+            headers(&signer, "Jefe", "what do ya want for nothing?")[0].1.clone()
+        };
+        assert_eq!(
+            sign("sha256"),
+            "p=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+        );
+        assert_eq!(sign("sha1"), "p=effcdf6ae5eb2fa2d27416d5f184df9c259a7c79");
+    }
+
+    #[test]
+    fn mixes_of_placeholders() {
+        let signer = r#"[{"kind":"secret","header":"X-Key"},{"kind":"basic","username":"u"}]"#;
+        let signed = headers(signer, "s", "");
+        assert_eq!(signed[0], ("X-Key".to_owned(), "s".to_owned()));
+        assert_eq!(signed[1], ("authorization".to_owned(), "Basic dTpz".to_owned()));
+        let id = "e1".parse().unwrap();
+        let input = SignInput {
+            event_id: &id,
+            delivery_id: DeliveryId(uuid::Uuid::nil()),
+            now: Millis(9_000),
+            body: b"{}",
+        };
+        assert_eq!(message("{timestamp}.{id}.{body}{x}", input), b"9.e1.{}{x}");
+    }
+
+    #[test]
+    fn a_v1a_signature_verifies_with_the_shown_key() {
+        use ed25519_dalek::{Signature, VerifyingKey};
+        let secret = "whsec_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
+        let signed =
+            headers(r#"[{"kind":"standard","version":"v1a"},{"kind":"standard"}]"#, secret, "{}");
+        let (v1a, v1) = signed[2].1.split_once(' ').unwrap();
+        assert!(v1.starts_with("v1,"));
+        let key = public_key(&Secret::new(secret.to_owned())).unwrap();
+        let key = BASE64_STANDARD.decode(key.strip_prefix("whpk_").unwrap()).unwrap();
+        let key = VerifyingKey::from_bytes(key.first_chunk().unwrap()).unwrap();
+        let signature = BASE64_STANDARD.decode(v1a.strip_prefix("v1a,").unwrap()).unwrap();
+        let signature = Signature::from_slice(&signature).unwrap();
+        let message = b"msg_27UH4WbU6Z5A5EzD8u03UvzRbpk.1649367553.{}";
+        assert!(key.verify_strict(message, &signature).is_ok());
+    }
+}

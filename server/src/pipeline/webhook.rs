@@ -1,0 +1,72 @@
+//! A webhook made ready: parsed, compiled and filled up from its profile. Never changed; a save
+//! makes a new one.
+
+use std::sync::Arc;
+
+use antar_rules::Pattern;
+use antar_template::{Template, Unresolved};
+
+use super::profile::Profile;
+use super::wants::Wants;
+use crate::model::{
+    Method, Millis, PluginUse, Retry, Secret, Signer, TenantId, WebhookId, WebhookSpec, reason,
+};
+
+/// Everything that a delivery needs to know of its webhook.
+#[derive(Clone)]
+pub struct Webhook {
+    pub id: WebhookId,
+    pub tenant: TenantId,
+    pub spec: Arc<WebhookSpec>,
+    /// Counts saves, from 1.
+    pub revision: u32,
+    pub enabled: bool,
+    pub paused: bool,
+    /// Why it was disabled, when not by hand.
+    pub disabled_reason: Option<String>,
+    pub created_at: Millis,
+    pub updated_at: Millis,
+    pub profile: Arc<Profile>,
+    pub plan: Arc<Plan>,
+    pub secret: Secret,
+    /// The secret before the last rotation, valid until then.
+    pub previous_secret: Option<(Secret, Millis)>,
+}
+
+/// The compiled settings of one revision.
+pub struct Plan {
+    pub wants: Wants,
+    pub plugins: Vec<PluginUse>,
+    pub method: Method,
+    pub url: Template,
+    pub headers: Vec<(String, Template)>,
+    pub body: Option<Template>,
+    pub content_type: &'static str,
+    pub unresolved: Unresolved,
+    pub signers: Vec<Signer>,
+    /// None: any 2xx.
+    pub success: Option<Pattern>,
+    pub retry: Retry,
+    pub timeout_ms: u64,
+    pub in_flight_max: usize,
+    pub https_only: bool,
+}
+
+impl Webhook {
+    /// Why its deliveries are held, if they are.
+    #[must_use]
+    pub fn hold_reason(&self) -> Option<&'static str> {
+        match (self.enabled, self.paused) {
+            (false, _) => Some(reason::WEBHOOK_DISABLED),
+            (true, true) => Some(reason::WEBHOOK_PAUSED),
+            (true, false) => None,
+        }
+    }
+
+    /// The secret before the last rotation, while it is still valid.
+    #[must_use]
+    pub fn previous_secret(&self, now: Millis) -> Option<&Secret> {
+        let (secret, until) = self.previous_secret.as_ref()?;
+        (now < *until).then_some(secret)
+    }
+}

@@ -1,0 +1,475 @@
+//! From settings as written to settings that work: everything a webhook says is checked here, all
+//! at once, and compiled. What passes can't fail later for its own sake.
+
+use std::sync::Arc;
+
+use antar_json::Document;
+use antar_rules::Pattern;
+use antar_template::{ContentType, Place, Template, TemplateError, Unresolved};
+
+use crate::config::Config;
+use crate::model::{FieldError, Headers, Invalid, Retry, RetrySpec, Signer, Statuses, WebhookSpec};
+use crate::pipeline::address::AddressPolicy;
+use crate::pipeline::intake::pointer_token;
+use crate::pipeline::profile::{PayloadParts, Profile};
+use crate::pipeline::render::FORBIDDEN_HEADERS;
+use crate::pipeline::tenant::TenantState;
+use crate::pipeline::transform::secrets_of;
+use crate::pipeline::wants::Wants;
+use crate::pipeline::webhook::Plan;
+
+/// What a webhook is checked against.
+pub(super) struct Surroundings<'a> {
+    pub(super) config: &'a Config,
+    pub(super) policy: &'a AddressPolicy,
+    pub(super) profile: &'a Profile,
+    pub(super) tenant: &'a TenantState,
+    /// False for what is stored already: then the URL's scheme and address, which are looked at
+    /// again for every attempt, are no reason to refuse it.
+    pub(super) at_save: bool,
+}
+
+/// Checks and compiles. The error names everything that is wrong.
+pub(super) fn compile(spec: &WebhookSpec, around: &Surroundings<'_>) -> Result<Plan, Invalid> {
+    let mut check = Check { around, errors: Vec::new(), code: None };
+    check.name(&spec.name);
+    if spec.event_types.is_empty() {
+        check.error("/event_types", "name at least one type; `*` is every type");
+    }
+    let rule = check.pattern("/rule", &spec.rule);
+    let success = check.pattern("/success", &spec.success);
+    let facets = check.facets(spec);
+    check.plugins(spec);
+    let url = check.url(spec);
+    let headers = check.headers(&spec.headers);
+    let body = spec.body.as_ref().and_then(|body| {
+        let place = Place::Body(content_type_of(spec, body));
+        check.template("/body", body, &place)
+    });
+    let signers = spec.signers.clone().unwrap_or_else(|| around.profile.spec.signers.clone());
+    check.signers(&signers, spec.signers.is_some());
+    let retry = check.retry(spec);
+    let timeout_ms = check.timeout_ms(spec);
+    check.limits(spec);
+    let templates = url.iter().chain(headers.iter().map(|(_, t)| t)).chain(&body);
+    check.catalog(spec, &templates.collect::<Vec<_>>());
+    let (Some(rule), Some(success), Some(url), None) = (rule, success, url, check.code) else {
+        return Err(Invalid { code: check.code.unwrap_or("invalid"), errors: check.errors });
+    };
+    Ok(Plan {
+        wants: Wants::new(spec.event_types.clone(), facets, rule),
+        plugins: spec.plugins.clone(),
+        method: spec.method,
+        url,
+        headers,
+        content_type: body_type(spec),
+        body,
+        unresolved: spec.unresolved.or(around.profile.spec.unresolved).unwrap_or(Unresolved::Omit),
+        signers,
+        success: (!is_empty(&spec.success)).then_some(success),
+        retry,
+        timeout_ms,
+        in_flight_max: spec
+            .limits
+            .in_flight_max
+            .map_or(around.config.delivery.in_flight_per_webhook_max, |max| {
+                usize::try_from(max).unwrap_or(usize::MAX)
+            }),
+        https_only: around.profile.spec.https_only,
+    })
+}
+
+fn is_empty(pattern: &Document) -> bool {
+    pattern.root().members().next().is_none()
+}
+
+fn content_type_of(spec: &WebhookSpec, body: &str) -> ContentType {
+    let header = spec.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    ContentType::of(header.and_then(|(_, value)| value.as_str()), body)
+}
+
+/// The `Content-Type` of a body when no header sets one.
+fn body_type(spec: &WebhookSpec) -> &'static str {
+    let Some(body) = &spec.body else { return "application/json" };
+    match content_type_of(spec, body) {
+        ContentType::Json => "application/json",
+        ContentType::Form => "application/x-www-form-urlencoded",
+        ContentType::Markup => "application/xml; charset=utf-8",
+        ContentType::Text => "text/plain; charset=utf-8",
+    }
+}
+
+/// The last word on retries, where neither webhook nor profile says anything.
+pub(super) fn default_retry() -> Retry {
+    Retry {
+        schedule_s: vec![5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400],
+        attempts_max: 10,
+        jitter: 0.1,
+        statuses: Statuses::Default,
+    }
+}
+
+/// Compiles a profile's header templates.
+pub(super) fn profile_headers(
+    field: &str,
+    headers: &Headers,
+    config: &Config,
+) -> Result<Vec<(String, Template)>, Invalid> {
+    let mut errors = Vec::new();
+    let compiled = compile_headers(field, headers, config, &mut errors);
+    if errors.is_empty() { Ok(compiled) } else { Err(Invalid { code: "template_invalid", errors }) }
+}
+
+fn compile_headers(
+    field: &str,
+    headers: &Headers,
+    config: &Config,
+    errors: &mut Vec<FieldError>,
+) -> Vec<(String, Template)> {
+    let mut compiled = Vec::with_capacity(headers.len());
+    for (name, value) in headers {
+        let pointer = format!("{field}/{}", pointer_token(name));
+        if let Err(detail) = check_header_name(name) {
+            errors.push(FieldError::new(pointer, detail));
+            continue;
+        }
+        let Some(text) = value.as_str() else {
+            errors.push(FieldError::new(pointer, "is a string; put numbers in quotes"));
+            continue;
+        };
+        match Template::compile(text, &Place::Header, &config.templates) {
+            Ok(template) if template.uses_attempt() && !template.variables().is_empty() => {
+                errors.push(FieldError::new(
+                    pointer,
+                    "a header that names antar.attempt may name nothing of the event besides \
+                     antar.…, because it is made anew for each attempt",
+                ));
+            }
+            Ok(template) => compiled.push((name.clone(), template)),
+            Err(found) => errors.extend(found.into_iter().map(|e| template_error(&pointer, e))),
+        }
+    }
+    compiled
+}
+
+fn check_header_name(name: &str) -> Result<(), String> {
+    if FORBIDDEN_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
+        return Err("belongs to the connection and can't be set".to_owned());
+    }
+    match http::HeaderName::try_from(name) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(format!("`{name}` is no header name")),
+    }
+}
+
+pub(super) fn template_error(pointer: &str, error: TemplateError) -> FieldError {
+    FieldError {
+        pointer: pointer.to_owned(),
+        detail: error.detail,
+        line: Some(error.line),
+        column: Some(error.column),
+        suggestion: error.suggestion,
+    }
+}
+
+/// Collects what is wrong. `code` is that of the first finding.
+struct Check<'a> {
+    around: &'a Surroundings<'a>,
+    errors: Vec<FieldError>,
+    code: Option<&'static str>,
+}
+
+impl Check<'_> {
+    fn push(&mut self, code: &'static str, error: FieldError) {
+        self.code.get_or_insert(code);
+        self.errors.push(error);
+    }
+
+    fn error(&mut self, pointer: &str, detail: impl Into<String>) {
+        self.push("invalid", FieldError::new(pointer, detail));
+    }
+
+    fn name(&mut self, name: &str) {
+        if name.is_empty() || name.len() > 128 || name.chars().any(char::is_control) {
+            self.error("/name", "has 1 to 128 characters, none of them a control character");
+        }
+    }
+
+    fn pattern(&mut self, pointer: &str, pattern: &Document) -> Option<Pattern> {
+        match Pattern::parse(pattern.root()) {
+            Ok(pattern) => Some(pattern),
+            Err(error) => {
+                let pointer = format!("{pointer}{}", error.pointer);
+                self.push("rule_invalid", FieldError::new(pointer, error.detail));
+                None
+            }
+        }
+    }
+
+    fn facets(
+        &mut self,
+        spec: &WebhookSpec,
+    ) -> Vec<(crate::model::FacetSpec, crate::model::FacetFilter)> {
+        let known = &self.around.profile.spec.facets;
+        let mut found = Vec::with_capacity(spec.facets.len());
+        for (name, filter) in &spec.facets {
+            match known.iter().find(|facet| facet.name == *name) {
+                Some(facet) => found.push((facet.clone(), filter.clone())),
+                None => {
+                    let names: Vec<_> = known.iter().map(|facet| facet.name.as_str()).collect();
+                    let detail = format!(
+                        "the profile `{}` has no such facet; it has {names:?}",
+                        self.around.profile.spec.name
+                    );
+                    self.error(&format!("/facets/{}", pointer_token(name)), detail);
+                }
+            }
+        }
+        found
+    }
+
+    fn plugins(&mut self, spec: &WebhookSpec) {
+        let max = self.around.config.tenant.plugins_per_webhook_max;
+        if spec.plugins.len() > max {
+            self.error(
+                "/plugins",
+                format!("has {max} entries at most (tenant.plugins_per_webhook_max)"),
+            );
+        }
+        for (number, used) in spec.plugins.iter().enumerate() {
+            for error in check_plugin(self.around.tenant, &used.plugin, &used.config) {
+                let pointer = format!("/plugins/{number}{}", error.pointer);
+                self.push("invalid", FieldError { pointer, ..error });
+            }
+        }
+    }
+
+    fn template(&mut self, pointer: &str, text: &str, place: &Place) -> Option<Template> {
+        match Template::compile(text, place, &self.around.config.templates) {
+            Ok(template) => {
+                self.secrets_exist(pointer, &template);
+                Some(template)
+            }
+            Err(errors) => {
+                for error in errors {
+                    self.push("template_invalid", template_error(pointer, error));
+                }
+                None
+            }
+        }
+    }
+
+    fn secrets_exist(&mut self, pointer: &str, template: &Template) {
+        let names: Vec<String> = template.secrets().into_iter().map(Into::into).collect();
+        for name in names {
+            self.secret_exists(pointer, &name);
+        }
+    }
+
+    fn secret_exists(&mut self, pointer: &str, name: &str) {
+        let known = &self.around.tenant.secrets;
+        if !known.keys().any(|known| known.as_str() == name) {
+            let names: Vec<_> = known.keys().map(crate::model::SecretName::as_str).collect();
+            self.error(
+                pointer,
+                format!("there is no secret `{name}`; put it first (there are {names:?})"),
+            );
+        }
+    }
+
+    fn url(&mut self, spec: &WebhookSpec) -> Option<Template> {
+        let place = Place::Url { hosts_allowed: spec.hosts_allowed.clone() };
+        let template = self.template("/url", &spec.url, &place)?;
+        let dev = self.around.config.server.dev;
+        if !self.around.at_save {
+            return Some(template);
+        }
+        let plain = spec.url.get(..7).is_some_and(|s| s.eq_ignore_ascii_case("http://"));
+        if plain && self.around.profile.spec.https_only && !dev {
+            self.error("/url", "must begin with https://; this profile sends over HTTPS only");
+        }
+        let text = &spec.url;
+        let authority = text.split_once("://").map_or("", |(_, rest)| rest);
+        let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
+        // An address in the host can be checked now; a name is checked whenever it is resolved.
+        if !authority.contains("{{") {
+            match url::Url::parse(&format!("http://{authority}/")) {
+                Ok(url) => {
+                    if !url.username().is_empty() || url.password().is_some() {
+                        self.error(
+                            "/url",
+                            "must not hold a user name or password; use the signer `basic`",
+                        );
+                    }
+                    let refused = self.around.policy.check_host(url.host_str().unwrap_or_default());
+                    if let Err(refused) = refused {
+                        self.push("address_refused", FieldError::new("/url", refused.to_string()));
+                    }
+                }
+                Err(_) if text.starts_with("{{") => {}
+                Err(error) => self.error("/url", format!("is no URL: {error}")),
+            }
+        }
+        Some(template)
+    }
+
+    fn headers(&mut self, headers: &Headers) -> Vec<(String, Template)> {
+        let max = self.around.config.tenant.headers_max;
+        if headers.len() > max {
+            self.error("/headers", format!("has {max} entries at most (tenant.headers_max)"));
+        }
+        let mut errors = Vec::new();
+        let compiled = compile_headers("/headers", headers, self.around.config, &mut errors);
+        for error in errors {
+            self.push("template_invalid", error);
+        }
+        for (name, template) in &compiled {
+            self.secrets_exist(&format!("/headers/{}", pointer_token(name)), template);
+        }
+        compiled
+    }
+
+    fn signers(&mut self, signers: &[Signer], own: bool) {
+        for (number, signer) in signers.iter().enumerate() {
+            let pointer = format!("/signers/{number}");
+            if let Signer::Hmac { header, .. } | Signer::Secret { header, .. } = signer {
+                if let Err(detail) = check_header_name(header) {
+                    self.error(&format!("{pointer}/header"), detail);
+                }
+            }
+            if let Signer::Hmac { over, .. } = signer {
+                for placeholder in placeholders(over) {
+                    if !["{body}", "{timestamp}", "{id}", "{delivery_id}"].contains(&placeholder) {
+                        let detail = format!(
+                            "{placeholder} is none of {{body}}, {{timestamp}}, {{id}}, {{delivery_id}}"
+                        );
+                        self.error(&format!("{pointer}/over"), detail);
+                    }
+                }
+            }
+            if own && signer.key() != "main" {
+                self.secret_exists(&format!("{pointer}/key"), signer.key());
+            }
+        }
+    }
+
+    fn retry(&mut self, spec: &WebhookSpec) -> Retry {
+        for (pointer, detail) in spec.retry.errors() {
+            self.error(&format!("/retry{pointer}"), detail);
+        }
+        let profile: &RetrySpec = &self.around.profile.spec.retry;
+        spec.retry.over(&profile.over(&default_retry()))
+    }
+
+    fn timeout_ms(&mut self, spec: &WebhookSpec) -> u64 {
+        let config = &self.around.config.delivery;
+        let chosen = spec.timeout_ms.or(self.around.profile.spec.timeout_ms);
+        let timeout_ms = chosen.unwrap_or(config.timeout_ms);
+        if timeout_ms == 0 || timeout_ms > config.timeout_ms_max {
+            let max = config.timeout_ms_max;
+            self.error("/timeout_ms", format!("is from 1 to {max} (delivery.timeout_ms_max)"));
+        }
+        timeout_ms
+    }
+
+    fn limits(&mut self, spec: &WebhookSpec) {
+        if spec.limits.in_flight_max == Some(0) {
+            self.error(
+                "/limits/in_flight_max",
+                "is 1 or more; to stop deliveries, pause the webhook",
+            );
+        }
+        if spec.limits.rate_per_s.is_some_and(|rate| !(rate > 0.0 && rate.is_finite())) {
+            self.error("/limits/rate_per_s", "is above 0; to stop deliveries, pause the webhook");
+        }
+    }
+
+    /// URLs and headers take scalars: refused where an example of the catalog shows an object.
+    fn catalog(&mut self, spec: &WebhookSpec, templates: &[&Template]) {
+        let examples: Vec<Document> = self.examples(spec);
+        for template in templates {
+            for variable in template.variables().into_iter().filter(|variable| variable.scalar_only)
+            {
+                let nested = examples.iter().any(|root| {
+                    let found = root.root().at(&variable.path);
+                    found.is_some_and(|v| {
+                        matches!(v.kind(), antar_json::Kind::Array | antar_json::Kind::Object)
+                    })
+                });
+                if nested {
+                    let detail = format!(
+                        "`{}` is an object or array; a URL or header takes text, a number or a boolean: pick one of its fields",
+                        variable.path
+                    );
+                    let error = FieldError {
+                        line: Some(variable.line),
+                        column: Some(variable.column),
+                        ..FieldError::new(self.pointer_of(spec, template), detail)
+                    };
+                    self.push("template_invalid", error);
+                }
+            }
+        }
+    }
+
+    fn pointer_of(&self, spec: &WebhookSpec, template: &Template) -> String {
+        let source = template.source();
+        if spec.url == source {
+            return "/url".to_owned();
+        }
+        let header = spec.headers.iter().find(|(_, value)| value.as_str() == Some(source));
+        header.map_or("/body".to_owned(), |(name, _)| format!("/headers/{}", pointer_token(name)))
+    }
+
+    /// The default payloads of the examples of all types the webhook names.
+    fn examples(&self, spec: &WebhookSpec) -> Vec<Document> {
+        let own = self.around.tenant.event_types.values();
+        let types = own.chain(self.around.profile.types.values());
+        let wanted = types
+            .filter(|known| spec.event_types.iter().any(|f| f.accepts(known.spec.name.as_str())));
+        let nobody = crate::model::DeliveryId(uuid::Uuid::nil());
+        let payload = |known: &Arc<crate::pipeline::profile::CatalogType>| {
+            let event = super::example_event(&known.spec)?;
+            let parts = PayloadParts {
+                event: &event,
+                data: event.data(),
+                delivery_id: nobody,
+                webhook: &spec.name,
+            };
+            Some(self.around.profile.payload(parts))
+        };
+        wanted.filter_map(payload).collect()
+    }
+}
+
+/// What is wrong with a plugin's use: pointers `/plugin` and below `/config`.
+pub(super) fn check_plugin(tenant: &TenantState, name: &str, config: &Document) -> Vec<FieldError> {
+    let Some(stored) = tenant.plugin(name) else {
+        let names: Vec<_> = tenant.plugins.keys().map(crate::model::PluginName::as_str).collect();
+        let detail = format!("there is no plugin `{name}`; upload it first (there are {names:?})");
+        return vec![FieldError::new("/plugin", detail)];
+    };
+    let mut errors: Vec<FieldError> = secrets_of(config.root())
+        .into_iter()
+        .filter(|name| !tenant.secrets.keys().any(|known| known.as_str() == name))
+        .map(|name| {
+            FieldError::new("/config", format!("there is no secret `{name}`; put it first"))
+        })
+        .collect();
+    // Where a secret stands the schema's answer would be about its placeholder.
+    if errors.is_empty() && secrets_of(config.root()).is_empty() {
+        let found = stored.plugin.config_errors(&config.root().to_serde());
+        errors.extend(
+            found.into_iter().map(|e| FieldError::new(format!("/config{}", e.pointer), e.detail)),
+        );
+    }
+    errors
+}
+
+/// `{…}` in a signer's `over`.
+fn placeholders(over: &str) -> impl Iterator<Item = &str> {
+    over.match_indices('{').filter_map(|(at, _)| {
+        let end = over[at..].find('}')?;
+        Some(&over[at..=at + end])
+    })
+}

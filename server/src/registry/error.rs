@@ -1,0 +1,44 @@
+//! Why a change of the configuration was not made.
+
+use crate::model::Invalid;
+use crate::plugin::UploadError;
+use crate::seal::NoRandomness;
+use crate::store::StoreError;
+
+/// Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// A `webhook`, `source`, … of the tenant has this name already.
+    #[error("there is another {0} of this name in the tenant; choose another name")]
+    NameTaken(&'static str),
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    #[error("{0}")]
+    Conflict(String),
+    #[error(transparent)]
+    Upload(#[from] UploadError),
+    #[error(transparent)]
+    Store(StoreError),
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
+}
+
+impl ChangeError {
+    /// What a store's answer means for a `thing`.
+    pub(crate) fn of(thing: &'static str) -> impl Fn(StoreError) -> ChangeError {
+        move |error| match error {
+            StoreError::NameTaken => ChangeError::NameTaken(thing),
+            StoreError::NotFound => ChangeError::NotFound(thing),
+            StoreError::Conflict(detail) => ChangeError::Conflict(detail),
+            error => ChangeError::Store(error),
+        }
+    }
+}
+
+impl From<StoreError> for ChangeError {
+    fn from(error: StoreError) -> ChangeError {
+        ChangeError::of("resource")(error)
+    }
+}

@@ -1,0 +1,89 @@
+//! Keys to the API. Their text is shown once; kept is its SHA-256.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
+
+use super::{ChangeError, Registry};
+use crate::model::{ApiKey, Invalid, KeyId, Millis, Scope, Secret, TenantId, uuid_v7};
+use crate::seal::{NoRandomness, random};
+
+/// The text of a new key: `antar_` and 32 random bytes.
+pub fn new_key_text() -> Result<Secret, NoRandomness> {
+    Ok(Secret::new(format!("antar_{}", BASE64_URL_SAFE_NO_PAD.encode(random::<32>()?))))
+}
+
+pub(super) fn new_key(
+    name: &str,
+    tenant: Option<TenantId>,
+    scopes: Vec<Scope>,
+    text: &Secret,
+    now: Millis,
+) -> ApiKey {
+    let hash = Sha256::digest(text.reveal().as_bytes()).into();
+    ApiKey { id: uuid_v7(now), name: name.to_owned(), tenant, scopes, hash, created_at: now }
+}
+
+impl Registry {
+    /// The key of this text. The look-up goes by digest, so its time tells nothing of the text.
+    #[must_use]
+    pub fn key(&self, text: &str) -> Option<Arc<ApiKey>> {
+        let hash: [u8; 32] = Sha256::digest(text.as_bytes()).into();
+        self.keys.read().get(&hash).cloned()
+    }
+
+    /// The keys of a tenant, or the operator's; oldest first.
+    #[must_use]
+    pub fn keys(&self, tenant: Option<&TenantId>) -> Vec<Arc<ApiKey>> {
+        let keys = self.keys.read();
+        let mut found: Vec<_> =
+            keys.values().filter(|key| key.tenant.as_ref() == tenant).cloned().collect();
+        found.sort_unstable_by_key(|key| key.id);
+        found
+    }
+
+    /// Makes a key. Its text is in the answer and nowhere else.
+    pub async fn create_key(
+        &self,
+        name: String,
+        tenant: Option<TenantId>,
+        scopes: Vec<Scope>,
+    ) -> Result<(Arc<ApiKey>, Secret), ChangeError> {
+        let _one = self.changes.lock().await;
+        if tenant.as_ref().is_some_and(|tenant| self.tenant(tenant).is_none()) {
+            return Err(ChangeError::NotFound("tenant"));
+        }
+        if tenant.is_some() && scopes.is_empty() {
+            return Err(Invalid::at("/scopes", "name at least one of publish, read, manage").into());
+        }
+        let text = new_key_text()?;
+        let key = self.insert_key(new_key(&name, tenant, scopes, &text, self.now())).await?;
+        Ok((key, text))
+    }
+
+    pub(super) async fn insert_key(&self, key: ApiKey) -> Result<Arc<ApiKey>, ChangeError> {
+        self.store.insert_key(key.clone()).await.map_err(ChangeError::of("key"))?;
+        let key = Arc::new(key);
+        self.keys.write().insert(key.hash, key.clone());
+        Ok(key)
+    }
+
+    /// Deletes a key of a tenant, or of the operator. It is refused from then on.
+    pub async fn delete_key(
+        &self,
+        tenant: Option<&TenantId>,
+        id: KeyId,
+    ) -> Result<(), ChangeError> {
+        let _one = self.changes.lock().await;
+        if tenant.is_none() && self.keys(None).len() == 1 {
+            return Err(ChangeError::Conflict(
+                "this is the operator's last key; make another one first".to_owned(),
+            ));
+        }
+        self.store.delete_key(tenant, id).await.map_err(ChangeError::of("key"))?;
+        self.keys.write().retain(|_, key| key.id != id);
+        Ok(())
+    }
+}

@@ -1,0 +1,194 @@
+//! The registry at start: everything that is stored, opened and compiled.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use anyhow::Context;
+use parking_lot::RwLock;
+use serde::de::DeserializeOwned;
+
+use super::compile::{Surroundings, compile};
+use super::{Registry, STANDARD, catalog, keys, sources};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::model::{ProfileSpec, Secret, TenantId, WebhookSpec};
+use crate::pipeline::address::AddressPolicy;
+use crate::pipeline::profile::CatalogType;
+use crate::pipeline::tenant::{StoredPlugin, StoredSecret, Tenant};
+use crate::pipeline::webhook::Webhook;
+use crate::plugin::{Host, Plugin};
+use crate::seal::Sealer;
+use crate::store::{PluginRow, Store, WebhookRow};
+
+impl Registry {
+    /// Reads everything. Fails where something stored can't be used any more, naming it: nothing
+    /// is left out silently.
+    pub async fn load(
+        config: Arc<Config>,
+        clock: Clock,
+        store: Store,
+        sealer: Sealer,
+        host: Arc<Host>,
+        policy: AddressPolicy,
+    ) -> anyhow::Result<Registry> {
+        let all =
+            store.load().await.context("the configuration can't be read from the database")?;
+        let mut profiles = BTreeMap::new();
+        let standard: ProfileSpec = serde_saphyr::from_str(include_str!("standard.yaml"))
+            .context("the built-in profile is broken")?;
+        let standard = Arc::new(catalog::compile_profile(standard, &config)?);
+        profiles.insert(STANDARD.to_owned(), standard.clone());
+        for row in &all.profiles {
+            let spec = read::<ProfileSpec>("profile", &row.name, &row.spec)?;
+            let profile = catalog::compile_profile(spec, &config)
+                .with_context(|| format!("the profile {} can't be used", row.name))?;
+            profiles.insert(row.name.clone(), Arc::new(profile));
+        }
+        let registry = Registry {
+            config,
+            clock,
+            store,
+            sealer,
+            host,
+            policy,
+            tenants: RwLock::default(),
+            profiles: RwLock::new(profiles),
+            event_types: RwLock::default(),
+            sources: RwLock::default(),
+            keys: RwLock::default(),
+            changes: tokio::sync::Mutex::default(),
+        };
+        for row in &all.tenants {
+            let spec = read::<crate::model::TenantSpec>("tenant", row.id.as_str(), &row.spec)?;
+            let profile = registry.profile(spec.profile.as_deref().unwrap_or(STANDARD));
+            let profile = profile.unwrap_or_else(|| standard.clone());
+            let tenant = Tenant::new(row.id.clone(), spec, row.created_at, profile);
+            registry.tenants.write().insert(row.id.clone(), Arc::new(tenant));
+        }
+        for row in &all.event_types {
+            let spec = read("event type", row.name.as_str(), &row.spec)?;
+            let known = CatalogType::new(spec).map_err(anyhow::Error::msg)?;
+            registry.put_catalog_type(row.tenant.as_ref(), Arc::new(known));
+        }
+        for row in &all.secrets {
+            let place = super::secrets::place(&row.tenant, &row.name);
+            let value = registry.sealer.open(&place, &row.sealed)?;
+            let stored = StoredSecret { value, updated_at: row.updated_at };
+            registry
+                .in_tenant(&row.tenant)?
+                .change(|state| state.secrets.insert(row.name.clone(), stored));
+        }
+        registry.load_plugins(all.plugins).await?;
+        for row in all.webhooks {
+            registry.load_webhook(row)?;
+        }
+        for row in &all.sources {
+            let spec = read("source", &row.name, &row.spec)?;
+            let secret = registry.sealer.open(&sources::place(row.id), &row.secret)?;
+            let tenant = registry.in_tenant(&row.tenant)?;
+            let mut source = registry
+                .compile_source(&tenant, row.id, spec, secret)
+                .with_context(|| format!("the source {} can't be used", row.name))?;
+            (source.created_at, source.updated_at) = (row.created_at, row.updated_at);
+            registry.sources.write().insert(row.id, Arc::new(source));
+        }
+        for key in all.keys {
+            registry.keys.write().insert(key.hash, Arc::new(key));
+        }
+        for row in all.facet_values {
+            registry.in_tenant(&row.tenant)?.change(|state| {
+                state.facet_values.entry(row.facet).or_default().insert(row.value, row.label);
+            });
+        }
+        Ok(registry)
+    }
+
+    fn in_tenant(&self, id: &TenantId) -> anyhow::Result<Arc<Tenant>> {
+        self.tenant(id).with_context(|| {
+            format!("the database has things of the tenant {id}, but not the tenant")
+        })
+    }
+
+    async fn load_plugins(&self, rows: Vec<PluginRow>) -> anyhow::Result<()> {
+        // The same file in many tenants is compiled once.
+        let mut compiled: HashMap<String, Plugin> = HashMap::new();
+        for row in rows {
+            let meta = row.meta;
+            let plugin = match compiled.get(&meta.digest) {
+                Some(plugin) => plugin.clone(),
+                None => {
+                    let wasm = self
+                        .store
+                        .plugin_wasm(row.tenant.as_ref(), &meta.name, meta.version)
+                        .await?;
+                    let plugin = self.host.load(&wasm).await.with_context(|| {
+                        format!("the plugin {}@{} can't be loaded", meta.name, meta.version)
+                    })?;
+                    compiled.insert(meta.digest.clone(), plugin.clone());
+                    plugin
+                }
+            };
+            let Some(tenant) = &row.tenant else { continue };
+            self.in_tenant(tenant)?.change(|state| {
+                let versions = state.plugins.entry(meta.name.clone()).or_default();
+                versions.insert(meta.version, StoredPlugin { meta, plugin });
+            });
+        }
+        Ok(())
+    }
+
+    fn load_webhook(&self, row: WebhookRow) -> anyhow::Result<()> {
+        let about = || format!("the webhook {} of {} can't be used", row.name, row.tenant);
+        let tenant = self.in_tenant(&row.tenant)?;
+        let spec: WebhookSpec = read("webhook", &row.name, &row.spec)?;
+        let profile = tenant
+            .read(|state| self.profile_of(state, spec.profile.as_deref()))
+            .with_context(about)?;
+        let plan = tenant.read(|state| {
+            let around = Surroundings {
+                config: &self.config,
+                policy: &self.policy,
+                profile: &profile,
+                tenant: state,
+                at_save: false,
+            };
+            compile(&spec, &around)
+        });
+        let place = super::webhooks::place(row.id);
+        let previous = row.secret_before.as_ref().zip(row.secret_before_until);
+        let previous = previous
+            .map(|(sealed, until)| {
+                Ok::<_, anyhow::Error>((self.sealer.open(&place, sealed)?, until))
+            })
+            .transpose()?;
+        let webhook = Webhook {
+            id: row.id,
+            tenant: row.tenant.clone(),
+            plan: Arc::new(plan.with_context(about)?),
+            spec: Arc::new(spec),
+            revision: row.revision,
+            enabled: row.enabled,
+            paused: row.paused,
+            disabled_reason: row.disabled_reason.clone(),
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            profile,
+            secret: self.sealer.open(&place, &row.secret)?,
+            previous_secret: previous,
+        };
+        tenant.change(|state| state.put_webhook(Arc::new(webhook)));
+        Ok(())
+    }
+
+    /// The key of the data folder's `operator.key`, accepted on every node of the database.
+    pub async fn admit_operator_key(&self, text: &Secret) -> anyhow::Result<()> {
+        if self.key(text.reveal()).is_none() {
+            self.insert_key(keys::new_key("operator", None, Vec::new(), text, self.now())).await?;
+        }
+        Ok(())
+    }
+}
+
+fn read<T: DeserializeOwned>(kind: &str, name: &str, spec: &str) -> anyhow::Result<T> {
+    serde_json::from_str(spec).with_context(|| format!("the stored {kind} {name} can't be read"))
+}

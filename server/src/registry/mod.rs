@@ -1,0 +1,164 @@
+//! What is configured, compiled and in memory. Every change goes through here: it is checked,
+//! stored, and only then swapped in, so that what is in memory is what the database holds. Readers
+//! never wait for a change.
+
+mod catalog;
+mod compile;
+mod error;
+mod keys;
+mod load;
+mod plugins;
+mod secrets;
+mod sources;
+mod tenants;
+mod webhooks;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+pub use self::error::ChangeError;
+pub use self::keys::new_key_text;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::model::{ApiKey, Event, EventKey, EventType, EventTypeSpec, Millis, SourceId, TenantId};
+use crate::pipeline::address::AddressPolicy;
+use crate::pipeline::profile::{CatalogType, Profile};
+use crate::pipeline::source::Source;
+use crate::pipeline::tenant::Tenant;
+use crate::plugin::Host;
+use crate::seal::Sealer;
+use crate::store::Store;
+
+/// The name of the built-in profile.
+pub const STANDARD: &str = "standard";
+
+/// The configuration of all tenants.
+pub struct Registry {
+    config: Arc<Config>,
+    clock: Clock,
+    store: Store,
+    sealer: Sealer,
+    host: Arc<Host>,
+    policy: AddressPolicy,
+    tenants: RwLock<BTreeMap<TenantId, Arc<Tenant>>>,
+    profiles: RwLock<BTreeMap<String, Arc<Profile>>>,
+    /// The operator's catalog, beside those of profiles and tenants.
+    event_types: RwLock<BTreeMap<EventType, Arc<CatalogType>>>,
+    sources: RwLock<HashMap<SourceId, Arc<Source>>>,
+    /// By the SHA-256 of the key's text.
+    keys: RwLock<HashMap<[u8; 32], Arc<ApiKey>>>,
+    /// One change at a time: checks see what earlier changes made.
+    changes: tokio::sync::Mutex<()>,
+}
+
+impl Registry {
+    #[must_use]
+    pub fn tenant(&self, id: &TenantId) -> Option<Arc<Tenant>> {
+        self.tenants.read().get(id).cloned()
+    }
+
+    /// All tenants by id.
+    #[must_use]
+    pub fn tenants(&self) -> Vec<Arc<Tenant>> {
+        self.tenants.read().values().cloned().collect()
+    }
+
+    #[must_use]
+    pub fn profile(&self, name: &str) -> Option<Arc<Profile>> {
+        self.profiles.read().get(name).cloned()
+    }
+
+    /// All profiles by name, the built-in one included.
+    #[must_use]
+    pub fn profiles(&self) -> Vec<Arc<Profile>> {
+        self.profiles.read().values().cloned().collect()
+    }
+
+    /// The operator's own catalog entries, by name.
+    #[must_use]
+    pub fn event_types(&self) -> Vec<Arc<CatalogType>> {
+        self.event_types.read().values().cloned().collect()
+    }
+
+    #[must_use]
+    pub fn source(&self, id: SourceId) -> Option<Arc<Source>> {
+        self.sources.read().get(&id).cloned()
+    }
+
+    /// The sources of a tenant, oldest first.
+    #[must_use]
+    pub fn sources(&self, tenant: &TenantId) -> Vec<Arc<Source>> {
+        let sources = self.sources.read();
+        let mut found: Vec<_> = sources.values().filter(|s| s.tenant == *tenant).cloned().collect();
+        found.sort_unstable_by_key(|source| source.id);
+        found
+    }
+
+    /// Source and secret in a path that a profile claims for incoming calls.
+    #[must_use]
+    pub fn match_incoming(&self, path: &str) -> Option<(String, String)> {
+        let profiles = self.profiles.read();
+        let mut patterns =
+            profiles.values().filter_map(|p| p.spec.incoming.as_ref()?.path.as_ref());
+        patterns.find_map(|pattern| match_path(pattern, path))
+    }
+
+    fn now(&self) -> Millis {
+        self.clock.now()
+    }
+}
+
+/// `{source}` and `{secret}` of `pattern` in `path`, segment by segment.
+fn match_path(pattern: &str, path: &str) -> Option<(String, String)> {
+    let (mut source, mut secret) = (None, None);
+    let mut segments = path.split('/');
+    for expected in pattern.split('/') {
+        let segment = segments.next()?;
+        match expected {
+            "{source}" => source = Some(segment.to_owned()),
+            "{secret}" => secret = Some(segment.to_owned()),
+            literal if literal == segment => {}
+            _ => return None,
+        }
+    }
+    match segments.next() {
+        None => Some((source?, secret?)),
+        Some(_) => None,
+    }
+}
+
+/// The event of a catalog entry's example.
+#[must_use]
+pub fn example_event(spec: &EventTypeSpec) -> Option<Event> {
+    let data = spec.example.as_ref()?;
+    let key = EventKey {
+        tenant: "default".parse().ok()?,
+        source: String::new(),
+        id: "example".parse().ok()?,
+    };
+    let attributes = spec.example_attributes.iter().map(|(k, v)| (k.clone(), v.clone()));
+    let timestamp = Millis(1_773_144_000_000);
+    Some(Event::new(key, spec.name.clone(), timestamp, attributes.collect(), data.root()))
+}
+
+/// A spec as it is stored.
+fn stored(spec: &impl serde::Serialize) -> Result<String, ChangeError> {
+    serde_json::to_string(spec)
+        .map_err(|e| ChangeError::Conflict(format!("it can't be stored: {e}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::match_path;
+
+    #[test]
+    fn incoming_paths() {
+        let pattern = "/api/hooks/{source}/{secret}";
+        assert_eq!(match_path(pattern, "/api/hooks/a/b"), Some(("a".to_owned(), "b".to_owned())));
+        for other in ["/api/hooks/a", "/api/hooks/a/b/c", "/api/other/a/b", ""] {
+            assert_eq!(match_path(pattern, other), None, "{other}");
+        }
+    }
+}

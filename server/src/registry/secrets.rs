@@ -1,0 +1,110 @@
+//! Named secrets of a tenant: written, used, never read back.
+
+use std::sync::Arc;
+
+use super::{ChangeError, Registry};
+use crate::model::{Invalid, Secret, SecretName, TenantId};
+use crate::pipeline::tenant::{StoredSecret, Tenant, TenantState};
+use crate::pipeline::transform::secrets_of;
+use crate::store::SecretRow;
+
+/// What a secret is sealed for.
+pub(super) fn place(tenant: &TenantId, name: &SecretName) -> String {
+    format!("secret/{tenant}/{name}")
+}
+
+impl Registry {
+    /// Puts a secret; the next attempts use it. True: it is new.
+    pub async fn put_secret(
+        &self,
+        tenant: &Arc<Tenant>,
+        name: SecretName,
+        value: Secret,
+    ) -> Result<bool, ChangeError> {
+        let _one = self.changes.lock().await;
+        self.check_secret("/value", &value)?;
+        let now = self.now();
+        let sealed = self.sealer.seal(&place(&tenant.id, &name), &value)?;
+        let row = SecretRow {
+            tenant: tenant.id.clone(),
+            name: name.clone(),
+            sealed,
+            created_at: now,
+            updated_at: now,
+        };
+        self.store.put_secret(row).await?;
+        let stored = StoredSecret { value, updated_at: now };
+        Ok(tenant.change(|state| state.secrets.insert(name, stored)).is_none())
+    }
+
+    /// Text that fits into a header.
+    pub(super) fn check_secret(&self, pointer: &str, value: &Secret) -> Result<(), Invalid> {
+        let text = value.reveal();
+        let max = self.config.tenant.secret_bytes_max;
+        if text.is_empty() || text.len() > max {
+            return Err(Invalid::at(
+                pointer,
+                format!("has 1 to {max} bytes (tenant.secret_bytes_max)"),
+            ));
+        }
+        if text.chars().any(char::is_control) {
+            return Err(Invalid::at(
+                pointer,
+                "has no control characters; is there a line break at its end?",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Deletes a secret that nothing names.
+    pub async fn delete_secret(
+        &self,
+        tenant: &Arc<Tenant>,
+        name: &SecretName,
+    ) -> Result<(), ChangeError> {
+        let _one = self.changes.lock().await;
+        if !tenant.read(|state| state.secrets.contains_key(name)) {
+            return Err(ChangeError::NotFound("secret"));
+        }
+        if let [user, ..] = self.secret_uses(tenant, name.as_str()).as_slice() {
+            return Err(ChangeError::Conflict(format!(
+                "{user} uses this secret; take it out there first"
+            )));
+        }
+        self.store.delete_secret(&tenant.id, name).await.map_err(ChangeError::of("secret"))?;
+        tenant.change(|state| state.secrets.remove(name));
+        Ok(())
+    }
+
+    /// Who names a secret, in words.
+    #[must_use]
+    pub fn secret_uses(&self, tenant: &Tenant, name: &str) -> Vec<String> {
+        tenant.read(|state| {
+            let webhooks = state.webhooks().filter(|webhook| names_secret(webhook, name));
+            let mut users: Vec<_> =
+                webhooks.map(|webhook| format!("the webhook `{}`", webhook.spec.name)).collect();
+            users.sort_unstable();
+            if intake_names_secret(state, name) {
+                users.push("the tenant's intake plugins".to_owned());
+            }
+            users
+        })
+    }
+}
+
+fn names_secret(webhook: &crate::pipeline::webhook::Webhook, name: &str) -> bool {
+    let plan = &webhook.plan;
+    let headers = plan.headers.iter().map(|(_, template)| template);
+    let mut templates = headers.chain([&plan.url]).chain(&plan.body);
+    templates.any(|template| template.secrets().contains(&name))
+        || plan.signers.iter().any(|signer| signer.key() == name)
+        || plan
+            .plugins
+            .iter()
+            .any(|used| secrets_of(used.config.root()).iter().any(|used| used == name))
+}
+
+fn intake_names_secret(state: &TenantState, name: &str) -> bool {
+    let plugins = state.spec.intake_plugins.iter();
+    plugins.flat_map(|used| secrets_of(used.config.root())).any(|used| used == name)
+}

@@ -1,0 +1,116 @@
+//! Tenants and the known values of their facets.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::compile::check_plugin;
+use super::{ChangeError, Registry, stored};
+use crate::model::{FieldError, Invalid, TenantId, TenantSpec};
+use crate::pipeline::tenant::Tenant;
+use crate::store::{FacetValueRow, TenantRow};
+
+impl Registry {
+    /// Creates or updates a tenant; safe from many callers. True: it is new.
+    pub async fn put_tenant(
+        &self,
+        id: TenantId,
+        spec: TenantSpec,
+    ) -> Result<(Arc<Tenant>, bool), ChangeError> {
+        let _one = self.changes.lock().await;
+        let profile = match &spec.profile {
+            None => self.profile(super::STANDARD),
+            Some(name) => self.profile(name),
+        };
+        let profile = profile.ok_or_else(|| {
+            let known: Vec<_> = self.profiles.read().keys().cloned().collect();
+            Invalid::at(
+                "/profile",
+                format!("there is no such profile; apply it first (there are {known:?})"),
+            )
+        })?;
+        let known = self.tenant(&id);
+        check_intake_plugins(known.as_deref(), &spec)?;
+        let default = |webhook: &crate::pipeline::webhook::Webhook| webhook.spec.profile.is_none();
+        let webhooks = match &known {
+            Some(tenant) => self.recompiled(tenant, default, &profile)?,
+            None => Vec::new(),
+        };
+        let now = self.now();
+        let row =
+            TenantRow { id: id.clone(), spec: stored(&spec)?, created_at: now, updated_at: now };
+        self.store.put_tenant(row).await?;
+        let Some(tenant) = known else {
+            let tenant = Arc::new(Tenant::new(id.clone(), spec, now, profile));
+            self.tenants.write().insert(id, tenant.clone());
+            return Ok((tenant, true));
+        };
+        tenant.change(|state| {
+            state.spec = spec;
+            state.profile = profile.clone();
+            webhooks.into_iter().for_each(|webhook| state.put_webhook(webhook));
+        });
+        for source in self.sources.write().values_mut() {
+            if source.tenant == id && source.spec.profile.is_none() {
+                *source = Arc::new(source.with_profile(profile.clone()));
+            }
+        }
+        Ok((tenant, false))
+    }
+
+    /// Erases everything of a tenant.
+    pub async fn delete_tenant(&self, id: &TenantId) -> Result<(), ChangeError> {
+        let _one = self.changes.lock().await;
+        if self.tenant(id).is_none() {
+            return Err(ChangeError::NotFound("tenant"));
+        }
+        if id.as_str() == crate::DEFAULT_TENANT {
+            return Err(ChangeError::Conflict(
+                "the tenant `default` always exists; delete its things instead".to_owned(),
+            ));
+        }
+        // First out of memory, so that nothing new is made while the database is cleared.
+        self.tenants.write().remove(id);
+        self.sources.write().retain(|_, source| source.tenant != *id);
+        self.keys.write().retain(|_, key| key.tenant.as_ref() != Some(id));
+        self.store.delete_tenant(id).await.map_err(ChangeError::of("tenant"))
+    }
+
+    /// Replaces the known values of a facet with those that the host tells.
+    pub async fn put_facet_values(
+        &self,
+        tenant: &Arc<Tenant>,
+        facet: &str,
+        values: BTreeMap<String, Option<String>>,
+    ) -> Result<(), ChangeError> {
+        let _one = self.changes.lock().await;
+        let now = self.now();
+        let rows = values.iter().map(|(value, label)| FacetValueRow {
+            tenant: tenant.id.clone(),
+            facet: facet.to_owned(),
+            value: value.clone(),
+            label: label.clone(),
+            updated_at: now,
+        });
+        self.store.put_facet_values(&tenant.id, facet, rows.collect()).await?;
+        tenant.change(|state| state.facet_values.insert(facet.to_owned(), values));
+        Ok(())
+    }
+}
+
+fn check_intake_plugins(tenant: Option<&Tenant>, spec: &TenantSpec) -> Result<(), Invalid> {
+    let errors = spec.intake_plugins.iter().enumerate().flat_map(|(number, used)| {
+        let found = match tenant {
+            Some(tenant) => tenant.read(|state| check_plugin(state, &used.plugin, &used.config)),
+            None => vec![FieldError::new(
+                "/plugin",
+                "create the tenant first, then upload the plugin, then name it here",
+            )],
+        };
+        found.into_iter().map(move |error| FieldError {
+            pointer: format!("/intake_plugins/{number}{}", error.pointer),
+            ..error
+        })
+    });
+    let errors: Vec<_> = errors.collect();
+    if errors.is_empty() { Ok(()) } else { Err(Invalid { code: "invalid", errors }) }
+}

@@ -1,0 +1,303 @@
+//! Webhooks: saves, states and secrets.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
+use super::compile::{Surroundings, compile};
+use super::{ChangeError, Registry, stored};
+use crate::model::{Invalid, Secret, SecretSpec, Signer, StandardVersion, WebhookId, WebhookSpec};
+use crate::pipeline::sign::standard_key;
+use crate::pipeline::tenant::Tenant;
+use crate::pipeline::webhook::{Plan, Webhook};
+use crate::seal::random;
+use crate::store::WebhookRow;
+
+/// What a webhook's secret is sealed for.
+pub(super) fn place(id: WebhookId) -> String {
+    format!("webhook/{id}")
+}
+
+impl Registry {
+    pub async fn create_webhook(
+        &self,
+        tenant: &Arc<Tenant>,
+        spec: WebhookSpec,
+        secret: Option<Secret>,
+    ) -> Result<Arc<Webhook>, ChangeError> {
+        let _one = self.changes.lock().await;
+        let max = self.config.tenant.webhooks_max;
+        let (count, taken) = tenant.read(|state| {
+            let taken = state.webhooks().any(|webhook| webhook.spec.name == spec.name);
+            (state.webhooks().count(), taken)
+        });
+        if taken {
+            return Err(ChangeError::NameTaken("webhook"));
+        }
+        if count >= max {
+            return Err(ChangeError::Conflict(format!(
+                "a tenant has {max} webhooks at most (tenant.webhooks_max)"
+            )));
+        }
+        let mut webhook = self.check_webhook(tenant, spec)?;
+        if let Some(secret) = secret {
+            webhook.secret = secret;
+        }
+        self.check_main_secret(&webhook.plan, &webhook.secret)?;
+        self.store
+            .insert_webhook(self.webhook_row(&webhook)?)
+            .await
+            .map_err(ChangeError::of("webhook"))?;
+        Ok(swap(tenant, webhook))
+    }
+
+    /// A webhook as it would be saved, with a generated secret; nothing is stored.
+    pub fn check_webhook(
+        &self,
+        tenant: &Tenant,
+        mut spec: WebhookSpec,
+    ) -> Result<Webhook, ChangeError> {
+        let profile = tenant.read(|state| self.profile_of(state, spec.profile.as_deref()))?;
+        let plan = tenant.read(|state| {
+            let around = Surroundings {
+                config: &self.config,
+                policy: &self.policy,
+                profile: &profile,
+                tenant: state,
+                at_save: true,
+            };
+            compile(&spec, &around)
+        })?;
+        let now = self.now();
+        let enabled = spec.enabled.take().unwrap_or(!profile.spec.created_disabled);
+        Ok(Webhook {
+            id: WebhookId::new(now),
+            tenant: tenant.id.clone(),
+            spec: Arc::new(spec),
+            revision: 1,
+            enabled,
+            paused: false,
+            disabled_reason: None,
+            created_at: now,
+            updated_at: now,
+            secret: new_secret(&profile.spec.secret)?,
+            profile,
+            plan: Arc::new(plan),
+            previous_secret: None,
+        })
+    }
+
+    /// Saves new settings as a new revision. A `secret` takes the old one's place at once.
+    pub async fn update_webhook(
+        &self,
+        tenant: &Arc<Tenant>,
+        id: WebhookId,
+        spec: WebhookSpec,
+        secret: Option<Secret>,
+    ) -> Result<Arc<Webhook>, ChangeError> {
+        let _one = self.changes.lock().await;
+        let known = webhook_in(tenant, id)?;
+        let enabled = spec.enabled;
+        let checked = self.check_webhook(tenant, spec)?;
+        let webhook = Webhook {
+            id,
+            revision: known.revision + 1,
+            enabled: known.enabled,
+            paused: known.paused,
+            disabled_reason: known.disabled_reason.clone(),
+            created_at: known.created_at,
+            secret: secret.unwrap_or_else(|| known.secret.clone()),
+            previous_secret: known.previous_secret.clone(),
+            ..checked
+        };
+        self.check_main_secret(&webhook.plan, &webhook.secret)?;
+        let row = self.webhook_row(&webhook)?;
+        self.store.update_webhook(row, known.revision).await.map_err(ChangeError::of("webhook"))?;
+        let webhook = swap(tenant, webhook);
+        if enabled.is_some_and(|enabled| enabled != webhook.enabled) {
+            return self.change_state(tenant, id, enabled, None, None).await;
+        }
+        Ok(webhook)
+    }
+
+    /// Brings an older revision's settings back, as a new revision.
+    pub async fn revert_webhook(
+        &self,
+        tenant: &Arc<Tenant>,
+        id: WebhookId,
+        revision: u32,
+    ) -> Result<Arc<Webhook>, ChangeError> {
+        webhook_in(tenant, id)?;
+        let revisions = self.store.webhook_revisions(id).await?;
+        let row = revisions.into_iter().find(|row| row.revision == revision);
+        let row = row.ok_or(ChangeError::NotFound("revision"))?;
+        let spec = serde_json::from_str(&row.spec)
+            .map_err(|e| ChangeError::Conflict(format!("the revision can't be read: {e}")))?;
+        self.update_webhook(tenant, id, spec, None).await
+    }
+
+    /// Enables, disables, pauses, resumes; what waits is held or goes on.
+    pub async fn set_webhook_state(
+        &self,
+        tenant: &Arc<Tenant>,
+        id: WebhookId,
+        enabled: Option<bool>,
+        paused: Option<bool>,
+    ) -> Result<Arc<Webhook>, ChangeError> {
+        let _one = self.changes.lock().await;
+        self.change_state(tenant, id, enabled, paused, None).await
+    }
+
+    /// Disables a webhook whose receiver said that it is gone.
+    pub async fn disable_webhook(
+        &self,
+        tenant: &Arc<Tenant>,
+        id: WebhookId,
+        why: &str,
+    ) -> Result<Arc<Webhook>, ChangeError> {
+        let _one = self.changes.lock().await;
+        self.change_state(tenant, id, Some(false), None, Some(why)).await
+    }
+
+    async fn change_state(
+        &self,
+        tenant: &Arc<Tenant>,
+        id: WebhookId,
+        enabled: Option<bool>,
+        paused: Option<bool>,
+        disabled_reason: Option<&str>,
+    ) -> Result<Arc<Webhook>, ChangeError> {
+        let known = webhook_in(tenant, id)?;
+        let mut webhook = Webhook::clone(&known);
+        webhook.enabled = enabled.unwrap_or(known.enabled);
+        webhook.paused = paused.unwrap_or(known.paused);
+        webhook.disabled_reason = match (webhook.enabled, disabled_reason) {
+            (true, _) => None,
+            (false, Some(why)) => Some(why.to_owned()),
+            (false, None) => known.disabled_reason.clone(),
+        };
+        let now = self.now();
+        webhook.updated_at = now;
+        let (enabled, paused, why) =
+            (webhook.enabled, webhook.paused, webhook.disabled_reason.clone());
+        let stored = self.store.set_webhook_state(id, enabled, paused, why.as_deref(), now);
+        stored.await.map_err(ChangeError::of("webhook"))?;
+        let webhook = swap(tenant, webhook);
+        // After the swap, so that what is accepted meanwhile is caught as well.
+        match webhook.hold_reason() {
+            Some(reason) => self.store.hold_webhook(id, reason, now).await?,
+            None => self.store.release_webhook(id, now).await?,
+        };
+        Ok(webhook)
+    }
+
+    /// A new secret. The old one goes on signing beside it for a while where a signer can carry
+    /// two signatures.
+    pub async fn rotate_secret(
+        &self,
+        tenant: &Arc<Tenant>,
+        id: WebhookId,
+        secret: Option<Secret>,
+    ) -> Result<Arc<Webhook>, ChangeError> {
+        let _one = self.changes.lock().await;
+        let known = webhook_in(tenant, id)?;
+        let secret = match secret {
+            Some(secret) => secret,
+            None => new_secret(&known.profile.spec.secret)?,
+        };
+        self.check_main_secret(&known.plan, &secret)?;
+        let now = self.now();
+        let overlap_ms =
+            i64::try_from(self.config.delivery.rotation_overlap_ms).unwrap_or(i64::MAX);
+        let until = now.plus_ms(overlap_ms);
+        let place = place(id);
+        let before = self.sealer.seal(&place, &known.secret)?;
+        let sealed = self.sealer.seal(&place, &secret)?;
+        let stored = self.store.set_webhook_secret(id, sealed, Some((before, until)), now);
+        stored.await.map_err(ChangeError::of("webhook"))?;
+        let previous_secret = Some((known.secret.clone(), until));
+        Ok(swap(
+            tenant,
+            Webhook { secret, previous_secret, updated_at: now, ..Webhook::clone(&known) },
+        ))
+    }
+
+    /// Deletes a webhook; what waits is cancelled.
+    pub async fn delete_webhook(
+        &self,
+        tenant: &Arc<Tenant>,
+        id: WebhookId,
+    ) -> Result<(), ChangeError> {
+        let _one = self.changes.lock().await;
+        webhook_in(tenant, id)?;
+        self.store.delete_webhook(id, self.now()).await.map_err(ChangeError::of("webhook"))?;
+        tenant.change(|state| state.remove_webhook(id));
+        Ok(())
+    }
+
+    fn check_main_secret(&self, plan: &Plan, secret: &Secret) -> Result<(), Invalid> {
+        self.check_secret("/secret", secret)?;
+        let standard = plan.signers.iter().filter(|signer| signer.key() == "main");
+        for signer in standard {
+            let Signer::Standard { version, .. } = signer else { continue };
+            let bytes = standard_key(secret).ok_or_else(|| {
+                Invalid::at("/secret", "is `whsec_` and base64, as the signer `standard` wants it; leave it out to have one made")
+            })?;
+            if *version == StandardVersion::V1a && bytes.len() < 32 {
+                return Err(Invalid::at(
+                    "/secret",
+                    "has 32 bytes in base64 or more, as Ed25519 needs them",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn webhook_row(&self, webhook: &Webhook) -> Result<WebhookRow, ChangeError> {
+        let place = place(webhook.id);
+        let before = webhook.previous_secret.as_ref();
+        let before = before.map(|(secret, until)| {
+            Ok::<_, ChangeError>((self.sealer.seal(&place, secret)?, *until))
+        });
+        let (secret_before, secret_before_until) = before.transpose()?.unzip();
+        Ok(WebhookRow {
+            id: webhook.id,
+            tenant: webhook.tenant.clone(),
+            name: webhook.spec.name.clone(),
+            spec: stored(&*webhook.spec)?,
+            secret: self.sealer.seal(&place, &webhook.secret)?,
+            secret_before,
+            secret_before_until,
+            enabled: webhook.enabled,
+            paused: webhook.paused,
+            disabled_reason: webhook.disabled_reason.clone(),
+            revision: webhook.revision,
+            created_at: webhook.created_at,
+            updated_at: webhook.updated_at,
+        })
+    }
+}
+
+fn webhook_in(tenant: &Tenant, id: WebhookId) -> Result<Arc<Webhook>, ChangeError> {
+    tenant.webhook(id).ok_or(ChangeError::NotFound("webhook"))
+}
+
+fn swap(tenant: &Tenant, webhook: Webhook) -> Arc<Webhook> {
+    let webhook = Arc::new(webhook);
+    tenant.change(|state| state.put_webhook(webhook.clone()));
+    webhook
+}
+
+/// A secret as the profile wants it.
+fn new_secret(spec: &SecretSpec) -> Result<Secret, ChangeError> {
+    // More than any scheme asks for.
+    const BYTES_MAX: usize = 64;
+    let bytes = random::<BYTES_MAX>()?;
+    Ok(Secret::new(match spec {
+        SecretSpec::Whsec { bytes: n } => {
+            format!("whsec_{}", BASE64_STANDARD.encode(&bytes[..(*n).clamp(24, BYTES_MAX)]))
+        }
+        SecretSpec::Hex { bytes: n } => hex::encode(&bytes[..(*n).clamp(16, BYTES_MAX)]),
+    }))
+}

@@ -1,0 +1,145 @@
+//! The server as a function: start-up, the order in which things end, and nothing global.
+
+use std::future::Future;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use actix_web::web;
+use anyhow::Context;
+use tokio::sync::watch;
+
+use crate::app::App;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::data_folder::DataFolder;
+use crate::model::TenantSpec;
+use crate::pipeline::Pipeline;
+use crate::pipeline::address::AddressPolicy;
+use crate::pipeline::deliver::Sender;
+use crate::plugin::Host;
+use crate::registry::Registry;
+use crate::store::{Settings, Store};
+use crate::worker::{self, Worker};
+
+/// Serves on `listener` until `shutdown` ends, then lets what is under way end.
+pub async fn run(
+    config: Config,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    run_with_clock(config, listener, Clock::System, shutdown).await
+}
+
+/// [`run`] with a clock of choice, for tests.
+pub async fn run_with_clock(
+    config: Config,
+    listener: TcpListener,
+    clock: Clock,
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    config.check()?;
+    let config = Arc::new(config);
+    let folder = DataFolder::open(&config.server)?;
+    let store = open_store(&config, &folder).await?;
+    let pipeline_parts = start(config.clone(), clock, store.clone(), &folder).await?;
+    let (app, worker) = pipeline_parts;
+    let (stop, stopped) = watch::channel(false);
+    let lease = tokio::spawn(worker::keep_lease(
+        app.pipeline.clone(),
+        app.dispatcher.clone(),
+        stopped.clone(),
+    ));
+    let worker = tokio::spawn(worker.run(stopped));
+
+    let ready = app.ready.clone();
+    let http =
+        crate::http::serve(web::Data::new(app), listener).context("the HTTP server can't start")?;
+    let handle = http.handle();
+    let mut http = tokio::spawn(http);
+    ready.store(true, Ordering::Release);
+    let ended = tokio::select! {
+        () = shutdown => None,
+        ended = &mut http => Some(ended),
+    };
+
+    // First no new requests, then no new attempts, then the last records.
+    ready.store(false, Ordering::Release);
+    handle.stop(true).await;
+    stop.send_replace(true);
+    worker.await.context("the worker ended in a panic")?;
+    lease.await.context("the lease keeper ended in a panic")?;
+    store.close().await;
+    if let Some(ended) = ended {
+        ended.context("the HTTP server ended in a panic")?.context("the HTTP server ended")?;
+    }
+    Ok(())
+}
+
+/// Opens the database of the folder and brings it up to date.
+async fn open_store(config: &Config, folder: &DataFolder) -> anyhow::Result<Store> {
+    let settings = Settings {
+        url: folder.database_url().to_owned(),
+        readers_max: config.store.readers_max,
+        commit_batch_max: config.store.commit_batch_max,
+        commit_queue_max: config.store.commit_queue_max,
+        busy_timeout_ms: config.store.busy_timeout_ms,
+        ..Settings::default()
+    };
+    let store = Store::connect(&settings).await.context("the database can't be opened")?;
+    if config.server.migrate {
+        for name in store.migrate().await.context("the database can't be brought up to date")? {
+            tracing::info!(name, "migrated");
+        }
+    } else if let Some(first) = store.pending_migrations().await?.first() {
+        anyhow::bail!(
+            "the database lacks the migration {first}; run `antar migrate`, or set server.migrate"
+        );
+    }
+    Ok(store)
+}
+
+async fn start(
+    config: Arc<Config>,
+    clock: Clock,
+    store: Store,
+    folder: &DataFolder,
+) -> anyhow::Result<(App, Worker)> {
+    let sealer = folder.sealer(&store).await?;
+    let host = Arc::new(Host::new(config.plugins.clone())?);
+    let policy = AddressPolicy {
+        loopback: config.server.dev,
+        allowed: config.delivery.allowed_networks.clone(),
+    };
+    let delivery = &config.delivery;
+    let sender =
+        Sender::new(policy.clone(), delivery.idle_per_host_max, delivery.response_bytes_max)
+            .context("no root certificates were found; install the package ca-certificates")?;
+    let registry =
+        Registry::load(config.clone(), clock.clone(), store.clone(), sealer, host.clone(), policy)
+            .await?;
+    let registry = Arc::new(registry);
+    registry.admit_operator_key(&folder.operator_key).await?;
+    let default = crate::DEFAULT_TENANT.parse().map_err(anyhow::Error::msg)?;
+    if registry.tenant(&default).is_none() {
+        registry.put_tenant(default, TenantSpec::default()).await?;
+    }
+    let now = clock.now();
+    let owner = store.register_node(&folder.node, now, config.store.lease_ms).await?;
+    let taken = store.take_over(&owner, now).await?;
+    if taken > 0 {
+        tracing::info!(taken, "deliveries of the last run go on");
+    }
+    let pipeline = Pipeline {
+        config: config.clone(),
+        clock: clock.clone(),
+        host,
+        store: store.clone(),
+        sender,
+        owner,
+    };
+    let pipeline = Arc::new(pipeline);
+    let (worker, dispatcher) = Worker::new(pipeline.clone(), registry.clone());
+    let ready = Arc::new(AtomicBool::new(false));
+    Ok((App { config, clock, store, registry, pipeline, dispatcher, ready }, worker))
+}

@@ -1,0 +1,245 @@
+//! Accepting: one commit for many, duplicates, keys, and what happens when it goes wrong.
+
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_callers_share_commits_and_each_gets_its_own_answer() {
+    on_each_database(async |store| {
+        let calls = (0..64).map(|caller| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                for n in 0..10 {
+                    // Every second id is one that all callers use.
+                    let id = if n % 2 == 0 { format!("{caller}-{n}") } else { format!("all-{n}") };
+                    let new = event(&id).to(delivery(webhook(), State::InFlight));
+                    let accepted = store.accept(vec![new]).await.unwrap();
+                    assert_eq!(accepted.len(), 1);
+                    assert_eq!(accepted[0].deliveries, 1);
+                    if n % 2 == 0 {
+                        assert!(!accepted[0].duplicate);
+                    }
+                    // Durable for every reader, the duplicate's first too.
+                    store.get_event(&tenant("t"), &id.parse().unwrap(), None).await.unwrap();
+                }
+            })
+        });
+        for call in join_all(calls).await {
+            call.unwrap();
+        }
+        let events = store.list_events(&tenant("t"), &EventFilter::default(), 10_000, None).await;
+        assert_eq!(events.unwrap().data.len(), 64 * 5 + 5);
+        let all = DeliveryFilter::default();
+        let deliveries = store.list_deliveries(&tenant("t"), &all, 10_000, None).await.unwrap();
+        assert_eq!(deliveries.data.len(), 64 * 5 + 5);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_known_id_answers_with_the_figures_of_the_first() {
+    on_each_database(async |store| {
+        let first = event("a")
+            .to(delivery(webhook(), State::InFlight))
+            .to(delivery(webhook(), State::Missed));
+        let within = event("a").to(delivery(webhook(), State::InFlight));
+        let other_source = event("shop/a");
+        let other_tenant = event_of("u", "a");
+        let news = vec![first, within, other_source, other_tenant];
+        let figures = |accepted: Vec<Accepted>| {
+            accepted.iter().map(|a| (a.duplicate, a.deliveries)).collect::<Vec<_>>()
+        };
+        let accepted = store.accept(news).await.unwrap();
+        assert_eq!(figures(accepted), [(false, 2), (true, 2), (false, 0), (false, 0)]);
+        let again = vec![event("b"), event("a").to(delivery(webhook(), State::InFlight))];
+        let accepted = store.accept(again).await.unwrap();
+        assert_eq!(figures(accepted), [(false, 0), (true, 2)]);
+        let all = DeliveryFilter::default();
+        let deliveries = store.list_deliveries(&tenant("t"), &all, 100, None).await.unwrap();
+        assert_eq!(deliveries.data.len(), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_event_comes_back_as_it_was_posted() {
+    on_each_database(async |store| {
+        let mut new = event("shop/a");
+        Arc::get_mut(&mut new.event).unwrap().schema_ok = false;
+        let posted = new.event.clone();
+        store.accept(vec![new]).await.unwrap();
+        let stored = store.get_event(&tenant("t"), &posted.key.id, Some("shop")).await.unwrap();
+        assert_eq!(stored.event.document.text(), posted.document.text());
+        assert!(stored.event.data().raw().contains("1.50"));
+        assert_eq!(stored.event.attributes, posted.attributes);
+        assert_eq!(stored.event.key, posted.key);
+        assert!(!stored.event.schema_ok);
+        let missing = store.get_event(&tenant("t"), &posted.key.id, Some("elsewhere")).await;
+        assert!(matches!(missing, Err(StoreError::NotFound)));
+        let foreign = store.get_event(&tenant("u"), &posted.key.id, None).await;
+        assert!(matches!(foreign, Err(StoreError::NotFound)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_a_dropped_event_no_data_is_stored() {
+    on_each_database(async |store| {
+        let dropped = NewEvent { dropped_reason: Some("too private".to_owned()), ..event("a") };
+        store.accept(vec![dropped]).await.unwrap();
+        let stored = store.get_event(&tenant("t"), &"a".parse().unwrap(), None).await.unwrap();
+        assert_eq!(stored.dropped_reason.as_deref(), Some("too private"));
+        assert_eq!(stored.event.data().raw(), "{}");
+        assert!(stored.event.attributes.is_empty());
+        assert_eq!(stored.event.event_type.as_str(), "conversation.created");
+        let by_subject =
+            EventFilter { subject: Some("contact-1".to_owned()), ..Default::default() };
+        let found = store.list_events(&tenant("t"), &by_subject, 10, None).await.unwrap();
+        assert!(found.data.is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_call_that_cannot_be_written_does_not_spoil_the_others() {
+    on_each_database(async |store| {
+        let taken = delivery(webhook(), State::InFlight);
+        store.accept(vec![event("first").to(taken.clone())]).await.unwrap();
+        let good = |id: &str| store.accept(vec![event(id)]);
+        let (a, bad, c) =
+            tokio::join!(good("a"), store.accept(vec![event("bad").to(taken)]), good("c"));
+        assert!(a.is_ok() && c.is_ok());
+        assert!(bad.is_err());
+        let ids = store.list_events(&tenant("t"), &EventFilter::default(), 10, None).await.unwrap();
+        let ids: Vec<_> = ids.data.iter().map(|e| e.event.key.id.as_str().to_owned()).collect();
+        assert_eq!(ids, ["first", "c", "a"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_full_queue_answers_busy_at_once() {
+    let database = Database::sqlite();
+    let settings = Settings { url: database.url(), commit_queue_max: 1, ..Settings::default() };
+    let store = Store::connect(&settings).await.unwrap();
+    store.migrate().await.unwrap();
+    // The writer waits inside this write until it is let go.
+    let (started, has_started) = oneshot::channel();
+    let (let_go, waits) = oneshot::channel::<()>();
+    let busy = store.write(move |_| {
+        Box::pin(async move {
+            started.send(()).unwrap();
+            waits.await.unwrap();
+            Ok(())
+        })
+    });
+    let others = async {
+        has_started.await.unwrap();
+        let mut first = Box::pin(store.accept(vec![event("a")]));
+        assert!(first.as_mut().now_or_never().is_none());
+        let second = store.accept(vec![event("b")]).now_or_never();
+        assert!(matches!(second, Some(Err(StoreError::Busy))));
+        let_go.send(()).unwrap();
+        first.await.unwrap();
+    };
+    let (written, ()) = tokio::join!(busy, others);
+    written.unwrap();
+    store.close().await;
+    database.remove().await;
+}
+
+#[tokio::test]
+async fn close_writes_what_waits_and_refuses_what_comes_later() {
+    on_each_database(async |store| {
+        let other = store.clone();
+        let (accepted, ()) = tokio::join!(store.accept(vec![event("a")]), other.close());
+        assert!(!accepted.unwrap()[0].duplicate);
+        let late = store.accept(vec![event("b")]).await;
+        assert!(matches!(late, Err(StoreError::Unavailable(_))));
+        assert!(store.ping().await.is_err());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_accepted_is_there_after_opening_again() {
+    let mut databases = vec![Database::sqlite()];
+    databases.extend(Database::postgres().await);
+    for database in databases {
+        let store = database.store().await;
+        store.accept(vec![event("a")]).await.unwrap();
+        // Not closed: another process finds it all the same.
+        let again = database.store().await;
+        again.get_event(&tenant("t"), &"a".parse().unwrap(), None).await.unwrap();
+        assert!(again.accept(vec![event("a")]).await.unwrap()[0].duplicate);
+        store.close().await;
+        again.close().await;
+        database.remove().await;
+    }
+}
+
+#[tokio::test]
+async fn a_request_with_a_key_is_carried_out_once() {
+    on_each_database(async |store| {
+        let once = |hash: u8| Once {
+            tenant: tenant("t"),
+            key: "k".to_owned(),
+            request_hash: vec![hash],
+            now: NOW,
+            answer: Box::new(|accepted| (202, format!("{} stored", accepted.len()))),
+        };
+        assert_eq!(store.idempotent(&tenant("t"), "k").await.unwrap(), None);
+        // Both at the same time: one is carried out, the other gets its answer.
+        let (a, b) = tokio::join!(
+            store.accept_once(vec![event("a"), event("b")], once(1)),
+            store.accept_once(vec![event("c")], once(2)),
+        );
+        let before = Idempotent { request_hash: vec![1], status: 202, body: "2 stored".to_owned() };
+        assert!(matches!(a.unwrap(), AcceptedOnce::New(accepted) if accepted.len() == 2));
+        assert_eq!(b.unwrap(), AcceptedOnce::Before(before.clone()));
+        assert_eq!(store.idempotent(&tenant("t"), "k").await.unwrap(), Some(before));
+        let c = store.get_event(&tenant("t"), &"c".parse().unwrap(), None).await;
+        assert!(matches!(c, Err(StoreError::NotFound)));
+        assert_eq!(store.forget_idempotent(NOW).await.unwrap(), 0);
+        assert_eq!(store.forget_idempotent(at(1)).await.unwrap(), 1);
+        assert_eq!(store.idempotent(&tenant("t"), "k").await.unwrap(), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_leaves_no_lock_behind() {
+    on_each_database(async |store| {
+        store.put_setting("a", "1").await.unwrap();
+        // A read that is dropped in the middle of its transaction.
+        for _ in 0..20 {
+            let mut load = Box::pin(store.load());
+            assert!(load.as_mut().now_or_never().is_none());
+        }
+        store.put_setting("a", "2").await.unwrap();
+        store.load().await.unwrap();
+    })
+    .await;
+    // A write that is dropped with its row locked. On SQLite the writer finishes it.
+    let Some(database) = Database::postgres().await else { return };
+    let store = database.store().await;
+    store.put_setting("a", "1").await.unwrap();
+    let (locked, has_locked) = oneshot::channel();
+    let write = store.write(move |conn| {
+        Box::pin(async move {
+            conn.execute_text("UPDATE settings SET value = 'never' WHERE name = 'a'").await?;
+            locked.send(()).unwrap();
+            std::future::pending::<Result<(), StoreError>>().await
+        })
+    });
+    tokio::select! {
+        _ = write => unreachable!("it waits for ever"),
+        locked = has_locked => locked.unwrap(),
+    }
+    store.put_setting("a", "2").await.unwrap();
+    assert_eq!(store.setting("a").await.unwrap().as_deref(), Some("2"));
+    store.close().await;
+    database.remove().await;
+}

@@ -1,0 +1,130 @@
+//! Lists, page by page.
+
+use super::*;
+
+/// Follows the cursors to the end.
+async fn all_pages(store: &Store, filter: &DeliveryFilter, limit: usize) -> Vec<DeliveryId> {
+    let mut ids = Vec::new();
+    let mut cursor = None;
+    loop {
+        let page =
+            store.list_deliveries(&tenant("t"), filter, limit, cursor.as_deref()).await.unwrap();
+        assert!(page.data.len() <= limit);
+        ids.extend(page.data.iter().map(|d| d.id));
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            return ids;
+        }
+    }
+}
+
+#[tokio::test]
+async fn pages_are_newest_first_without_gaps_or_repeats() {
+    on_each_database(async |store| {
+        let webhook_id = webhook();
+        let mut expected = Vec::new();
+        for n in 0..25 {
+            // Several share a millisecond.
+            let accepted_at = at(n / 4);
+            let new = delivery(webhook_id, State::Missed);
+            expected.push((accepted_at, new.id));
+            let event = NewEvent { accepted_at, ..event(&n.to_string()).to(new) };
+            store.accept(vec![event, event_of("u", &n.to_string())]).await.unwrap();
+        }
+        expected.sort();
+        let expected: Vec<_> = expected.into_iter().rev().map(|(_, id)| id).collect();
+        for limit in [1, 4, 10, 25, 100] {
+            assert_eq!(all_pages(&store, &DeliveryFilter::default(), limit).await, expected);
+        }
+        let mut seen = Vec::new();
+        let mut cursor = None;
+        loop {
+            let filter = EventFilter::default();
+            let page =
+                store.list_events(&tenant("t"), &filter, 4, cursor.as_deref()).await.unwrap();
+            seen.extend(page.data.iter().map(|e| (e.accepted_at, e.event.key.id.clone())));
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen.len(), 25);
+        assert!(seen.is_sorted_by(|a, b| a > b));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn deliveries_are_found_by_what_the_filter_says() {
+    on_each_database(async |store| {
+        let (w1, w2) = (webhook(), webhook());
+        let mut made = Vec::new();
+        for (n, (webhook_id, state)) in
+            [(w1, State::Missed), (w1, State::Pending), (w2, State::Missed)].into_iter().enumerate()
+        {
+            let new = delivery(webhook_id, state);
+            made.push(new.id);
+            let accepted_at = at(i64::try_from(n).unwrap() * 10);
+            let event = NewEvent { accepted_at, ..event(&format!("e{n}")).to(new) };
+            store.accept(vec![event]).await.unwrap();
+        }
+        let found = async |filter: DeliveryFilter| {
+            let mut ids = all_pages(&store, &filter, 2).await;
+            ids.reverse();
+            ids
+        };
+        let any = DeliveryFilter::default;
+        let by_webhook = DeliveryFilter { webhook_id: Some(w1), ..any() };
+        assert_eq!(found(by_webhook.clone()).await, made[..2]);
+        let missed = DeliveryFilter { state: Some(State::Missed), ..by_webhook };
+        assert_eq!(found(missed).await, made[..1]);
+        let by_event = DeliveryFilter { event_id: Some("e2".parse().unwrap()), ..any() };
+        assert_eq!(found(by_event).await, made[2..]);
+        let by_subject = |text: &str| DeliveryFilter { subject: Some(text.to_owned()), ..any() };
+        assert_eq!(found(by_subject("contact-1")).await, made);
+        assert!(found(by_subject("contact-2")).await.is_empty());
+        let since = DeliveryFilter { since: Some(at(10)), ..any() };
+        assert_eq!(found(since).await, made[1..]);
+        let until = DeliveryFilter { until: Some(at(10)), ..any() };
+        assert_eq!(found(until).await, made[..1]);
+        let foreign = store.get_delivery(&tenant("u"), made[0]).await;
+        assert!(matches!(foreign, Err(StoreError::NotFound)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn events_are_found_by_what_the_filter_says() {
+    on_each_database(async |store| {
+        store.accept(vec![event("a")]).await.unwrap();
+        store.accept(vec![NewEvent { accepted_at: at(10), ..event("b") }]).await.unwrap();
+        let found = async |filter: EventFilter| {
+            let page = store.list_events(&tenant("t"), &filter, 10, None).await.unwrap();
+            page.data.iter().map(|e| e.event.key.id.as_str().to_owned()).collect::<Vec<_>>()
+        };
+        let any = EventFilter::default;
+        let by_type = |text: &str| EventFilter { event_type: Some(text.parse().unwrap()), ..any() };
+        assert_eq!(found(by_type("conversation.created")).await, ["b", "a"]);
+        assert!(found(by_type("conversation")).await.is_empty());
+        assert_eq!(found(EventFilter { since: Some(at(10)), ..any() }).await, ["b"]);
+        assert_eq!(found(EventFilter { until: Some(at(10)), ..any() }).await, ["a"]);
+        let by_subject = EventFilter { subject: Some("contact-1".to_owned()), ..any() };
+        assert_eq!(found(by_subject).await, ["b", "a"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_made_up_cursor_is_refused() {
+    on_each_database(async |store| {
+        for cursor in ["", "x", "!!", "MTIz", "bm90LmE"] {
+            let filter = DeliveryFilter::default();
+            let page = store.list_deliveries(&tenant("t"), &filter, 10, Some(cursor)).await;
+            assert!(matches!(page, Err(StoreError::BadCursor)), "{cursor}");
+            let page =
+                store.list_events(&tenant("t"), &EventFilter::default(), 10, Some(cursor)).await;
+            assert!(matches!(page, Err(StoreError::BadCursor)), "{cursor}");
+        }
+    })
+    .await;
+}

@@ -1,0 +1,147 @@
+//! Recording attempts: whose record counts, and what is kept of the others.
+
+use super::*;
+
+#[tokio::test]
+async fn an_attempt_and_the_new_state_are_one_write() {
+    on_each_database(async |store| {
+        let id = standing_in(&store, State::InFlight, webhook()).await;
+        let next_attempt_at = Some(at(5_000));
+        let frozen_request = Some(frozen(r#"{"a":1}"#));
+        let failed = Record {
+            frozen: frozen_request.clone(),
+            next_attempt_at,
+            reason: Some("status 500".to_owned()),
+            ..record(id, State::Pending)
+        };
+        let recorded = store.record(failed).await.unwrap();
+        assert_eq!(recorded, Recorded { state: Some(State::Pending), ours: true });
+        let stored = store.get_delivery(&tenant("t"), id).await.unwrap();
+        assert_eq!(stored.frozen, frozen_request);
+        assert_eq!(stored.delivery.attempts, 1);
+        assert_eq!(stored.delivery.next_attempt_at, next_attempt_at);
+        assert_eq!(stored.delivery.reason.as_deref(), Some("status 500"));
+        let attempts = store.attempts(id).await.unwrap();
+        let mut expected = attempt(1, 500);
+        expected.request.as_mut().unwrap().body = Some(r#"{"a":1}"#.to_owned());
+        assert_eq!(attempts, [expected]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_first_frozen_request_stays() {
+    on_each_database(async |store| {
+        let id = standing_in(&store, State::InFlight, webhook()).await;
+        let first = Record {
+            frozen: Some(frozen("first")),
+            next_attempt_at: Some(NOW),
+            ..record(id, State::Pending)
+        };
+        store.record(first).await.unwrap();
+        let claimed = store.claim_due(NOW, &me(), 10, &[]).await.unwrap();
+        assert_eq!(claimed[0].frozen, Some(frozen("first")));
+        let second = Record {
+            frozen: Some(frozen("second")),
+            attempt: Some(attempt(2, 200)),
+            ..record(id, State::Delivered)
+        };
+        store.record(second).await.unwrap();
+        let stored = store.get_delivery(&tenant("t"), id).await.unwrap();
+        assert_eq!(stored.frozen, Some(frozen("first")));
+        assert_eq!(stored.delivery.attempts, 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn released_is_not_counted() {
+    on_each_database(async |store| {
+        let id = standing_in(&store, State::InFlight, webhook()).await;
+        let released =
+            Record { attempt: None, next_attempt_at: Some(NOW), ..record(id, State::Pending) };
+        store.record(released).await.unwrap();
+        let stored = store.get_delivery(&tenant("t"), id).await.unwrap();
+        assert_eq!((stored.delivery.state, stored.delivery.attempts), (State::Pending, 0));
+        assert!(store.attempts(id).await.unwrap().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_former_owner_adds_an_attempt_and_only_delivered_wins() {
+    on_each_database(async |store| {
+        let id = standing_in(&store, State::InFlight, webhook()).await;
+        let successor = owner("me", 2);
+        assert_eq!(store.take_over(&successor, NOW).await.unwrap(), 1);
+        store.claim_due(NOW, &successor, 10, &[]).await.unwrap();
+        // The former owner's failure changes nothing but the count.
+        let recorded = store.record(record(id, State::Failed)).await.unwrap();
+        assert_eq!(recorded, Recorded { state: Some(State::InFlight), ours: false });
+        // The new owner, who does not know of it, uses the same number.
+        let by_successor = Record {
+            owner: successor.clone(),
+            next_attempt_at: Some(at(1)),
+            ..record(id, State::Pending)
+        };
+        let recorded = store.record(by_successor).await.unwrap();
+        assert_eq!(recorded, Recorded { state: Some(State::Pending), ours: true });
+        let numbers: Vec<u32> =
+            store.attempts(id).await.unwrap().iter().map(|a| a.number).collect();
+        assert_eq!(numbers, [1, 2]);
+        assert_eq!(store.get_delivery(&tenant("t"), id).await.unwrap().delivery.attempts, 2);
+        // Late news that it arrived counts, whoever brings it.
+        let recorded = store.record(record(id, State::Delivered)).await.unwrap();
+        assert_eq!(recorded, Recorded { state: Some(State::Delivered), ours: false });
+        let stored = store.get_delivery(&tenant("t"), id).await.unwrap().delivery;
+        assert_eq!((stored.state, stored.next_attempt_at), (State::Delivered, None));
+        // And nothing takes it back.
+        let late = Record { owner: successor, ..record(id, State::Failed) };
+        assert_eq!(store.record(late).await.unwrap().state, Some(State::Delivered));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn cancel_during_an_attempt_takes_effect_when_it_ends() {
+    on_each_database(async |store| {
+        for (end, expected) in [
+            (State::Pending, State::Cancelled),
+            (State::Failed, State::Cancelled),
+            (State::Delivered, State::Delivered),
+        ] {
+            let id = standing_in(&store, State::InFlight, webhook()).await;
+            assert_eq!(store.cancel_delivery(id, NOW).await.unwrap(), State::InFlight);
+            let ended = Record { next_attempt_at: Some(at(1)), ..record(id, end) };
+            let recorded = store.record(ended).await.unwrap();
+            assert_eq!(recorded, Recorded { state: Some(expected), ours: true });
+            let stored = store.get_delivery(&tenant("t"), id).await.unwrap().delivery;
+            assert_eq!((stored.state, stored.next_attempt_at), (expected, None));
+            assert_eq!(stored.reason.is_some(), expected == State::Cancelled);
+            assert_eq!(store.attempts(id).await.unwrap().len(), 1);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_record_of_an_erased_delivery_leaves_nothing() {
+    on_each_database(async |store| {
+        let id = standing_in(&store, State::InFlight, webhook()).await;
+        store.delete_tenant(&tenant("t")).await.unwrap();
+        let recorded = store.record(record(id, State::Delivered)).await.unwrap();
+        assert_eq!(recorded, Recorded { state: None, ours: false });
+        assert!(store.attempts(id).await.unwrap().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_record_cannot_leave_a_delivery_in_flight() {
+    on_each_database(async |store| {
+        let id = standing_in(&store, State::InFlight, webhook()).await;
+        let refused = store.record(record(id, State::InFlight)).await;
+        assert!(matches!(refused, Err(StoreError::Conflict(_))));
+    })
+    .await;
+}

@@ -1,0 +1,357 @@
+//! Takes deliveries that are due and attempts them: fair between webhooks, each webhook bounded.
+//!
+//! One scheduler task owns the lanes (one for each webhook that has something to do) and decides
+//! what starts next, round-robin. Attempts are tasks of their own. What was just accepted comes
+//! straight from memory; everything else is claimed from the database when it is due.
+
+mod lanes;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use self::lanes::Lanes;
+use crate::model::{DeliveryId, Millis, State, WebhookId, reason};
+use crate::pipeline::{Job, Pipeline};
+use crate::registry::Registry;
+use crate::store::{Claimed, Record, StoreError};
+
+/// Hands work to the scheduler.
+#[derive(Clone)]
+pub struct Dispatcher {
+    inbox: mpsc::Sender<Message>,
+    load: Arc<lanes::Load>,
+}
+
+enum Message {
+    Submit(Vec<Job>),
+    Claimed(Vec<Job>, bool),
+    Done {
+        webhook_id: WebhookId,
+        due_at: Option<Millis>,
+    },
+    /// Something became due by hand.
+    Wake,
+}
+
+impl Dispatcher {
+    /// Whether a delivery to this webhook would find room in memory.
+    #[must_use]
+    pub fn has_room(&self, webhook_id: WebhookId) -> bool {
+        self.load.has_room(webhook_id)
+    }
+
+    /// Starts deliveries that this node owns. Waits while the inbox is full.
+    pub async fn submit(&self, jobs: Vec<Job>) {
+        if !jobs.is_empty() {
+            // Fails only after shutdown; then the next start takes the deliveries over.
+            let _ = self.inbox.send(Message::Submit(jobs)).await;
+        }
+    }
+
+    /// Looks for due deliveries now instead of at the next poll.
+    pub fn wake(&self) {
+        // A full inbox is looked at anyway.
+        let _ = self.inbox.try_send(Message::Wake);
+    }
+}
+
+/// The scheduler. Runs until `stop` says so, then lets attempts under way end.
+pub struct Worker {
+    pipeline: Arc<Pipeline>,
+    registry: Arc<Registry>,
+    inbox: mpsc::Receiver<Message>,
+    sender: mpsc::Sender<Message>,
+    lanes: Lanes,
+    poll_at: Millis,
+    polling: bool,
+}
+
+impl Worker {
+    #[must_use]
+    pub fn new(pipeline: Arc<Pipeline>, registry: Arc<Registry>) -> (Worker, Dispatcher) {
+        const INBOX_MAX: usize = 1_024;
+        let (sender, inbox) = mpsc::channel(INBOX_MAX);
+        let lanes = Lanes::new(&pipeline.config.delivery);
+        let dispatcher = Dispatcher { inbox: sender.clone(), load: lanes.load() };
+        let poll_at = pipeline.clock.now();
+        (Worker { pipeline, registry, inbox, sender, lanes, poll_at, polling: false }, dispatcher)
+    }
+
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        loop {
+            let clock = self.pipeline.clock.clone();
+            tokio::select! {
+                message = self.inbox.recv() => {
+                    let Some(message) = message else { break };
+                    self.handle(message);
+                }
+                () = clock.sleep_until(self.poll_at), if !self.polling => self.poll(),
+                _ = stop.wait_for(|stop| *stop) => break,
+            }
+            self.start();
+        }
+        self.drain().await;
+    }
+
+    fn handle(&mut self, message: Message) {
+        match message {
+            Message::Submit(jobs) => self.take(jobs),
+            Message::Claimed(jobs, more) => {
+                self.polling = false;
+                if more && !jobs.is_empty() {
+                    self.poll_at = self.pipeline.clock.now();
+                }
+                self.take(jobs);
+            }
+            Message::Done { webhook_id, due_at } => {
+                self.lanes.done(webhook_id);
+                self.poll_at = self.poll_at.min(due_at.unwrap_or(self.poll_at));
+            }
+            Message::Wake => self.poll_at = self.pipeline.clock.now(),
+        }
+    }
+
+    fn take(&mut self, jobs: Vec<Job>) {
+        for job in jobs {
+            let in_flight_max = self.webhook_in_flight_max(&job);
+            if let Err(job) = self.lanes.push(job, in_flight_max) {
+                // Beyond the bound it waits in the database.
+                self.spawn_release(job);
+            }
+        }
+    }
+
+    fn webhook_in_flight_max(&self, job: &Job) -> usize {
+        let tenant = self.registry.tenant(&job.event.key.tenant);
+        let webhook = tenant.and_then(|tenant| tenant.webhook(job.webhook_id));
+        webhook.map_or(1, |webhook| webhook.plan.in_flight_max)
+    }
+
+    fn start(&mut self) {
+        while let Some(job) = self.lanes.next() {
+            let (pipeline, registry) = (self.pipeline.clone(), self.registry.clone());
+            let sender = self.sender.clone();
+            tokio::spawn(async move {
+                let webhook_id = job.webhook_id;
+                // A panic must not leave the lane blocked.
+                let attempt = tokio::spawn(async move { attempt(&pipeline, &registry, job).await });
+                let due_at = attempt.await.unwrap_or_else(|error| {
+                    tracing::error!(%webhook_id, %error, "an attempt ended in a panic");
+                    None
+                });
+                let _ = sender.send(Message::Done { webhook_id, due_at }).await;
+            });
+        }
+    }
+
+    fn poll(&mut self) {
+        let config = &self.pipeline.config.delivery;
+        let now = self.pipeline.clock.now();
+        let poll_ms = i64::try_from(config.poll_ms).unwrap_or(i64::MAX);
+        self.poll_at = now.plus_ms(poll_ms);
+        let limit = config.claim_max.min(self.lanes.room());
+        if limit == 0 {
+            return;
+        }
+        self.polling = true;
+        let skip = self.lanes.full();
+        let (pipeline, sender) = (self.pipeline.clone(), self.sender.clone());
+        tokio::spawn(async move {
+            let claimed = pipeline.store.claim_due(now, &pipeline.owner, limit, &skip).await;
+            let claimed = claimed.unwrap_or_else(|error| {
+                tracing::warn!(%error, "due deliveries can't be read; trying again");
+                Vec::new()
+            });
+            let more = claimed.len() == limit;
+            let jobs = claimed.into_iter().map(job_of).collect();
+            let _ = sender.send(Message::Claimed(jobs, more)).await;
+        });
+    }
+
+    fn spawn_release(&self, job: Job) {
+        let pipeline = self.pipeline.clone();
+        tokio::spawn(async move {
+            let now = pipeline.clock.now();
+            write(&pipeline, release(&pipeline, &job, now)).await;
+        });
+    }
+
+    /// Gives back what waits and lets what runs end, within the drain time.
+    async fn drain(&mut self) {
+        let now = self.pipeline.clock.now();
+        let waiting = self.lanes.clear();
+        let pipeline = self.pipeline.clone();
+        let releases = waiting.iter().map(|job| write(&pipeline, release(&pipeline, job, now)));
+        let drain = Duration::from_millis(self.pipeline.config.server.drain_ms);
+        let ended = tokio::time::timeout(drain, async {
+            futures_util::future::join_all(releases).await;
+            while self.lanes.running() > 0 || self.polling {
+                match self.inbox.recv().await {
+                    Some(Message::Done { webhook_id, .. }) => self.lanes.done(webhook_id),
+                    Some(Message::Claimed(jobs, _)) => {
+                        self.polling = false;
+                        jobs.into_iter().for_each(|job| self.spawn_release(job));
+                    }
+                    Some(Message::Submit(jobs)) => {
+                        jobs.into_iter().for_each(|job| self.spawn_release(job));
+                    }
+                    Some(Message::Wake) => {}
+                    None => break,
+                }
+            }
+        });
+        if ended.await.is_err() {
+            tracing::warn!(
+                under_way = self.lanes.running(),
+                "attempts were still under way after server.drain_ms; they are made again at the next start"
+            );
+        }
+    }
+}
+
+fn job_of(claimed: Claimed) -> Job {
+    Job {
+        delivery_id: claimed.delivery.id,
+        webhook_id: claimed.delivery.webhook_id,
+        event: Arc::new(claimed.event),
+        attempts: claimed.delivery.attempts,
+        schedule_start: claimed.schedule_start,
+        frozen: claimed.frozen,
+    }
+}
+
+/// Back to the database, uncounted.
+fn release(pipeline: &Pipeline, job: &Job, now: Millis) -> Record {
+    moved(pipeline, job.delivery_id, State::Pending, None, Some(now))
+}
+
+fn moved(
+    pipeline: &Pipeline,
+    delivery_id: DeliveryId,
+    to: State,
+    reason: Option<&str>,
+    next_attempt_at: Option<Millis>,
+) -> Record {
+    Record {
+        delivery_id,
+        owner: pipeline.owner.clone(),
+        attempt: None,
+        frozen: None,
+        to,
+        reason: reason.map(ToOwned::to_owned),
+        next_attempt_at,
+        now: pipeline.clock.now(),
+    }
+}
+
+/// One attempt with its record. Returns when the next one is due.
+async fn attempt(pipeline: &Pipeline, registry: &Registry, job: Job) -> Option<Millis> {
+    let tenant_id = &job.event.key.tenant;
+    let tenant = registry.tenant(tenant_id);
+    let webhook = tenant.as_ref().and_then(|tenant| tenant.webhook(job.webhook_id));
+    let (Some(tenant), Some(webhook)) = (tenant, webhook) else {
+        let gone = Some(reason::WEBHOOK_DELETED);
+        write(pipeline, moved(pipeline, job.delivery_id, State::Cancelled, gone, None)).await;
+        return None;
+    };
+    if let Some(held) = webhook.hold_reason() {
+        write(pipeline, moved(pipeline, job.delivery_id, State::Pending, Some(held), None)).await;
+        return None;
+    }
+    let mut attempted = pipeline.attempt(&tenant, &webhook, &job).await;
+    let record = &mut attempted.record;
+    if record.to == State::Pending {
+        // The webhook may have been changed while the attempt ran.
+        match tenant.webhook(job.webhook_id) {
+            None => {
+                (record.to, record.next_attempt_at) = (State::Cancelled, None);
+                record.reason = Some(reason::WEBHOOK_DELETED.to_owned());
+            }
+            Some(webhook) => {
+                if let Some(held) = webhook.hold_reason() {
+                    record.next_attempt_at = None;
+                    record.reason = Some(held.to_owned());
+                }
+            }
+        }
+    }
+    log(&webhook.spec.name, &job, record);
+    let due_at = record.next_attempt_at;
+    write(pipeline, attempted.record).await;
+    if let Some(why) = attempted.disable {
+        if let Err(error) = registry.disable_webhook(&tenant, job.webhook_id, &why).await {
+            tracing::warn!(webhook = webhook.spec.name, %error, "a webhook whose receiver is gone could not be disabled");
+        }
+    }
+    due_at
+}
+
+fn log(webhook: &str, job: &Job, record: &Record) {
+    let Some(attempt) = &record.attempt else { return };
+    let status = attempt.response.as_ref().map(|response| response.status);
+    tracing::debug!(
+        webhook,
+        delivery_id = %job.delivery_id,
+        event_id = %job.event.key.id,
+        attempt = attempt.number,
+        status,
+        took_ms = attempt.took_ms,
+        state = record.to.as_str(),
+        error = attempt.error,
+    );
+    metrics::counter!("antar_attempts_total", "state" => record.to.as_str()).increment(1);
+}
+
+/// Writes a record, again and again while the database is away. A record that is lost in a crash
+/// means that the delivery is sent again with the same id.
+async fn write(pipeline: &Pipeline, record: Record) {
+    const WAIT_MS_MAX: u64 = 5_000;
+    let mut wait_ms = 50;
+    loop {
+        match pipeline.store.record(record.clone()).await {
+            Ok(_) => return,
+            Err(StoreError::Busy | StoreError::Unavailable(_)) => {
+                tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+                wait_ms = (wait_ms * 2).min(WAIT_MS_MAX);
+            }
+            Err(error) => {
+                tracing::error!(%error, delivery_id = %record.delivery_id, "an attempt could not be recorded");
+                return;
+            }
+        }
+    }
+}
+
+/// Renews this node's lease and takes over what expired nodes left, until `stop`.
+pub async fn keep_lease(
+    pipeline: Arc<Pipeline>,
+    dispatcher: Dispatcher,
+    mut stop: watch::Receiver<bool>,
+) {
+    let lease_ms = pipeline.config.store.lease_ms;
+    let every = Duration::from_millis(u64::try_from(lease_ms / 3).unwrap_or(1).max(1));
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(every) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        let now = pipeline.clock.now();
+        match pipeline.store.renew_lease(&pipeline.owner, now, lease_ms).await {
+            Ok(true) => {}
+            Ok(false) => tracing::error!(
+                "another server runs with this data folder's node.id; stop one of them"
+            ),
+            Err(error) => tracing::warn!(%error, "this node's lease could not be renewed"),
+        }
+        match pipeline.store.take_over(&pipeline.owner, now).await {
+            Ok(0) => {}
+            Ok(count) => {
+                tracing::info!(count, "took over deliveries of a node that is gone");
+                dispatcher.wake();
+            }
+            Err(error) => tracing::warn!(%error, "deliveries of nodes that are gone can't be read"),
+        }
+    }
+}
