@@ -1,0 +1,131 @@
+//! Where patterns are filed.
+
+use super::fact::{Clause, Fact};
+use super::reading::{SignMap, Signs};
+
+/// Patterns filed under one sign, or under none.
+#[derive(Default)]
+pub(crate) struct Drawer {
+    entries: Vec<Entry>,
+    /// Drawers inside this one, by a further sign. Boxed, because most drawers have none.
+    inner: Option<Box<SignMap<Drawer>>>,
+}
+
+/// A place of a rule.
+#[derive(Clone, Copy)]
+pub(crate) struct Entry {
+    pub(crate) slot: u32,
+    /// Which of the rule's places this is.
+    pub(crate) place: u32,
+}
+
+/// Where to find an [`Entry`] again.
+pub(crate) struct Place {
+    /// The signs from the outermost drawer on.
+    pub(crate) signs: Box<[u64]>,
+    /// The position in the drawer's entries.
+    pub(crate) at: u32,
+}
+
+/// Entries that a drawer takes before it files by a further sign: evaluating these few costs
+/// about as much as looking for inner drawers.
+const ENTRIES_MAX: usize = 16;
+
+/// Signs a pattern is filed under at most.
+const SIGNS_MAX: usize = 4;
+
+/// Facts of a clause that is used inside a drawer, and places of one pattern, at most: each place
+/// costs memory.
+const INNER_FACTS_MAX: usize = 8;
+const PLACES_MAX: usize = 64;
+
+/// A pattern on its way into the drawers.
+pub(crate) struct Filing<'a, 'p> {
+    pub(crate) slot: u32,
+    pub(crate) signs: &'a mut Signs,
+    pub(crate) places: Vec<Place>,
+    chain: Vec<&'a Fact<'p>>,
+}
+
+impl<'a, 'p> Filing<'a, 'p> {
+    pub(crate) fn new(slot: u32, signs: &'a mut Signs) -> Filing<'a, 'p> {
+        Filing { slot, signs, places: Vec::new(), chain: Vec::new() }
+    }
+
+    /// Files under one clause after the other while drawers are full.
+    pub(crate) fn file(&mut self, drawer: &mut Drawer, clauses: &'a [Clause<'p>]) {
+        match clauses.split_first() {
+            Some((clause, rest)) if self.goes_deeper(drawer, clause) => {
+                let inner = drawer.inner.get_or_insert_default();
+                for fact in &clause.facts {
+                    self.chain.push(fact);
+                    self.file(inner.entry(fact.sign).or_default(), rest);
+                    self.chain.pop();
+                }
+            }
+            _ => {
+                self.chain.iter().for_each(|fact| self.signs.acquire(fact));
+                let signs = self.chain.iter().map(|fact| fact.sign).collect();
+                self.places.push(Place { signs, at: number(drawer.entries.len()) });
+                let place = number(self.places.len() - 1);
+                drawer.entries.push(Entry { slot: self.slot, place });
+            }
+        }
+    }
+
+    fn goes_deeper(&self, drawer: &Drawer, clause: &Clause<'_>) -> bool {
+        // The outermost drawer is looked through for every event: only what must be is in there.
+        let outermost = self.chain.is_empty();
+        let bounded = self.chain.len() < SIGNS_MAX
+            && self.places.len() < PLACES_MAX
+            && clause.facts.len() <= INNER_FACTS_MAX;
+        outermost || (drawer.entries.len() >= ENTRIES_MAX && bounded)
+    }
+}
+
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+impl Drawer {
+    /// Takes an entry out. The last entry of its drawer moves to its position and is returned.
+    pub(crate) fn remove(&mut self, signs: &[u64], at: u32) -> Option<Entry> {
+        let Some((sign, rest)) = signs.split_first() else {
+            let at = at as usize;
+            if at < self.entries.len() {
+                self.entries.swap_remove(at);
+            }
+            if self.entries.is_empty() {
+                self.entries = Vec::new();
+            }
+            return self.entries.get(at).copied();
+        };
+        let inner = self.inner.as_deref_mut()?;
+        let drawer = inner.get_mut(sign)?;
+        let moved = drawer.remove(rest, at);
+        if drawer.is_blank() {
+            inner.remove(sign);
+            if inner.is_empty() {
+                self.inner = None;
+            }
+        }
+        moved
+    }
+
+    pub(crate) fn is_blank(&self) -> bool {
+        self.entries.is_empty() && self.inner.is_none()
+    }
+
+    /// Adds the slots of all patterns that are filed under signs of `shown`, which is sorted.
+    pub(crate) fn collect(&self, shown: &[u64], out: &mut Vec<u32>) {
+        out.extend(self.entries.iter().map(|entry| entry.slot));
+        let Some(inner) = self.inner.as_deref() else { return };
+        if inner.len() < shown.len() {
+            let found = inner.iter().filter(|(sign, _)| shown.binary_search(sign).is_ok());
+            found.for_each(|(_, drawer)| drawer.collect(shown, out));
+        } else {
+            let found = shown.iter().filter_map(|sign| inner.get(sign));
+            found.for_each(|drawer| drawer.collect(shown, out));
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Many patterns at once: which of them might match an event?
+//!
+//! Every pattern implies simple facts about the events that it matches: "`type` is `order.paid`",
+//! "`data.url` begins with `https:/`", "`data.total` lies between 64 and 128". Such a fact has a
+//! number of 64 bits, its *sign*. A pattern is filed under one of its facts, the rarest; an event
+//! is walked once for the signs it shows, and only what is filed under them is looked at. A drawer
+//! that holds many patterns files them again by a second and third fact, so that a type shared by
+//! a hundred thousand patterns costs nobody anything. What no sign is known for, is looked at
+//! always: patterns of `exists: false` alone.
+//!
+//! Signs may collide and facts may be rough. That costs time, never an answer: each candidate is
+//! evaluated in full.
+
+mod drawer;
+mod fact;
+mod reading;
+mod sign;
+mod trie;
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use antar_json::Value;
+
+use crate::Pattern;
+use drawer::{Drawer, Filing, Place};
+use reading::Signs;
+
+/// Patterns by key. Adding, removing and asking cost what the pattern and its matches cost,
+/// whatever the number of patterns.
+pub struct Index<K: Copy + Eq + Hash + Ord> {
+    rules: Vec<Option<Rule<K>>>,
+    vacant: Vec<u32>,
+    slots: HashMap<K, u32>,
+    root: Drawer,
+    signs: Signs,
+}
+
+struct Rule<K> {
+    key: K,
+    pattern: Pattern,
+    places: Box<[Place]>,
+}
+
+impl<K: Copy + Eq + Hash + Ord> Default for Index<K> {
+    fn default() -> Self {
+        Index::new()
+    }
+}
+
+impl<K: Copy + Eq + Hash + Ord> Index<K> {
+    #[must_use]
+    pub fn new() -> Self {
+        Index {
+            rules: Vec::new(),
+            vacant: Vec::new(),
+            slots: HashMap::new(),
+            root: Drawer::default(),
+            signs: Signs::new(),
+        }
+    }
+
+    /// The number of patterns.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    #[must_use]
+    pub fn get(&self, key: &K) -> Option<&Pattern> {
+        self.rule(*self.slots.get(key)?).map(|rule| &rule.pattern)
+    }
+
+    fn rule(&self, slot: u32) -> Option<&Rule<K>> {
+        self.rules.get(slot as usize)?.as_ref()
+    }
+
+    /// Adds a pattern. One that was there under the same key is replaced.
+    pub fn insert(&mut self, key: K, pattern: Pattern) {
+        self.remove(&key);
+        let slot = self.vacant.pop().unwrap_or_else(|| {
+            self.rules.push(None);
+            u32::try_from(self.rules.len() - 1).unwrap_or(u32::MAX)
+        });
+        let clauses = fact::implied(&pattern, &self.signs);
+        let mut filing = Filing::new(slot, &mut self.signs);
+        filing.file(&mut self.root, &clauses);
+        let places = filing.places.into();
+        drop(clauses);
+        self.slots.insert(key, slot);
+        self.rules[slot as usize] = Some(Rule { key, pattern, places });
+    }
+
+    /// Removes a pattern; whether there was one.
+    pub fn remove(&mut self, key: &K) -> bool {
+        let Some(slot) = self.slots.remove(key) else { return false };
+        let Some(rule) = self.rules[slot as usize].take() else { return false };
+        self.vacant.push(slot);
+        for place in &rule.places {
+            let moved = self.root.remove(&place.signs, place.at);
+            place.signs.iter().for_each(|sign| self.signs.release(*sign));
+            if let Some(moved) = moved
+                && let Some(other) = self.rules[moved.slot as usize].as_mut()
+                && let Some(its) = other.places.get_mut(moved.place as usize)
+            {
+                its.at = place.at;
+            }
+        }
+        true
+    }
+
+    /// The keys of all patterns that may match, in order. Some may not.
+    #[must_use]
+    pub fn candidates(&self, event: Value<'_>) -> Vec<K> {
+        let slots = self.slots_for(event);
+        let mut keys: Vec<K> = slots.iter().filter_map(|s| self.rule(*s)).map(|r| r.key).collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    /// The keys of the patterns that match, in order.
+    #[must_use]
+    pub fn matches(&self, event: Value<'_>) -> Vec<K> {
+        let candidates = self.slots_for(event);
+        let mut keys: Vec<K> = candidates
+            .iter()
+            .filter_map(|slot| self.rule(*slot))
+            .filter(|rule| rule.pattern.matches(event))
+            .map(|rule| rule.key)
+            .collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    /// Each slot once.
+    fn slots_for(&self, event: Value<'_>) -> Vec<u32> {
+        let mut slots = Vec::new();
+        self.root.collect(&self.signs.shown_by(event), &mut slots);
+        slots.sort_unstable();
+        slots.dedup();
+        slots
+    }
+
+    /// Whether nothing is left of patterns that were removed. For tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        self.is_empty()
+            && self.root.is_blank()
+            && self.signs.is_blank()
+            && self.vacant.len() == self.rules.len()
+    }
+}
+
+impl<K: Copy + Eq + Hash + Ord> std::fmt::Debug for Index<K> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Index").field("len", &self.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,110 @@
+//! The paths that facts are about, and which facts to look for at each.
+
+use std::collections::HashMap;
+
+use super::sign::{Probe, Signer};
+
+pub(crate) struct Trie {
+    nodes: Vec<Node>,
+    vacant: Vec<u32>,
+    signer: Signer,
+}
+
+pub(crate) struct Node {
+    /// The path, as [`Signer::path`] numbers it.
+    pub(crate) path: u64,
+    children: HashMap<Box<str>, u32, Signer>,
+    /// What to look for in values here, each with the number of live signs of that kind.
+    plan: Vec<(Probe, u32)>,
+    parent: u32,
+    segment: Box<str>,
+}
+
+/// The empty path. Always there.
+pub(crate) const ROOT: u32 = 0;
+
+impl Trie {
+    pub(crate) fn new(signer: Signer) -> Trie {
+        let mut trie = Trie { nodes: Vec::new(), vacant: Vec::new(), signer };
+        trie.create(signer.root(), ROOT, "");
+        trie
+    }
+
+    pub(crate) fn node(&self, node: u32) -> &Node {
+        &self.nodes[node as usize]
+    }
+
+    fn create(&mut self, path: u64, parent: u32, segment: &str) -> u32 {
+        let children = HashMap::with_hasher(self.signer);
+        let node = Node { path, children, plan: Vec::new(), parent, segment: segment.into() };
+        if let Some(vacant) = self.vacant.pop() {
+            self.nodes[vacant as usize] = node;
+            return vacant;
+        }
+        self.nodes.push(node);
+        u32::try_from(self.nodes.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    /// Notes one more sign of `probe` at a path; the node of the path.
+    pub(crate) fn plan(&mut self, segments: &[Box<str>], probe: Probe) -> u32 {
+        let mut node = ROOT;
+        for segment in segments {
+            node = match self.nodes[node as usize].children.get(segment) {
+                Some(child) => *child,
+                None => {
+                    let path = self.signer.step(self.nodes[node as usize].path, segment);
+                    let child = self.create(path, node, segment);
+                    self.nodes[node as usize].children.insert(segment.clone(), child);
+                    child
+                }
+            };
+        }
+        let plan = &mut self.nodes[node as usize].plan;
+        match plan.iter_mut().find(|(known, _)| *known == probe) {
+            Some((_, count)) => *count += 1,
+            None => plan.push((probe, 1)),
+        }
+        node
+    }
+
+    /// Takes back one [`Trie::plan`]; paths that nothing asks for any more go.
+    pub(crate) fn release(&mut self, node: u32, probe: Probe) {
+        let plan = &mut self.nodes[node as usize].plan;
+        if let Some(at) = plan.iter().position(|(known, _)| *known == probe) {
+            plan[at].1 -= 1;
+            if plan[at].1 == 0 {
+                plan.swap_remove(at);
+            }
+        }
+        let mut node = node;
+        while node != ROOT && self.node(node).is_unused() {
+            let unused = &mut self.nodes[node as usize];
+            let (parent, segment) = (unused.parent, std::mem::take(&mut unused.segment));
+            self.nodes[parent as usize].children.remove(&segment);
+            self.vacant.push(node);
+            node = parent;
+        }
+    }
+
+    pub(crate) fn is_blank(&self) -> bool {
+        self.node(ROOT).is_unused() && self.vacant.len() + 1 == self.nodes.len()
+    }
+}
+
+impl Node {
+    fn is_unused(&self) -> bool {
+        self.plan.is_empty() && self.children.is_empty()
+    }
+
+    pub(crate) fn has_children(&self) -> bool {
+        !self.children.is_empty()
+    }
+
+    pub(crate) fn child(&self, segment: &str) -> Option<u32> {
+        self.children.get(segment).copied()
+    }
+
+    pub(crate) fn probes(&self) -> impl Iterator<Item = Probe> {
+        self.plan.iter().map(|(probe, _)| *probe)
+    }
+}
