@@ -1,5 +1,6 @@
 //! A template, from its text to a plan that is proved.
 
+use crate::expression::Expression;
 use crate::json_grammar::Json;
 use crate::markup_grammar::Markup;
 use crate::parse::{self, Use};
@@ -126,11 +127,11 @@ fn any_hole(nodes: &[Node], test: &dyn Fn(&Hole) -> bool) -> bool {
 fn prove(source: &str, place: &Place, limits: &Limits, nodes: &mut [Node]) -> Result<(), Fault> {
     match place {
         Place::Url { hosts_allowed } => {
-            if let [Node::Hole(hole)] = nodes {
-                if matches!(hole.expression, crate::expression::Expression::Secret(_)) {
-                    hole.slot = Some(Slot::WholeUrl);
-                    return Ok(());
-                }
+            if let [Node::Hole(hole)] = nodes
+                && matches!(hole.expression, Expression::Secret(_))
+            {
+                hole.slot = Some(Slot::WholeUrl);
+                return Ok(());
             }
             prove::prove(&Url { host_may_vary: !hosts_allowed.is_empty() }, source, nodes)
         }

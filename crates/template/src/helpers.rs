@@ -89,7 +89,8 @@ pub(crate) fn find(name: &str) -> Option<&'static Spec> {
     SPECS.iter().find(|spec| spec.name == name)
 }
 
-pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+/// Names of all helpers, without blocks and `json`.
+pub fn names() -> impl Iterator<Item = &'static str> {
     SPECS.iter().map(|spec| spec.name)
 }
 

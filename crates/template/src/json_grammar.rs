@@ -118,7 +118,8 @@ impl Position {
             P::Hex { .. } => "four hex digits after `\\u`",
             P::Pair { .. } => "the second half of a surrogate pair, `\\uDC00` to `\\uDFFF`",
             P::Word(_) => "the rest of `true`, `false` or `null`",
-            P::Number(_) => "a digit, or the end of the number",
+            number if number.complete() => P::AfterValue.expects(stack),
+            P::Number(_) => "a digit",
         }
     }
 
@@ -370,10 +371,10 @@ fn no_hole(positions: &[Position], token: &str) -> Stuck {
     match position.copied().unwrap_or(P::AfterValue) {
         P::ObjectStart | P::Key => Stuck::new("an object needs a key in double quotes here")
             .suggest(format!("write `\"{token}\": …`")),
-        P::Escape { .. } | P::Hex { .. } | P::Pair { .. } => {
-            Stuck::new("a backslash in a JSON string can't be followed by a tag")
-                .suggest("for a backslash itself write two")
-        }
+        P::Escape { .. } | P::Hex { .. } | P::Pair { .. } => Stuck::new(
+            "a backslash in a JSON string can't be followed by a tag",
+        )
+        .suggest("for one backslash in the value write three before a tag: Handlebars drops one"),
         P::Number(_) => {
             Stuck::new("a tag can't continue a number").suggest("put the whole number into the tag")
         }

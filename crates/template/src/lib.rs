@@ -38,6 +38,7 @@ pub use compile::{Template, Variable};
 pub use content_type::{ContentType, Place};
 pub use error::{MissingSecret, RenderError, TemplateError};
 pub use escape::Escape;
+pub use helpers::names as helper_names;
 pub use limits::Limits;
 pub use pieces::{Piece, Rendered, masked, resolve};
 pub use render::{Scope, Unresolved};

@@ -17,12 +17,13 @@ pub struct Limits {
     pub output_bytes_max: usize,
     /// Most loop turns of one rendering, all loops together.
     pub turns_max: usize,
-    /// Most work of one rendering: tags run, keys looked at, and bytes read and made by helpers.
+    /// Most work of one rendering: tags run, keys looked at, bytes read and made by helpers, and a
+    /// sixteenth of the bytes written.
     pub work_max: usize,
 }
 
 impl Default for Limits {
-    /// 64 KiB of text with 2,000 tags, 32 levels; 4 MiB of output, 10,000 turns, 64 Mi of work.
+    /// 64 KiB of text with 2,000 tags, 32 levels; 4 MiB of output, 10,000 turns, 16 Mi of work.
     fn default() -> Limits {
         Limits {
             source_bytes_max: 64 << 10,
@@ -30,7 +31,7 @@ impl Default for Limits {
             depth_max: 32,
             output_bytes_max: 4 << 20,
             turns_max: 10_000,
-            work_max: 64 << 20,
+            work_max: 16 << 20,
         }
     }
 }

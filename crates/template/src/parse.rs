@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use antar_json::Document;
-use handlebars::Template as Tree;
 use handlebars::template::{
     BlockParam, HelperTemplate, Parameter, Subexpression, TemplateElement as Element,
 };
+use handlebars::{Template as Tree, TemplateErrorReason};
 
 use crate::expression::{Call, Expression};
 use crate::helpers;
@@ -69,18 +69,25 @@ fn tree(source: &str, tags: &[Tag]) -> Result<Tree, Fault> {
         Ok(Err(error)) => Some(error),
         Err(_) => None,
     };
-    let at = error.and_then(|error| error.pos()).map_or(0, |(line, column)| {
-        let line_start =
-            source.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum::<usize>();
-        let rest = &source[line_start.min(source.len())..];
-        let column = rest.char_indices().nth(column.saturating_sub(1)).map_or(rest.len(), |c| c.0);
-        line_start + column
-    });
+    let at = error.map_or(0, |error| place_of(&error, source));
     let tag = tags.iter().find(|tag| at < tag.end).or(tags.last());
     let (start, end) = tag.map_or((at, at), |tag| (tag.start, tag.end));
     Err(Fault::new(start, end, "this tag can't be read").suggest(
         "a tag is a path, or a helper with its arguments: `{{user.name}}`, `{{upper user.name}}`",
     ))
+}
+
+/// The byte that the parser complains about.
+fn place_of(error: &handlebars::TemplateError, source: &str) -> usize {
+    if let TemplateErrorReason::InvalidParam(argument) = error.reason() {
+        return source.find(argument.as_str()).unwrap_or_default();
+    }
+    let Some((line, column)) = error.pos() else { return 0 };
+    let lines = source.split_inclusive('\n').take(line.saturating_sub(1));
+    let line_start = lines.map(str::len).sum::<usize>();
+    let rest = &source[line_start..];
+    let column = rest.char_indices().nth(column.saturating_sub(1)).map_or(rest.len(), |c| c.0);
+    line_start + column
 }
 
 /// A context that a block opens, as far as it is known before any event.

@@ -13,7 +13,7 @@ use crate::plan::{Block, Event, Hole, If, Node, Slot, Text};
 use crate::scan::Fault;
 
 /// Characters and nodes one proof may walk; nested loops multiply.
-const STEPS_MAX: usize = 4_000_000;
+const STEPS_MAX: usize = 1_000_000;
 
 /// The language of one place.
 pub(crate) trait Grammar {
@@ -169,7 +169,12 @@ impl<G: Grammar> Walker<'_, G> {
 
     fn condition(&mut self, block: &mut If, state: G::State) -> Result<G::State, Fault> {
         self.count(1, block.start, block.end)?;
-        match self.known(&block.condition).map(|truth| truth != block.negated) {
+        let known = match block.condition {
+            // The number 0 is told apart from others only where it is no value.
+            Expression::Turn(_, TurnVariable::Index) if block.zero_is_true => None,
+            ref condition => self.known(condition),
+        };
+        match known.map(|truth| truth != block.negated) {
             Some(true) => self.nodes(&mut block.then, state),
             Some(false) => self.nodes(&mut block.otherwise, state),
             None => {
@@ -188,7 +193,8 @@ impl<G: Grammar> Walker<'_, G> {
                 match variable {
                     TurnVariable::First => Some(turn.first),
                     TurnVariable::Last => Some(turn.last),
-                    TurnVariable::Index | TurnVariable::Key => None,
+                    TurnVariable::Index => Some(!turn.first),
+                    TurnVariable::Key => None,
                 }
             }
             Expression::Call(call) => {

@@ -124,7 +124,7 @@ type Step<T = ()> = std::result::Result<T, RenderError>;
 impl<'s> Run<'s> {
     fn nodes(&mut self, nodes: &[Node], frame: &Frame<'_>) -> Step {
         for node in nodes {
-            self.spend(1)?;
+            let before = self.output.text.len();
             match node {
                 Node::Text(text) => self.output.text(text),
                 Node::Hole(hole) => self.hole(hole, frame)?,
@@ -132,6 +132,8 @@ impl<'s> Run<'s> {
                 Node::Each(block) => self.each(block, frame)?,
                 Node::With(block) => self.with(block, frame)?,
             }
+            let written = self.output.text.len().saturating_sub(before);
+            self.spend(1 + written / 16)?;
             if self.output.text.len() > self.limits.output_bytes_max {
                 return Err(RenderError::TooLong { limit: self.limits.output_bytes_max });
             }

@@ -143,7 +143,7 @@ impl Reader<'_> {
                     false => format!("there is no `antar.{name}`"),
                 };
                 let mut fault = Fault::new(at.start, at.end, detail);
-                if let Some(near) = suggest::nearest(name, ANTAR) {
+                if let Some(near) = suggest::nearest(name, ANTAR).filter(|near| near != name) {
                     fault = fault.suggest(format!("did you mean `antar.{near}`?"));
                 }
                 self.faults.push(fault);

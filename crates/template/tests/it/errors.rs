@@ -56,6 +56,7 @@ fn tags_that_are_no_tags() {
             ("{{{{raw}}}}{{{{/raw}}}}", (1, 1, "{{{{", "raw blocks", "space")),
             ("{{elsewhere}}", (1, 1, "{{elsewhere}}", "begin with `else`", "{{this.elsewhere}}")),
             ("a {{b..}} c", (1, 3, "{{b..}}", "can't be read", "path")),
+            ("{{a}} {{b 007}}", (1, 7, "{{b 007}}", "can't be read", "path")),
             ("{{\"text\"}}", (1, 1, "{{\"text\"}}", "can't be read", "path")),
         ],
     );
@@ -126,7 +127,8 @@ fn json_that_is_none() {
             ("{\"a\": 1{{b}}}", (1, 8, "{{b}}", "continue a number", "whole number")),
             ("[1 {{b}}]", (1, 4, "{{b}}", "without a comma", "@last")),
             ("{\"a\" {{b}}}", (1, 6, "{{b}}", "key is followed by a tag", "`:`")),
-            ("\"a\\{{b}}", (1, 1, "\"", "inside a string", "")),
+            ("\"a\\{{b}}", (1, 8, "}", "inside a string", "add")),
+            ("\"a\\\\{{b}}\"", (1, 5, "{{b}}", "backslash", "three")),
             ("\"\\\\u{{b}}\"x", (1, 11, "x", "the end of the text", "")),
             ("{'a': 1}", (1, 2, "'", "key in double quotes", "keys like")),
             ("{\"a\": 'b'}", (1, 7, "'", "needs a value", "double quotes")),
@@ -231,4 +233,13 @@ fn an_error_prints_as_one_sentence() {
         error(&text(), "{{uper a}}").to_string(),
         "line 1, column 1: there is no helper `uper` (did you mean `upper`?)"
     );
+}
+
+#[test]
+fn what_nests_as_deep_as_allowed_compiles() {
+    let arguments = format!("{{{{default a {}b{}}}}}", "(default a ".repeat(30), ")".repeat(30));
+    let deep = format!("{}{arguments}{}", "{{#if a}}".repeat(32), "{{/if}}".repeat(32));
+    assert!(Template::compile(&deep, &text(), &Limits::default()).is_ok());
+    let deeper = format!("{{{{#if a}}}}{deep}{{{{/if}}}}");
+    assert!(error(&text(), &deeper).detail.contains("nest too deeply"));
 }

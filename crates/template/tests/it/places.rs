@@ -1,6 +1,6 @@
 //! What each place does with a value, seen from outside.
 
-use crate::support::{body, compile, error, header, render, url};
+use crate::support::{self, body, compile, error, header, render, url};
 use antar_template::{
     ContentType, Limits, Piece, Place, RenderError, Template, Unresolved, resolve,
 };
@@ -378,4 +378,46 @@ fn the_content_type_is_what_the_header_says_or_the_text_looks_like() {
     for text in ["", "a", "{{a}} {{b}}", "{{#if a}}x{{/if}}", "{{a", "{{a}}!", "\"{{a}}\""] {
         assert_eq!(of(None, text), ContentType::Text, "{text}");
     }
+}
+
+#[test]
+fn a_helper_tells_what_the_event_made_it_do() {
+    let place = Place::Body(ContentType::Text);
+    let event = r#"{"zone": "Mars/Base", "by": "md5", "n": -1, "at": "2026-01-01"}"#;
+    for (template, detail) in [
+        ("{{date at \"iso\" zone}}", "knows no time zone \"Mars/Base\""),
+        ("{{hash at by}}", "knows sha1, sha256, sha512, not \"md5\""),
+        ("{{truncate at n}}", "whole number"),
+        ("{{split at (trim \" \")}}", "not empty"),
+    ] {
+        let failed = render(&place, template, event, Unresolved::Empty).unwrap_err().to_string();
+        assert!(failed.starts_with(template) && failed.contains(detail), "{failed}");
+    }
+}
+
+#[test]
+fn what_a_helper_cannot_read_is_unresolved() {
+    let event = r#"{"bad": "n/a", "list": [1], "none": null}"#;
+    let template = r#"[{{date bad}}, {{number bad}}, {{phone bad}}, {{upper list}}, {{join x}}, {{upper none}}]"#;
+    let place = Place::Body(ContentType::Json);
+    let rendered = render(&place, template, event, Unresolved::Empty).unwrap();
+    assert_eq!(rendered.masked(), "[null, null, null, null, null, null]");
+    assert_eq!(
+        rendered.unresolved,
+        ["{{date bad}}", "{{number bad}}", "{{phone bad}}", "{{upper list}}", "{{join x}}"]
+    );
+}
+
+#[test]
+fn a_missing_operand_is_not_unresolved() {
+    let template = "{{#if a}}{{/if}}{{#unless a}}{{/unless}}{{#each a}}{{/each}}{{#with a}}{{/with}}{{default a 1}}{{eq a 2}}{{not a}}";
+    let rendered =
+        render(&Place::Body(ContentType::Text), template, "{}", Unresolved::Fail).unwrap();
+    assert_eq!((rendered.masked().as_str(), rendered.unresolved.len()), ("1falsetrue", 0));
+}
+
+#[test]
+fn a_template_can_be_shared_between_threads() {
+    fn shared<T: Send + Sync>(_: &T) {}
+    shared(&compile(&Place::Header, "{{a}}"));
 }
