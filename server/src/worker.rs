@@ -116,7 +116,7 @@ impl Worker {
     fn take(&mut self, jobs: Vec<Job>) {
         for job in jobs {
             let in_flight_max = self.webhook_in_flight_max(&job);
-            if let Err(job) = self.lanes.push(job, in_flight_max) {
+            if let Some(job) = self.lanes.push(job, in_flight_max) {
                 // Beyond the bound it waits in the database.
                 self.spawn_release(job);
             }
@@ -280,10 +280,10 @@ async fn attempt(pipeline: &Pipeline, registry: &Registry, job: Job) -> Option<M
     log(&webhook.spec.name, &job, record);
     let due_at = record.next_attempt_at;
     write(pipeline, attempted.record).await;
-    if let Some(why) = attempted.disable {
-        if let Err(error) = registry.disable_webhook(&tenant, job.webhook_id, &why).await {
-            tracing::warn!(webhook = webhook.spec.name, %error, "a webhook whose receiver is gone could not be disabled");
-        }
+    if let Some(why) = attempted.disable
+        && let Err(error) = registry.disable_webhook(&tenant, job.webhook_id, &why).await
+    {
+        tracing::warn!(webhook = webhook.spec.name, %error, "a webhook whose receiver is gone could not be disabled");
     }
     due_at
 }

@@ -93,8 +93,10 @@ impl FromRequest for Body {
     type Future = Reading<Body>;
 
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let intake = config(req).intake;
-        let limits = Limits { bytes_max: intake.body_bytes_max, depth_max: intake.depth_max };
+        let limits = limit(req, |config| Limits {
+            bytes_max: config.intake.body_bytes_max,
+            depth_max: config.intake.depth_max,
+        });
         let reading = collect(req, payload, limits.bytes_max, "intake.body_bytes_max");
         Box::pin(async move { Ok(Body { bytes: reading.await?, limits }) })
     }
@@ -105,14 +107,17 @@ impl FromRequest for Upload {
     type Future = Reading<Upload>;
 
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let bytes_max = config(req).plugins.upload_bytes_max;
+        let bytes_max = limit(req, |config| config.plugins.upload_bytes_max);
         let reading = collect(req, payload, bytes_max, "plugins.upload_bytes_max");
         Box::pin(async move { reading.await.map(Upload) })
     }
 }
 
-fn config(req: &HttpRequest) -> Config {
-    req.app_data::<web::Data<App>>().map(|app| Config::clone(&app.config)).unwrap_or_default()
+fn limit<T>(req: &HttpRequest, of: impl Fn(&Config) -> T) -> T {
+    match req.app_data::<web::Data<App>>() {
+        Some(app) => of(&app.config),
+        None => of(&Config::default()),
+    }
 }
 
 fn collect(

@@ -101,13 +101,16 @@ pub enum Accepted {
     Before { same: bool, status: u16, body: String },
 }
 
+/// Status and body for what became of the events.
+pub type AnswerOnce = Arc<dyn Fn(&[Answer]) -> (u16, String) + Send + Sync>;
+
 /// A request with an `Idempotency-Key`.
 pub struct OnceRequest {
     pub key: String,
     /// Digest of the request.
     pub request_hash: Vec<u8>,
     /// Makes status and body of the answer, which are kept with the key.
-    pub answer: Arc<dyn Fn(&[Answer]) -> (u16, String) + Send + Sync>,
+    pub answer: AnswerOnce,
 }
 
 impl OnceRequest {

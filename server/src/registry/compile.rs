@@ -332,10 +332,10 @@ impl Check<'_> {
     fn signers(&mut self, signers: &[Signer], own: bool) {
         for (number, signer) in signers.iter().enumerate() {
             let pointer = format!("/signers/{number}");
-            if let Signer::Hmac { header, .. } | Signer::Secret { header, .. } = signer {
-                if let Err(detail) = check_header_name(header) {
-                    self.error(&format!("{pointer}/header"), detail);
-                }
+            if let Signer::Hmac { header, .. } | Signer::Secret { header, .. } = signer
+                && let Err(detail) = check_header_name(header)
+            {
+                self.error(&format!("{pointer}/header"), detail);
             }
             if let Signer::Hmac { over, .. } = signer {
                 for placeholder in placeholders(over) {

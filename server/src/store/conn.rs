@@ -187,10 +187,15 @@ impl Connector {
     /// Runs what is missing and names it. `dry`: only names it.
     pub(super) async fn migrate(&self, dry: bool) -> Result<Vec<String>, StoreError> {
         match self.open(Role::Writer, Place::Aside).await? {
-            Conn::Sqlite(mut conn) => conn
-                .spawn_blocking(move |conn| Ok(run_pending(conn, SQLITE_MIGRATIONS, dry)))
+            // In one transaction: whoever comes second finds nothing left to do.
+            Conn::Sqlite(mut conn) => {
+                conn.spawn_blocking(move |conn| {
+                    Ok(conn.immediate_transaction(|conn| {
+                        run_pending(conn, SQLITE_MIGRATIONS, dry).map_err(StoreError::Setup)
+                    }))
+                })
                 .await?
-                .map_err(StoreError::Setup),
+            }
             Conn::Postgres(mut conn) => {
                 conn.batch_execute(MIGRATION_LOCK).await?;
                 let task = tokio::task::spawn_blocking(move || {

@@ -10,6 +10,9 @@ use super::schema::idempotency;
 use super::{Store, StoreError};
 use crate::model::{Millis, TenantId};
 
+/// Status and body for what became of the events.
+pub type AnswerOnce = Box<dyn Fn(&[Accepted]) -> (u16, String) + Send + Sync>;
+
 /// A request that is to be carried out once.
 pub struct Once {
     pub tenant: TenantId,
@@ -19,7 +22,7 @@ pub struct Once {
     pub request_hash: Vec<u8>,
     pub now: Millis,
     /// Makes status and body of the answer from what became of the events, in order.
-    pub answer: Box<dyn Fn(&[Accepted]) -> (u16, String) + Send + Sync>,
+    pub answer: AnswerOnce,
 }
 
 /// An answer that was given before.

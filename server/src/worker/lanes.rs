@@ -11,14 +11,14 @@ use crate::model::WebhookId;
 use crate::pipeline::Job;
 
 /// How full memory is, for those who ask from other threads.
-pub struct Load {
+pub(super) struct Load {
     waiting: AtomicUsize,
     waiting_max: usize,
     full: RwLock<std::collections::HashSet<WebhookId>>,
 }
 
 impl Load {
-    pub fn has_room(&self, webhook_id: WebhookId) -> bool {
+    pub(super) fn has_room(&self, webhook_id: WebhookId) -> bool {
         self.waiting.load(Ordering::Relaxed) < self.waiting_max
             && !self.full.read().contains(&webhook_id)
     }
@@ -34,7 +34,7 @@ struct Lane {
 }
 
 /// All lanes. A lane exists while it has work.
-pub struct Lanes {
+pub(super) struct Lanes {
     lanes: HashMap<WebhookId, Lane>,
     /// Lanes that may start something, in turn.
     turn: VecDeque<WebhookId>,
@@ -46,7 +46,7 @@ pub struct Lanes {
 }
 
 impl Lanes {
-    pub fn new(config: &DeliveryConfig) -> Lanes {
+    pub(super) fn new(config: &DeliveryConfig) -> Lanes {
         let load = Load {
             waiting: AtomicUsize::new(0),
             waiting_max: config.queue_max,
@@ -63,33 +63,33 @@ impl Lanes {
         }
     }
 
-    pub fn load(&self) -> Arc<Load> {
+    pub(super) fn load(&self) -> Arc<Load> {
         self.load.clone()
     }
 
-    pub fn running(&self) -> usize {
+    pub(super) fn running(&self) -> usize {
         self.running
     }
 
     /// How many more may wait.
-    pub fn room(&self) -> usize {
+    pub(super) fn room(&self) -> usize {
         self.load.waiting_max.saturating_sub(self.waiting)
     }
 
     /// Webhooks whose lane takes no more.
-    pub fn full(&self) -> Vec<WebhookId> {
+    pub(super) fn full(&self) -> Vec<WebhookId> {
         self.load.full.read().iter().copied().collect()
     }
 
     /// Queues a job, or gives it back where its lane or memory is full.
-    pub fn push(&mut self, job: Job, in_flight_max: usize) -> Result<(), Job> {
+    pub(super) fn push(&mut self, job: Job, in_flight_max: usize) -> Option<Job> {
         if self.room() == 0 {
-            return Err(job);
+            return Some(job);
         }
         let webhook_id = job.webhook_id;
         let lane = self.lanes.entry(webhook_id).or_default();
         if lane.waiting.len() >= self.lane_waiting_max {
-            return Err(job);
+            return Some(job);
         }
         lane.in_flight_max = in_flight_max.max(1);
         lane.waiting.push_back(job);
@@ -101,7 +101,7 @@ impl Lanes {
             self.turn.push_back(webhook_id);
         }
         self.count(1);
-        Ok(())
+        None
     }
 
     fn count(&mut self, change: isize) {
@@ -110,7 +110,7 @@ impl Lanes {
     }
 
     /// The next job to start, if one may.
-    pub fn next(&mut self) -> Option<Job> {
+    pub(super) fn next(&mut self) -> Option<Job> {
         if self.running >= self.running_max {
             return None;
         }
@@ -134,7 +134,7 @@ impl Lanes {
     }
 
     /// An attempt ended.
-    pub fn done(&mut self, webhook_id: WebhookId) {
+    pub(super) fn done(&mut self, webhook_id: WebhookId) {
         let Some(lane) = self.lanes.get_mut(&webhook_id) else { return };
         lane.running = lane.running.saturating_sub(1);
         self.running = self.running.saturating_sub(1);
@@ -147,7 +147,7 @@ impl Lanes {
     }
 
     /// Empties the queues; what runs goes on.
-    pub fn clear(&mut self) -> Vec<Job> {
+    pub(super) fn clear(&mut self) -> Vec<Job> {
         self.turn.clear();
         let mut jobs = Vec::with_capacity(self.waiting);
         for lane in self.lanes.values_mut() {
@@ -200,7 +200,7 @@ mod tests {
     fn webhooks_take_turns_and_stay_within_their_bound() {
         let mut lanes = lanes(100, 100);
         for webhook in [1, 1, 1, 2, 3] {
-            assert!(lanes.push(job(webhook), 2).is_ok());
+            assert!(lanes.push(job(webhook), 2).is_none());
         }
         assert_eq!(started(&mut lanes), [1, 2, 3, 1]);
         lanes.done(WebhookId(uuid::Uuid::from_u128(2)));
@@ -214,12 +214,12 @@ mod tests {
         let mut lanes = lanes(3, 2);
         let load = lanes.load();
         let one = WebhookId(uuid::Uuid::from_u128(1));
-        assert!(lanes.push(job(1), 1).is_ok() && lanes.push(job(1), 1).is_ok());
-        assert!(lanes.push(job(1), 1).is_err());
+        assert!(lanes.push(job(1), 1).is_none() && lanes.push(job(1), 1).is_none());
+        assert!(lanes.push(job(1), 1).is_some());
         assert!(!load.has_room(one));
         assert_eq!(lanes.full(), [one]);
-        assert!(lanes.push(job(2), 1).is_ok());
-        assert!(lanes.push(job(3), 1).is_err(), "memory is full");
+        assert!(lanes.push(job(2), 1).is_none());
+        assert!(lanes.push(job(3), 1).is_some(), "memory is full");
         assert_eq!(started(&mut lanes), [1, 2]);
         assert!(load.has_room(one));
         assert_eq!(lanes.clear().len(), 1);

@@ -2,7 +2,6 @@
 
 use diesel::sql_types::BigInt;
 use diesel::{QueryableByName, sql_query};
-use diesel_async::RunQueryDsl;
 
 use super::*;
 use crate::model::{ApiKey, PluginKind, PluginMeta, Scope, SourceId};
@@ -119,6 +118,8 @@ struct Count {
 
 /// Rows of each table but those of no tenant.
 async fn rows(store: &Store) -> Vec<(&'static str, i64)> {
+    use diesel_async::RunQueryDsl as _;
+
     let mut counts = Vec::new();
     let mut lease = store.read().await.unwrap();
     for table in [

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use diesel::sql_types::Text;
 use diesel::{QueryableByName, sql_query};
-use diesel_async::RunQueryDsl;
 
 use super::*;
 use crate::store::conn::{Place, run};
@@ -54,6 +53,8 @@ struct Column {
 
 /// Table, column, and type with `!` for "not null".
 async fn columns(store: &Store, sql: &str) -> Vec<String> {
+    use diesel_async::RunQueryDsl as _;
+
     let mut lease = store.read().await.unwrap();
     let columns = run!(lease.conn(), |c| sql_query(sql).load::<Column>(c)).unwrap();
     lease.give_back();

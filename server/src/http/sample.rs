@@ -1,0 +1,136 @@
+//! Events to try things with: what a call leaves out is filled in from the catalog.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use antar_json::{Builder, Document, Kind};
+
+use super::error::Problem;
+use crate::app::App;
+use crate::config::IntakeConfig;
+use crate::model::{Attributes, Event, EventId, EventKey, EventType, Invalid, Millis};
+use crate::pipeline::intake::{self, Draft};
+use crate::pipeline::profile::{CatalogType, Profile};
+use crate::pipeline::tenant::Tenant;
+use crate::pipeline::webhook::Webhook;
+
+/// An event that is not stored.
+pub(super) struct Sample {
+    pub(super) event_type: EventType,
+    pub(super) data: Option<Document>,
+    pub(super) attributes: Option<BTreeMap<String, String>>,
+}
+
+impl Sample {
+    /// Fills up from the example of `known`.
+    pub(super) fn event(
+        self,
+        tenant: &Tenant,
+        known: Option<&CatalogType>,
+        now: Millis,
+    ) -> Result<Event, Problem> {
+        if self.data.as_ref().is_some_and(|data| data.root().kind() != Kind::Object) {
+            return Err(Invalid::at("/data", "is a JSON object").into());
+        }
+        let example = known.and_then(|known| known.spec.example.clone());
+        let data = self.data.or(example).unwrap_or_else(empty);
+        let of_example = known.map(|known| known.spec.example_attributes.clone());
+        let attributes = self.attributes.or(of_example).unwrap_or_default();
+        Ok(event_of(tenant, None, self.event_type, None, attributes.into_iter().collect(), &data, now))
+    }
+}
+
+fn empty() -> Document {
+    let mut out = Builder::new();
+    out.object().end();
+    out.finish()
+}
+
+/// An event as somebody would post it; without `data` the example of its type is taken.
+pub(super) fn posted(
+    app: &App,
+    tenant: &Tenant,
+    profile: Option<&Profile>,
+    event: &Document,
+) -> Result<Event, Problem> {
+    let root = event.root();
+    let event_type = root.get("type").and_then(|value| value.as_str()?.parse().ok());
+    let known = event_type.and_then(|event_type: EventType| catalog_type(app, tenant, profile, &event_type));
+    let example = known.filter(|_| root.get("data").is_none());
+    let filled = example.and_then(|known| {
+        let mut out = Builder::new();
+        out.object();
+        for (key, value) in root.members() {
+            out.copy_key(key).copy(value);
+        }
+        if root.get("attributes").is_none() {
+            out.key("attributes").object();
+            for (name, value) in &known.spec.example_attributes {
+                out.key(name).string(value);
+            }
+            out.end();
+        }
+        out.key("data").copy(known.spec.example.as_ref()?.root()).end();
+        Some(out.finish())
+    });
+    let limits: &IntakeConfig = &app.config.intake;
+    let draft = intake::draft(filled.as_ref().unwrap_or(event).root(), limits)?;
+    let Draft { id, event_type, timestamp, attributes, data } = draft;
+    Ok(event_of(tenant, id, event_type, timestamp, attributes, &data, app.clock.now()))
+}
+
+fn event_of(
+    tenant: &Tenant,
+    id: Option<EventId>,
+    event_type: EventType,
+    timestamp: Option<Millis>,
+    attributes: Attributes,
+    data: &Document,
+    now: Millis,
+) -> Event {
+    let source = attributes.iter().find(|(name, _)| name == "source");
+    let key = EventKey {
+        tenant: tenant.id.clone(),
+        source: source.map(|(_, value)| value.clone()).unwrap_or_default(),
+        id: id.unwrap_or_else(|| EventId::new(now)),
+    };
+    Event::new(key, event_type, timestamp.unwrap_or(now), attributes, data.root())
+}
+
+/// The catalog entry of a type: the tenant's own, else the profile's, else the operator's.
+pub(super) fn catalog_type(
+    app: &App,
+    tenant: &Tenant,
+    profile: Option<&Profile>,
+    event_type: &EventType,
+) -> Option<Arc<CatalogType>> {
+    let own = tenant.read(|state| state.event_types.get(event_type).cloned());
+    let of_profile = || match profile {
+        Some(profile) => profile.types.get(event_type).cloned(),
+        None => tenant.read(|state| state.profile.types.get(event_type).cloned()),
+    };
+    let of_operator = || app.registry.event_types().into_iter().find(|known| known.spec.name == *event_type);
+    own.or_else(of_profile).or_else(of_operator)
+}
+
+/// A type that a webhook takes: the first it names, or the first of its catalog that it accepts.
+pub(super) fn type_for(tenant: &Tenant, webhook: &Webhook) -> EventType {
+    let filters = &webhook.spec.event_types;
+    if let Some(named) = filters.iter().find_map(|filter| filter.as_str().parse().ok()) {
+        return named;
+    }
+    let accepted = |known: &EventType| filters.iter().any(|filter| filter.accepts(known.as_str()));
+    let of_profile = webhook.profile.spec.event_types.iter().map(|known| known.name.clone());
+    let own: Vec<EventType> = tenant.read(|state| state.event_types.keys().cloned().collect());
+    let found = of_profile.chain(own).find(accepted);
+    found.unwrap_or_else(|| made_up(filters.first().map_or("*", |filter| filter.as_str())))
+}
+
+/// A type for a filter that nothing in the catalog fits: `a.test` for `a.*`.
+fn made_up(filter: &str) -> EventType {
+    const TEST: &str = "webhook.test";
+    let text = filter.strip_suffix('*').filter(|prefix| !prefix.is_empty());
+    let text = text.map_or_else(|| TEST.to_owned(), |prefix| format!("{prefix}test"));
+    // A prefix near the longest type is cut to one that fits.
+    text.parse().or_else(|_| TEST.parse()).unwrap_or_else(|_: String| EventType::from_static())
+}

@@ -1,0 +1,217 @@
+//! What is done to a webhook: tested, switched on and off, replayed, brought back.
+
+use antar_json::Document;
+use serde::{Deserialize, Serialize};
+
+use super::answer::{self, Answer};
+use super::auth::{Access, Manage, Read};
+use super::body::{Body, read};
+use super::page::List;
+use super::path::Id;
+use super::sample;
+use super::webhooks::{WebhookView, find, take_secret};
+use crate::app::{ReplayRequest, Replayed};
+use crate::model::{EventType, Invalid, Millis, Response, SentRequest, WebhookId};
+use crate::pipeline::TestReport;
+use crate::registry::ChangeError;
+
+/// What to test with.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TestRequest {
+    /// Left out: the first type that the webhook names, or that its catalog has for it.
+    #[schema(value_type = Option<String>)]
+    event_type: Option<EventType>,
+    /// Left out: the type's example, else `{}`.
+    #[schema(value_type = Option<Object>)]
+    data: Option<Document>,
+    /// Left out: those of the type's example.
+    #[schema(value_type = Option<std::collections::BTreeMap<String, String>>)]
+    attributes: Option<std::collections::BTreeMap<String, String>>,
+}
+
+/// What was sent and what came back.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct TestView {
+    /// Null when a plugin or template stopped it; then `error` says why.
+    request: Option<SentRequest>,
+    response: Option<Response>,
+    /// Why it was no success; null when it was one.
+    error: Option<String>,
+    /// Template tokens that did not resolve.
+    unresolved: Vec<String>,
+    took_ms: u64,
+}
+
+impl TestView {
+    fn of(report: TestReport) -> TestView {
+        let TestReport { request, response, error, unresolved, took_ms } = report;
+        TestView { request, response, error, unresolved, took_ms }
+    }
+}
+
+/// Send one test request
+///
+/// Whether the webhook is enabled and what it wants does not matter; plugins and templates run,
+/// one request goes out, nothing is stored.
+#[utoipa::path(
+    post, path = "/v1/tenants/{tenant}/webhooks/{id}/test", tag = "webhooks", request_body = TestRequest,
+    responses((status = 200, body = TestView))
+)]
+pub(super) async fn test(access: Access<Manage>, Id(id): Id<WebhookId>, body: Body) -> Answer {
+    let request: TestRequest = body.json()?;
+    let webhook = find(&access.tenant, id)?;
+    let event_type = request.event_type.unwrap_or_else(|| sample::type_for(&access.tenant, &webhook));
+    let known = sample::catalog_type(&access.app, &access.tenant, Some(&webhook.profile), &event_type);
+    let event = sample::Sample { event_type, data: request.data, attributes: request.attributes };
+    let event = event.event(&access.tenant, known.as_deref(), access.app.clock.now())?;
+    let report = access.app.pipeline.test(&access.tenant, &webhook, event).await;
+    answer::ok(&TestView::of(report))
+}
+
+/// A secret of one's own.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "shown in the API's description; the secret is taken out by itself")]
+pub(super) struct RotateRequest {
+    /// Left out: one is made as the profile wants it.
+    secret: Option<String>,
+}
+
+/// Put a new secret in place
+///
+/// The answer shows it this once. Signers that carry two signatures go on with the old one as well,
+/// for `delivery.rotation_overlap_ms`.
+#[utoipa::path(
+    post, path = "/v1/tenants/{tenant}/webhooks/{id}/secret/rotate", tag = "webhooks", request_body = RotateRequest,
+    responses((status = 200, body = WebhookView))
+)]
+pub(super) async fn rotate(access: Access<Manage>, Id(id): Id<WebhookId>, body: Body) -> Answer {
+    let (rest, secret) = take_secret(&body.document()?)?;
+    let _: Nothing = read(&rest)?;
+    let webhook = access.app.registry.rotate_secret(&access.tenant, id, secret).await?;
+    answer::ok(&WebhookView::with_secret(&webhook))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+async fn switch(
+    access: Access<Manage>,
+    id: WebhookId,
+    enabled: Option<bool>,
+    paused: Option<bool>,
+) -> Answer {
+    let changed = access.app.registry.set_webhook_state(&access.tenant, id, enabled, paused).await?;
+    access.app.dispatcher.wake();
+    answer::ok(&WebhookView::of(&changed))
+}
+
+/// Enable a webhook
+///
+/// Deliveries that were held go on. What it missed meanwhile can be replayed.
+#[utoipa::path(
+    post, path = "/v1/tenants/{tenant}/webhooks/{id}/enable", tag = "webhooks",
+    responses((status = 200, body = WebhookView))
+)]
+pub(super) async fn enable(access: Access<Manage>, Id(id): Id<WebhookId>) -> Answer {
+    switch(access, id, Some(true), None).await
+}
+
+/// Disable a webhook
+///
+/// New matches are `missed`; what waits is held.
+#[utoipa::path(
+    post, path = "/v1/tenants/{tenant}/webhooks/{id}/disable", tag = "webhooks",
+    responses((status = 200, body = WebhookView))
+)]
+pub(super) async fn disable(access: Access<Manage>, Id(id): Id<WebhookId>) -> Answer {
+    switch(access, id, Some(false), None).await
+}
+
+/// Pause a webhook
+///
+/// New deliveries are made and held.
+#[utoipa::path(
+    post, path = "/v1/tenants/{tenant}/webhooks/{id}/pause", tag = "webhooks",
+    responses((status = 200, body = WebhookView))
+)]
+pub(super) async fn pause(access: Access<Manage>, Id(id): Id<WebhookId>) -> Answer {
+    switch(access, id, None, Some(true)).await
+}
+
+/// Resume a paused webhook
+#[utoipa::path(
+    post, path = "/v1/tenants/{tenant}/webhooks/{id}/resume", tag = "webhooks",
+    responses((status = 200, body = WebhookView))
+)]
+pub(super) async fn resume(access: Access<Manage>, Id(id): Id<WebhookId>) -> Answer {
+    switch(access, id, None, Some(false)).await
+}
+
+/// Send old events again
+///
+/// Makes new deliveries, with new ids, of old events through today's settings.
+#[utoipa::path(
+    post, path = "/v1/tenants/{tenant}/webhooks/{id}/replay", tag = "webhooks", request_body = ReplayRequest,
+    responses((status = 202, body = Replayed), (status = 200, description = "The count of a `dry_run`", body = Replayed))
+)]
+pub(super) async fn replay(access: Access<Manage>, Id(id): Id<WebhookId>, body: Body) -> Answer {
+    let request: ReplayRequest = body.json()?;
+    let webhook = find(&access.tenant, id)?;
+    let dry_run = request.dry_run;
+    let replayed = access.app.replay(&access.tenant, &webhook, request).await?;
+    if dry_run { answer::ok(&replayed) } else { answer::accepted(&replayed) }
+}
+
+/// A webhook as it was saved once.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct RevisionView {
+    revision: u32,
+    created_at: Millis,
+    /// The settings of then.
+    #[schema(value_type = crate::model::WebhookSpec)]
+    spec: Document,
+}
+
+/// List the revisions of a webhook, newest first
+#[utoipa::path(
+    get, path = "/v1/tenants/{tenant}/webhooks/{id}/revisions", tag = "webhooks",
+    responses((status = 200, body = List<RevisionView>))
+)]
+pub(super) async fn revisions(access: Access<Read>, Id(id): Id<WebhookId>) -> Answer {
+    find(&access.tenant, id)?;
+    let rows = access.app.store.webhook_revisions(id).await?;
+    let view = |row: crate::store::RevisionRow| {
+        let spec = row.spec.parse().map_err(super::error::Problem::internal)?;
+        Ok(RevisionView { revision: row.revision, created_at: row.created_at, spec })
+    };
+    let views = rows.into_iter().map(view).collect::<Result<_, super::error::Problem>>()?;
+    answer::ok(&List::whole(views))
+}
+
+/// Which revision.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RevertRequest {
+    revision: u32,
+}
+
+/// Bring the settings of a revision back
+///
+/// They become a new revision. Secret and state stay.
+#[utoipa::path(
+    post, path = "/v1/tenants/{tenant}/webhooks/{id}/revert", tag = "webhooks", request_body = RevertRequest,
+    responses((status = 200, body = WebhookView))
+)]
+pub(super) async fn revert(access: Access<Manage>, Id(id): Id<WebhookId>, body: Body) -> Answer {
+    let RevertRequest { revision } = body.json()?;
+    let reverted = access.app.registry.revert_webhook(&access.tenant, id, revision).await;
+    let webhook = reverted.map_err(|error| match error {
+        ChangeError::NotFound("revision") => {
+            Invalid::at("/revision", "is none of this webhook; GET …/revisions lists them").into()
+        }
+        error => super::error::Problem::from(error),
+    })?;
+    answer::ok(&WebhookView::of(&webhook))
+}

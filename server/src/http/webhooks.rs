@@ -1,0 +1,235 @@
+//! Webhooks: created, read, changed, deleted. What is done to them is in `webhook_actions.rs`.
+
+use std::sync::Arc;
+
+use antar_json::{Document, Kind};
+use serde::{Deserialize, Serialize};
+
+use super::answer::{self, Answer};
+use super::auth::{Access, Manage, Read};
+use super::body::{Body, read};
+use super::error::Problem;
+use super::page::{List, Paging};
+use super::patch;
+use super::path::{Id, Query};
+use crate::model::{
+    Invalid, Millis, Secret, Signer, StandardVersion, TenantId, WebhookId, WebhookSpec,
+};
+use crate::pipeline::sign;
+use crate::pipeline::tenant::Tenant;
+use crate::pipeline::webhook::Webhook;
+
+/// A webhook as it is shown: its settings as saved, and what became of them. No secret.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct WebhookView {
+    id: WebhookId,
+    tenant: TenantId,
+    #[serde(flatten)]
+    spec: WebhookSpec,
+    enabled: bool,
+    /// New deliveries are made and held.
+    paused: bool,
+    /// Why it was disabled, when not by hand.
+    disabled_reason: Option<String>,
+    /// Counts saves.
+    revision: u32,
+    /// For receivers of `standard` v1a signatures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public_key: Option<String>,
+    created_at: Millis,
+    updated_at: Millis,
+    /// Shown once, by the call that made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+}
+
+impl WebhookView {
+    pub(super) fn of(webhook: &Webhook) -> WebhookView {
+        let mut spec = WebhookSpec::clone(&webhook.spec);
+        spec.enabled = None;
+        spec.profile = Some(webhook.profile.spec.name.clone());
+        let ed25519 = |signer: &Signer| {
+            matches!(signer, Signer::Standard { version: StandardVersion::V1a, key } if key == "main")
+        };
+        let public_key = webhook.plan.signers.iter().any(ed25519);
+        WebhookView {
+            id: webhook.id,
+            tenant: webhook.tenant.clone(),
+            spec,
+            enabled: webhook.enabled,
+            paused: webhook.paused,
+            disabled_reason: webhook.disabled_reason.clone(),
+            revision: webhook.revision,
+            public_key: public_key.then(|| sign::public_key(&webhook.secret)).flatten(),
+            created_at: webhook.created_at,
+            updated_at: webhook.updated_at,
+            secret: None,
+        }
+    }
+
+    pub(super) fn with_secret(webhook: &Webhook) -> WebhookView {
+        let secret = Some(webhook.secret.reveal().to_owned());
+        WebhookView { secret, ..WebhookView::of(webhook) }
+    }
+}
+
+/// Members of the view that are no settings; a webhook that was read can be put back as it is.
+const SHOWN_ONLY: [&str; 8] = [
+    "id", "tenant", "paused", "disabled_reason", "revision", "public_key", "created_at", "updated_at",
+];
+
+/// A document without its `secret`, and the secret.
+pub(super) fn take_secret(document: &Document) -> Result<(Document, Option<Secret>), Problem> {
+    let root = document.root();
+    let secret = match root.get("secret") {
+        None => None,
+        Some(value) if value.is_null() => None,
+        Some(value) => match value.as_str() {
+            Some(text) => Some(Secret::new(text.into_owned())),
+            None => return Err(Invalid::at("/secret", "is a string").into()),
+        },
+    };
+    Ok((patch::without(root, &["secret"]), secret))
+}
+
+pub(super) fn find(tenant: &Tenant, id: WebhookId) -> Result<Arc<Webhook>, Problem> {
+    tenant.webhook(id).ok_or_else(|| Problem::not_found("webhook"))
+}
+
+/// Create a webhook
+///
+/// A `secret` may come beside the settings; left out, one is made. The answer shows it this once.
+#[utoipa::path(
+    post, path = "/v1/tenants/{tenant}/webhooks", tag = "webhooks", request_body = WebhookSpec,
+    responses((status = 201, body = WebhookView))
+)]
+pub(super) async fn create(access: Access<Manage>, body: Body) -> Answer {
+    let (spec, secret) = take_secret(&body.document()?)?;
+    let spec: WebhookSpec = read(&spec)?;
+    let webhook = access.app.registry.create_webhook(&access.tenant, spec, secret).await?;
+    answer::created(&WebhookView::with_secret(&webhook))
+}
+
+/// Which webhooks.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct WebhookQuery {
+    /// Items at most.
+    limit: Option<usize>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// With this name.
+    name: Option<String>,
+    enabled: Option<bool>,
+}
+
+/// List webhooks, oldest first
+#[utoipa::path(
+    get, path = "/v1/tenants/{tenant}/webhooks", tag = "webhooks",
+    responses((status = 200, body = List<WebhookView>))
+)]
+pub(super) async fn list(access: Access<Read>, Query(query): Query<WebhookQuery>) -> Answer {
+    let paging = Paging { limit: query.limit, cursor: query.cursor };
+    let wanted = |webhook: &&Arc<Webhook>| {
+        query.name.as_ref().is_none_or(|name| webhook.spec.name == *name)
+            && query.enabled.is_none_or(|enabled| webhook.enabled == enabled)
+    };
+    let list = access.tenant.read(|state| {
+        let webhooks = state.webhooks().filter(wanted).cloned();
+        List::of(webhooks, |webhook| webhook.id, &paging, &access.app.config)
+    })?;
+    answer::ok(&list.map(|webhook| WebhookView::of(&webhook)))
+}
+
+/// Get a webhook
+#[utoipa::path(
+    get, path = "/v1/tenants/{tenant}/webhooks/{id}", tag = "webhooks",
+    responses((status = 200, body = WebhookView))
+)]
+pub(super) async fn get(access: Access<Read>, Id(id): Id<WebhookId>) -> Answer {
+    answer::ok(&WebhookView::of(&*find(&access.tenant, id)?))
+}
+
+/// Change some settings of a webhook
+///
+/// JSON merge patch (RFC 7396): members replace, `null` takes out. `enabled` and `paused` act like
+/// the calls of these names, `secret` takes the old one's place at once.
+#[utoipa::path(
+    patch, path = "/v1/tenants/{tenant}/webhooks/{id}", tag = "webhooks",
+    request_body(content = Object, content_type = "application/merge-patch+json"),
+    responses((status = 200, body = WebhookView))
+)]
+pub(super) async fn patch(access: Access<Manage>, Id(id): Id<WebhookId>, body: Body) -> Answer {
+    let (changes, secret) = take_secret(&body.document()?)?;
+    if changes.root().kind() != Kind::Object {
+        return Err(Invalid::at("", "a merge patch is a JSON object").into());
+    }
+    let switch = |name: &str| match changes.root().get(name) {
+        None => Ok(None),
+        Some(value) => match value.as_bool() {
+            Some(on) => Ok(Some(on)),
+            None => Err(Invalid::at(format!("/{name}"), "is true or false")),
+        },
+    };
+    let (enabled, paused) = (switch("enabled")?, switch("paused")?);
+    let changes = patch::without(changes.root(), &["enabled", "paused"]);
+    let registry = &access.app.registry;
+    let mut webhook = find(&access.tenant, id)?;
+    if secret.is_some() || changes.root().members().next().is_some() {
+        let saved = saved(&*webhook.spec)?;
+        let spec: WebhookSpec = read(&patch::merge(saved.root(), changes.root()))?;
+        webhook = registry.update_webhook(&access.tenant, id, spec, secret).await?;
+    }
+    if enabled.is_some() || paused.is_some() {
+        webhook = registry.set_webhook_state(&access.tenant, id, enabled, paused).await?;
+    }
+    answer::ok(&WebhookView::of(&webhook))
+}
+
+/// A spec as the document that a patch is laid over.
+pub(super) fn saved(spec: &impl Serialize) -> Result<Document, Problem> {
+    let text = serde_json::to_string(spec).map_err(Problem::internal)?;
+    text.parse().map_err(Problem::internal)
+}
+
+/// Replace all settings of a webhook
+///
+/// What the answers show beside the settings may stay in the document; it is not looked at.
+#[utoipa::path(
+    put, path = "/v1/tenants/{tenant}/webhooks/{id}", tag = "webhooks", request_body = WebhookSpec,
+    responses((status = 200, body = WebhookView))
+)]
+pub(super) async fn put(access: Access<Manage>, Id(id): Id<WebhookId>, body: Body) -> Answer {
+    let (spec, secret) = take_secret(&body.document()?)?;
+    let spec: WebhookSpec = read(&patch::without(spec.root(), &SHOWN_ONLY))?;
+    let webhook = access.app.registry.update_webhook(&access.tenant, id, spec, secret).await?;
+    answer::ok(&WebhookView::of(&webhook))
+}
+
+/// Delete a webhook
+///
+/// Deliveries that wait are cancelled.
+#[utoipa::path(
+    delete, path = "/v1/tenants/{tenant}/webhooks/{id}", tag = "webhooks",
+    responses((status = 204, description = "Deleted"))
+)]
+pub(super) async fn delete(access: Access<Manage>, Id(id): Id<WebhookId>) -> Answer {
+    access.app.registry.delete_webhook(&access.tenant, id).await?;
+    answer::no_content()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_secret_is_taken_out_of_the_document() {
+        let document: Document = r#"{"name":"a","secret":"s","rule":{"n":[1.0]}}"#.parse().unwrap();
+        let (rest, secret) = take_secret(&document).unwrap();
+        assert_eq!(rest.text(), r#"{"name":"a","rule":{"n":[1.0]}}"#);
+        assert!(secret.unwrap().is("s"));
+        let problem = take_secret(&r#"{"secret":7}"#.parse().unwrap()).unwrap_err();
+        assert_eq!(problem.errors[0].pointer, "/secret");
+    }
+}
