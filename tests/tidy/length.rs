@@ -73,7 +73,6 @@ fn functions_end_in_time() {
 fn functions_are_measured() {
     let text = "trait T {\n    fn declared(&self);\n    fn two() {\n    }\n}\n\npub(crate) async fn three(\n) {\n}\n";
     let source = Source { path: "x.rs".to_owned(), text: text.to_owned() };
-    let measured: Vec<_> =
-        functions(&source).into_iter().map(|(line, name, n)| (line, name, n)).collect();
+    let measured = functions(&source);
     assert_eq!(measured, [(3, "two".to_owned(), 2), (7, "three".to_owned(), 3)]);
 }

@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 
 use antar_wasm_target::{Build, WasmTarget};
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::command::{cargo, read};
 
 /// A tool chain that can build them.
 pub(crate) struct Guests {
@@ -30,46 +33,41 @@ impl Guests {
         Ok(plugins.len() + guests.len())
     }
 
-    /// Compiles every crate below `folder`, each to a guest named like its folder.
+    /// Compiles every guest whose source is below `folder`.
     pub(crate) fn build(
         &self,
         root: &Path,
         folder: &str,
         say: &mut dyn FnMut(&str),
     ) -> Result<Vec<Guest>> {
-        let folder = root.join(folder);
-        let names = crates(&folder)?;
+        let names = packages(root, &root.join(folder))?;
         if names.is_empty() {
-            bail!("there are no crates in {}", folder.display());
+            bail!("there are no guests in {folder}");
         }
-        let workspace = folder.join("Cargo.toml");
-        let manifest = if workspace.is_file() { workspace } else { root.join("Cargo.toml") };
         say(&format!("compiling {} (the first time takes a minute or two)", names.join(", ")));
         let packages: Vec<_> = names.iter().map(String::as_str).collect();
-        let target_dir = root.join("target/wasm");
         let build = Build {
-            manifest: &manifest,
+            manifest: &root.join("Cargo.toml"),
             packages: &packages,
-            target_dir: &target_dir,
-            profile: "release",
+            target_dir: &root.join("target/guests"),
+            profile: "guest",
         };
         let files = self.target.cargo_build(&build, &mut |_| {})?;
         Ok(names.into_iter().zip(files).map(|(name, wasm)| Guest { name, wasm }).collect())
     }
 }
 
-/// Names of the subfolders with a crate that becomes a WASM module, sorted.
-fn crates(folder: &Path) -> Result<Vec<String>> {
-    let entries = std::fs::read_dir(folder).with_context(|| format!("{}", folder.display()))?;
-    let is_guest = |path: &PathBuf| {
-        std::fs::read_to_string(path.join("Cargo.toml")).is_ok_and(|text| text.contains("cdylib"))
+/// Names of the packages below `folder` that become a WASM module.
+fn packages(root: &Path, folder: &Path) -> Result<Vec<String>> {
+    let words = ["metadata", "--locked", "--no-deps", "--format-version", "1"];
+    let metadata: Value = serde_json::from_str(&read(cargo(root).args(words))?)?;
+    let packages = metadata["packages"].as_array().context("cargo metadata names no packages")?;
+    let is_guest = |package: &&Value| {
+        let manifest = Path::new(package["manifest_path"].as_str().unwrap_or_default());
+        let kinds = package["targets"].as_array().into_iter().flatten().map(|t| &t["kind"]);
+        let mut kinds = kinds.filter_map(Value::as_array).flatten();
+        manifest.starts_with(folder) && kinds.any(|kind| kind == "cdylib")
     };
-    let mut names: Vec<_> = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(is_guest)
-        .filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()))
-        .collect();
-    names.sort();
-    Ok(names)
+    let names = packages.iter().filter(is_guest).filter_map(|package| package["name"].as_str());
+    Ok(names.map(str::to_owned).collect())
 }

@@ -30,8 +30,9 @@ fn build() -> PathBuf {
     let messages = String::from_utf8(output.stdout).unwrap();
     let messages =
         messages.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    let paths = messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from));
-    paths.last().expect("cargo build names the program")
+    let mut paths =
+        messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from));
+    paths.next_back().expect("cargo build names the program")
 }
 
 /// `antar serve` in a data folder of its own. It is killed, without a chance to tidy up, by

@@ -119,3 +119,15 @@ impl FromDatabase for TestServer {
         database.server().start().await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::with_name;
+
+    #[test]
+    fn only_the_name_of_a_url_is_replaced() {
+        let url = with_name("postgres://u:p@h:5432/postgres?sslmode=disable", "other");
+        assert_eq!(url, "postgres://u:p@h:5432/other?sslmode=disable");
+        assert_eq!(with_name("postgres://u@h", "other"), "postgres://u@h/other");
+    }
+}

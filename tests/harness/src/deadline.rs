@@ -10,10 +10,7 @@ const POLL: Duration = Duration::from_millis(10);
 
 /// Asks again and again until `condition` gives something; panics at the [`DEADLINE`], saying
 /// `what` was waited for.
-pub async fn eventually<T, F>(what: &str, mut condition: impl FnMut() -> F) -> T
-where
-    F: Future<Output = Option<T>>,
-{
+pub async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
     let asking = async {
         loop {
             if let Some(found) = condition().await {

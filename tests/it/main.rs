@@ -1,0 +1,20 @@
+//! The suite: Antar's behaviour through its public API, on SQLite and on PostgreSQL.
+//!
+//! A test is ten lines of intent. What it needs to say them is in `antar-harness`.
+
+mod crash;
+mod golden;
+mod incoming;
+mod intake;
+mod isolation;
+mod keys;
+mod plugins;
+mod readme;
+mod recovery;
+mod retries;
+mod routing;
+mod schedules;
+mod secrets;
+mod signing;
+mod templates;
+mod webhooks;

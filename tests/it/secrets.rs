@@ -1,0 +1,93 @@
+//! A secret is shown once and seen by its receiver; nowhere else.
+
+use antar_harness::{Receiver, Reply, TestServer, on_both_databases};
+use serde_json::json;
+
+const NAMED: &str = "crm-key-0123456789-very-private";
+
+on_both_databases! {
+    async fn no_answer_echoes_a_secret(server: TestServer) {
+        let receiver = Receiver::start().await;
+        // A receiver that repeats what it was told.
+        receiver.reply_with(|request, _| Reply::ok().body(format!("{:?} {}", request.headers, request.text())));
+        server.api.put("secrets/crm_key", &json!({"value": NAMED})).await;
+        let webhook = server
+            .api
+            .create_webhook(&json!({
+                "name": "w", "url": receiver.url("/w?key={{antar.secret.crm_key}}"), "event_types": ["*"],
+                "headers": {"X-Api-Key": "{{antar.secret.crm_key}}"},
+                "body": r#"{"key": "{{antar.secret.crm_key}}", "n": {{data.n}}}"#,
+                "signers": [{"kind": "secret", "header": "X-Secret-Key"}],
+            }))
+            .await;
+        let event = json!({"type": "a.b", "data": {"n": 1}});
+        let event_id = server.api.send(&event).await;
+        let request = receiver.wait(1).await.remove(0);
+        assert_eq!(request.header("x-api-key"), Some(NAMED));
+        assert_eq!(request.header("x-secret-key"), Some(webhook.secret.as_str()));
+        assert_eq!(request.json()["key"], NAMED);
+        assert_eq!(request.target, format!("/w?key={NAMED}"));
+
+        let delivery = server.api.delivery_in("delivered", &format!("event_id={event_id}")).await;
+        let mut shown = vec![
+            server.api.post(&format!("webhooks/{}/test", webhook.id), &event).await.expect(200).text(),
+            server.api.post("preview", &json!({"webhook": webhook.id, "event": event_id})).await.expect(200).text(),
+        ];
+        for path in [
+            "webhooks".to_owned(),
+            format!("webhooks/{}", webhook.id),
+            format!("webhooks/{}/revisions", webhook.id),
+            format!("deliveries/{}/attempts", delivery.id),
+            "deliveries".to_owned(),
+            "secrets".to_owned(),
+            "events".to_owned(),
+            format!("events/{event_id}/explain"),
+        ] {
+            shown.push(server.api.get(&path).await.expect(200).text());
+        }
+        for text in &shown {
+            assert!(!text.contains(NAMED) && !text.contains(&webhook.secret), "a secret is shown: {text}");
+        }
+        assert!(shown[0].contains("•••"), "the test shows where secrets stand: {}", shown[0]);
+        receiver.wait(2).await;
+    }
+
+    async fn secrets_do_not_lie_open_in_the_database(server: TestServer) {
+        let webhook = json!({"name": "w", "url": "http://127.0.0.1:9/w", "event_types": ["x.y"]});
+        let webhook = server.api.create_webhook(&webhook).await;
+        server.api.put("secrets/crm_key", &json!({"value": NAMED})).await;
+        let bare = webhook.secret.trim_start_matches("whsec_").to_owned();
+        for file in std::fs::read_dir(server.data_dir()).unwrap() {
+            let path = file.unwrap().path();
+            if !path.is_file() {
+                continue;
+            }
+            let bytes = std::fs::read(&path).unwrap();
+            for secret in [NAMED, &bare] {
+                let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+                assert!(!found, "{} has a secret in the open", path.display());
+            }
+        }
+    }
+
+    async fn a_key_file_is_readable_by_its_owner_alone(server: TestServer) {
+        use std::os::unix::fs::PermissionsExt;
+        for name in ["operator.key", "secrets.key"] {
+            let mode = std::fs::metadata(server.data_dir().join(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
+    }
+
+    async fn a_secret_in_use_tells_where(server: TestServer) {
+        server.api.put("secrets/token", &json!({"value": "t"})).await;
+        let webhook = json!({
+            "name": "w", "url": "http://127.0.0.1:9/w", "event_types": ["x.y"],
+            "signers": [{"kind": "bearer", "key": "token"}],
+        });
+        server.api.create_webhook(&webhook).await;
+        let list = server.api.list("secrets").await;
+        assert_eq!(list.len(), 1);
+        assert_eq!(list[0]["name"], "token");
+        assert!(list[0].to_string().contains("\"w\""), "{}", list[0]);
+    }
+}
