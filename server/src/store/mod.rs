@@ -50,7 +50,7 @@ pub use event_types::EventTypeRow;
 pub use events::{EventFilter, StoredEvent};
 pub use everything::Everything;
 pub use facets::FacetValueRow;
-pub use idempotency::{AcceptedOnce, Idempotent, Once};
+pub use idempotency::{AcceptedOnce, AnswerOnce, Idempotent, Once};
 pub use page::Page;
 pub use plugins::PluginRow;
 pub use profiles::ProfileRow;
