@@ -96,7 +96,8 @@ impl Problem {
 impl FieldProblem {
     /// `/url line 1 column 7: what is wrong; suggestion`
     pub(super) fn sentence(&self) -> String {
-        let mut text = if self.pointer.is_empty() { "document".to_owned() } else { self.pointer.clone() };
+        let mut text =
+            if self.pointer.is_empty() { "document".to_owned() } else { self.pointer.clone() };
         for (name, number) in [("line", self.line), ("column", self.column)] {
             if let Some(number) = number {
                 let _ = write!(text, " {name} {number}");
@@ -132,7 +133,11 @@ impl Client {
                     .build();
                 Http::Tls(Hyper::builder(TokioExecutor::new()).build(connector))
             }
-            other => return Err(Usage::error(format!("the URL begins with http:// or https://, not {other}:"))),
+            other => {
+                return Err(Usage::error(format!(
+                    "the URL begins with http:// or https://, not {other}:"
+                )));
+            }
         };
         Ok(Client { base: base.trim_end_matches('/').to_owned(), key: key.to_owned(), http })
     }
@@ -150,7 +155,12 @@ impl Client {
         }
     }
 
-    pub(super) async fn send(&self, method: Method, path: &str, body: &Json) -> Result<Json, CallError> {
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Json,
+    ) -> Result<Json, CallError> {
         self.call(method, path, "application/json", body.to_string().into()).await
     }
 
@@ -163,7 +173,9 @@ impl Client {
         let mut rows = Vec::new();
         let mut cursor = String::new();
         for _ in 0..PAGES_MAX {
-            let Some(page) = self.find(&format!("{path}?limit={PAGE_ITEMS}{cursor}")).await? else { break };
+            let Some(page) = self.find(&format!("{path}?limit={PAGE_ITEMS}{cursor}")).await? else {
+                break;
+            };
             rows.extend(page["data"].as_array().cloned().unwrap_or_default());
             let Some(next) = page["next_cursor"].as_str() else { break };
             cursor = format!("&cursor={}", segment(next));
@@ -180,7 +192,8 @@ impl Client {
         body: Bytes,
     ) -> Result<Json, CallError> {
         let what = format!("{method} {path}");
-        let unreachable = |detail: String| CallError::Unreachable { base: self.base.clone(), detail };
+        let unreachable =
+            |detail: String| CallError::Unreachable { base: self.base.clone(), detail };
         let request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base))
@@ -208,8 +221,10 @@ impl Client {
         if body.is_empty() {
             return Ok(Json::Null);
         }
-        serde_json::from_slice(&body)
-            .map_err(|_| CallError::NoJson { what, text: String::from_utf8_lossy(&body).into_owned() })
+        serde_json::from_slice(&body).map_err(|_| CallError::NoJson {
+            what,
+            text: String::from_utf8_lossy(&body).into_owned(),
+        })
     }
 }
 

@@ -40,12 +40,18 @@ const GROUPS: &[(&str, &str)] = &[
 const ELSEWHERE: &[(&str, &str)] = &[
     ("plugins.call_time_ms", "How long one call may take, from making the instance to its answer."),
     ("plugins.describe_time_ms", "The same for the one call of `describe` at upload."),
-    ("plugins.wait_time_ms", "How long a call waits for a free instance before it is given up as busy."),
+    (
+        "plugins.wait_time_ms",
+        "How long a call waits for a free instance before it is given up as busy.",
+    ),
     ("plugins.instances_max", "Calls that run at once."),
     ("plugins.memory_bytes_max", "Memory of one instance; at least 1 MiB."),
     ("plugins.stack_bytes_max", "Stack of one instance that the host keeps for it."),
     ("plugins.table_elements_max", "Elements in one function table."),
-    ("plugins.output_bytes_max", "All text of one answer together: data, attributes, headers, reasons."),
+    (
+        "plugins.output_bytes_max",
+        "All text of one answer together: data, attributes, headers, reasons.",
+    ),
     ("plugins.output_depth_max", "Nesting of the data in an answer."),
     ("plugins.split_max", "Events that one event may be split into."),
     ("plugins.fields_max", "Attributes, and headers, of one replacement."),
@@ -57,10 +63,16 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("plugins.compiles_max", "Uploads that are compiled at once; others wait."),
     ("templates.source_bytes_max", "Longest text of a template."),
     ("templates.tags_max", "Most `{{tags}}` in one template."),
-    ("templates.depth_max", "Deepest nesting of blocks, of subexpressions, and of JSON written out in a template."),
+    (
+        "templates.depth_max",
+        "Deepest nesting of blocks, of subexpressions, and of JSON written out in a template.",
+    ),
     ("templates.output_bytes_max", "Longest rendered text, and longest value a helper may make."),
     ("templates.turns_max", "Most loop turns of one rendering, all loops together."),
-    ("templates.work_max", "Most work of one rendering: tags run, keys looked at, bytes read and made by helpers."),
+    (
+        "templates.work_max",
+        "Most work of one rendering: tags run, keys looked at, bytes read and made by helpers.",
+    ),
 ];
 
 pub(super) fn run(arguments: &Arguments, screen: Screen) -> anyhow::Result<()> {
@@ -74,9 +86,17 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> anyhow::Result<()> {
         let variable = Config::variable(&setting.path);
         if screen.is_text() {
             let style = if value == setting.default { DIM } else { GREEN };
-            screen.line(&format!("{} {}", screen.paint(BOLD, &setting.path), screen.paint(DIM, &variable)));
+            screen.line(&format!(
+                "{} {}",
+                screen.paint(BOLD, &setting.path),
+                screen.paint(DIM, &variable)
+            ));
             screen.line(&format!("  {}", setting.explanation));
-            let default = if value == setting.default { String::new() } else { format!(", default {}", setting.default) };
+            let default = if value == setting.default {
+                String::new()
+            } else {
+                format!(", default {}", setting.default)
+            };
             screen.line(&screen.paint(style, &format!("  {value}{default}")));
         } else {
             screen.json(&json!({"path": setting.path, "variable": variable, "value": value,
@@ -123,14 +143,19 @@ fn at<'a>(config: &'a Json, path: &str) -> &'a Json {
 /// The value as it may be seen: without the password of the database.
 fn shown(path: &str, value: &Json) -> Json {
     match (path, value.as_str()) {
-        ("server.database_url", Some(text)) => match url::Url::parse(text) {
-            Ok(mut url) if url.password().is_some() && url.set_password(Some("***")).is_ok() => {
-                url.to_string().into()
-            }
-            _ => value.clone(),
-        },
+        ("server.database_url", Some(text)) => {
+            masked(text).map_or_else(|| value.clone(), Json::from)
+        }
         _ => value.clone(),
     }
+}
+
+/// The URL without its password, if it has one.
+fn masked(url: &str) -> Option<String> {
+    let mut url = url::Url::parse(url).ok()?;
+    url.password()?;
+    url.set_password(Some("***")).ok()?;
+    Some(url.into())
 }
 
 /// The page docs/configuration.md.
@@ -218,7 +243,10 @@ mod tests {
     fn what_is_said_is_said_once_and_of_a_setting() {
         for (path, _) in ELSEWHERE {
             assert!(paths().iter().any(|p| p == path), "{path} is no setting");
-            assert!(Config::settings().iter().all(|s| s.path != *path), "{path} is explained twice");
+            assert!(
+                Config::settings().iter().all(|s| s.path != *path),
+                "{path} is explained twice"
+            );
         }
     }
 

@@ -69,7 +69,10 @@ fn text(row: &Json) -> Vec<(&'static str, String)> {
     };
     let mut lines = vec![
         (BOLD, member("name").to_owned()),
-        (style, format!("  {} at {}", outcome.replace('_', " "), member("stage").replace('_', " "))),
+        (
+            style,
+            format!("  {} at {}", outcome.replace('_', " "), member("stage").replace('_', " ")),
+        ),
     ];
     if !member("reason").is_empty() {
         lines.push(("", format!("  {}", member("reason"))));

@@ -33,16 +33,13 @@ pub(super) async fn run(arguments: Arguments, screen: Screen) -> anyhow::Result<
     // Held until the end, so that no server runs beside it.
     let folder = DataFolder::open(&config.server)?;
     let settings = Settings {
-        url: folder.database_url(),
+        url: folder.database_url().to_owned(),
         busy_timeout_ms: config.store.busy_timeout_ms,
         ..Settings::default()
     };
     let store = Store::connect(&settings).await.context("the database can't be opened")?;
-    let names = if arguments.dry_run {
-        store.pending_migrations().await?
-    } else {
-        store.migrate().await?
-    };
+    let names =
+        if arguments.dry_run { store.pending_migrations().await? } else { store.migrate().await? };
     store.close().await;
     let outcome = if arguments.dry_run { "pending" } else { "applied" };
     for name in &names {

@@ -3,8 +3,8 @@
 use std::io::Read;
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
 use antar_json::{Builder, Document, Kind};
+use anyhow::{Context, bail};
 use http::Method;
 use serde_json::Value as Json;
 
@@ -90,7 +90,9 @@ impl Arguments {
         let data: Document =
             data.parse().map_err(|error| Usage::error(format!("--data is no JSON: {error}")))?;
         if data.root().kind() != Kind::Object {
-            return Err(Usage::error("--data is a JSON object, such as '{\"order\": {\"id\": 1}}'"));
+            return Err(Usage::error(
+                "--data is a JSON object, such as '{\"order\": {\"id\": 1}}'",
+            ));
         }
         Ok(self.event(&data))
     }
@@ -176,8 +178,15 @@ mod tests {
 
     #[test]
     fn an_event_is_built_with_its_data_as_written() {
-        let words =
-            ["a.b", "--id", "x", "--attribute", "channel=web=1", "--data", r#"{ "n": 1.00, "a": 9007199254740993 }"#];
+        let words = [
+            "a.b",
+            "--id",
+            "x",
+            "--attribute",
+            "channel=web=1",
+            "--data",
+            r#"{ "n": 1.00, "a": 9007199254740993 }"#,
+        ];
         assert_eq!(
             events(&words).unwrap(),
             r#"{"type":"a.b","id":"x","attributes":{"channel":"web=1"},"data":{"n":1.00,"a":9007199254740993}}"#

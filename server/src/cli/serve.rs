@@ -108,8 +108,12 @@ fn listen(address: &str) -> anyhow::Result<TcpListener> {
             ErrorKind::AddrInUse => {
                 "it is in use; end the program that listens there, or choose another with --listen"
             }
-            ErrorKind::PermissionDenied => "ports below 1024 need privileges; choose a higher one with --listen",
-            ErrorKind::AddrNotAvailable => "this machine has no such address; 0.0.0.0 means all that it has",
+            ErrorKind::PermissionDenied => {
+                "ports below 1024 need privileges; choose a higher one with --listen"
+            }
+            ErrorKind::AddrNotAvailable => {
+                "this machine has no such address; 0.0.0.0 means all that it has"
+            }
             _ => "--listen is ADDRESS:PORT, such as 127.0.0.1:8090",
         };
         anyhow!("can't listen on {address}: {error}: {fix}")
@@ -136,7 +140,9 @@ fn shutdown() -> anyhow::Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT can't be listened for")?;
     Ok(async move {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        tracing::info!("shutting down: attempts under way may finish; a second signal ends at once");
+        tracing::info!(
+            "shutting down: attempts under way may finish; a second signal ends at once"
+        );
         tokio::spawn(async move {
             tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
             tracing::warn!("ended by a second signal");
@@ -160,7 +166,8 @@ mod tests {
 
     #[test]
     fn misspelt_variables_are_noticed() {
-        let names = ["ANTAR_DATA_DIR", "ANTAR_DATADIR", "ANTAR_KEY", "HOME", "ANTAR_PLUGINS_CALL_TIME_MS"];
+        let names =
+            ["ANTAR_DATA_DIR", "ANTAR_DATADIR", "ANTAR_KEY", "HOME", "ANTAR_PLUGINS_CALL_TIME_MS"];
         let unknown = unknown_variables(names.into_iter().map(str::to_owned));
         assert_eq!(unknown, ["ANTAR_DATADIR"]);
     }

@@ -40,7 +40,7 @@ impl Sample {
     }
 }
 
-fn empty() -> Document {
+pub(super) fn empty() -> Document {
     let mut out = Builder::new();
     out.object().end();
     out.finish()
@@ -114,23 +114,36 @@ pub(super) fn catalog_type(
 }
 
 /// A type that a webhook takes: the first it names, or the first of its catalog that it accepts.
-pub(super) fn type_for(tenant: &Tenant, webhook: &Webhook) -> EventType {
+pub(super) fn type_for(tenant: &Tenant, webhook: &Webhook) -> Result<EventType, Problem> {
     let filters = &webhook.spec.event_types;
     if let Some(named) = filters.iter().find_map(|filter| filter.as_str().parse().ok()) {
-        return named;
+        return Ok(named);
     }
     let accepted = |known: &EventType| filters.iter().any(|filter| filter.accepts(known.as_str()));
     let of_profile = webhook.profile.spec.event_types.iter().map(|known| known.name.clone());
     let own: Vec<EventType> = tenant.read(|state| state.event_types.keys().cloned().collect());
-    let found = of_profile.chain(own).find(accepted);
-    found.unwrap_or_else(|| made_up(filters.first().map_or("*", |filter| filter.as_str())))
+    match of_profile.chain(own).find(accepted) {
+        Some(found) => Ok(found),
+        None => made_up(filters.first().map_or("*", |filter| filter.as_str())),
+    }
 }
 
 /// A type for a filter that nothing in the catalog fits: `a.test` for `a.*`.
-fn made_up(filter: &str) -> EventType {
-    const TEST: &str = "webhook.test";
-    let text = filter.strip_suffix('*').filter(|prefix| !prefix.is_empty());
-    let text = text.map_or_else(|| TEST.to_owned(), |prefix| format!("{prefix}test"));
-    // A prefix near the longest type is cut to one that fits.
-    text.parse().or_else(|_| TEST.parse()).unwrap_or_else(|_: String| EventType::from_static())
+fn made_up(filter: &str) -> Result<EventType, Problem> {
+    let prefix = filter.strip_suffix('*').filter(|prefix| !prefix.is_empty());
+    let text = format!("{}test", prefix.unwrap_or("webhook."));
+    // A prefix near the longest type leaves no room.
+    text.parse().or_else(|_: String| "webhook.test".parse()).map_err(|e: String| Problem::internal(e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_made_up_from_filters() {
+        assert_eq!(made_up("conversation.*").unwrap().as_str(), "conversation.test");
+        assert_eq!(made_up("*").unwrap().as_str(), "webhook.test");
+        assert_eq!(made_up(&format!("{}.*", "a".repeat(127))).unwrap().as_str(), "webhook.test");
+    }
 }

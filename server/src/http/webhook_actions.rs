@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::answer::{self, Answer};
 use super::auth::{Access, Manage, Read};
 use super::body::{Body, read};
+use super::error::Problem;
 use super::page::List;
 use super::path::Id;
 use super::sample;
@@ -61,7 +62,10 @@ impl TestView {
 pub(super) async fn test(access: Access<Manage>, Id(id): Id<WebhookId>, body: Body) -> Answer {
     let request: TestRequest = body.json()?;
     let webhook = find(&access.tenant, id)?;
-    let event_type = request.event_type.unwrap_or_else(|| sample::type_for(&access.tenant, &webhook));
+    let event_type = match request.event_type {
+        Some(event_type) => event_type,
+        None => sample::type_for(&access.tenant, &webhook)?,
+    };
     let known = sample::catalog_type(&access.app, &access.tenant, Some(&webhook.profile), &event_type);
     let event = sample::Sample { event_type, data: request.data, attributes: request.attributes };
     let event = event.event(&access.tenant, known.as_deref(), access.app.clock.now())?;
@@ -183,10 +187,10 @@ pub(super) async fn revisions(access: Access<Read>, Id(id): Id<WebhookId>) -> An
     find(&access.tenant, id)?;
     let rows = access.app.store.webhook_revisions(id).await?;
     let view = |row: crate::store::RevisionRow| {
-        let spec = row.spec.parse().map_err(super::error::Problem::internal)?;
+        let spec = row.spec.parse().map_err(Problem::internal)?;
         Ok(RevisionView { revision: row.revision, created_at: row.created_at, spec })
     };
-    let views = rows.into_iter().map(view).collect::<Result<_, super::error::Problem>>()?;
+    let views = rows.into_iter().map(view).collect::<Result<_, Problem>>()?;
     answer::ok(&List::whole(views))
 }
 
@@ -211,7 +215,7 @@ pub(super) async fn revert(access: Access<Manage>, Id(id): Id<WebhookId>, body: 
         ChangeError::NotFound("revision") => {
             Invalid::at("/revision", "is none of this webhook; GET …/revisions lists them").into()
         }
-        error => super::error::Problem::from(error),
+        error => Problem::from(error),
     })?;
     answer::ok(&WebhookView::of(&webhook))
 }

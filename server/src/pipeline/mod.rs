@@ -9,11 +9,13 @@
 //! plugins) and `deliver` (one HTTP request) do anything that can wait.
 
 pub mod address;
+mod answers;
 pub mod cloudevents;
 pub mod deliver;
 pub mod explain;
 pub mod intake;
 mod intake_plugins;
+mod judge;
 pub mod prepare;
 pub mod profile;
 pub mod render;
@@ -22,14 +24,20 @@ pub mod sign;
 pub mod source;
 pub mod tenant;
 pub mod transform;
+mod trial;
 pub mod wants;
 pub mod webhook;
 
 use std::sync::Arc;
 use std::time::Instant;
 
+pub use self::answers::{Answer, AnswerOnce, OnceRequest};
+use self::answers::{Made, answers};
+pub use self::trial::TestReport;
+
 use self::deliver::Sender;
 use self::intake::Draft;
+use self::judge::judge;
 use self::prepare::{PrepareInput, Prepared, prepare};
 use self::render::RenderInput;
 use self::retry::{Next, Verdict};
@@ -39,13 +47,11 @@ use self::webhook::Webhook;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::model::{
-    Attempt, DeliveryId, Event, EventId, EventKey, Frozen, Invalid, Millis, Response, SchemaMode,
-    SentRequest, State, TenantId, WebhookId, reason,
+    Attempt, DeliveryId, Event, EventId, EventKey, Frozen, Invalid, Millis, SchemaMode, State,
+    WebhookId, reason,
 };
 use crate::plugin::Host;
-use crate::store::{
-    Accepted as Stored, AcceptedOnce, NewDelivery, NewEvent, Once, Owner, Record, Store, StoreError,
-};
+use crate::store::{AcceptedOnce, NewDelivery, NewEvent, Owner, Record, Store, StoreError};
 
 /// What the stages work with.
 pub struct Pipeline {
@@ -86,44 +92,12 @@ impl Job {
     }
 }
 
-/// What became of one posted event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    Accepted { id: EventId, duplicate: bool, deliveries: u32 },
-    Refused(Invalid),
-}
-
 /// What became of a request.
 pub enum Accepted {
     /// Answers in the order of the drafts, and the deliveries to start with.
     New { answers: Vec<Answer>, jobs: Vec<Job> },
     /// Its `Idempotency-Key` was there before; `same` tells whether the request is the same too.
     Before { same: bool, status: u16, body: String },
-}
-
-/// Status and body for what became of the events.
-pub type AnswerOnce = Arc<dyn Fn(&[Answer]) -> (u16, String) + Send + Sync>;
-
-/// A request with an `Idempotency-Key`.
-pub struct OnceRequest {
-    pub key: String,
-    /// Digest of the request.
-    pub request_hash: Vec<u8>,
-    /// Makes status and body of the answer, which are kept with the key.
-    pub answer: AnswerOnce,
-}
-
-impl OnceRequest {
-    fn stored(self, tenant: TenantId, made: Arc<Vec<Result<Made, Invalid>>>, now: Millis) -> Once {
-        let answer = self.answer;
-        Once {
-            tenant,
-            key: self.key,
-            request_hash: self.request_hash,
-            now,
-            answer: Box::new(move |stored| answer(&answers(&made, stored))),
-        }
-    }
 }
 
 /// Why nothing of a request was accepted.
@@ -139,13 +113,6 @@ pub enum AcceptError {
 pub struct Attempted {
     pub record: Record,
     pub disable: Option<String>,
-}
-
-/// Events that one draft became, ready to be stored.
-struct Made {
-    id: EventId,
-    /// Range in the batch.
-    events: std::ops::Range<usize>,
 }
 
 impl Pipeline {
@@ -405,58 +372,6 @@ impl Pipeline {
         };
         Attempted { record, disable: None }
     }
-
-    /// A real request from today's configuration, with the profile's test headers and a fresh
-    /// delivery id. Nothing is stored.
-    pub async fn test(&self, tenant: &Tenant, webhook: &Webhook, event: Event) -> TestReport {
-        let began = Instant::now();
-        let job = Job {
-            delivery_id: DeliveryId::new(self.clock.now()),
-            webhook_id: webhook.id,
-            event: Arc::new(event),
-            attempts: 0,
-            schedule_start: 0,
-            frozen: None,
-        };
-        let mut report = TestReport::default();
-        let transformed =
-            transform::transform(&self.host, tenant, webhook, &job.event, |_| {}).await;
-        let frozen = match transformed {
-            TransformEnd::Go(transformed) => {
-                let input = RenderInput { test: true, ..render_input(webhook, &job) };
-                render::render(input, &transformed).map_err(|e| e.to_string())
-            }
-            TransformEnd::Drop(reason) => Err(format!("dropped by {reason}")),
-            TransformEnd::Fail(reason) | TransformEnd::Retry(reason) => Err(reason),
-        };
-        let prepared = frozen.and_then(|frozen| {
-            report.unresolved.clone_from(&frozen.unresolved);
-            self.prepared(tenant, webhook, &job, &frozen, 1)
-        });
-        match prepared {
-            Err(error) => report.error = Some(error),
-            Ok(prepared) => {
-                let answer = self.sender.send(&prepared.outgoing).await;
-                let (_, error) = judge(webhook, answer.as_ref().map_err(ToString::to_string));
-                report.error = error;
-                report.response = answer.ok().map(|response| prepared.mask(response));
-                report.request = Some(prepared.sent);
-            }
-        }
-        report.took_ms = took_ms(began);
-        report
-    }
-}
-
-/// What a test saw.
-#[derive(Clone, Debug, Default)]
-pub struct TestReport {
-    pub request: Option<SentRequest>,
-    pub response: Option<Response>,
-    /// Why it was no success.
-    pub error: Option<String>,
-    pub unresolved: Vec<String>,
-    pub took_ms: u64,
 }
 
 /// Why there is no request to send.
@@ -464,21 +379,6 @@ enum NoRequest {
     Dropped(String),
     Failed(String),
     Retry(String),
-}
-
-fn answers(made: &[Result<Made, Invalid>], stored: &[Stored]) -> Vec<Answer> {
-    let answer = |one: &Result<Made, Invalid>| match one {
-        Err(invalid) => Answer::Refused(invalid.clone()),
-        Ok(made) => {
-            let stored = &stored[made.events.clone()];
-            Answer::Accepted {
-                id: made.id.clone(),
-                duplicate: stored.iter().all(|accepted| accepted.duplicate),
-                deliveries: stored.iter().map(|accepted| accepted.deliveries).sum(),
-            }
-        }
-    };
-    made.iter().map(answer).collect()
 }
 
 fn render_input<'a>(webhook: &'a Webhook, job: &'a Job) -> RenderInput<'a> {
@@ -535,44 +435,6 @@ pub fn new_delivery(
 fn jobs_of(new: &NewEvent) -> Vec<Job> {
     let starting = new.deliveries.iter().filter(|delivery| delivery.state == State::InFlight);
     starting.map(|delivery| Job::first(delivery, new.event.clone())).collect()
-}
-
-/// Whether an answer is a success, and the sentence if not.
-fn judge(webhook: &Webhook, answer: Result<&Response, String>) -> (Verdict, Option<String>) {
-    let response = match answer {
-        Ok(response) => response,
-        Err(error) => return (Verdict::NoAnswer, Some(error)),
-    };
-    let status = response.status;
-    let missed = match &webhook.plan.success {
-        None => !(200..300).contains(&status),
-        Some(pattern) => !pattern.matches(answer_document(response).root()),
-    };
-    if !missed {
-        return (Verdict::Success, None);
-    }
-    let location = response.headers.get("location").and_then(|value| value.as_str());
-    let error = match (status, location) {
-        (300..400, Some(location)) => {
-            format!("the receiver answered {status}: redirects are not followed; use {location}")
-        }
-        (200..300, _) => format!("the receiver answered {status}, but not what `success` asks for"),
-        _ => format!("the receiver answered {status}"),
-    };
-    (Verdict::Status(status), Some(error))
-}
-
-/// `{"status", "headers", "body"}` for `success` patterns; a body that is JSON is read as such.
-fn answer_document(response: &Response) -> antar_json::Document {
-    let mut out = antar_json::Builder::new();
-    out.object().key("status").number(response.status.into());
-    out.key("headers").serde(&serde_json::Value::Object(response.headers.clone())).key("body");
-    match response.body.parse::<antar_json::Document>() {
-        Ok(body) => out.copy(body.root()),
-        Err(_) => out.string(&response.body),
-    };
-    out.end();
-    out.finish()
 }
 
 fn took_ms(began: Instant) -> u64 {

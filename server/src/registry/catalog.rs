@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::compile::{Surroundings, compile, profile_headers};
+use super::compile::{Surroundings, compile};
+use super::headers::profile_headers;
 use super::{ChangeError, Registry, STANDARD, stored};
 use crate::config::Config;
 use crate::model::{EventType, EventTypeSpec, Invalid, ProfileSpec, TenantId};

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use antar_json::Document;
 use antar_rules::Pattern;
-use antar_template::{ContentType, Place, Template, TemplateError, Unresolved};
+use antar_template::{ContentType, Place, Template, Unresolved};
 
+use super::headers::{check_header_name, compile_headers, template_error};
 use crate::config::Config;
 use crate::model::{FieldError, Headers, Invalid, Retry, RetrySpec, Signer, Statuses, WebhookSpec};
 use crate::pipeline::address::AddressPolicy;
 use crate::pipeline::intake::pointer_token;
 use crate::pipeline::profile::{PayloadParts, Profile};
-use crate::pipeline::render::FORBIDDEN_HEADERS;
 use crate::pipeline::tenant::TenantState;
 use crate::pipeline::transform::secrets_of;
 use crate::pipeline::wants::Wants;
@@ -106,69 +106,6 @@ pub(super) fn default_retry() -> Retry {
         attempts_max: 10,
         jitter: 0.1,
         statuses: Statuses::Default,
-    }
-}
-
-/// Compiles a profile's header templates.
-pub(super) fn profile_headers(
-    field: &str,
-    headers: &Headers,
-    config: &Config,
-) -> Result<Vec<(String, Template)>, Invalid> {
-    let mut errors = Vec::new();
-    let compiled = compile_headers(field, headers, config, &mut errors);
-    if errors.is_empty() { Ok(compiled) } else { Err(Invalid { code: "template_invalid", errors }) }
-}
-
-fn compile_headers(
-    field: &str,
-    headers: &Headers,
-    config: &Config,
-    errors: &mut Vec<FieldError>,
-) -> Vec<(String, Template)> {
-    let mut compiled = Vec::with_capacity(headers.len());
-    for (name, value) in headers {
-        let pointer = format!("{field}/{}", pointer_token(name));
-        if let Err(detail) = check_header_name(name) {
-            errors.push(FieldError::new(pointer, detail));
-            continue;
-        }
-        let Some(text) = value.as_str() else {
-            errors.push(FieldError::new(pointer, "is a string; put numbers in quotes"));
-            continue;
-        };
-        match Template::compile(text, &Place::Header, &config.templates) {
-            Ok(template) if template.uses_attempt() && !template.variables().is_empty() => {
-                errors.push(FieldError::new(
-                    pointer,
-                    "a header that names antar.attempt may name nothing of the event besides \
-                     antar.…, because it is made anew for each attempt",
-                ));
-            }
-            Ok(template) => compiled.push((name.clone(), template)),
-            Err(found) => errors.extend(found.into_iter().map(|e| template_error(&pointer, e))),
-        }
-    }
-    compiled
-}
-
-fn check_header_name(name: &str) -> Result<(), String> {
-    if FORBIDDEN_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
-        return Err("belongs to the connection and can't be set".to_owned());
-    }
-    match http::HeaderName::try_from(name) {
-        Ok(_) => Ok(()),
-        Err(_) => Err(format!("`{name}` is no header name")),
-    }
-}
-
-pub(super) fn template_error(pointer: &str, error: TemplateError) -> FieldError {
-    FieldError {
-        pointer: pointer.to_owned(),
-        detail: error.detail,
-        line: Some(error.line),
-        column: Some(error.column),
-        suggestion: error.suggestion,
     }
 }
 

@@ -158,7 +158,7 @@ impl Registry {
         let place = Place::Body(ContentType::Text);
         let template =
             Template::compile(text, &place, &self.config.templates).map_err(|errors| {
-                let errors = errors.into_iter().map(|e| super::compile::template_error(pointer, e));
+                let errors = errors.into_iter().map(|e| super::headers::template_error(pointer, e));
                 Invalid { code: "template_invalid", errors: errors.collect() }
             })?;
         if template.secrets().is_empty() {

@@ -29,6 +29,17 @@ pub(super) enum Job {
     Stop(oneshot::Sender<()>),
 }
 
+impl Job {
+    /// What it adds to a transaction.
+    fn operations(&self) -> usize {
+        match self {
+            Job::Accept(job) => job.events.iter().map(|new| 1 + new.deliveries.len()).sum(),
+            Job::Record(_) | Job::Write(_) => 1,
+            Job::Stop(_) => 0,
+        }
+    }
+}
+
 /// A write of its own kind: does it, and returns what tells the caller after the commit.
 pub(super) type WriteJob =
     Box<dyn for<'a> FnOnce(&'a mut Conn) -> BoxFuture<'a, Result<Reply, Refusal>> + Send>;
@@ -95,11 +106,19 @@ struct Answers {
 impl Writer {
     async fn run(&mut self, mut jobs: mpsc::Receiver<Job>) {
         let mut waiting = Vec::with_capacity(self.batch_max);
-        while jobs.recv_many(&mut waiting, self.batch_max).await > 0 {
-            let mut batch = Batch::default();
-            let mut stop = None;
-            self.since_checkpoint += waiting.len();
-            for job in waiting.drain(..) {
+        loop {
+            if waiting.is_empty() && jobs.recv_many(&mut waiting, self.batch_max).await == 0 {
+                return;
+            }
+            let (mut batch, mut stop, mut operations) = (Batch::default(), None, 0);
+            let fits = waiting.iter().take_while(|job| {
+                let room = operations < self.batch_max;
+                operations += job.operations();
+                room
+            });
+            let fits = fits.count();
+            self.since_checkpoint += operations;
+            for job in waiting.drain(..fits) {
                 match job {
                     Job::Accept(job) => batch.accepts.push(job),
                     Job::Record(job) => batch.records.push(job),

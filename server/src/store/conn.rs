@@ -1,6 +1,8 @@
 //! The one place that knows that there are two databases. Everything else writes a query once;
 //! [`run`] and [`each`] send it to whichever is there.
 
+use std::time::Duration;
+
 use diesel::SqliteConnection;
 use diesel::connection::{Connection as _, SimpleConnection};
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
@@ -68,15 +70,29 @@ macro_rules! each {
             }
             $crate::store::conn::Conn::Postgres(conn) => {
                 let conn: &diesel_async::AsyncPgConnection = &**conn;
-                let statements = $rows.iter().map(|$row| async move {
-                    let $c = &mut &*conn;
-                    $query.await
-                });
-                futures_util::future::try_join_all(statements).await
+                let mut answers = Vec::with_capacity($rows.len());
+                let mut failed = None;
+                for rows in $rows.chunks($crate::store::conn::SENT_AHEAD_MAX) {
+                    let statements = rows.iter().map(|$row| async move {
+                        let $c = &mut &*conn;
+                        $query.await
+                    });
+                    match futures_util::future::try_join_all(statements).await {
+                        Ok(some) => answers.extend(some),
+                        Err(error) => {
+                            failed = Some(error);
+                            break;
+                        }
+                    }
+                }
+                failed.map_or(Ok(answers), Err)
             }
         }
     };
 }
+
+/// Statements that are sent to PostgreSQL before the first of them is answered.
+pub(super) const SENT_AHEAD_MAX: usize = 256;
 
 /// Loads rows that are changed next in the same transaction. On PostgreSQL it locks them and
 /// leaves out those that another node has locked.
@@ -124,7 +140,7 @@ impl SpawnBlocking for Place {
 #[derive(Clone)]
 pub(super) enum Connector {
     Sqlite { path: String, busy_timeout_ms: u32 },
-    Postgres { url: String },
+    Postgres { url: String, connect_timeout: Duration },
 }
 
 /// What a connection is for.
@@ -151,7 +167,8 @@ impl Connector {
             });
         }
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            return Ok(Connector::Postgres { url: url.to_owned() });
+            let connect_timeout = Duration::from_millis(settings.connect_timeout_ms);
+            return Ok(Connector::Postgres { url: url.to_owned(), connect_timeout });
         }
         // The URL may hold a password: it is not repeated.
         Err(StoreError::Setup(
@@ -176,9 +193,12 @@ impl Connector {
                     .map_err(StoreError::unavailable)??;
                 Ok(Conn::Sqlite(Box::new(SyncConnectionWrapper::with_runtime(conn, place))))
             }
-            Connector::Postgres { url } => {
-                let conn =
-                    AsyncPgConnection::establish(url).await.map_err(StoreError::unavailable)?;
+            Connector::Postgres { url, connect_timeout } => {
+                let conn = AsyncPgConnection::establish(url);
+                let conn = tokio::time::timeout(*connect_timeout, conn)
+                    .await
+                    .map_err(|_| StoreError::unavailable("no connection in time"))?
+                    .map_err(StoreError::unavailable)?;
                 Ok(Conn::Postgres(Box::new(conn)))
             }
         }
@@ -230,8 +250,7 @@ impl Connector {
         Ok(())
     }
 
-    /// Moves what is in SQLite's log into its file, beside the writer. Gives the frames left in
-    /// the log and those moved; none on PostgreSQL.
+    /// What moves SQLite's log into its file, beside the writer; none on PostgreSQL.
     pub(super) fn checkpointer(&self) -> Option<impl FnMut() + Send + 'static> {
         let Connector::Sqlite { path, busy_timeout_ms } = self.clone() else { return None };
         let mut conn = None;

@@ -73,10 +73,12 @@ pub struct Settings {
     pub readers_max: usize,
     /// Longest wait for one of them before a call fails.
     pub reader_wait_ms: u64,
-    /// Calls that share one transaction, at most.
+    /// Events, deliveries and records that share one transaction. A single call may bring more.
     pub commit_batch_max: usize,
     /// Calls that may wait for the next transaction; one more gets `Busy`.
     pub commit_queue_max: usize,
+    /// Longest wait for a new connection to PostgreSQL.
+    pub connect_timeout_ms: u64,
     /// How long SQLite waits for a lock that another process holds.
     pub busy_timeout_ms: u32,
 }
@@ -87,6 +89,7 @@ impl Default for Settings {
             url: String::new(),
             readers_max: 8,
             reader_wait_ms: 10_000,
+            connect_timeout_ms: 10_000,
             commit_batch_max: 256,
             commit_queue_max: 4_096,
             busy_timeout_ms: 5_000,

@@ -9,7 +9,10 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
 
 use super::yaml::{self, Node};
-use crate::model::{EventTypeSpec, PluginName, ProfileSpec, SecretName, SourceSpec, TenantId, TenantSpec, WebhookSpec};
+use crate::model::{
+    EventTypeSpec, PluginName, ProfileSpec, SecretName, SourceSpec, TenantId, TenantSpec,
+    WebhookSpec,
+};
 
 /// What a document is about, in the order in which they depend on each other.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -24,8 +27,15 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Kind; 7] =
-        [Kind::Profile, Kind::Tenant, Kind::Secret, Kind::Plugin, Kind::EventType, Kind::Webhook, Kind::Source];
+    pub(super) const ALL: [Kind; 7] = [
+        Kind::Profile,
+        Kind::Tenant,
+        Kind::Secret,
+        Kind::Plugin,
+        Kind::EventType,
+        Kind::Webhook,
+        Kind::Source,
+    ];
 
     pub(super) fn as_str(self) -> &'static str {
         match self {
@@ -79,7 +89,10 @@ pub(super) struct Resource {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Content {
     /// As the API takes it, in the form in which the server would show it.
-    Spec { spec: Json, secret_from: Option<ValueFrom> },
+    Spec {
+        spec: Json,
+        secret_from: Option<ValueFrom>,
+    },
     Secret(ValueFrom),
     /// Path of a WASM file.
     Plugin(PathBuf),
@@ -96,11 +109,15 @@ impl ValueFrom {
     /// The value. One line end after it is not part of it.
     pub(super) fn read(&self) -> anyhow::Result<String> {
         let value = match self {
-            ValueFrom::Variable(name) => std::env::var(name)
-                .with_context(|| format!("the variable {name} is not set; set it where `antar apply` runs"))?,
-            ValueFrom::File(path) => std::fs::read_to_string(path).with_context(|| path.display().to_string())?,
+            ValueFrom::Variable(name) => std::env::var(name).with_context(|| {
+                format!("the variable {name} is not set; set it where `antar apply` runs")
+            })?,
+            ValueFrom::File(path) => {
+                std::fs::read_to_string(path).with_context(|| path.display().to_string())?
+            }
         };
-        let value = value.strip_suffix('\n').map_or(value.as_str(), |v| v.strip_suffix('\r').unwrap_or(v));
+        let value =
+            value.strip_suffix('\n').map_or(value.as_str(), |v| v.strip_suffix('\r').unwrap_or(v));
         if value.is_empty() {
             bail!("the value is empty");
         }
@@ -134,12 +151,18 @@ pub(super) fn read(
     let mut files = vec![path.to_owned()];
     if path.is_dir() {
         let entries = std::fs::read_dir(path).with_context(|| path.display().to_string())?;
-        let paths: Result<Vec<_>, _> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
-        let is_yaml = |path: &PathBuf| path.extension().is_some_and(|e| e == "yaml" || e == "yml") && path.is_file();
+        let paths: Result<Vec<_>, _> =
+            entries.map(|entry| entry.map(|entry| entry.path())).collect();
+        let is_yaml = |path: &PathBuf| {
+            path.extension().is_some_and(|e| e == "yaml" || e == "yml") && path.is_file()
+        };
         files = paths?.into_iter().filter(is_yaml).collect();
         files.sort();
         if files.is_empty() {
-            bail!("{} has no .yaml or .yml file; folders inside it are not looked into", path.display());
+            bail!(
+                "{} has no .yaml or .yml file; folders inside it are not looked into",
+                path.display()
+            );
         }
     }
     for file in files {
@@ -185,15 +208,24 @@ type Wrong = (String, String);
 
 fn resource(origin: &Origin, folder: &Path, tenant: &str) -> Result<Resource, Wrong> {
     let Json::Object(mut members) = origin.node.to_json() else {
-        return Err((String::new(), "a document is a map with `kind` and the resource's own fields".to_owned()));
+        return Err((
+            String::new(),
+            "a document is a map with `kind` and the resource's own fields".to_owned(),
+        ));
     };
     let kinds = Kind::ALL.map(Kind::as_str).join(", ");
-    let kind = text(&mut members, "kind")?.ok_or_else(|| (String::new(), format!("`kind` is missing; it is one of {kinds}")))?;
-    let kind = Kind::parse(&kind).ok_or_else(|| ("/kind".to_owned(), format!("`{kind}` is no kind; it is one of {kinds}")))?;
+    let kind = text(&mut members, "kind")?
+        .ok_or_else(|| (String::new(), format!("`kind` is missing; it is one of {kinds}")))?;
+    let kind = Kind::parse(&kind).ok_or_else(|| {
+        ("/kind".to_owned(), format!("`{kind}` is no kind; it is one of {kinds}"))
+    })?;
     let tenant = tenant_of(kind, &mut members, tenant)?;
     let name = members.get("name").and_then(Json::as_str).map(str::to_owned);
-    let name = name.ok_or_else(|| ("/name".to_owned(), format!("a {} has a `name`, as text", kind.as_str())))?;
-    let checked = |wrong: Option<String>| wrong.map_or(Ok(()), |detail| Err(("/name".to_owned(), detail)));
+    let name = name.ok_or_else(|| {
+        ("/name".to_owned(), format!("a {} has a `name`, as text", kind.as_str()))
+    })?;
+    let checked =
+        |wrong: Option<String>| wrong.map_or(Ok(()), |detail| Err(("/name".to_owned(), detail)));
     let content = match kind {
         Kind::Secret => {
             checked(name.parse::<SecretName>().err())?;
@@ -201,7 +233,11 @@ fn resource(origin: &Origin, folder: &Path, tenant: &str) -> Result<Resource, Wr
             let from = value_from(&mut members, "value_from", folder)?;
             nothing_more(&members, "kind, tenant, name, value_from")?;
             Content::Secret(from.ok_or_else(|| {
-                (String::new(), "a secret has `value_from: {env: NAME}` or `value_from: {file: PATH}`".to_owned())
+                (
+                    String::new(),
+                    "a secret has `value_from: {env: NAME}` or `value_from: {file: PATH}`"
+                        .to_owned(),
+                )
             })?)
         }
         Kind::Plugin => {
@@ -209,7 +245,8 @@ fn resource(origin: &Origin, folder: &Path, tenant: &str) -> Result<Resource, Wr
             members.remove("name");
             let file = text(&mut members, "file")?;
             nothing_more(&members, "kind, tenant, name, file")?;
-            let file = file.ok_or_else(|| (String::new(), "a plugin has `file: PATH`, its WASM".to_owned()))?;
+            let file = file
+                .ok_or_else(|| (String::new(), "a plugin has `file: PATH`, its WASM".to_owned()))?;
             Content::Plugin(folder.join(file))
         }
         Kind::Tenant => {
@@ -217,9 +254,15 @@ fn resource(origin: &Origin, folder: &Path, tenant: &str) -> Result<Resource, Wr
             members.remove("name");
             Content::Spec { spec: canonical::<TenantSpec>(members)?, secret_from: None }
         }
-        Kind::Profile => Content::Spec { spec: canonical::<ProfileSpec>(members)?, secret_from: None },
-        Kind::EventType => Content::Spec { spec: canonical::<EventTypeSpec>(members)?, secret_from: None },
-        Kind::Source => Content::Spec { spec: canonical::<SourceSpec>(members)?, secret_from: None },
+        Kind::Profile => {
+            Content::Spec { spec: canonical::<ProfileSpec>(members)?, secret_from: None }
+        }
+        Kind::EventType => {
+            Content::Spec { spec: canonical::<EventTypeSpec>(members)?, secret_from: None }
+        }
+        Kind::Source => {
+            Content::Spec { spec: canonical::<SourceSpec>(members)?, secret_from: None }
+        }
         Kind::Webhook => {
             if members.contains_key("secret") {
                 let detail = "a secret does not stand in a manifest; write `secret_from: {env: NAME}` or {file: PATH}";
@@ -233,12 +276,18 @@ fn resource(origin: &Origin, folder: &Path, tenant: &str) -> Result<Resource, Wr
 }
 
 /// Takes the member `tenant` out. `tenant: null` in an event type means the operator's catalog.
-fn tenant_of(kind: Kind, members: &mut Map<String, Json>, default: &str) -> Result<Option<String>, Wrong> {
+fn tenant_of(
+    kind: Kind,
+    members: &mut Map<String, Json>,
+    default: &str,
+) -> Result<Option<String>, Wrong> {
     let wrong = |detail: String| ("/tenant".to_owned(), detail);
     let said = members.remove("tenant");
     match (kind, said) {
         (Kind::Profile | Kind::Tenant, None) => Ok(None),
-        (Kind::Profile | Kind::Tenant, Some(_)) => Err(wrong(format!("a {} belongs to no tenant", kind.as_str()))),
+        (Kind::Profile | Kind::Tenant, Some(_)) => {
+            Err(wrong(format!("a {} belongs to no tenant", kind.as_str())))
+        }
         (Kind::EventType, Some(Json::Null)) => Ok(None),
         (_, None) => Ok(Some(default.to_owned())),
         (_, Some(Json::String(name))) => match name.parse::<TenantId>() {
@@ -258,7 +307,11 @@ fn text(members: &mut Map<String, Json>, key: &str) -> Result<Option<String>, Wr
     }
 }
 
-fn value_from(members: &mut Map<String, Json>, key: &str, folder: &Path) -> Result<Option<ValueFrom>, Wrong> {
+fn value_from(
+    members: &mut Map<String, Json>,
+    key: &str,
+    folder: &Path,
+) -> Result<Option<ValueFrom>, Wrong> {
     let Some(value) = members.remove(key) else { return Ok(None) };
     let one = value.as_object().filter(|object| object.len() == 1);
     let text = |name: &str| one.and_then(|object| object.get(name)).and_then(Json::as_str);
@@ -271,21 +324,30 @@ fn value_from(members: &mut Map<String, Json>, key: &str, folder: &Path) -> Resu
 
 fn nothing_more(members: &Map<String, Json>, known: &str) -> Result<(), Wrong> {
     match members.keys().next() {
-        Some(key) => Err((format!("/{key}"), format!("`{key}` is not known here; there are {known}"))),
+        Some(key) => {
+            Err((format!("/{key}"), format!("`{key}` is not known here; there are {known}")))
+        }
         None => Ok(()),
     }
 }
 
 /// Reads `members` as `T` and writes it again, as the server does: defaults are filled in, and what
 /// is the same looks the same.
-pub(super) fn canonical<T: DeserializeOwned + Serialize>(members: Map<String, Json>) -> Result<Json, Wrong> {
+pub(super) fn canonical<T: DeserializeOwned + Serialize>(
+    members: Map<String, Json>,
+) -> Result<Json, Wrong> {
     let value = Json::Object(members);
     let read = |value: Json| serde_json::from_value::<T>(value);
     match read(value.clone()) {
         Ok(spec) => serde_json::to_value(spec).map_err(|error| (String::new(), error.to_string())),
         Err(error) => {
             let detail = error.to_string();
-            let same = |value: Json| read(value).err().is_some_and(|other| other.to_string() == detail);
+            // Without a field that is needed, another one is missing: that tells nothing.
+            let missing = detail.starts_with("missing field");
+            let same = |value: Json| {
+                let other = read(value).err().map(|error| error.to_string());
+                other.is_some_and(|other| other == detail || missing && other.starts_with("missing field"))
+            };
             Err((culprit(&value, &same), detail))
         }
     }
@@ -326,7 +388,9 @@ fn culprit(value: &Json, same: &dyn Fn(Json) -> bool) -> String {
                     members.insert(key, changed);
                 }
                 Json::Array(elements) => {
-                    if let Some(place) = key.parse::<usize>().ok().and_then(|index| elements.get_mut(index)) {
+                    if let Some(place) =
+                        key.parse::<usize>().ok().and_then(|index| elements.get_mut(index))
+                    {
                         *place = changed;
                     }
                 }

@@ -29,8 +29,9 @@ fn values_come_from_elsewhere() {
     assert_eq!(secret.tenant.as_deref(), Some("acme"));
     let plugin = one("kind: plugin\nname: by-label\nfile: by-label.wasm\n");
     assert_eq!(plugin.content, Content::Plugin(PathBuf::from("folder/by-label.wasm")));
-    let webhook =
-        one("kind: webhook\nname: a\nevent_types: []\nurl: https://a.example\nsecret_from: {file: s}\n");
+    let webhook = one(
+        "kind: webhook\nname: a\nevent_types: []\nurl: https://a.example\nsecret_from: {file: s}\n",
+    );
     let Content::Spec { secret_from, .. } = webhook.content else { panic!() };
     assert_eq!(secret_from, Some(ValueFrom::File(PathBuf::from("folder/s"))));
 }
@@ -70,10 +71,16 @@ fn an_error_deep_inside_is_found() {
     let (_, misread) = parsed(
         "kind: webhook\nname: b\nevent_types: ['*']\nurl: x\nretry:\n  jitter: 0\n  attempts_max: many\n",
     );
-    assert!(misread[0].starts_with("m.yaml:7 (document 1): invalid type: string \"many\""), "{misread:?}");
-    let (_, misread) =
-        parsed("kind: webhook\nname: b\nevent_types:\n  - a\n  - 'b c'\nurl: x\n");
+    assert!(
+        misread[0].starts_with("m.yaml:7 (document 1): invalid type: string \"many\""),
+        "{misread:?}"
+    );
+    let (_, misread) = parsed("kind: webhook\nname: b\nevent_types:\n  - a\n  - 'b c'\nurl: x\n");
     assert!(misread[0].starts_with("m.yaml:5 (document 1): "), "{misread:?}");
+    let (_, misread) = parsed(
+        "kind: webhook\nname: b\nevent_types: []\nurl: x\nsigners:\n  - kind: secret\n    key: a\n",
+    );
+    assert!(misread[0].starts_with("m.yaml:6 (document 1): missing field `header`"), "{misread:?}");
     let (_, misread) = parsed("kind: webhook\nname: b\nevent_types: []\n");
     assert!(misread[0].starts_with("m.yaml:1 (document 1): missing field `url`"), "{misread:?}");
 }

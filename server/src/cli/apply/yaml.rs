@@ -52,7 +52,9 @@ pub(super) fn documents(text: &str) -> Result<Vec<Node>, NoYaml> {
 fn split(text: &str) -> Vec<(usize, String)> {
     let mut documents = vec![(0, String::new())];
     for (number, line) in text.split_inclusive('\n').enumerate() {
-        let ends = line.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace));
+        let ends = line
+            .strip_prefix("---")
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace));
         if ends {
             documents.push((number, String::new()));
         }
@@ -60,23 +62,24 @@ fn split(text: &str) -> Vec<(usize, String)> {
             document.push_str(line);
         }
     }
-    let is_content = |line: &str| !matches!(line.trim(), "" | "---" | "...") && !line.trim_start().starts_with('#');
+    let is_content = |line: &str| {
+        !matches!(line.trim(), "" | "---" | "...") && !line.trim_start().starts_with('#')
+    };
     documents.retain(|(_, document)| document.lines().any(is_content));
     documents
 }
 
 impl Node {
-    pub(super) fn line(&self) -> u64 {
-        self.line
-    }
-
     pub(super) fn to_json(&self) -> Json {
         match &self.tree {
             Tree::Scalar(value) => value.clone(),
             Tree::List(elements) => elements.iter().map(Node::to_json).collect(),
-            Tree::Map(members) => {
-                Json::Object(members.iter().map(|(key, node)| (key.clone(), node.to_json())).collect::<Map<_, _>>())
-            }
+            Tree::Map(members) => Json::Object(
+                members
+                    .iter()
+                    .map(|(key, node)| (key.clone(), node.to_json()))
+                    .collect::<Map<_, _>>(),
+            ),
         }
     }
 
@@ -86,8 +89,12 @@ impl Node {
         for part in pointer.split('/').skip(1) {
             let part = part.replace("~1", "/").replace("~0", "~");
             let next = match &node.tree {
-                Tree::Map(members) => members.iter().find(|(key, _)| *key == part).map(|(_, node)| node),
-                Tree::List(elements) => part.parse::<usize>().ok().and_then(|index| elements.get(index)),
+                Tree::Map(members) => {
+                    members.iter().find(|(key, _)| *key == part).map(|(_, node)| node)
+                }
+                Tree::List(elements) => {
+                    part.parse::<usize>().ok().and_then(|index| elements.get(index))
+                }
                 Tree::Scalar(_) => None,
             };
             let Some(next) = next else { break };
@@ -123,7 +130,7 @@ impl<'de> Visitor<'de> for TreeVisitor {
     }
 
     fn visit_none<E>(self) -> Result<Tree, E> {
-        self.visit_unit()
+        Ok(Tree::Scalar(Json::Null))
     }
 
     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Tree, D::Error> {
@@ -144,7 +151,9 @@ impl<'de> Visitor<'de> for TreeVisitor {
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Tree, E> {
         let number = Number::from_f64(value);
-        number.map(|number| Tree::Scalar(Json::Number(number))).ok_or_else(|| E::custom("JSON has no such number"))
+        number
+            .map(|number| Tree::Scalar(Json::Number(number)))
+            .ok_or_else(|| E::custom("JSON has no such number"))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Tree, E> {

@@ -243,3 +243,69 @@ async fn a_caller_that_goes_away_leaves_no_lock_behind() {
     store.close().await;
     database.remove().await;
 }
+
+#[tokio::test]
+async fn a_call_larger_than_a_batch_is_stored_whole() {
+    let mut databases = vec![Database::sqlite()];
+    databases.extend(Database::postgres().await);
+    for database in databases {
+        let settings = Settings { url: database.url(), commit_batch_max: 3, ..Settings::default() };
+        let store = Store::connect(&settings).await.unwrap();
+        store.migrate().await.unwrap();
+        let news = |call: usize| {
+            let new = move |n| {
+                let to = delivery(webhook(), State::InFlight);
+                event(&format!("{call}-{n}")).to(to)
+            };
+            (0..300).map(new).collect::<Vec<_>>()
+        };
+        let calls = (0..5).map(|call| store.accept(news(call)));
+        for accepted in join_all(calls).await {
+            let accepted = accepted.unwrap();
+            assert_eq!(accepted.len(), 300);
+            assert!(accepted.iter().all(|a| !a.duplicate && a.deliveries == 1));
+        }
+        let all = DeliveryFilter::default();
+        let deliveries = store.list_deliveries(&tenant("t"), &all, 10_000, None).await.unwrap();
+        assert_eq!(deliveries.data.len(), 1_500);
+        store.close().await;
+        database.remove().await;
+    }
+}
+
+#[tokio::test]
+async fn the_log_of_sqlite_is_moved_into_its_file_beside_the_writer() {
+    let database = Database::sqlite();
+    let store = database.store().await;
+    let Database::Sqlite(folder) = &database else { unreachable!() };
+    let file_bytes = || std::fs::metadata(folder.join("antar.db")).unwrap().len();
+    store.accept((0..100).map(|n| event(&n.to_string())).collect()).await.unwrap();
+    let before = file_bytes();
+    let mut checkpoint = store.connector.checkpointer().unwrap();
+    tokio::task::spawn_blocking(move || checkpoint()).await.unwrap();
+    assert!(file_bytes() > before);
+    store.close().await;
+    database.remove().await;
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_unavailable_and_comes_back() {
+    let Some(database) = Database::postgres().await else { return };
+    let store = database.store().await;
+    store.accept(vec![event("a")]).await.unwrap();
+    let Database::Postgres { server, name } = &database else { unreachable!() };
+    let mut admin = AsyncPgConnection::establish(server).await.unwrap();
+    let allow = |yes| format!("ALTER DATABASE {name} ALLOW_CONNECTIONS {yes}");
+    admin.batch_execute(&allow("false")).await.unwrap();
+    let kick =
+        format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
+    admin.batch_execute(&kick).await.unwrap();
+    let away = store.accept(vec![event("b")]).await;
+    assert!(matches!(away, Err(StoreError::Unavailable(_))), "{away:?}");
+    assert!(store.ping().await.is_err());
+    admin.batch_execute(&allow("true")).await.unwrap();
+    assert!(!store.accept(vec![event("b")]).await.unwrap()[0].duplicate);
+    store.ping().await.unwrap();
+    store.close().await;
+    database.remove().await;
+}

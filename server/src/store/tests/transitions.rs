@@ -133,3 +133,22 @@ async fn all_open_deliveries_of_a_webhook_can_be_cancelled() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_replay_is_a_new_delivery_of_the_same_event() {
+    on_each_database(async |store| {
+        let first = event("a").to(delivery(webhook(), State::Missed));
+        let stored = first.event.clone();
+        store.accept(vec![first]).await.unwrap();
+        let again = delivery(webhook(), State::Pending);
+        store.add_delivery(&stored, again.clone(), &me(), at(5)).await.unwrap();
+        let by_event =
+            DeliveryFilter { event_id: Some(stored.key.id.clone()), ..DeliveryFilter::default() };
+        let found = store.list_deliveries(&tenant("t"), &by_event, 10, None).await.unwrap();
+        assert_eq!(found.data.len(), 2);
+        assert_eq!((found.data[0].id, found.data[0].state), (again.id, State::Pending));
+        let claimed = store.claim_due(at(5), &me(), 10, &[]).await.unwrap();
+        assert_eq!(claimed[0].event.document.text(), stored.document.text());
+    })
+    .await;
+}

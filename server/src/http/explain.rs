@@ -1,0 +1,100 @@
+//! Why an event was delivered, or not.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::answer::{self, Answer};
+use super::auth::{Access, Read};
+use super::error::Problem;
+use super::page::{List, Paging};
+use super::path::{Id, Query};
+use super::webhooks::find;
+use crate::model::{Delivery, EventId, WebhookId};
+use crate::pipeline::explain::{Explanation, explain};
+use crate::pipeline::webhook::Webhook;
+use crate::store::{DeliveryFilter, StoredEvent};
+
+/// What became of an event at every webhook, by webhook, oldest first
+#[utoipa::path(
+    get, path = "/v1/tenants/{tenant}/events/{id}/explain", tag = "events",
+    responses((status = 200, body = List<Explanation>))
+)]
+pub(super) async fn event(access: Access<Read>, Id(id): Id<EventId>, Query(mut paging): Query<Paging>) -> Answer {
+    // Whoever asks wants to see them all.
+    paging.limit = paging.limit.or(Some(access.app.config.tenant.page_max));
+    let event = access.app.store.get_event(&access.tenant.id, &id, None).await?;
+    let deliveries = newest_deliveries(&access, &event, None).await?;
+    let webhooks = access.tenant.read(|state| {
+        List::of(state.webhooks().cloned(), |webhook| webhook.id, &paging, &access.app.config)
+    })?;
+    answer::ok(&webhooks.map(|webhook| about(&webhook, &event, deliveries.get(&webhook.id))))
+}
+
+/// Which event.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct EventIdQuery {
+    /// Id of the event.
+    #[param(value_type = String)]
+    event: EventId,
+}
+
+/// What became of an event at one webhook
+#[utoipa::path(
+    get, path = "/v1/tenants/{tenant}/webhooks/{id}/explain", tag = "webhooks",
+    responses((status = 200, body = Explanation))
+)]
+pub(super) async fn webhook(access: Access<Read>, Id(id): Id<WebhookId>, Query(query): Query<EventIdQuery>) -> Answer {
+    let webhook = find(&access.tenant, id)?;
+    let event = access.app.store.get_event(&access.tenant.id, &query.event, None).await?;
+    let deliveries = newest_deliveries(&access, &event, Some(id)).await?;
+    answer::ok(&about(&webhook, &event, deliveries.get(&id)))
+}
+
+fn about(webhook: &Arc<Webhook>, event: &StoredEvent, delivery: Option<&Delivery>) -> Explanation {
+    match (&event.dropped_reason, delivery) {
+        // Its data was never stored, so what webhooks want says nothing.
+        (Some(reason), None) => Explanation {
+            webhook_id: webhook.id,
+            name: webhook.spec.name.clone(),
+            outcome: "dropped".to_owned(),
+            stage: "intake".to_owned(),
+            reason: Some(reason.clone()),
+            detail: json!({}),
+        },
+        _ => explain(webhook, &event.event, delivery),
+    }
+}
+
+/// The newest delivery of an event to each webhook, or to one.
+async fn newest_deliveries(
+    access: &Access<Read>,
+    event: &StoredEvent,
+    webhook_id: Option<WebhookId>,
+) -> Result<HashMap<WebhookId, Delivery>, Problem> {
+    const ROWS_AT_ONCE: usize = 1_000;
+    let filter = DeliveryFilter {
+        event_id: Some(event.event.key.id.clone()),
+        webhook_id,
+        ..DeliveryFilter::default()
+    };
+    let (mut newest, mut cursor) = (HashMap::new(), None::<String>);
+    loop {
+        let tenant = &access.tenant.id;
+        let page = access.app.store.list_deliveries(tenant, &filter, ROWS_AT_ONCE, cursor.as_deref()).await?;
+        for delivery in page.data {
+            // The same id from another source is another event.
+            if delivery.event == event.event.key {
+                newest.entry(delivery.webhook_id).or_insert(delivery);
+            }
+        }
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            return Ok(newest);
+        }
+    }
+}

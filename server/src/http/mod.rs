@@ -1,0 +1,140 @@
+//! The API over HTTP. Handlers extract, parse into a type of the model, make one call, and show the
+//! result; nothing is decided here.
+
+mod answer;
+mod around;
+mod auth;
+mod body;
+mod deliveries;
+mod error;
+mod event_types;
+mod events;
+mod explain;
+mod facets;
+mod incoming;
+mod keys;
+mod openapi;
+mod operations;
+mod page;
+mod patch;
+mod path;
+mod plugins;
+mod preview;
+mod profiles;
+mod sample;
+mod secrets;
+mod sources;
+mod tenants;
+mod variables;
+mod webhook_actions;
+mod webhooks;
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use actix_web::middleware::from_fn;
+use actix_web::{App as Routes, HttpServer, web};
+
+pub use self::error::Code;
+use crate::app::App;
+
+/// Writes the routes, their description and a list for tests from one table.
+macro_rules! routes {
+    ($($path:literal { $($method:ident $module:ident :: $handler:ident),+ })+) => {
+        fn routes(config: &mut web::ServiceConfig) {
+            $(config.service(web::resource($path)$(.route(web::$method().to($module::$handler)))+);)+
+        }
+
+        fn description() -> utoipa::openapi::OpenApi {
+            #[derive(utoipa::OpenApi)]
+            #[openapi(paths(incoming::own_path, $($($module::$handler),+),+))]
+            struct Described;
+            <Described as utoipa::OpenApi>::openapi()
+        }
+
+        #[cfg(test)]
+        const ROUTES: &[(&str, &str)] = &[$($((stringify!($method), $path)),+),+];
+    };
+}
+
+routes! {
+    "/v1/tenants/{tenant}/events" { post events::publish, get events::list }
+    "/v1/tenants/{tenant}/events/{id}" { get events::get }
+    "/v1/tenants/{tenant}/events/{id}/explain" { get explain::event }
+    "/v1/tenants/{tenant}/webhooks" { post webhooks::create, get webhooks::list }
+    "/v1/tenants/{tenant}/webhooks/{id}" { get webhooks::get, patch webhooks::patch, put webhooks::put, delete webhooks::delete }
+    "/v1/tenants/{tenant}/webhooks/{id}/test" { post webhook_actions::test }
+    "/v1/tenants/{tenant}/webhooks/{id}/secret/rotate" { post webhook_actions::rotate }
+    "/v1/tenants/{tenant}/webhooks/{id}/enable" { post webhook_actions::enable }
+    "/v1/tenants/{tenant}/webhooks/{id}/disable" { post webhook_actions::disable }
+    "/v1/tenants/{tenant}/webhooks/{id}/pause" { post webhook_actions::pause }
+    "/v1/tenants/{tenant}/webhooks/{id}/resume" { post webhook_actions::resume }
+    "/v1/tenants/{tenant}/webhooks/{id}/replay" { post webhook_actions::replay }
+    "/v1/tenants/{tenant}/webhooks/{id}/revisions" { get webhook_actions::revisions }
+    "/v1/tenants/{tenant}/webhooks/{id}/revert" { post webhook_actions::revert }
+    "/v1/tenants/{tenant}/webhooks/{id}/explain" { get explain::webhook }
+    "/v1/tenants/{tenant}/preview" { post preview::preview }
+    "/v1/tenants/{tenant}/deliveries" { get deliveries::list }
+    "/v1/tenants/{tenant}/deliveries/{id}" { get deliveries::get }
+    "/v1/tenants/{tenant}/deliveries/{id}/attempts" { get deliveries::attempts }
+    "/v1/tenants/{tenant}/deliveries/{id}/retry" { post deliveries::retry }
+    "/v1/tenants/{tenant}/deliveries/{id}/cancel" { post deliveries::cancel }
+    "/v1/tenants/{tenant}/sources" { post sources::create, get sources::list }
+    "/v1/tenants/{tenant}/sources/{id}" { get sources::get, patch sources::patch, delete sources::delete }
+    "/v1/tenants/{tenant}/sources/{id}/secret/rotate" { post sources::rotate }
+    "/v1/tenants/{tenant}/secrets" { get secrets::list }
+    "/v1/tenants/{tenant}/secrets/{name}" { put secrets::put, delete secrets::delete }
+    "/v1/tenants/{tenant}/plugins" { post plugins::upload, get plugins::list }
+    "/v1/tenants/{tenant}/plugins/{name}" { get plugins::get, delete plugins::delete }
+    "/v1/tenants/{tenant}/plugins/{name}/versions" { get plugins::versions }
+    "/v1/tenants/{tenant}/plugins/{name}/test" { post plugins::test }
+    "/v1/tenants/{tenant}/facets" { get facets::list }
+    "/v1/tenants/{tenant}/facets/{facet}/values" { get facets::values, put facets::put_values }
+    "/v1/tenants/{tenant}/event-types" { post event_types::create, get event_types::list }
+    "/v1/tenants/{tenant}/event-types/{type}" { get event_types::get, put event_types::put, delete event_types::delete }
+    "/v1/tenants/{tenant}/event-types/{type}/variables" { get event_types::variable_list }
+    "/v1/tenants/{tenant}/keys" { post keys::tenant_create, get keys::tenant_list }
+    "/v1/tenants/{tenant}/keys/{id}" { delete keys::tenant_delete }
+    "/v1/tenants" { get tenants::list }
+    "/v1/tenants/{tenant}" { get tenants::get, put tenants::put, delete tenants::delete }
+    "/v1/event-types" { get event_types::operator_list }
+    "/v1/event-types/{type}" { get event_types::operator_get, put event_types::operator_put, delete event_types::operator_delete }
+    "/v1/profiles" { get profiles::list }
+    "/v1/profiles/{name}" { get profiles::get, put profiles::put, delete profiles::delete }
+    "/v1/keys" { post keys::create, get keys::list }
+    "/v1/keys/{id}" { delete keys::delete }
+    "/healthz" { get operations::health }
+    "/readyz" { get operations::ready }
+    "/metrics" { get operations::figures }
+    "/openapi.json" { get operations::description }
+    "/docs" { get operations::docs }
+}
+
+/// From the first byte of a connection's request to the end of its head.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long an idle connection is kept: longer than most balancers keep theirs.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// The API on `listener`. It runs when it is polled, and ends by its handle; signals are the
+/// caller's affair.
+pub fn serve(app: web::Data<App>, listener: TcpListener) -> std::io::Result<actix_web::dev::Server> {
+    operations::recorder();
+    let text = web::Data::new(openapi::text(description()).map_err(std::io::Error::other)?);
+    let (workers, drain_ms) = (app.config.server.workers, app.config.server.drain_ms);
+    let build = move || {
+        Routes::new()
+            .app_data(app.clone())
+            .app_data(text.clone())
+            .wrap(from_fn(around::around))
+            .configure(routes)
+            .service(web::resource(["/in/{source}/{secret}", "/in/{source}/{secret}/{tail:.*}"]).to(incoming::own_path))
+            .default_service(web::to(incoming::other_path))
+    };
+    let server = HttpServer::new(build)
+        .disable_signals()
+        .client_request_timeout(HEAD_TIME_MAX)
+        .keep_alive(KEEP_ALIVE)
+        .shutdown_timeout(drain_ms.div_ceil(1_000));
+    let server = if workers == 0 { server } else { server.workers(workers) };
+    Ok(server.listen(listener)?.run())
+}

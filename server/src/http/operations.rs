@@ -1,0 +1,76 @@
+//! Calls about the server itself.
+
+use std::sync::OnceLock;
+use std::sync::atomic::Ordering;
+
+use actix_web::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use actix_web::{HttpResponse, web};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use serde_json::json;
+
+use super::answer::{self, Answer};
+use super::auth::{Operator, Read};
+use super::error::{Code, Problem};
+use super::openapi;
+use crate::app::App;
+
+/// Whether the process answers at all
+#[utoipa::path(get, path = "/healthz", tag = "operations", responses((status = 200, description = "It does")))]
+pub(super) async fn health() -> Answer {
+    answer::ok(&json!({ "status": "ok" }))
+}
+
+/// Whether the server takes requests: started, not stopping, its database there
+#[utoipa::path(get, path = "/readyz", tag = "operations", responses((status = 200, description = "It does")))]
+pub(super) async fn ready(app: web::Data<App>) -> Answer {
+    if !app.ready.load(Ordering::Acquire) {
+        return Err(Problem::new(Code::NotReady, "the server is starting or stopping"));
+    }
+    app.store.ping().await?;
+    answer::ok(&json!({ "status": "ready" }))
+}
+
+/// Figures in the text format of Prometheus
+#[utoipa::path(
+    get, path = "/metrics", tag = "operations",
+    responses((status = 200, description = "Figures", content_type = "text/plain", body = String))
+)]
+pub(super) async fn figures(_: Operator<Read>) -> Answer {
+    let text = recorder().map(PrometheusHandle::render).unwrap_or_default();
+    Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")).body(text))
+}
+
+/// The process's recorder of figures. The crate `metrics` knows one for each process, whoever
+/// installs it first; servers in one process share it.
+pub(super) fn recorder() -> Option<&'static PrometheusHandle> {
+    static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+    let install = || {
+        let buckets = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+        let builder = PrometheusBuilder::new().set_buckets(&buckets).ok()?;
+        // An error means that somebody who runs this server as a library has a recorder already.
+        builder.install_recorder().ok()
+    };
+    RECORDER.get_or_init(install).as_ref()
+}
+
+/// This description
+#[utoipa::path(
+    get, path = "/openapi.json", tag = "operations",
+    responses((status = 200, description = "OpenAPI 3.1", body = Object))
+)]
+pub(super) async fn description(text: web::Data<openapi::Text>) -> Answer {
+    Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, "application/json")).body(text.0.clone()))
+}
+
+/// This description for people, and the catalogue of problems
+#[utoipa::path(
+    get, path = "/docs", tag = "operations",
+    responses((status = 200, description = "A page", content_type = "text/html", body = String))
+)]
+pub(super) async fn docs() -> Answer {
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'";
+    let mut answer = HttpResponse::Ok();
+    answer.insert_header((CONTENT_TYPE, "text/html; charset=utf-8"));
+    answer.insert_header((CONTENT_SECURITY_POLICY, policy));
+    Ok(answer.body(include_str!("docs.html")))
+}

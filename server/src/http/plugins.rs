@@ -1,0 +1,229 @@
+//! Plugins: uploaded, listed, tried out.
+
+use std::collections::BTreeMap;
+
+use actix_web::HttpRequest;
+use actix_web::http::header::CONTENT_TYPE;
+use antar_json::Document;
+use serde::{Deserialize, Serialize};
+
+use super::answer::{self, Answer};
+use super::auth::{Access, Manage, Read};
+use super::body::{Body, Upload};
+use super::error::{Code, Problem};
+use super::page::{List, Paging};
+use super::path::{Id, Query};
+use super::sample;
+use crate::model::{Invalid, PluginMeta, PluginName};
+use crate::pipeline::transform::{PluginInput, call_plugin};
+use crate::plugin::{CallReport, Outcome, Place, Replacement};
+
+/// The plugin's name.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct NameQuery {
+    #[param(value_type = String)]
+    name: PluginName,
+}
+
+/// Upload a version of a plugin
+///
+/// A WASM component, or a core module with its component type. It is compiled, checked and asked
+/// what it is; versions count up and never change.
+#[utoipa::path(
+    post, path = "/v1/tenants/{tenant}/plugins", tag = "plugins",
+    request_body(content = Vec<u8>, content_type = "application/wasm"),
+    responses((status = 201, body = PluginMeta))
+)]
+pub(super) async fn upload(
+    access: Access<Manage>,
+    Query(query): Query<NameQuery>,
+    req: HttpRequest,
+    Upload(wasm): Upload,
+) -> Answer {
+    let content_type = req.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if content_type.is_none_or(|text| !text.eq_ignore_ascii_case("application/wasm")) {
+        return Err(Problem::new(Code::UnsupportedMediaType, "a plugin is uploaded as application/wasm"));
+    }
+    answer::created(&access.app.registry.upload_plugin(&access.tenant, query.name, wasm).await?)
+}
+
+/// List plugins, each with its newest version
+#[utoipa::path(
+    get, path = "/v1/tenants/{tenant}/plugins", tag = "plugins",
+    responses((status = 200, body = List<PluginMeta>))
+)]
+pub(super) async fn list(access: Access<Read>, Query(paging): Query<Paging>) -> Answer {
+    let newest: Vec<PluginMeta> = access.tenant.read(|state| {
+        let newest = state.plugins.values().filter_map(|versions| versions.values().next_back());
+        newest.map(|stored| stored.meta.clone()).collect()
+    });
+    answer::ok(&List::of(newest.into_iter(), |meta| meta.name.clone(), &paging, &access.app.config)?)
+}
+
+/// Get the newest version of a plugin, or the one of `NAME@VERSION`
+#[utoipa::path(
+    get, path = "/v1/tenants/{tenant}/plugins/{name}", tag = "plugins",
+    responses((status = 200, body = PluginMeta))
+)]
+pub(super) async fn get(access: Access<Read>, Id(name): Id<String>) -> Answer {
+    let meta = access.tenant.read(|state| state.plugin(&name).map(|stored| stored.meta.clone()));
+    answer::ok(&meta.ok_or_else(|| Problem::not_found("plugin"))?)
+}
+
+/// List the versions of a plugin, oldest first
+#[utoipa::path(
+    get, path = "/v1/tenants/{tenant}/plugins/{name}/versions", tag = "plugins",
+    responses((status = 200, body = List<PluginMeta>))
+)]
+pub(super) async fn versions(
+    access: Access<Read>,
+    Id(name): Id<PluginName>,
+    Query(paging): Query<Paging>,
+) -> Answer {
+    let versions: Option<Vec<PluginMeta>> = access.tenant.read(|state| {
+        Some(state.plugins.get(&name)?.values().map(|stored| stored.meta.clone()).collect())
+    });
+    let versions = versions.ok_or_else(|| Problem::not_found("plugin"))?;
+    answer::ok(&List::of(versions.into_iter(), |meta| meta.version, &paging, &access.app.config)?)
+}
+
+/// Delete a plugin, or the one version of `NAME@VERSION`
+///
+/// 409 while something uses it.
+#[utoipa::path(
+    delete, path = "/v1/tenants/{tenant}/plugins/{name}", tag = "plugins",
+    responses((status = 204, description = "Deleted"))
+)]
+pub(super) async fn delete(access: Access<Manage>, Id(name): Id<String>) -> Answer {
+    let (name, version) = match name.split_once('@') {
+        Some((name, version)) => (name, version.parse().ok().map(Some)),
+        None => (name.as_str(), Some(None)),
+    };
+    let (Ok(name), Some(version)) = (name.parse(), version) else {
+        return Err(Problem::not_found("plugin"));
+    };
+    access.app.registry.delete_plugin(&access.tenant, &name, version).await?;
+    answer::no_content()
+}
+
+/// What to try a plugin with.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PluginTestRequest {
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    config: Option<Document>,
+    /// As it would be posted; without `data` the example of its type is taken.
+    #[schema(value_type = Object)]
+    event: Document,
+    /// Where it runs; it decides what an answer may change.
+    #[serde(default)]
+    at: At,
+}
+
+/// Where a plugin is used.
+#[derive(Clone, Copy, Default, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum At {
+    Intake,
+    #[default]
+    Webhook,
+}
+
+/// What a plugin did with an event.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct PluginTestView {
+    /// `pass`, `replace`, `split`, `drop`, or how the call failed: `retry`, `fail`, `trap`,
+    /// `timed_out`, `too_much_memory`, `bad_output`, `busy`.
+    outcome: &'static str,
+    reason: Option<String>,
+    /// The data afterwards; null where there is none, or several.
+    #[schema(value_type = Option<Object>)]
+    data: Option<Document>,
+    /// What it put in place of the event; for `split` several.
+    replacements: Vec<ReplacementView>,
+    logs: Vec<LogLine>,
+    took_us: u64,
+    memory_bytes: usize,
+}
+
+/// A new event in place of the old one.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct ReplacementView {
+    #[schema(value_type = Object)]
+    data: Document,
+    /// Null: unchanged.
+    event_type: Option<String>,
+    attributes: BTreeMap<String, String>,
+    headers: BTreeMap<String, String>,
+}
+
+/// A line that a plugin wrote.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct LogLine {
+    level: String,
+    text: String,
+}
+
+impl ReplacementView {
+    fn of(replacement: &Replacement) -> ReplacementView {
+        ReplacementView {
+            data: replacement.data.clone(),
+            event_type: replacement.event_type.clone(),
+            attributes: replacement.attributes.iter().cloned().collect(),
+            headers: replacement.headers.iter().cloned().collect(),
+        }
+    }
+}
+
+impl PluginTestView {
+    fn of(report: CallReport, before: &Document) -> PluginTestView {
+        let (outcome, reason, data, replacements) = match &report.result {
+            Ok(Outcome::Pass) => ("pass", None, Some(before.clone()), Vec::new()),
+            Ok(Outcome::Replace(with)) => ("replace", None, Some(with.data.clone()), vec![ReplacementView::of(with)]),
+            Ok(Outcome::Split(parts)) => ("split", None, None, parts.iter().map(ReplacementView::of).collect()),
+            Ok(Outcome::Drop(reason)) => ("drop", Some(reason.clone()), None, Vec::new()),
+            Err(error) => (error.name(), Some(error.to_string()), None, Vec::new()),
+        };
+        let logs = report.logs.into_iter();
+        let logs = logs.map(|(level, text)| LogLine { level: format!("{level:?}").to_lowercase(), text });
+        PluginTestView {
+            outcome,
+            reason,
+            data,
+            replacements,
+            logs: logs.collect(),
+            took_us: report.took_us,
+            memory_bytes: report.memory_bytes,
+        }
+    }
+}
+
+/// Run a plugin on an event
+///
+/// The newest version, or the one of `NAME@VERSION`. Nothing is stored or sent.
+#[utoipa::path(
+    post, path = "/v1/tenants/{tenant}/plugins/{name}/test", tag = "plugins", request_body = PluginTestRequest,
+    responses((status = 200, body = PluginTestView))
+)]
+pub(super) async fn test(access: Access<Manage>, Id(name): Id<String>, body: Body) -> Answer {
+    let request: PluginTestRequest = body.json()?;
+    let plugin = access.tenant.plugin(&name).ok_or_else(|| Problem::not_found("plugin"))?;
+    let config = request.config.unwrap_or_else(sample::empty);
+    let errors = plugin.config_errors(&config.root().to_serde());
+    if let Some(error) = errors.first() {
+        return Err(Invalid::at(format!("/config{}", error.pointer), &error.detail).into());
+    }
+    let event = sample::posted(&access.app, &access.tenant, None, &request.event)?;
+    let place = match request.at {
+        At::Intake => Place::Intake,
+        At::Webhook => Place::Webhook,
+    };
+    let timestamp = event.timestamp.to_string();
+    let input = PluginInput { event: &event, timestamp: &timestamp, data: event.data(), place };
+    let report = call_plugin(&access.app.pipeline.host, &access.tenant, &name, &config, input).await;
+    let report = report.map_err(|error| Problem::from(Invalid::at("/config", error.to_string())))?;
+    answer::ok(&PluginTestView::of(report, &event.data().to_document()))
+}

@@ -1,0 +1,74 @@
+//! A dry run of the whole way of an event.
+
+use std::sync::Arc;
+
+use antar_json::{Document, Kind};
+use serde::Deserialize;
+
+use super::answer::{self, Answer};
+use super::auth::{Access, Read};
+use super::body::{Body, read};
+use super::error::Problem;
+use super::sample;
+use super::webhooks::{find, take_secret};
+use crate::model::{Event, EventId, Invalid, WebhookId};
+use crate::pipeline::explain::Preview;
+use crate::pipeline::webhook::Webhook;
+
+/// What to preview.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PreviewRequest {
+    /// The id of a webhook, or one as it would be saved.
+    #[schema(value_type = Object)]
+    webhook: Document,
+    /// The id of an event, or one as it would be posted; without `data` its type's example is taken.
+    #[schema(value_type = Object)]
+    event: Document,
+}
+
+/// Run the stages without sending
+///
+/// `enabled` is ignored. A webhook that is given whole is checked as at save.
+#[utoipa::path(
+    post, path = "/v1/tenants/{tenant}/preview", tag = "webhooks", request_body = PreviewRequest,
+    responses((status = 200, body = Preview))
+)]
+pub(super) async fn preview(access: Access<Read>, body: Body) -> Answer {
+    let request: PreviewRequest = body.json()?;
+    let webhook = webhook(&access, &request.webhook).map_err(|problem| below("/webhook", problem))?;
+    let event = event(&access, &webhook, &request.event).await.map_err(|problem| below("/event", problem))?;
+    answer::ok(&access.app.pipeline.preview(&access.tenant, &webhook, &event).await)
+}
+
+fn webhook(access: &Access<Read>, given: &Document) -> Result<Arc<Webhook>, Problem> {
+    if let Some(id) = given.root().as_str() {
+        let id: WebhookId = id.parse().map_err(|_| Problem::not_found("webhook"))?;
+        return find(&access.tenant, id);
+    }
+    if given.root().kind() != Kind::Object {
+        return Err(Invalid::at("", "is the id of a webhook, or a webhook").into());
+    }
+    let (spec, secret) = take_secret(given)?;
+    let mut webhook = access.app.registry.check_webhook(&access.tenant, read(&spec)?)?;
+    if let Some(secret) = secret {
+        webhook.secret = secret;
+    }
+    Ok(Arc::new(webhook))
+}
+
+async fn event(access: &Access<Read>, webhook: &Webhook, given: &Document) -> Result<Event, Problem> {
+    if let Some(id) = given.root().as_str() {
+        let id: EventId = id.parse().map_err(|_| Problem::not_found("event"))?;
+        return Ok(access.app.store.get_event(&access.tenant.id, &id, None).await?.event);
+    }
+    sample::posted(&access.app, &access.tenant, Some(&webhook.profile), given)
+}
+
+/// A problem with a part of the document, as one with the whole.
+fn below(part: &str, mut problem: Problem) -> Problem {
+    for error in &mut problem.errors {
+        error.pointer.insert_str(0, part);
+    }
+    problem
+}

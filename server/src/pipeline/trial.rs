@@ -1,0 +1,66 @@
+//! A real request at somebody's wish, to see whether a webhook works.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::judge::judge;
+use super::render::{self, RenderInput};
+use super::tenant::Tenant;
+use super::transform::{self, TransformEnd};
+use super::webhook::Webhook;
+use super::{Job, Pipeline, render_input, took_ms};
+use crate::model::{DeliveryId, Event, Response, SentRequest};
+
+/// What a test saw.
+#[derive(Clone, Debug, Default)]
+pub struct TestReport {
+    pub request: Option<SentRequest>,
+    pub response: Option<Response>,
+    /// Why it was no success.
+    pub error: Option<String>,
+    pub unresolved: Vec<String>,
+    pub took_ms: u64,
+}
+
+impl Pipeline {
+    /// A real request from today's configuration, with the profile's test headers and a fresh
+    /// delivery id. Nothing is stored.
+    pub async fn test(&self, tenant: &Tenant, webhook: &Webhook, event: Event) -> TestReport {
+        let began = Instant::now();
+        let job = Job {
+            delivery_id: DeliveryId::new(self.clock.now()),
+            webhook_id: webhook.id,
+            event: Arc::new(event),
+            attempts: 0,
+            schedule_start: 0,
+            frozen: None,
+        };
+        let mut report = TestReport::default();
+        let transformed =
+            transform::transform(&self.host, tenant, webhook, &job.event, |_| {}).await;
+        let frozen = match transformed {
+            TransformEnd::Go(transformed) => {
+                let input = RenderInput { test: true, ..render_input(webhook, &job) };
+                render::render(input, &transformed).map_err(|e| e.to_string())
+            }
+            TransformEnd::Drop(reason) => Err(format!("dropped by {reason}")),
+            TransformEnd::Fail(reason) | TransformEnd::Retry(reason) => Err(reason),
+        };
+        let prepared = frozen.and_then(|frozen| {
+            report.unresolved.clone_from(&frozen.unresolved);
+            self.prepared(tenant, webhook, &job, &frozen, 1)
+        });
+        match prepared {
+            Err(error) => report.error = Some(error),
+            Ok(prepared) => {
+                let answer = self.sender.send(&prepared.outgoing).await;
+                let (_, error) = judge(webhook, answer.as_ref().map_err(ToString::to_string));
+                report.error = error;
+                report.response = answer.ok().map(|response| prepared.mask(response));
+                report.request = Some(prepared.sent);
+            }
+        }
+        report.took_ms = took_ms(began);
+        report
+    }
+}
