@@ -24,6 +24,23 @@
 //! assert_eq!(by_label(event, ByLabel { any: vec!["vip".into()] }), Verdict::Pass);
 //! ```
 //!
+//! ```
+//! use antar_sdk::{Event, Outcome, Problem, transform};
+//!
+//! /// Adds a full name.
+//! #[transform]
+//! fn full_name(event: Event) -> Result<Outcome, Problem> {
+//!     let Some(first) = event.string("contact.first") else { return Ok(Outcome::Unchanged) };
+//!     let last = event.string("contact.last").unwrap_or_default();
+//!     Ok(Outcome::replace(event.data.set("contact.name", &format!("{first} {last}"))?))
+//! }
+//!
+//! let event = antar_sdk::testing::event(r#"{"contact": {"first": "Ayu", "last": "Lestari"}}"#);
+//! let named = r#"{"contact": {"first": "Ayu", "last": "Lestari", "name": "Ayu Lestari"}}"#;
+//! let named = antar_sdk::testing::event(named).data;
+//! assert_eq!(full_name(event), Ok(Outcome::replace(named)));
+//! ```
+//!
 //! `Event` is `Event<Json>`: the data as it was posted, key order, escapes and number text
 //! included. `Event<MyData>` reads it into a type of yours with serde.
 //!

@@ -185,3 +185,35 @@ fn description(function: &ItemFn) -> String {
         lines.map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned()).collect();
     lines.join("\n").trim().to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complaint(function: TokenStream) -> String {
+        let expanded = expand(Kind::Filter, &TokenStream::new(), function).to_string();
+        let Some((_, rest)) = expanded.split_once("compile_error") else { return String::new() };
+        rest.split('"').nth(1).unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn what_can_be_no_plugin_is_told_in_words() {
+        assert!(complaint(quote! { async fn f(event: Event) {} }).contains("remove `async`"));
+        assert!(complaint(quote! { fn f<D>(event: Event<D>) {} }).contains("concrete types"));
+        assert!(complaint(quote! { fn f(&self, event: Event) {} }).contains("not a method"));
+        assert!(complaint(quote! { fn f() {} }).contains("fn f(event: Event, config: C)"));
+        assert_eq!(complaint(quote! { fn f(event: Event) -> Verdict {} }), "");
+    }
+
+    #[test]
+    fn the_description_is_the_doc_comment() {
+        let function = syn::parse_quote! {
+            /// First line.
+            ///
+            ///     indented
+            #[inline]
+            fn f(event: Event) {}
+        };
+        assert_eq!(description(&function), "First line.\n\n    indented");
+    }
+}
