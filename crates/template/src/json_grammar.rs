@@ -272,12 +272,6 @@ impl Grammar for Json {
                  others end, for instance all inside a string or all outside",
             ));
         }
-        // A number that only some ways end in can't go on after the block.
-        for position in &mut positions {
-            if position.complete() {
-                *position = P::AfterValue;
-            }
-        }
         positions.sort_unstable();
         positions.dedup();
         Ok(State { stack: one.stack.clone(), positions })

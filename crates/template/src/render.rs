@@ -303,7 +303,7 @@ impl<'s> Run<'s> {
         }
         if at.is_none() && path.steps.len() > 1 {
             // A key may contain the dots.
-            self.spend(base.raw().len() / 16)?;
+            self.spend(base.raw().len() / 64)?;
             at = base.at(&path.dotted);
         }
         Ok(at.into())

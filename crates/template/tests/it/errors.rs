@@ -136,6 +136,10 @@ fn json_that_is_none() {
             ("[\"a]", (1, 4, "]", "inside a string", "add")),
             ("{{#if a}}{\"b\": 1}{{/if}}", (1, 24, "}", "without a JSON value", "null")),
             ("[{{#if a}}1,{{/if}}]", (1, 20, "]", "there can be a comma", "@last")),
+            (
+                "[{{#each a}}{{#if @first}}1{{else if @last}},{{/if}}{{/each}}]",
+                (1, 62, "]", "there can be a comma", "@last"),
+            ),
             ("[{{#if a}}1{{/if}},2]", (1, 19, ",", "in every case", "")),
             ("[{{#if a}}\"{{else}}2{{/if}}]", (1, 2, "{{#if a}}", "different states", "")),
             ("{{#if a}}[{{else}}1{{/if}}", (1, 1, "{{#if a}}", "different depths", "")),

@@ -177,6 +177,54 @@ fn json_template() -> impl Strategy<Value = String> {
     })
 }
 
+/// Pieces of JSON in any order inside branches and loops: what compiles by luck must hold too.
+fn blind_template() -> impl Strategy<Value = String> {
+    let piece = proptest::sample::select(vec![
+        "1",
+        "1",
+        ",",
+        ",",
+        "[",
+        "]",
+        "\"",
+        "{{this}}",
+        "{{a}}",
+        "{{#unless @last}},{{/unless}}",
+        "{{#unless @first}},{{/unless}}",
+    ]);
+    let item = piece.prop_map(String::from).prop_recursive(2, 10, 3, |inner| {
+        let conditions = vec!["@first", "@last", "(not @last)", "(and @first @last)", "(or @first @last)", "@index", "a"];
+        let sequence = || proptest::collection::vec(inner.clone(), 0..3).prop_map(|items| items.concat());
+        prop_oneof![
+            3 => (proptest::sample::select(conditions), sequence(), sequence())
+                .prop_map(|(condition, then, otherwise)| format!("{{{{#if {condition}}}}}{then}{{{{else}}}}{otherwise}{{{{/if}}}}")),
+            1 => sequence().prop_map(|body| format!("[{{{{#each ../list}}}}{body}{{{{/each}}}}]")),
+        ]
+    });
+    proptest::collection::vec(item, 1..4)
+        .prop_map(|items| format!("[{{{{#each list}}}}{}{{{{/each}}}}]", items.concat()))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4_000, ..config() })]
+
+    #[test]
+    fn whatever_compiles_by_luck_renders_to_json(template in blind_template()) {
+        let place = Place::Body(ContentType::Json);
+        if let Ok(compiled) = Template::compile(&template, &place, &Limits::default()) {
+            for list in ["[]", "[1]", "[null]", "[0,2]", "[null,\"\"]", "[1,null,3]", "[1,2,3,4]"] {
+                for a in ["null", "1"] {
+                    for policy in [Unresolved::Literal, Unresolved::Omit] {
+                        let event = format!("{{\"list\": {list}, \"a\": {a}}}");
+                        let text = run(&compiled, &event, policy).unwrap().masked();
+                        prop_assert!(serde_json::from_str::<Json>(&text).is_ok(), "{policy:?} {template}\n{event}\n{text}");
+                    }
+                }
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(config())]
 
@@ -316,14 +364,17 @@ proptest! {
 fn the_generator_makes_templates_of_both_kinds() {
     use proptest::strategy::ValueTree;
     let mut runner = proptest::test_runner::TestRunner::deterministic();
-    let compiled = (0..500)
-        .filter(|_| {
-            let template = json_template().new_tree(&mut runner).unwrap().current();
-            Template::compile(&template, &Place::Body(ContentType::Json), &Limits::default())
-                .is_ok()
-        })
+    let compiles = |template: String| {
+        Template::compile(&template, &Place::Body(ContentType::Json), &Limits::default()).is_ok()
+    };
+    let built = (0..500)
+        .filter(|_| compiles(json_template().new_tree(&mut runner).unwrap().current()))
         .count();
-    assert!((100..450).contains(&compiled), "{compiled} of 500 compile");
+    assert!((100..450).contains(&built), "{built} of 500 compile");
+    let blind = (0..500)
+        .filter(|_| compiles(blind_template().new_tree(&mut runner).unwrap().current()))
+        .count();
+    assert!((10..450).contains(&blind), "{blind} of 500 compile");
 }
 
 #[test]
