@@ -5,16 +5,20 @@
 //! a running server is no obstacle.
 
 use std::net::TcpListener;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
+use std::time::Duration;
 
 use antar_harness::{binary, root};
+use tokio::process::Command;
+
+/// How long all commands together may take.
+const RUN_MAX: Duration = Duration::from_secs(120);
 
 /// Ports that the README names.
 const PORTS: &[&str] = &["8090", "8099"];
 
-#[test]
-fn the_readme_runs_as_written() {
+#[tokio::test]
+async fn the_readme_runs_as_written() {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
     let blocks = blocks(&readme);
     assert!(!blocks.is_empty(), "README.md has no block that begins with ```sh test");
@@ -28,17 +32,27 @@ fn the_readme_runs_as_written() {
         format!("{}:{}", binary().parent().unwrap().display(), std::env::var("PATH").unwrap());
     let script =
         format!("set -euxo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{script}");
-    let output = Command::new("bash")
+    let log = folder.path().join("said");
+    let out = std::fs::File::create(&log).unwrap();
+    let mut child = Command::new("bash")
         .args(["-c", &script])
         .current_dir(folder.path())
         .env("PATH", path)
         .stdin(Stdio::null())
-        // A group of its own, so that nothing it started in the background outlives it unseen.
+        .stdout(out.try_clone().unwrap())
+        .stderr(out)
+        // A group of its own, to be ended as one when a loop in it waits in vain.
         .process_group(0)
-        .output()
+        .spawn()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stdout));
+    let group = format!("-{}", child.id().unwrap());
+    let ended = tokio::time::timeout(RUN_MAX, child.wait()).await;
+    // What was left in the background, and the script itself where it did not end.
+    let kill =
+        Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status().await;
+    kill.unwrap();
+    let said = std::fs::read_to_string(&log).unwrap();
+    assert!(ended.is_ok_and(|status| status.unwrap().success()), "{said}");
 }
 
 #[test]

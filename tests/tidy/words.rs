@@ -105,11 +105,16 @@ fn files_are_named_after_what_is_in_them() {
     assert_none("a file is named after the one thing in it", &findings);
 }
 
+/// A host that had nothing to do stops its ticker, by the machine's clock and no other.
+const MAY_SLEEP: &[&str] = &["server/src/plugin/tests/hostile.rs"];
+
 #[test]
 fn tests_wait_for_conditions_and_never_sleep() {
     let call = ["sleep", "("].concat();
-    let is_test =
-        |source: &&Source| source.path.starts_with("tests/it/") || source.path.contains("/tests");
+    let is_test = |source: &&Source| {
+        let is_test = source.path.starts_with("tests/it/") || source.path.contains("/tests");
+        is_test && !MAY_SLEEP.contains(&source.path.as_str())
+    };
     let mut findings = Vec::new();
     for source in rust_below(&["tests/it/", "server/", "crates/", "sdk/"]).iter().filter(is_test) {
         for (line, text) in source.lines() {
