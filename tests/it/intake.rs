@@ -153,9 +153,5 @@ on_both_databases! {
 
 /// The results of an array of events, in order.
 fn results(answer: &Value) -> Vec<Value> {
-    let list = answer
-        .as_array()
-        .or_else(|| answer["data"].as_array())
-        .or_else(|| answer["results"].as_array());
-    list.unwrap_or_else(|| panic!("no list of results: {answer}")).clone()
+    answer.as_array().unwrap_or_else(|| panic!("no list of results: {answer}")).clone()
 }

@@ -55,7 +55,7 @@ on_both_databases! {
         let delivered = server.api.delivery_in("delivered", &format!("event_id={first}")).await;
         assert_eq!(delivered.id, missed.id);
         // The rest by replay: a new delivery of the same event.
-        server.api.post(&format!("webhooks/{}/replay", webhook.id), &json!({"only": "missed"})).await;
+        server.api.post(&format!("webhooks/{}/replay", webhook.id), &json!({"only": "missed"})).await.expect(202);
         let replayed = server.api.delivery_in("delivered", &format!("event_id={second}")).await;
         let requests = receiver.wait(2).await;
         assert_eq!(requests[1].header("webhook-id"), Some(second.as_str()));
@@ -176,7 +176,7 @@ on_both_databases! {
         let query = format!("event_id={event_id}");
         let delivery = server.api.delivery_in("delivered", &query).await;
         assert_eq!(server.api.post(&format!("deliveries/{}/retry", delivery.id), &json!({})).await.problem().0, 409);
-        server.api.post(&format!("webhooks/{}/replay", webhook.id), &json!({"event_ids": [event_id]})).await;
+        server.api.post(&format!("webhooks/{}/replay", webhook.id), &json!({"event_ids": [event_id]})).await.expect(202);
         let requests = receiver.wait(2).await;
         assert_eq!(requests[0].header("webhook-id"), requests[1].header("webhook-id"));
         let again = server.api.delivery_that("is another", &query, |d| d.id != delivery.id && d.state == "delivered").await;

@@ -168,22 +168,19 @@ impl TestServer {
         builder.start().await
     }
 
-    /// Applies the profiles of `examples/platforms`.
+    /// Puts the profiles of `examples/platforms`.
     pub async fn apply_platforms(&self) {
-        let folder = crate::root().join("examples/platforms");
-        let mut files: Vec<_> =
-            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-        files.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
-        files.sort();
-        for file in files {
-            self.apply(&std::fs::read_to_string(file).unwrap()).await;
+        for entry in std::fs::read_dir(crate::root().join("examples/platforms")).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|extension| extension != "yaml") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let mut profile: Value = serde_saphyr::from_str(&text).unwrap();
+            profile.as_object_mut().unwrap().remove("kind");
+            let path = format!("/v1/profiles/{}", profile["name"].as_str().unwrap());
+            self.api.put(&path, &profile).await.expect(201);
         }
-    }
-
-    /// Applies a manifest.
-    pub async fn apply(&self, yaml: &str) -> Value {
-        let call = self.api.call("POST", "/v1/apply").header("content-type", "application/yaml");
-        call.body(yaml.to_owned()).send().await.expect(200).json()
     }
 
     /// Makes a tenant and returns its calls with the operator's key.

@@ -98,11 +98,7 @@ fn post_all(root: &Path, api: &Api, tenants: &[String], show: Show) -> Result<Ve
 
 /// The results of an array, in order.
 fn results(answer: &Value) -> &[Value] {
-    let list = answer
-        .as_array()
-        .or_else(|| answer["data"].as_array())
-        .or_else(|| answer["results"].as_array());
-    list.map_or(&[], Vec::as_slice)
+    answer.as_array().map_or(&[], Vec::as_slice)
 }
 
 fn deliveries(results: &[Value]) -> u64 {
@@ -132,7 +128,7 @@ fn explain(api: &Api, posted: &[Posted], show: Show) -> Result<()> {
     for event in posted {
         for row in api.list(&format!("/v1/tenants/{}/events/{}/explain", event.tenant, event.id))? {
             let outcome = row["outcome"].as_str().unwrap_or_default();
-            if matches!(outcome, "pass" | "delivered" | "pending" | "in_flight") {
+            if matches!(outcome, "delivered" | "pending" | "in_flight") {
                 continue;
             }
             let webhook = format!("{}/{}", event.tenant, row["name"].as_str().unwrap_or_default());
