@@ -3,16 +3,21 @@
 //! [`run`] is the whole server as a function. See `ARCHITECTURE.md` for the map.
 
 pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod data_folder;
+pub mod http;
 pub mod model;
 pub mod pipeline;
 pub mod plugin;
 pub mod registry;
 pub mod seal;
+pub mod server;
 pub mod store;
 pub mod worker;
+
+pub use server::{run, run_with_clock};
 
 /// The tenant that exists from the start.
 pub const DEFAULT_TENANT: &str = "default";

@@ -158,7 +158,7 @@ CREATE INDEX deliveries_owned ON deliveries (owner_node, owner_epoch) WHERE owne
 CREATE INDEX deliveries_waiting ON deliveries (webhook_id) WHERE state = 'pending';
 CREATE INDEX deliveries_by_time ON deliveries (tenant, created_at);
 CREATE INDEX deliveries_by_webhook ON deliveries (tenant, webhook_id, created_at);
-CREATE INDEX deliveries_by_event ON deliveries (tenant, event_id);
+CREATE INDEX deliveries_by_event ON deliveries (tenant, event_id, created_at);
 CREATE INDEX deliveries_by_subject ON deliveries (tenant, subject, created_at) WHERE subject IS NOT NULL;
 CREATE INDEX deliveries_unsent ON deliveries (tenant, state, created_at) WHERE state NOT IN ('delivered', 'in_flight');
 

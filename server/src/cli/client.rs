@@ -80,7 +80,9 @@ pub(super) struct FieldProblem {
 impl Problem {
     /// The code and a sentence.
     pub(super) fn summary(&self) -> String {
-        let text = if self.detail.is_empty() { &self.title } else { &self.detail };
+        // With a list of errors, `detail` only says the first of them once more.
+        let general = self.detail.is_empty() || !self.errors.is_empty() && !self.title.is_empty();
+        let text = if general { &self.title } else { &self.detail };
         let hint = match self.status {
             401 => " (is ANTAR_KEY this server's key?)",
             403 => " (the key's scopes don't permit it)",
@@ -168,14 +170,12 @@ impl Client {
         self.call(Method::DELETE, path, "application/json", Bytes::new()).await
     }
 
-    /// All of a list, page by page; empty when its owner is not there.
+    /// All of a list, page by page.
     pub(super) async fn list(&self, path: &str) -> Result<Vec<Json>, CallError> {
         let mut rows = Vec::new();
         let mut cursor = String::new();
         for _ in 0..PAGES_MAX {
-            let Some(page) = self.find(&format!("{path}?limit={PAGE_ITEMS}{cursor}")).await? else {
-                break;
-            };
+            let page = self.get(&format!("{path}?limit={PAGE_ITEMS}{cursor}")).await?;
             rows.extend(page["data"].as_array().cloned().unwrap_or_default());
             let Some(next) = page["next_cursor"].as_str() else { break };
             cursor = format!("&cursor={}", segment(next));

@@ -33,8 +33,7 @@ pub(super) async fn run(arguments: Arguments, screen: Screen) -> anyhow::Result<
         segment(&arguments.api.tenant),
         segment(&arguments.event)
     );
-    let answer = client.get(&path).await?;
-    let rows = answer["data"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let rows = client.list(&path).await?;
     let wanted = |row: &&Json| {
         arguments.webhook.as_deref().is_none_or(|w| row["webhook_id"] == w || row["name"] == w)
     };

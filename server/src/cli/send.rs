@@ -9,7 +9,7 @@ use http::Method;
 use serde_json::Value as Json;
 
 use super::Usage;
-use super::client::segment;
+use super::client::{Problem, segment};
 use super::options::ApiOptions;
 use super::screen::{GREEN, RED, Screen, YELLOW};
 
@@ -137,14 +137,8 @@ fn results(answer: &Json) -> &[Json] {
 
 fn sentence(result: &Json, screen: Screen) -> String {
     if let Some(problem) = result.get("problem") {
-        let text = problem["detail"].as_str().or_else(|| problem["title"].as_str());
-        let errors = problem["errors"].as_array().into_iter().flatten();
-        let mut line = format!("{} {}", screen.paint(RED, "refused"), text.unwrap_or_default());
-        for error in errors {
-            let part = |name: &str| error[name].as_str().unwrap_or_default().to_owned();
-            line = format!("{line}\n  {}: {}", part("pointer"), part("detail"));
-        }
-        return line;
+        let problem: Problem = serde_json::from_value(problem.clone()).unwrap_or_default();
+        return format!("{} {problem}", screen.paint(RED, "refused"));
     }
     let id = result["id"].as_str().unwrap_or_default();
     let deliveries = match result["deliveries"].as_u64().unwrap_or_default() {

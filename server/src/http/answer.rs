@@ -6,26 +6,26 @@ use serde::Serialize;
 use super::error::Problem;
 
 /// What handlers return.
-pub type Answer = Result<HttpResponse, Problem>;
+pub(super) type Answer = Result<HttpResponse, Problem>;
 
-pub fn ok(view: &impl Serialize) -> Answer {
+pub(super) fn ok(view: &impl Serialize) -> Answer {
     Ok(HttpResponse::Ok().json(view))
 }
 
-pub fn created(view: &impl Serialize) -> Answer {
+pub(super) fn created(view: &impl Serialize) -> Answer {
     Ok(HttpResponse::Created().json(view))
 }
 
-pub fn accepted(view: &impl Serialize) -> Answer {
+pub(super) fn accepted(view: &impl Serialize) -> Answer {
     Ok(HttpResponse::Accepted().json(view))
 }
 
 /// 201 for what is new, 200 for what was there.
-pub fn put(created: bool, view: &impl Serialize) -> Answer {
+pub(super) fn put(created: bool, view: &impl Serialize) -> Answer {
     let mut answer = if created { HttpResponse::Created() } else { HttpResponse::Ok() };
     Ok(answer.json(view))
 }
 
-pub fn no_content() -> Answer {
+pub(super) fn no_content() -> Answer {
     Ok(HttpResponse::NoContent().finish())
 }

@@ -17,10 +17,10 @@ use crate::model::uuid_v7;
 use crate::pipeline::prepare::MASK;
 use crate::registry::Registry;
 
-pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The outermost layer.
-pub async fn around(
+pub(super) async fn around(
     req: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
@@ -54,10 +54,16 @@ pub async fn around(
 
 /// Puts the request's id into problems and into the headers.
 fn finish(mut answered: ServiceResponse<BoxBody>, id: &str) -> ServiceResponse<BoxBody> {
-    let problem = answered.response().error().and_then(|error| error.as_error::<Problem>().cloned());
+    let problem =
+        answered.response().error().and_then(|error| error.as_error::<Problem>().cloned());
     let problem = problem.or_else(|| {
         let refused = answered.status() == 405 && answered.response().error().is_none();
-        refused.then(|| Problem::new(Code::MethodNotAllowed, format!("it does not take {}", answered.request().method())))
+        refused.then(|| {
+            Problem::new(
+                Code::MethodNotAllowed,
+                format!("it does not take {}", answered.request().method()),
+            )
+        })
     });
     if let Some(problem) = problem {
         let allow = answered.headers().get(actix_web::http::header::ALLOW).cloned();
@@ -84,7 +90,8 @@ fn finish(mut answered: ServiceResponse<BoxBody>, id: &str) -> ServiceResponse<B
 fn request_id(req: &ServiceRequest, app: &App) -> String {
     let given = req.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
     let plain = |id: &&str| {
-        (1..=128).contains(&id.len()) && id.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:".contains(c))
+        (1..=128).contains(&id.len())
+            && id.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:".contains(c))
     };
     given.filter(plain).map_or_else(|| uuid_v7(app.clock.now()).to_string(), ToOwned::to_owned)
 }
@@ -120,7 +127,8 @@ mod tests {
 
     #[test]
     fn secrets_of_incoming_urls_are_found() {
-        let profiles = |path: &str| (path == "/hooks/a/b").then(|| ("a".to_owned(), "b".to_owned()));
+        let profiles =
+            |path: &str| (path == "/hooks/a/b").then(|| ("a".to_owned(), "b".to_owned()));
         assert_eq!(secret_in("/in/source/s3cret", profiles).as_deref(), Some("s3cret"));
         assert_eq!(secret_in("/in/source/s3cret/more", profiles).as_deref(), Some("s3cret"));
         assert_eq!(secret_in("/hooks/a/b", profiles).as_deref(), Some("b"));

@@ -17,13 +17,13 @@ use crate::model::{ApiKey, Scope, TenantId};
 use crate::pipeline::tenant::Tenant;
 
 /// A scope as a type.
-pub trait Needs: 'static {
+pub(super) trait Needs: 'static {
     const SCOPE: Scope;
 }
 
-pub struct Publish;
-pub struct Read;
-pub struct Manage;
+pub(super) struct Publish;
+pub(super) struct Read;
+pub(super) struct Manage;
 
 impl Needs for Publish {
     const SCOPE: Scope = Scope::Publish;
@@ -38,36 +38,36 @@ impl Needs for Manage {
 }
 
 /// A call on the tenant in its path, by a key that may make it.
-pub struct Access<N> {
-    pub app: web::Data<App>,
-    pub tenant: Arc<Tenant>,
+pub(super) struct Access<N> {
+    pub(super) app: web::Data<App>,
+    pub(super) tenant: Arc<Tenant>,
     needs: PhantomData<N>,
 }
 
 /// A call by a key of the operator.
-pub struct Operator<N> {
-    pub app: web::Data<App>,
+pub(super) struct Operator<N> {
+    pub(super) app: web::Data<App>,
     needs: PhantomData<N>,
 }
 
 /// A call by any key.
-pub struct Caller<N> {
-    pub app: web::Data<App>,
-    pub key: Arc<ApiKey>,
+pub(super) struct Caller<N> {
+    pub(super) app: web::Data<App>,
+    pub(super) key: Arc<ApiKey>,
     needs: PhantomData<N>,
 }
 
 /// What a key may do. `manage` includes the others; a key of the operator without scopes may
 /// everything.
 #[must_use]
-pub fn may(key: &ApiKey, scope: Scope) -> bool {
+pub(super) fn may(key: &ApiKey, scope: Scope) -> bool {
     let all = key.tenant.is_none() && key.scopes.is_empty();
     all || key.scopes.contains(&scope) || key.scopes.contains(&Scope::Manage)
 }
 
 /// Whether a key reaches a tenant at all. If not, the tenant is not there for it.
 #[must_use]
-pub fn reaches(key: &ApiKey, tenant: &TenantId) -> bool {
+pub(super) fn reaches(key: &ApiKey, tenant: &TenantId) -> bool {
     key.tenant.as_ref().is_none_or(|own| own == tenant)
 }
 
@@ -84,7 +84,10 @@ fn identify(req: &HttpRequest) -> Result<(web::Data<App>, Arc<ApiKey>), Problem>
     let app = app.ok_or_else(|| Problem::internal("the server was built without its state"))?;
     let header = req.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let Some(header) = header else {
-        return Err(Problem::new(Code::Unauthorized, "the call has no key; send `Authorization: Bearer antar_…`"));
+        return Err(Problem::new(
+            Code::Unauthorized,
+            "the call has no key; send `Authorization: Bearer antar_…`",
+        ));
     };
     let key = bearer(header).and_then(|text| app.registry.key(text));
     let key = key.ok_or_else(|| Problem::new(Code::Unauthorized, "there is no such key"))?;
@@ -182,7 +185,8 @@ mod tests {
             (vec![Manage], vec![Publish, Read, Manage]),
         ] {
             let key = key(Some("a"), &scopes);
-            let found: Vec<_> = [Publish, Read, Manage].into_iter().filter(|s| may(&key, *s)).collect();
+            let found: Vec<_> =
+                [Publish, Read, Manage].into_iter().filter(|s| may(&key, *s)).collect();
             assert_eq!(found, allowed, "{scopes:?}");
         }
     }

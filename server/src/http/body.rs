@@ -23,17 +23,17 @@ use crate::pipeline::intake::pointer_token;
 const BODY_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// A body of up to `intake.body_bytes_max`.
-pub struct Body {
-    pub bytes: Bytes,
+pub(super) struct Body {
+    pub(super) bytes: Bytes,
     limits: Limits,
 }
 
 /// A body of up to `plugins.upload_bytes_max`.
-pub struct Upload(pub Bytes);
+pub(super) struct Upload(pub(super) Bytes);
 
 impl Body {
     /// The body as JSON; an empty one is `{}`.
-    pub fn document(&self) -> Result<Document, Problem> {
+    pub(super) fn document(&self) -> Result<Document, Problem> {
         let text: &[u8] = if self.bytes.is_empty() { b"{}" } else { &self.bytes };
         let malformed = |e: antar_json::ParseError| {
             Problem::new(Code::MalformedJson, format!("the body is no JSON: {e}"))
@@ -41,13 +41,13 @@ impl Body {
         Document::parse(text, self.limits).map_err(malformed)
     }
 
-    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         read(&self.document()?)
     }
 }
 
 /// Reads a document into a type.
-pub fn read<T: DeserializeOwned>(document: &Document) -> Result<T, Problem> {
+pub(super) fn read<T: DeserializeOwned>(document: &Document) -> Result<T, Problem> {
     serde_json::from_str(document.text()).map_err(|error| {
         let text = error.to_string();
         let detail = text.rsplit_once(" at line ").map_or(text.as_str(), |(detail, _)| detail);
@@ -126,9 +126,15 @@ fn collect(
     bytes_max: usize,
     setting: &'static str,
 ) -> impl Future<Output = Result<Bytes, Problem>> + use<> {
-    let length = req.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let length =
+        req.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     let mut payload = payload.take();
-    let too_large = move || Problem::new(Code::BodyTooLarge, format!("the body is longer than {bytes_max} bytes ({setting})"));
+    let too_large = move || {
+        Problem::new(
+            Code::BodyTooLarge,
+            format!("the body is longer than {bytes_max} bytes ({setting})"),
+        )
+    };
     let reading = async move {
         let length: usize = length.unwrap_or(0);
         if length > bytes_max {
@@ -145,7 +151,12 @@ fn collect(
         Ok(bytes.freeze())
     };
     async move {
-        let late = || Problem::new(Code::RequestTimeout, format!("it took longer than {} s", BODY_TIME_MAX.as_secs()));
+        let late = || {
+            Problem::new(
+                Code::RequestTimeout,
+                format!("it took longer than {} s", BODY_TIME_MAX.as_secs()),
+            )
+        };
         tokio::time::timeout(BODY_TIME_MAX, reading).await.unwrap_or_else(|_| Err(late()))
     }
 }
@@ -171,7 +182,10 @@ mod tests {
         for (text, pointer) in [
             (r#"{"name": "a", "event_types": ["*"], "url": 7}"#, "/url"),
             (r#"{"name": "a", "event_types": ["*", "a b"], "url": "x"}"#, "/event_types/1"),
-            (r#"{"name": "a", "event_types": ["*"], "url": "x", "retry": {"jitter": "high"}}"#, "/retry/jitter"),
+            (
+                r#"{"name": "a", "event_types": ["*"], "url": "x", "retry": {"jitter": "high"}}"#,
+                "/retry/jitter",
+            ),
             (r#"{"name": "a", "retry": {"attemps_max": 3}}"#, "/retry/attemps_max"),
             (r#"{"name": "a", "event_types": ["*"]}"#, ""),
             ("7", ""),
@@ -184,7 +198,8 @@ mod tests {
 
     #[test]
     fn documents_inside_stay_as_posted() {
-        let text = r#"{"name": "a", "event_types": ["*"], "url": "x", "rule": {"data": {"n": [1.50]}}}"#;
+        let text =
+            r#"{"name": "a", "event_types": ["*"], "url": "x", "rule": {"data": {"n": [1.50]}}}"#;
         let spec: WebhookSpec = read(&text.parse().unwrap()).unwrap();
         assert_eq!(spec.rule.text(), r#"{"data":{"n":[1.50]}}"#);
     }

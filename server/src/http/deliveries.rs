@@ -88,7 +88,8 @@ pub(super) async fn list(access: Access<Read>, Query(query): Query<DeliveryQuery
         until: query.until,
     };
     let store = &access.app.store;
-    let page = store.list_deliveries(&access.tenant.id, &filter, limit, query.cursor.as_deref()).await?;
+    let page =
+        store.list_deliveries(&access.tenant.id, &filter, limit, query.cursor.as_deref()).await?;
     answer::ok(&List::from_store(page, DeliveryView::of))
 }
 

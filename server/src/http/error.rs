@@ -122,15 +122,15 @@ impl Code {
 /// An answer that is no success.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {detail}", .code.entry().code)]
-pub struct Problem {
-    pub code: Code,
-    pub detail: String,
-    pub errors: Vec<FieldError>,
+pub(super) struct Problem {
+    pub(super) code: Code,
+    pub(super) detail: String,
+    pub(super) errors: Vec<FieldError>,
 }
 
 /// A problem as it is sent: `application/problem+json`.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
-pub struct ProblemBody {
+pub(super) struct ProblemBody {
     /// Where the kind of problem is explained.
     #[serde(rename = "type")]
     kind: String,
@@ -148,21 +148,21 @@ pub struct ProblemBody {
 }
 
 impl Problem {
-    pub fn new(code: Code, detail: impl Into<String>) -> Problem {
+    pub(super) fn new(code: Code, detail: impl Into<String>) -> Problem {
         Problem { code, detail: detail.into(), errors: Vec::new() }
     }
 
     #[must_use]
-    pub fn not_found(what: &str) -> Problem {
+    pub(super) fn not_found(what: &str) -> Problem {
         Problem::new(Code::NotFound, format!("there is no such {what}"))
     }
 
-    pub fn parameter(name: &str, detail: impl std::fmt::Display) -> Problem {
+    pub(super) fn parameter(name: &str, detail: impl std::fmt::Display) -> Problem {
         Problem::new(Code::BadParameter, format!("`{name}`: {detail}"))
     }
 
     /// Something of ours failed: the cause goes to the log and nowhere else.
-    pub fn internal(cause: impl std::fmt::Display) -> Problem {
+    pub(super) fn internal(cause: impl std::fmt::Display) -> Problem {
         tracing::error!(%cause, "internal error");
         Problem::new(Code::Internal, "the cause is in the server's log under this request's id")
     }
@@ -173,7 +173,7 @@ impl Problem {
     }
 
     #[must_use]
-    pub fn body(&self, request_id: Option<&str>) -> ProblemBody {
+    pub(super) fn body(&self, request_id: Option<&str>) -> ProblemBody {
         let Entry { code, status, title, .. } = self.code.entry();
         ProblemBody {
             kind: format!("/docs#{code}"),
@@ -187,7 +187,7 @@ impl Problem {
     }
 
     #[must_use]
-    pub fn answer(&self, request_id: Option<&str>) -> HttpResponse {
+    pub(super) fn answer(&self, request_id: Option<&str>) -> HttpResponse {
         let mut answer = HttpResponseBuilder::new(self.status_code());
         answer.insert_header((CONTENT_TYPE, PROBLEM_JSON));
         if let Some(seconds) = self.code.retry_after_s() {
@@ -200,7 +200,7 @@ impl Problem {
     }
 }
 
-pub const PROBLEM_JSON: &str = "application/problem+json";
+pub(super) const PROBLEM_JSON: &str = "application/problem+json";
 
 impl ResponseError for Problem {
     fn status_code(&self) -> StatusCode {
@@ -249,7 +249,9 @@ impl From<StoreError> for Problem {
             StoreError::NameTaken => Problem::new(Code::NameTaken, "another one has this name"),
             StoreError::NotFound => Problem::not_found("thing"),
             StoreError::Conflict(detail) => Problem::new(Code::Conflict, detail),
-            StoreError::BadCursor => Problem::parameter("cursor", "is none that this list gave out"),
+            StoreError::BadCursor => {
+                Problem::parameter("cursor", "is none that this list gave out")
+            }
             StoreError::Busy => Problem::new(Code::Busy, error.to_string()),
             StoreError::Unavailable(cause) => Problem::unavailable(cause),
             StoreError::Corrupt(_) | StoreError::Setup(_) => Problem::internal(error),
@@ -261,7 +263,9 @@ impl From<UploadError> for Problem {
     fn from(error: UploadError) -> Problem {
         match error {
             UploadError::TooLarge { .. } => Problem::new(Code::BodyTooLarge, error.to_string()),
-            UploadError::Describe(CallError::Busy { .. }) => Problem::new(Code::Busy, error.to_string()),
+            UploadError::Describe(CallError::Busy { .. }) => {
+                Problem::new(Code::Busy, error.to_string())
+            }
             UploadError::Internal(cause) => Problem::internal(cause),
             error => Problem::new(Code::PluginInvalid, error.to_string()),
         }
@@ -331,7 +335,11 @@ mod tests {
         let entries: Vec<_> = Code::ALL.iter().map(|code| code.entry()).collect();
         assert!(entries.is_sorted_by_key(|entry| entry.status));
         for (number, entry) in entries.iter().enumerate() {
-            assert!(entries[..number].iter().all(|other| other.code != entry.code), "{}", entry.code);
+            assert!(
+                entries[..number].iter().all(|other| other.code != entry.code),
+                "{}",
+                entry.code
+            );
             assert!(StatusCode::from_u16(entry.status).is_ok());
             assert!(entry.advice.ends_with('.'), "{}", entry.code);
         }
@@ -339,8 +347,17 @@ mod tests {
 
     #[test]
     fn codes_of_the_layers_below_are_known() {
-        for code in ["invalid", "event_invalid", "schema_mismatch", "rule_invalid", "template_invalid", "address_refused", "refused_by_plugin"] {
-            let problem = Problem::from(Invalid { code, errors: vec![FieldError::new("/a", "is b")] });
+        for code in [
+            "invalid",
+            "event_invalid",
+            "schema_mismatch",
+            "rule_invalid",
+            "template_invalid",
+            "address_refused",
+            "refused_by_plugin",
+        ] {
+            let problem =
+                Problem::from(Invalid { code, errors: vec![FieldError::new("/a", "is b")] });
             assert_eq!(problem.body(None).code, code);
             assert_eq!(problem.detail, "`/a` is b");
         }

@@ -66,7 +66,9 @@ fn posted(body: &Body, name: Option<&EventType>) -> Result<EventTypeSpec, Proble
     // What the answers show beside the type's own fields.
     let spec: EventTypeSpec = read(&patch::without(document.root(), &["owner"]))?;
     match name {
-        Some(name) if spec.name != *name => Err(Invalid::at("/name", "is not the one in the path").into()),
+        Some(name) if spec.name != *name => {
+            Err(Invalid::at("/name", "is not the one in the path").into())
+        }
         _ => Ok(spec),
     }
 }
@@ -188,7 +190,11 @@ pub(super) async fn operator_get(caller: Caller<Read>, Id(name): Id<EventType>) 
     put, path = "/v1/event-types/{type}", tag = "event types", request_body = EventTypeSpec,
     responses((status = 201, description = "New", body = EventTypeView), (status = 200, description = "Replaced", body = EventTypeView))
 )]
-pub(super) async fn operator_put(operator: Operator<Manage>, Id(name): Id<EventType>, body: Body) -> Answer {
+pub(super) async fn operator_put(
+    operator: Operator<Manage>,
+    Id(name): Id<EventType>,
+    body: Body,
+) -> Answer {
     let spec = posted(&body, Some(&name))?;
     let (known, created) = operator.app.registry.put_event_type(None, spec).await?;
     answer::put(created, &EventTypeView::of(&known, Owner::Operator))

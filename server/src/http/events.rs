@@ -49,15 +49,19 @@ pub(super) enum EventResult {
         duplicate: bool,
         deliveries: u32,
     },
-    Refused { problem: ProblemBody },
+    Refused {
+        problem: ProblemBody,
+    },
 }
 
 impl EventResult {
     fn of(answer: &pipeline::Answer) -> EventResult {
         match answer {
-            pipeline::Answer::Accepted { id, duplicate, deliveries } => {
-                EventResult::Accepted { id: id.clone(), duplicate: *duplicate, deliveries: *deliveries }
-            }
+            pipeline::Answer::Accepted { id, duplicate, deliveries } => EventResult::Accepted {
+                id: id.clone(),
+                duplicate: *duplicate,
+                deliveries: *deliveries,
+            },
             pipeline::Answer::Refused(invalid) => {
                 EventResult::Refused { problem: Problem::from(invalid.clone()).body(None) }
             }
@@ -146,7 +150,8 @@ fn read(req: &HttpRequest, body: &Body, limits: &IntakeConfig) -> Result<Batch, 
     }
     if req.headers().contains_key("ce-specversion") {
         let headers = req.headers().iter();
-        let headers = headers.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+        let headers =
+            headers.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
         return Ok(Batch::One(cloudevents::binary(headers, &body.bytes, limits)));
     }
     Ok(intake::parse(&body.bytes, limits, intake::draft)?)
@@ -157,7 +162,9 @@ fn once(req: &HttpRequest, body: &Body, many: bool) -> Result<Option<OnceRequest
     const KEY_BYTES_MAX: usize = 255;
     let Some(key) = req.headers().get("idempotency-key") else { return Ok(None) };
     let key = key.to_str().ok().filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len()));
-    let key = key.ok_or_else(|| Problem::parameter("Idempotency-Key", "has 1 to 255 visible ASCII characters"))?;
+    let key = key.ok_or_else(|| {
+        Problem::parameter("Idempotency-Key", "has 1 to 255 visible ASCII characters")
+    })?;
     let mut digest = Sha256::new();
     for (name, value) in req.headers() {
         // In binary mode the event stands in these headers.
@@ -255,7 +262,8 @@ pub(super) async fn list(access: Access<Read>, Query(query): Query<EventQuery>) 
         until: query.until,
     };
     let store = &access.app.store;
-    let page = store.list_events(&access.tenant.id, &filter, limit, query.cursor.as_deref()).await?;
+    let page =
+        store.list_events(&access.tenant.id, &filter, limit, query.cursor.as_deref()).await?;
     answer::ok(&List::from_store(page, EventView::of))
 }
 
@@ -273,7 +281,11 @@ pub(super) struct SourceQuery {
     get, path = "/v1/tenants/{tenant}/events/{id}", tag = "events",
     responses((status = 200, body = EventView))
 )]
-pub(super) async fn get(access: Access<Read>, Id(id): Id<EventId>, Query(query): Query<SourceQuery>) -> Answer {
+pub(super) async fn get(
+    access: Access<Read>,
+    Id(id): Id<EventId>,
+    Query(query): Query<SourceQuery>,
+) -> Answer {
     let event = access.app.store.get_event(&access.tenant.id, &id, query.source.as_deref()).await?;
     answer::ok(&EventView::of(event))
 }
@@ -288,16 +300,25 @@ mod tests {
     }
 
     fn refused() -> pipeline::Answer {
-        pipeline::Answer::Refused(Invalid { code: "event_invalid", errors: vec![FieldError::new("/data", "is missing")] })
+        pipeline::Answer::Refused(Invalid {
+            code: "event_invalid",
+            errors: vec![FieldError::new("/data", "is missing")],
+        })
     }
 
     #[test]
     fn one_event_is_answered_by_one_object() {
         let (status, text) = answered(false, &[accepted()]);
-        assert_eq!((status, text.as_str()), (202, r#"{"id":"a","duplicate":false,"deliveries":2}"#));
+        assert_eq!(
+            (status, text.as_str()),
+            (202, r#"{"id":"a","duplicate":false,"deliveries":2}"#)
+        );
         let (status, text) = answered(false, &[refused()]);
         assert_eq!(status, 422);
-        assert!(text.contains(r#""code":"event_invalid""#) && text.contains(r#""pointer":"/data""#), "{text}");
+        assert!(
+            text.contains(r#""code":"event_invalid""#) && text.contains(r#""pointer":"/data""#),
+            "{text}"
+        );
     }
 
     #[test]

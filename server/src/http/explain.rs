@@ -22,7 +22,11 @@ use crate::store::{DeliveryFilter, StoredEvent};
     get, path = "/v1/tenants/{tenant}/events/{id}/explain", tag = "events",
     responses((status = 200, body = List<Explanation>))
 )]
-pub(super) async fn event(access: Access<Read>, Id(id): Id<EventId>, Query(mut paging): Query<Paging>) -> Answer {
+pub(super) async fn event(
+    access: Access<Read>,
+    Id(id): Id<EventId>,
+    Query(mut paging): Query<Paging>,
+) -> Answer {
     // Whoever asks wants to see them all.
     paging.limit = paging.limit.or(Some(access.app.config.tenant.page_max));
     let event = access.app.store.get_event(&access.tenant.id, &id, None).await?;
@@ -48,7 +52,11 @@ pub(super) struct EventIdQuery {
     get, path = "/v1/tenants/{tenant}/webhooks/{id}/explain", tag = "webhooks",
     responses((status = 200, body = Explanation))
 )]
-pub(super) async fn webhook(access: Access<Read>, Id(id): Id<WebhookId>, Query(query): Query<EventIdQuery>) -> Answer {
+pub(super) async fn webhook(
+    access: Access<Read>,
+    Id(id): Id<WebhookId>,
+    Query(query): Query<EventIdQuery>,
+) -> Answer {
     let webhook = find(&access.tenant, id)?;
     let event = access.app.store.get_event(&access.tenant.id, &query.event, None).await?;
     let deliveries = newest_deliveries(&access, &event, Some(id)).await?;
@@ -85,7 +93,11 @@ async fn newest_deliveries(
     let (mut newest, mut cursor) = (HashMap::new(), None::<String>);
     loop {
         let tenant = &access.tenant.id;
-        let page = access.app.store.list_deliveries(tenant, &filter, ROWS_AT_ONCE, cursor.as_deref()).await?;
+        let page = access
+            .app
+            .store
+            .list_deliveries(tenant, &filter, ROWS_AT_ONCE, cursor.as_deref())
+            .await?;
         for delivery in page.data {
             // The same id from another source is another event.
             if delivery.event == event.event.key {

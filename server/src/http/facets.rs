@@ -44,20 +44,27 @@ pub(super) struct FacetValues {
 fn facets<N: Needs>(access: &Access<N>) -> Vec<FacetView> {
     access.tenant.read(|state| {
         let profiles = state.webhooks().map(|webhook| &webhook.profile).chain([&state.profile]);
-        let by_name: BTreeMap<_, _> = profiles.map(|profile| (&profile.spec.name, profile)).collect();
+        let by_name: BTreeMap<_, _> =
+            profiles.map(|profile| (&profile.spec.name, profile)).collect();
         let of = |profile: &str, spec: &FacetSpec| FacetView {
             profile: profile.to_owned(),
             spec: spec.clone(),
             values: state.facet_values.get(&spec.name).map_or(0, BTreeMap::len),
         };
-        let all = by_name.into_iter().flat_map(|(name, profile)| profile.spec.facets.iter().map(move |spec| (name, spec)));
+        let all = by_name
+            .into_iter()
+            .flat_map(|(name, profile)| profile.spec.facets.iter().map(move |spec| (name, spec)));
         all.map(|(name, spec)| of(name, spec)).collect()
     })
 }
 
 fn known<N: Needs>(access: &Access<N>, facet: &str) -> Result<(), Problem> {
     let found = facets(access).iter().any(|view| view.spec.name == facet);
-    if found { Ok(()) } else { Err(Problem::not_found("facet in the profiles that this tenant uses")) }
+    if found {
+        Ok(())
+    } else {
+        Err(Problem::not_found("facet in the profiles that this tenant uses"))
+    }
 }
 
 /// List the facets of the profiles that the tenant uses
@@ -74,10 +81,16 @@ pub(super) async fn list(access: Access<Read>) -> Answer {
     get, path = "/v1/tenants/{tenant}/facets/{facet}/values", tag = "facets",
     responses((status = 200, body = List<FacetValue>))
 )]
-pub(super) async fn values(access: Access<Read>, Id(facet): Id<String>, Query(paging): Query<Paging>) -> Answer {
+pub(super) async fn values(
+    access: Access<Read>,
+    Id(facet): Id<String>,
+    Query(paging): Query<Paging>,
+) -> Answer {
     known(&access, &facet)?;
-    let values = access.tenant.read(|state| state.facet_values.get(&facet).cloned()).unwrap_or_default();
-    let list = List::of(values.into_iter(), |(value, _)| value.clone(), &paging, &access.app.config)?;
+    let values =
+        access.tenant.read(|state| state.facet_values.get(&facet).cloned()).unwrap_or_default();
+    let list =
+        List::of(values.into_iter(), |(value, _)| value.clone(), &paging, &access.app.config)?;
     answer::ok(&list.map(|(value, label)| FacetValue { value, label }))
 }
 
@@ -88,7 +101,11 @@ pub(super) async fn values(access: Access<Read>, Id(facet): Id<String>, Query(pa
     put, path = "/v1/tenants/{tenant}/facets/{facet}/values", tag = "facets", request_body = FacetValues,
     responses((status = 200, body = List<FacetValue>))
 )]
-pub(super) async fn put_values(access: Access<Manage>, Id(facet): Id<String>, body: Body) -> Answer {
+pub(super) async fn put_values(
+    access: Access<Manage>,
+    Id(facet): Id<String>,
+    body: Body,
+) -> Answer {
     const VALUES_MAX: usize = 10_000;
     known(&access, &facet)?;
     let FacetValues { values } = body.json()?;

@@ -26,14 +26,17 @@ use crate::pipeline::{self};
 pub(super) async fn own_path(app: web::Data<App>, req: HttpRequest, body: Body) -> Answer {
     let path = req.path().to_owned();
     let mut segments = path.split('/').skip(2).map(decoded);
-    let (source, secret) = (segments.next().unwrap_or_default(), segments.next().unwrap_or_default());
+    let (source, secret) =
+        (segments.next().unwrap_or_default(), segments.next().unwrap_or_default());
     call(&app, &req, &body, &source, &secret).await
 }
 
 /// Whatever no route takes: the paths of profiles, and 404.
 pub(super) async fn other_path(app: web::Data<App>, req: HttpRequest, body: Body) -> Answer {
     match app.registry.match_incoming(req.path()) {
-        Some((source, secret)) => call(&app, &req, &body, &decoded(&source), &decoded(&secret)).await,
+        Some((source, secret)) => {
+            call(&app, &req, &body, &decoded(&source), &decoded(&secret)).await
+        }
         None => Err(nothing_here()),
     }
 }
@@ -98,7 +101,8 @@ fn headers(req: &HttpRequest) -> Vec<(String, String)> {
 /// The profile's answer.
 fn taken(source: &Source) -> HttpResponse {
     let incoming = source.profile.spec.incoming.as_ref();
-    let (status, body) = incoming.map_or((200, r#"{"success":true}"#), |incoming| (incoming.status, &incoming.body));
+    let (status, body) =
+        incoming.map_or((200, r#"{"success":true}"#), |incoming| (incoming.status, &incoming.body));
     let mut answer = HttpResponseBuilder::new(StatusCode::from_u16(status).unwrap_or_default());
     if body.is_empty() {
         return answer.finish();

@@ -74,7 +74,9 @@ async fn make(app: &App, name: String, tenant: Option<TenantId>, scopes: Vec<Sco
     }
     let made = app.registry.create_key(name, tenant, scopes).await;
     let (key, text) = made.map_err(|error| match error {
-        ChangeError::NotFound("tenant") => Invalid::at("/tenant", "there is no such tenant; put it first").into(),
+        ChangeError::NotFound("tenant") => {
+            Invalid::at("/tenant", "there is no such tenant; put it first").into()
+        }
         error => super::error::Problem::from(error),
     })?;
     answer::created(&KeyView { key: Some(text.reveal().to_owned()), ..KeyView::of(&key) })
@@ -122,7 +124,9 @@ pub(super) async fn list(operator: Operator<Read>, Query(query): Query<KeyQuery>
 pub(super) async fn delete(operator: Operator<Manage>, Id(id): Id<KeyId>) -> Answer {
     let registry = &operator.app.registry;
     let tenants = registry.tenants();
-    let owner = tenants.iter().find(|tenant| registry.keys(Some(&tenant.id)).iter().any(|key| key.id == id));
+    let owner = tenants
+        .iter()
+        .find(|tenant| registry.keys(Some(&tenant.id)).iter().any(|key| key.id == id));
     registry.delete_key(owner.map(|tenant| &tenant.id), id).await?;
     answer::no_content()
 }

@@ -117,7 +117,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// The API on `listener`. It runs when it is polled, and ends by its handle; signals are the
 /// caller's affair.
-pub fn serve(app: web::Data<App>, listener: TcpListener) -> std::io::Result<actix_web::dev::Server> {
+pub fn serve(
+    app: web::Data<App>,
+    listener: TcpListener,
+) -> std::io::Result<actix_web::dev::Server> {
     operations::recorder();
     let text = web::Data::new(openapi::text(description()).map_err(std::io::Error::other)?);
     let (workers, drain_ms) = (app.config.server.workers, app.config.server.drain_ms);
@@ -127,7 +130,10 @@ pub fn serve(app: web::Data<App>, listener: TcpListener) -> std::io::Result<acti
             .app_data(text.clone())
             .wrap(from_fn(around::around))
             .configure(routes)
-            .service(web::resource(["/in/{source}/{secret}", "/in/{source}/{secret}/{tail:.*}"]).to(incoming::own_path))
+            .service(
+                web::resource(["/in/{source}/{secret}", "/in/{source}/{secret}/{tail:.*}"])
+                    .to(incoming::own_path),
+            )
             .default_service(web::to(incoming::other_path))
     };
     let server = HttpServer::new(build)

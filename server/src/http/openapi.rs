@@ -7,7 +7,7 @@ use utoipa::OpenApi;
 use super::error::{Code, Entry, PROBLEM_JSON, ProblemBody};
 
 /// The document as it is served.
-pub struct Text(pub Bytes);
+pub(super) struct Text(pub(super) Bytes);
 
 /// Parts that no handler's signature shows.
 #[derive(OpenApi)]
@@ -18,7 +18,7 @@ struct Shared;
 const OPEN: [&str; 5] = ["/in/{source}/{secret}", "/healthz", "/readyz", "/openapi.json", "/docs"];
 
 /// Completes what the handlers say: path parameters, ids of operations, problems, keys.
-pub fn text(handlers: utoipa::openapi::OpenApi) -> Result<Text, serde_json::Error> {
+pub(super) fn text(handlers: utoipa::openapi::OpenApi) -> Result<Text, serde_json::Error> {
     let mut document = serde_json::to_value(handlers.merge_from(Shared::openapi()))?;
     document["info"] = json!({
         "title": "Antar",
@@ -29,7 +29,8 @@ pub fn text(handlers: utoipa::openapi::OpenApi) -> Result<Text, serde_json::Erro
     document["components"]["securitySchemes"] = json!({
         "key": { "type": "http", "scheme": "bearer", "bearerFormat": "antar_…", "description": "A key with the scope that the call needs." }
     });
-    document["x-problems"] = Json::Array(Code::ALL.iter().map(|code| problem(code.entry())).collect());
+    document["x-problems"] =
+        Json::Array(Code::ALL.iter().map(|code| problem(code.entry())).collect());
     if let Some(Json::Object(paths)) = document.get_mut("paths") {
         for (path, item) in paths.iter_mut() {
             for operation in item.as_object_mut().into_iter().flat_map(Map::values_mut) {
@@ -55,7 +56,8 @@ fn complete(path: &str, operation: &mut Json) {
     parameters.extend(operation["parameters"].as_array().cloned().unwrap_or_default());
     operation["parameters"] = parameters.into();
     let schema = json!({ "$ref": "#/components/schemas/ProblemBody" });
-    operation["responses"]["default"] = json!({ "description": "A problem", "content": { PROBLEM_JSON: { "schema": schema } } });
+    operation["responses"]["default"] =
+        json!({ "description": "A problem", "content": { PROBLEM_JSON: { "schema": schema } } });
     if !OPEN.contains(&path) {
         operation["security"] = json!([{ "key": [] }]);
     }
@@ -90,9 +92,14 @@ mod tests {
         let document = document();
         let mut described: Vec<(String, String)> = Vec::new();
         for (path, item) in document["paths"].as_object().unwrap() {
-            described.extend(item.as_object().unwrap().keys().map(|method| (method.clone(), path.clone())));
+            described.extend(
+                item.as_object().unwrap().keys().map(|method| (method.clone(), path.clone())),
+            );
         }
-        let mut routes: Vec<_> = ROUTES.iter().map(|(method, path)| ((*method).to_owned(), (*path).to_owned())).collect();
+        let mut routes: Vec<_> = ROUTES
+            .iter()
+            .map(|(method, path)| ((*method).to_owned(), (*path).to_owned()))
+            .collect();
         routes.push(("post".to_owned(), "/in/{source}/{secret}".to_owned()));
         described.sort();
         routes.sort();
@@ -115,9 +122,16 @@ mod tests {
         let mut ids = std::collections::HashSet::new();
         for (path, item) in document["paths"].as_object().unwrap() {
             for (method, operation) in item.as_object().unwrap() {
-                assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()), "{method} {path}");
+                assert!(
+                    ids.insert(operation["operationId"].as_str().unwrap().to_owned()),
+                    "{method} {path}"
+                );
                 assert!(operation["summary"].is_string(), "{method} {path}");
-                assert_eq!(operation["security"].is_array(), !OPEN.contains(&path.as_str()), "{method} {path}");
+                assert_eq!(
+                    operation["security"].is_array(),
+                    !OPEN.contains(&path.as_str()),
+                    "{method} {path}"
+                );
             }
         }
     }

@@ -37,7 +37,9 @@ pub(super) async fn ready(app: web::Data<App>) -> Answer {
 )]
 pub(super) async fn figures(_: Operator<Read>) -> Answer {
     let text = recorder().map(PrometheusHandle::render).unwrap_or_default();
-    Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")).body(text))
+    Ok(HttpResponse::Ok()
+        .insert_header((CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"))
+        .body(text))
 }
 
 /// The process's recorder of figures. The crate `metrics` knows one for each process, whoever
@@ -45,7 +47,9 @@ pub(super) async fn figures(_: Operator<Read>) -> Answer {
 pub(super) fn recorder() -> Option<&'static PrometheusHandle> {
     static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
     let install = || {
-        let buckets = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+        let buckets = [
+            0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+        ];
         let builder = PrometheusBuilder::new().set_buckets(&buckets).ok()?;
         // An error means that somebody who runs this server as a library has a recorder already.
         builder.install_recorder().ok()

@@ -18,23 +18,23 @@ const LIMIT: usize = 50;
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct Paging {
+pub(super) struct Paging {
     /// Items at most; 50 when left out, never more than the server's `tenant.page_max`.
-    pub limit: Option<usize>,
+    pub(super) limit: Option<usize>,
     /// `next_cursor` of the page before.
-    pub cursor: Option<String>,
+    pub(super) cursor: Option<String>,
 }
 
 /// A part of a list.
 #[derive(Debug, PartialEq, Serialize, utoipa::ToSchema)]
-pub struct List<T> {
-    pub data: Vec<T>,
+pub(super) struct List<T> {
+    pub(super) data: Vec<T>,
     /// Where the next page begins; null at the end.
-    pub next_cursor: Option<String>,
+    pub(super) next_cursor: Option<String>,
 }
 
 /// How many items a page of this call has.
-pub fn limit(asked: Option<usize>, config: &Config) -> Result<usize, Problem> {
+pub(super) fn limit(asked: Option<usize>, config: &Config) -> Result<usize, Problem> {
     match asked {
         Some(0) => Err(Problem::parameter("limit", "is 1 or more")),
         asked => Ok(asked.unwrap_or(LIMIT).min(config.tenant.page_max)),
@@ -43,12 +43,12 @@ pub fn limit(asked: Option<usize>, config: &Config) -> Result<usize, Problem> {
 
 impl<T> List<T> {
     /// A list that is short by nature, in one page.
-    pub fn whole(data: Vec<T>) -> List<T> {
+    pub(super) fn whole(data: Vec<T>) -> List<T> {
         List { data, next_cursor: None }
     }
 
     /// A page of what is in memory, by ascending `key`.
-    pub fn of<K: Ord + Display + FromStr>(
+    pub(super) fn of<K: Ord + Display + FromStr>(
         items: impl Iterator<Item = T>,
         key: impl Fn(&T) -> K,
         paging: &Paging,
@@ -57,7 +57,8 @@ impl<T> List<T> {
         let limit = limit(paging.limit, config)?;
         let after = paging.cursor.as_deref().map(read_cursor::<K>).transpose()?;
         let keyed = items.map(|item| (key(&item), item));
-        let mut rows: Vec<(K, T)> = keyed.filter(|(key, _)| after.as_ref().is_none_or(|after| key > after)).collect();
+        let mut rows: Vec<(K, T)> =
+            keyed.filter(|(key, _)| after.as_ref().is_none_or(|after| key > after)).collect();
         let by_key = |a: &(K, T), b: &(K, T)| a.0.cmp(&b.0);
         let more = rows.len() > limit;
         if more {
@@ -70,17 +71,18 @@ impl<T> List<T> {
         Ok(List { data: rows.into_iter().map(|(_, item)| item).collect(), next_cursor })
     }
 
-    pub fn from_store<R>(page: Page<R>, view: impl Fn(R) -> T) -> List<T> {
+    pub(super) fn from_store<R>(page: Page<R>, view: impl Fn(R) -> T) -> List<T> {
         List { data: page.data.into_iter().map(view).collect(), next_cursor: page.next_cursor }
     }
 
-    pub fn map<V>(self, view: impl Fn(T) -> V) -> List<V> {
+    pub(super) fn map<V>(self, view: impl Fn(T) -> V) -> List<V> {
         List { data: self.data.into_iter().map(view).collect(), next_cursor: self.next_cursor }
     }
 }
 
 fn read_cursor<K: FromStr>(cursor: &str) -> Result<K, Problem> {
-    let text = BASE64_URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let text =
+        BASE64_URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let key = text.and_then(|text| text.parse().ok());
     key.ok_or_else(|| Problem::parameter("cursor", "is none that this list gave out"))
 }

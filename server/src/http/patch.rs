@@ -5,7 +5,7 @@ use antar_json::{Builder, Document, Kind, Value};
 /// `target` with `patch` laid over it: `null` takes a member out, objects are merged, everything
 /// else replaces. Members keep the target's order; new ones follow.
 #[must_use]
-pub fn merge(target: Value<'_>, patch: Value<'_>) -> Document {
+pub(super) fn merge(target: Value<'_>, patch: Value<'_>) -> Document {
     let mut out = Builder::new();
     write(&mut out, Some(target), patch);
     out.finish()
@@ -38,7 +38,7 @@ fn write(out: &mut Builder, target: Option<Value<'_>>, patch: Value<'_>) {
 
 /// An object without some of its members. Anything else stays as it is.
 #[must_use]
-pub fn without(object: Value<'_>, names: &[&str]) -> Document {
+pub(super) fn without(object: Value<'_>, names: &[&str]) -> Document {
     if object.kind() != Kind::Object {
         return object.to_document();
     }
@@ -55,7 +55,7 @@ pub fn without(object: Value<'_>, names: &[&str]) -> Document {
 
 /// An object with one more member, unless it has one of this name.
 #[must_use]
-pub fn with_default(object: Value<'_>, name: &str, value: &str) -> Document {
+pub(super) fn with_default(object: Value<'_>, name: &str, value: &str) -> Document {
     if object.kind() != Kind::Object || object.get(name).is_some() {
         return object.to_document();
     }
@@ -92,7 +92,8 @@ mod tests {
             ("[1,2]", r#"{"a":"b","c":null}"#, r#"{"a":"b"}"#),
             ("{}", r#"{"a":{"bb":{"ccc":null}}}"#, r#"{"a":{"bb":{}}}"#),
         ] {
-            let (target, patch): (Document, Document) = (target.parse().unwrap(), patch.parse().unwrap());
+            let (target, patch): (Document, Document) =
+                (target.parse().unwrap(), patch.parse().unwrap());
             assert_eq!(merge(target.root(), patch.root()).text(), expected);
         }
     }
@@ -101,7 +102,10 @@ mod tests {
     fn number_text_stays() {
         let target: Document = r#"{"rule":{"data":{"n":[1.50]}},"name":"a"}"#.parse().unwrap();
         let patch: Document = r#"{"name":"b"}"#.parse().unwrap();
-        assert_eq!(merge(target.root(), patch.root()).text(), r#"{"rule":{"data":{"n":[1.50]}},"name":"b"}"#);
+        assert_eq!(
+            merge(target.root(), patch.root()).text(),
+            r#"{"rule":{"data":{"n":[1.50]}},"name":"b"}"#
+        );
     }
 
     #[test]
@@ -109,6 +113,9 @@ mod tests {
         let object: Document = r#"{"a":1,"secret":"s","b":2}"#.parse().unwrap();
         assert_eq!(without(object.root(), &["secret"]).text(), r#"{"a":1,"b":2}"#);
         assert_eq!(with_default(object.root(), "a", "x").text(), object.text());
-        assert_eq!(with_default(object.root(), "name", "x").text(), r#"{"name":"x","a":1,"secret":"s","b":2}"#);
+        assert_eq!(
+            with_default(object.root(), "name", "x").text(),
+            r#"{"name":"x","a":1,"secret":"s","b":2}"#
+        );
     }
 }

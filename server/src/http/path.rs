@@ -11,14 +11,14 @@ use serde::de::DeserializeOwned;
 use super::error::Problem;
 
 /// The last name in the path of a route. What does not parse can't exist: 404.
-pub struct Id<T>(pub T);
+pub(super) struct Id<T>(pub(super) T);
 
 /// The query, read into `T`; a parameter that `T` does not know is a problem, not a filter that
 /// does nothing.
-pub struct Query<T>(pub T);
+pub(super) struct Query<T>(pub(super) T);
 
 /// A segment without its percent-encoding.
-pub fn decoded(segment: &str) -> Cow<'_, str> {
+pub(super) fn decoded(segment: &str) -> Cow<'_, str> {
     percent_encoding::percent_decode_str(segment).decode_utf8_lossy()
 }
 
@@ -39,6 +39,10 @@ impl<T: DeserializeOwned + 'static> FromRequest for Query<T> {
 
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
         let query = web::Query::<T>::from_query(req.query_string());
-        ready(query.map(|query| Query(query.into_inner())).map_err(|e| Problem::parameter("query", e)))
+        ready(
+            query
+                .map(|query| Query(query.into_inner()))
+                .map_err(|e| Problem::parameter("query", e)),
+        )
     }
 }

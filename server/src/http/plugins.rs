@@ -44,7 +44,10 @@ pub(super) async fn upload(
 ) -> Answer {
     let content_type = req.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     if content_type.is_none_or(|text| !text.eq_ignore_ascii_case("application/wasm")) {
-        return Err(Problem::new(Code::UnsupportedMediaType, "a plugin is uploaded as application/wasm"));
+        return Err(Problem::new(
+            Code::UnsupportedMediaType,
+            "a plugin is uploaded as application/wasm",
+        ));
     }
     answer::created(&access.app.registry.upload_plugin(&access.tenant, query.name, wasm).await?)
 }
@@ -59,7 +62,12 @@ pub(super) async fn list(access: Access<Read>, Query(paging): Query<Paging>) -> 
         let newest = state.plugins.values().filter_map(|versions| versions.values().next_back());
         newest.map(|stored| stored.meta.clone()).collect()
     });
-    answer::ok(&List::of(newest.into_iter(), |meta| meta.name.clone(), &paging, &access.app.config)?)
+    answer::ok(&List::of(
+        newest.into_iter(),
+        |meta| meta.name.clone(),
+        &paging,
+        &access.app.config,
+    )?)
 }
 
 /// Get the newest version of a plugin, or the one of `NAME@VERSION`
@@ -182,13 +190,18 @@ impl PluginTestView {
     fn of(report: CallReport, before: &Document) -> PluginTestView {
         let (outcome, reason, data, replacements) = match &report.result {
             Ok(Outcome::Pass) => ("pass", None, Some(before.clone()), Vec::new()),
-            Ok(Outcome::Replace(with)) => ("replace", None, Some(with.data.clone()), vec![ReplacementView::of(with)]),
-            Ok(Outcome::Split(parts)) => ("split", None, None, parts.iter().map(ReplacementView::of).collect()),
+            Ok(Outcome::Replace(with)) => {
+                ("replace", None, Some(with.data.clone()), vec![ReplacementView::of(with)])
+            }
+            Ok(Outcome::Split(parts)) => {
+                ("split", None, None, parts.iter().map(ReplacementView::of).collect())
+            }
             Ok(Outcome::Drop(reason)) => ("drop", Some(reason.clone()), None, Vec::new()),
             Err(error) => (error.name(), Some(error.to_string()), None, Vec::new()),
         };
         let logs = report.logs.into_iter();
-        let logs = logs.map(|(level, text)| LogLine { level: format!("{level:?}").to_lowercase(), text });
+        let logs =
+            logs.map(|(level, text)| LogLine { level: format!("{level:?}").to_lowercase(), text });
         PluginTestView {
             outcome,
             reason,
@@ -223,7 +236,9 @@ pub(super) async fn test(access: Access<Manage>, Id(name): Id<String>, body: Bod
     };
     let timestamp = event.timestamp.to_string();
     let input = PluginInput { event: &event, timestamp: &timestamp, data: event.data(), place };
-    let report = call_plugin(&access.app.pipeline.host, &access.tenant, &name, &config, input).await;
-    let report = report.map_err(|error| Problem::from(Invalid::at("/config", error.to_string())))?;
+    let report =
+        call_plugin(&access.app.pipeline.host, &access.tenant, &name, &config, input).await;
+    let report =
+        report.map_err(|error| Problem::from(Invalid::at("/config", error.to_string())))?;
     answer::ok(&PluginTestView::of(report, &event.data().to_document()))
 }

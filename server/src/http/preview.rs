@@ -36,8 +36,11 @@ pub(super) struct PreviewRequest {
 )]
 pub(super) async fn preview(access: Access<Read>, body: Body) -> Answer {
     let request: PreviewRequest = body.json()?;
-    let webhook = webhook(&access, &request.webhook).map_err(|problem| below("/webhook", problem))?;
-    let event = event(&access, &webhook, &request.event).await.map_err(|problem| below("/event", problem))?;
+    let webhook =
+        webhook(&access, &request.webhook).map_err(|problem| below("/webhook", problem))?;
+    let event = event(&access, &webhook, &request.event)
+        .await
+        .map_err(|problem| below("/event", problem))?;
     answer::ok(&access.app.pipeline.preview(&access.tenant, &webhook, &event).await)
 }
 
@@ -57,7 +60,11 @@ fn webhook(access: &Access<Read>, given: &Document) -> Result<Arc<Webhook>, Prob
     Ok(Arc::new(webhook))
 }
 
-async fn event(access: &Access<Read>, webhook: &Webhook, given: &Document) -> Result<Event, Problem> {
+async fn event(
+    access: &Access<Read>,
+    webhook: &Webhook,
+    given: &Document,
+) -> Result<Event, Problem> {
     if let Some(id) = given.root().as_str() {
         let id: EventId = id.parse().map_err(|_| Problem::not_found("event"))?;
         return Ok(access.app.store.get_event(&access.tenant.id, &id, None).await?.event);

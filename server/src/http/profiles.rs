@@ -13,14 +13,16 @@ use crate::model::{Invalid, ProfileSpec};
 #[utoipa::path(get, path = "/v1/profiles", tag = "profiles", responses((status = 200, body = List<ProfileSpec>)))]
 pub(super) async fn list(caller: Caller<Read>, Query(paging): Query<Paging>) -> Answer {
     let profiles = caller.app.registry.profiles().into_iter();
-    let list = List::of(profiles, |profile| profile.spec.name.clone(), &paging, &caller.app.config)?;
+    let list =
+        List::of(profiles, |profile| profile.spec.name.clone(), &paging, &caller.app.config)?;
     answer::ok(&list.map(|profile| profile.spec.clone()))
 }
 
 /// Get a profile
 #[utoipa::path(get, path = "/v1/profiles/{name}", tag = "profiles", responses((status = 200, body = ProfileSpec)))]
 pub(super) async fn get(caller: Caller<Read>, Id(name): Id<String>) -> Answer {
-    let profile = caller.app.registry.profile(&name).ok_or_else(|| Problem::not_found("profile"))?;
+    let profile =
+        caller.app.registry.profile(&name).ok_or_else(|| Problem::not_found("profile"))?;
     answer::ok(&profile.spec)
 }
 

@@ -36,7 +36,15 @@ impl Sample {
         let data = self.data.or(example).unwrap_or_else(empty);
         let of_example = known.map(|known| known.spec.example_attributes.clone());
         let attributes = self.attributes.or(of_example).unwrap_or_default();
-        Ok(event_of(tenant, None, self.event_type, None, attributes.into_iter().collect(), &data, now))
+        Ok(event_of(
+            tenant,
+            None,
+            self.event_type,
+            None,
+            attributes.into_iter().collect(),
+            &data,
+            now,
+        ))
     }
 }
 
@@ -55,7 +63,8 @@ pub(super) fn posted(
 ) -> Result<Event, Problem> {
     let root = event.root();
     let event_type = root.get("type").and_then(|value| value.as_str()?.parse().ok());
-    let known = event_type.and_then(|event_type: EventType| catalog_type(app, tenant, profile, &event_type));
+    let known = event_type
+        .and_then(|event_type: EventType| catalog_type(app, tenant, profile, &event_type));
     let example = known.filter(|_| root.get("data").is_none());
     let filled = example.and_then(|known| {
         let mut out = Builder::new();
@@ -109,7 +118,8 @@ pub(super) fn catalog_type(
         Some(profile) => profile.types.get(event_type).cloned(),
         None => tenant.read(|state| state.profile.types.get(event_type).cloned()),
     };
-    let of_operator = || app.registry.event_types().into_iter().find(|known| known.spec.name == *event_type);
+    let of_operator =
+        || app.registry.event_types().into_iter().find(|known| known.spec.name == *event_type);
     own.or_else(of_profile).or_else(of_operator)
 }
 
@@ -133,7 +143,9 @@ fn made_up(filter: &str) -> Result<EventType, Problem> {
     let prefix = filter.strip_suffix('*').filter(|prefix| !prefix.is_empty());
     let text = format!("{}test", prefix.unwrap_or("webhook."));
     // A prefix near the longest type leaves no room.
-    text.parse().or_else(|_: String| "webhook.test".parse()).map_err(|e: String| Problem::internal(e))
+    text.parse()
+        .or_else(|_: String| "webhook.test".parse())
+        .map_err(|e: String| Problem::internal(e))
 }
 
 #[cfg(test)]

@@ -39,7 +39,8 @@ fn view<N>(access: &Access<N>, name: SecretName, updated_at: Millis) -> SecretVi
 )]
 pub(super) async fn put(access: Access<Manage>, Id(name): Id<SecretName>, body: Body) -> Answer {
     let SecretValue { value } = body.json()?;
-    let created = access.app.registry.put_secret(&access.tenant, name.clone(), Secret::new(value)).await?;
+    let created =
+        access.app.registry.put_secret(&access.tenant, name.clone(), Secret::new(value)).await?;
     answer::put(created, &view(&access, name, access.app.clock.now()))
 }
 

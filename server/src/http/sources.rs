@@ -66,9 +66,13 @@ fn url_of(source: &Source, config: &Config, secret: &str) -> String {
         "" => format!("http://{}", server.listen),
         url => url.to_owned(),
     };
-    let of_profile = source.profile.spec.incoming.as_ref().and_then(|incoming| incoming.path.as_deref());
+    let of_profile =
+        source.profile.spec.incoming.as_ref().and_then(|incoming| incoming.path.as_deref());
     let path = of_profile.unwrap_or("/in/{source}/{secret}");
-    format!("{base}{}", path.replace("{source}", &source.id.to_string()).replace("{secret}", secret))
+    format!(
+        "{base}{}",
+        path.replace("{source}", &source.id.to_string()).replace("{secret}", secret)
+    )
 }
 
 fn find<N: auth::Needs>(access: &Access<N>, id: SourceId) -> Result<Arc<Source>, Problem> {

@@ -28,7 +28,12 @@ impl TenantView {
         tenant.read(|state| {
             let mut spec = state.spec.clone();
             spec.profile = Some(state.profile.spec.name.clone());
-            TenantView { id: tenant.id.clone(), spec, webhooks: state.webhooks().count(), created_at: state.created_at }
+            TenantView {
+                id: tenant.id.clone(),
+                spec,
+                webhooks: state.webhooks().count(),
+                created_at: state.created_at,
+            }
         })
     }
 }
@@ -62,7 +67,8 @@ pub(super) async fn put(caller: Caller<Manage>, Id(id): Id<TenantId>, body: Body
         return Err(Problem::not_found("tenant"));
     }
     let document = body.document()?;
-    let spec: TenantSpec = read(&patch::without(document.root(), &["id", "webhooks", "created_at"]))?;
+    let spec: TenantSpec =
+        read(&patch::without(document.root(), &["id", "webhooks", "created_at"]))?;
     let (tenant, created) = caller.app.registry.put_tenant(id, spec).await?;
     answer::put(created, &TenantView::of(&tenant))
 }

@@ -67,15 +67,20 @@ mod tests {
 
     #[test]
     fn paths_from_the_outside_in() {
-        let payload: Document = r#"{"a": {"b": 1.50, "c": [{"d": 1}]}, "e f": 1, "g": null}"#.parse().unwrap();
+        let payload: Document =
+            r#"{"a": {"b": 1.50, "c": [{"d": 1}]}, "e f": 1, "g": null}"#.parse().unwrap();
         let mut found = Vec::new();
         walk(payload.root(), "", &mut found);
-        let lines: Vec<_> = found.iter().map(|v| format!("{} {:?} {}", v.path, v.kind, v.example.text())).collect();
-        assert_eq!(lines, [
-            r#"a Object {"b":1.50,"c":[{"d":1}]}"#,
-            "a.b Scalar 1.50",
-            r#"a.c Array [{"d":1}]"#,
-            "g Scalar null",
-        ]);
+        let lines: Vec<_> =
+            found.iter().map(|v| format!("{} {:?} {}", v.path, v.kind, v.example.text())).collect();
+        assert_eq!(
+            lines,
+            [
+                r#"a Object {"b":1.50,"c":[{"d":1}]}"#,
+                "a.b Scalar 1.50",
+                r#"a.c Array [{"d":1}]"#,
+                "g Scalar null",
+            ]
+        );
     }
 }

@@ -66,7 +66,8 @@ pub(super) async fn test(access: Access<Manage>, Id(id): Id<WebhookId>, body: Bo
         Some(event_type) => event_type,
         None => sample::type_for(&access.tenant, &webhook)?,
     };
-    let known = sample::catalog_type(&access.app, &access.tenant, Some(&webhook.profile), &event_type);
+    let known =
+        sample::catalog_type(&access.app, &access.tenant, Some(&webhook.profile), &event_type);
     let event = sample::Sample { event_type, data: request.data, attributes: request.attributes };
     let event = event.event(&access.tenant, known.as_deref(), access.app.clock.now())?;
     let report = access.app.pipeline.test(&access.tenant, &webhook, event).await;
@@ -106,7 +107,8 @@ async fn switch(
     enabled: Option<bool>,
     paused: Option<bool>,
 ) -> Answer {
-    let changed = access.app.registry.set_webhook_state(&access.tenant, id, enabled, paused).await?;
+    let changed =
+        access.app.registry.set_webhook_state(&access.tenant, id, enabled, paused).await?;
     access.app.dispatcher.wake();
     answer::ok(&WebhookView::of(&changed))
 }

@@ -48,9 +48,7 @@ impl WebhookView {
         let mut spec = WebhookSpec::clone(&webhook.spec);
         spec.enabled = None;
         spec.profile = Some(webhook.profile.spec.name.clone());
-        let ed25519 = |signer: &Signer| {
-            matches!(signer, Signer::Standard { version: StandardVersion::V1a, key } if key == "main")
-        };
+        let ed25519 = |signer: &Signer| matches!(signer, Signer::Standard { version: StandardVersion::V1a, key } if key == "main");
         let public_key = webhook.plan.signers.iter().any(ed25519);
         WebhookView {
             id: webhook.id,
@@ -75,7 +73,14 @@ impl WebhookView {
 
 /// Members of the view that are no settings; a webhook that was read can be put back as it is.
 const SHOWN_ONLY: [&str; 8] = [
-    "id", "tenant", "paused", "disabled_reason", "revision", "public_key", "created_at", "updated_at",
+    "id",
+    "tenant",
+    "paused",
+    "disabled_reason",
+    "revision",
+    "public_key",
+    "created_at",
+    "updated_at",
 ];
 
 /// A document without its `secret`, and the secret.

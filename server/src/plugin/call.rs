@@ -1,6 +1,11 @@
 //! One call of a plugin.
 
-use std::time::{Duration, Instant};
+use std::{
+    future::poll_fn,
+    pin::pin,
+    task::Poll,
+    time::{Duration, Instant},
+};
 
 use wasmtime::{Store, Trap};
 
@@ -43,7 +48,8 @@ pub struct CallReport {
     pub result: Result<Outcome, CallError>,
     /// Also of a call that failed.
     pub logs: Vec<(Level, String)>,
-    /// From making the instance to its answer; waiting for a free one is not in it.
+    /// From making the instance to its answer, with what others did while it gave way; waiting for
+    /// a free instance is not in it.
     pub took_us: u64,
     /// The largest size of the guest's memory.
     pub memory_bytes: usize,
@@ -112,7 +118,7 @@ impl Host {
         let started = Instant::now();
         let mut store = self.store();
         let running = run(&mut store, plugin.entry(), call, &self.limits);
-        let result = self.within(self.limits.call_time_ms, running).await;
+        let result = within(self.limits.call_time_ms, running).await;
         let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let result = result.unwrap_or_else(|e| Err(self.explain(&store, e)));
         let guest = store.data_mut();
@@ -123,21 +129,8 @@ impl Host {
     pub(super) async fn describe(&self, entry: &Entry) -> Result<types::About, CallError> {
         let _slot = self.slot().await?;
         let mut store = self.store();
-        let about = self.within(self.limits.describe_time_ms, describe(&mut store, entry)).await;
+        let about = within(self.limits.describe_time_ms, describe(&mut store, entry)).await;
         about.map_err(|e| self.explain(&store, e))
-    }
-
-    async fn within<T>(
-        &self,
-        limit_ms: u64,
-        running: impl Future<Output = wasmtime::Result<T>>,
-    ) -> Result<T, Ended> {
-        // The guest yields at each tick of the epoch, which is when the time is looked at.
-        match tokio::time::timeout(Duration::from_millis(limit_ms), running).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(e)) => Err(Ended::Stopped(e)),
-            Err(_) => Err(Ended::TimedOut { limit_ms }),
-        }
     }
 
     fn explain(&self, store: &Store<Guest>, ended: Ended) -> CallError {
@@ -163,6 +156,26 @@ impl Host {
 enum Ended {
     TimedOut { limit_ms: u64 },
     Stopped(wasmtime::Error),
+}
+
+/// Ends `running` when it ran for the limit. A guest waits for nothing: when it isn't ready it
+/// gave way at a tick of the epoch. What others do meanwhile is not its time, or many slow guests
+/// would make time-outs of each other.
+async fn within<T>(
+    limit_ms: u64,
+    running: impl Future<Output = wasmtime::Result<T>>,
+) -> Result<T, Ended> {
+    let mut running = pin!(running);
+    let mut left = Duration::from_millis(limit_ms);
+    poll_fn(|context| {
+        let started = Instant::now();
+        if let Poll::Ready(answer) = running.as_mut().poll(context) {
+            return Poll::Ready(answer.map_err(Ended::Stopped));
+        }
+        left = left.saturating_sub(started.elapsed());
+        if left.is_zero() { Poll::Ready(Err(Ended::TimedOut { limit_ms })) } else { Poll::Pending }
+    })
+    .await
 }
 
 async fn run(

@@ -37,7 +37,7 @@ pub struct Host {
     /// As many permits as the pool has slots: an exhausted pool is an error, it does not wait.
     slots: Semaphore,
     pub(super) compiles: Semaphore,
-    ticker: Ticker,
+    pub(super) ticker: Ticker,
 }
 
 impl Host {

@@ -8,8 +8,9 @@ use super::HostError;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// How long one call may take, from making the instance to its answer. A guest that loops is
-    /// stopped then; until then it gives way to other work every millisecond.
+    /// How long one call may run, from making the instance to its answer. A guest that loops is
+    /// stopped then; until then it gives way to other work every millisecond, and the time in which
+    /// others work is not counted.
     pub call_time_ms: u64,
     /// The same for the one call of `describe` at upload.
     pub describe_time_ms: u64,

@@ -48,6 +48,11 @@ impl Ticker {
         }
         Beat(&self.shared)
     }
+
+    #[cfg(test)]
+    pub(super) fn is_asleep(&self) -> bool {
+        self.shared.asleep.load(SeqCst)
+    }
 }
 
 impl Shared {

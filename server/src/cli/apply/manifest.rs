@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
@@ -109,8 +109,8 @@ impl ValueFrom {
     /// The value. One line end after it is not part of it.
     pub(super) fn read(&self) -> anyhow::Result<String> {
         let value = match self {
-            ValueFrom::Variable(name) => std::env::var(name).with_context(|| {
-                format!("the variable {name} is not set; set it where `antar apply` runs")
+            ValueFrom::Variable(name) => std::env::var(name).map_err(|_| {
+                anyhow!("the variable {name} is not set as text; set it where `antar apply` runs")
             })?,
             ValueFrom::File(path) => {
                 std::fs::read_to_string(path).with_context(|| path.display().to_string())?
@@ -346,7 +346,9 @@ pub(super) fn canonical<T: DeserializeOwned + Serialize>(
             let missing = detail.starts_with("missing field");
             let same = |value: Json| {
                 let other = read(value).err().map(|error| error.to_string());
-                other.is_some_and(|other| other == detail || missing && other.starts_with("missing field"))
+                other.is_some_and(|other| {
+                    other == detail || missing && other.starts_with("missing field")
+                })
             };
             Err((culprit(&value, &same), detail))
         }

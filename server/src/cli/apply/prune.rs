@@ -77,6 +77,10 @@ fn not_named(
     let mut seen = HashSet::new();
     let extra = |row: &Json| {
         let name = row["name"].as_str()?;
+        // A tenant sees its profile's and the operator's event types, too.
+        if kind == Kind::EventType && tenant.is_some() && row["owner"] != "tenant" {
+            return None;
+        }
         let key = match kind {
             Kind::Webhook | Kind::Source => row["id"].as_str()?,
             _ => name,
@@ -125,6 +129,14 @@ mod tests {
         let extras = not_named(Kind::Plugin, Some("t"), "/plugins", &HashSet::new(), &rows);
         assert_eq!(extras.len(), 1);
         assert_eq!(extras[0].path, "/plugins/p");
+    }
+
+    #[test]
+    fn event_types_of_others_are_left_alone() {
+        let rows =
+            [json!({"name": "a", "owner": "profile"}), json!({"name": "b", "owner": "tenant"})];
+        let extras = not_named(Kind::EventType, Some("t"), "/types", &HashSet::new(), &rows);
+        assert_eq!(extras.iter().map(|extra| extra.name.as_str()).collect::<Vec<_>>(), ["b"]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::change::{self, Line};
 use super::manifest::{Kind, Resource};
 
 /// A diff that is all new is cut after so many lines on a terminal.
-const NEW_LINES_MAX: usize = 30;
+const NEW_LINES_MAX: usize = 12;
 
 /// What became of a resource.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -120,7 +120,11 @@ impl Report {
             Some(CallError::Problem(problem)) => problem.errors.as_slice(),
             _ => &[],
         };
-        let line_of = |error: &FieldProblem| resource.origin.line(&error.pointer);
+        let line_of = |error: &FieldProblem| {
+            // The manifest says where the secret comes from.
+            let pointer = if error.pointer == "/secret" { "/secret_from" } else { &error.pointer };
+            resource.origin.line(pointer)
+        };
         if !self.screen.is_text() {
             let errors: Vec<Json> = errors
                 .iter()

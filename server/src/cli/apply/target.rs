@@ -21,8 +21,8 @@ use super::order::Step;
 use super::report::{Done, Outcome};
 use crate::model::{EventTypeSpec, ProfileSpec, SourceSpec, TenantSpec, WebhookSpec};
 
-/// What an answer to a new resource tells that is worth showing.
-const TOLD: &[&str] = &["id", "secret", "public_key", "url", "version", "digest"];
+/// What a tenant without a profile has.
+const BUILT_IN_PROFILE: &str = "standard";
 
 pub(super) struct Target<'a> {
     client: &'a Client,
@@ -32,11 +32,20 @@ pub(super) struct Target<'a> {
     lists: HashMap<String, Vec<Json>>,
     /// Tenants that were made ahead of their intake plugins.
     made: HashSet<String>,
+    /// By tenant.
+    default_profiles: HashMap<String, String>,
 }
 
 impl<'a> Target<'a> {
     pub(super) fn new(client: &'a Client, dry_run: bool, set_secrets: bool) -> Target<'a> {
-        Target { client, dry_run, set_secrets, lists: HashMap::new(), made: HashSet::new() }
+        Target {
+            client,
+            dry_run,
+            set_secrets,
+            lists: HashMap::new(),
+            made: HashSet::new(),
+            default_profiles: HashMap::new(),
+        }
     }
 
     /// Takes one step. `None` when there is nothing to tell of it yet.
@@ -61,10 +70,26 @@ impl<'a> Target<'a> {
     /// Rows of a list; none when its tenant is not there.
     pub(super) async fn list(&mut self, path: &str) -> Result<&[Json], CallError> {
         if !self.lists.contains_key(path) {
-            let rows = self.client.list(path).await?;
+            let rows = match self.client.list(path).await {
+                Err(CallError::Problem(problem)) if problem.status == 404 => Vec::new(),
+                rows => rows?,
+            };
             self.lists.insert(path.to_owned(), rows);
         }
         Ok(self.lists.get(path).map(Vec::as_slice).unwrap_or_default())
+    }
+
+    /// What a webhook or source without a profile has.
+    async fn default_profile(&mut self, tenant: Option<&str>) -> Result<String, CallError> {
+        let Some(tenant) = tenant else { return Ok(BUILT_IN_PROFILE.to_owned()) };
+        if let Some(known) = self.default_profiles.get(tenant) {
+            return Ok(known.clone());
+        }
+        let shown = self.client.find(&format!("/v1/tenants/{}", segment(tenant))).await?;
+        let profile = shown.as_ref().and_then(|tenant| tenant["profile"].as_str());
+        let profile = profile.unwrap_or(BUILT_IN_PROFILE).to_owned();
+        self.default_profiles.insert(tenant.to_owned(), profile.clone());
+        Ok(profile)
     }
 
     pub(super) async fn delete(&self, path: &str) -> Result<(), CallError> {
@@ -102,7 +127,7 @@ impl<'a> Target<'a> {
                 .client
                 .call(Method::POST, &path, "application/wasm", Bytes::from(wasm))
                 .await?;
-            done.told = told(&answer);
+            done.told = told(resource.kind, &answer);
         }
         Ok(done)
     }
@@ -123,13 +148,19 @@ impl<'a> Target<'a> {
         let path = path_of(resource);
         let made_ahead = resource.kind == Kind::Tenant && self.made.contains(&resource.name);
         let current = if made_ahead { None } else { self.client.find(&path).await? };
+        // A tenant sees its profile's and the operator's types, too; they are not its own.
+        let is_own = |current: &Json| resource.tenant.is_none() || current["owner"] == "tenant";
+        let current = current.filter(|current| resource.kind != Kind::EventType || is_own(current));
         let Some(current) = current else {
             let mut done = Done::new(Outcome::Created);
             done.diff = diff(&Json::Null, spec);
             self.send(Method::PUT, &path, spec).await?;
             return Ok(done);
         };
-        let current = as_written(resource.kind, current)?;
+        let mut current = as_written(resource.kind, current)?;
+        if resource.kind == Kind::Tenant {
+            leave_out(&mut current, spec, "profile", Some(BUILT_IN_PROFILE));
+        }
         // As text: the order of headers and of an example's keys counts too.
         if current.to_string() == spec.to_string() {
             return Ok(Done::new(Outcome::Unchanged));
@@ -159,7 +190,7 @@ impl<'a> Target<'a> {
             if let Some(secret) = secret {
                 body["secret"] = secret.into();
             }
-            done.told = told(&self.send(Method::POST, &folder, &body).await?);
+            done.told = told(resource.kind, &self.send(Method::POST, &folder, &body).await?);
             if given {
                 done.told.shift_remove("secret");
             }
@@ -170,11 +201,10 @@ impl<'a> Target<'a> {
             .ok_or_else(|| anyhow!("the server lists it without an id"))?
             .to_owned();
         let mut current = as_written(resource.kind, current)?;
-        if resource.kind == Kind::Webhook
-            && spec.get("enabled").is_none()
-            && let Some(members) = current.as_object_mut()
-        {
-            members.shift_remove("enabled");
+        let default = self.default_profile(resource.tenant.as_deref()).await?;
+        leave_out(&mut current, spec, "profile", Some(&default));
+        if resource.kind == Kind::Webhook {
+            leave_out(&mut current, spec, "enabled", None);
         }
         let change = merge_patch(&current, spec);
         let secret = secret.filter(|_| self.set_secrets);
@@ -260,11 +290,30 @@ fn fields<T: PartialSchema>() -> HashSet<String> {
     }
 }
 
-fn told(answer: &Json) -> Map<String, Json> {
+/// Takes out what the manifest says nothing of: whatever it is, or what it is by default. The server
+/// shows the profile that counts, also where none was chosen.
+fn leave_out(current: &mut Json, wanted: &Json, member: &str, default: Option<&str>) {
+    let by_default = default.is_none_or(|default| current[member] == default);
+    if wanted.get(member).is_none()
+        && by_default
+        && let Some(members) = current.as_object_mut()
+    {
+        members.shift_remove(member);
+    }
+}
+
+/// What an answer to a new resource tells that is worth showing.
+fn told(kind: Kind, answer: &Json) -> Map<String, Json> {
+    let names: &[&str] = match kind {
+        Kind::Webhook => &["id", "secret", "public_key"],
+        Kind::Source => &["id", "url", "secret"],
+        Kind::Plugin => &["version", "digest"],
+        _ => &[],
+    };
     let member = |name: &&str| {
         Some(((*name).to_owned(), answer.get(*name).filter(|value| !value.is_null())?.clone()))
     };
-    TOLD.iter().filter_map(|name| member(name)).collect()
+    names.iter().filter_map(|name| member(name)).collect()
 }
 
 /// Version and digest of the newest version of a plugin. A row is a version, or a plugin with its
@@ -320,6 +369,20 @@ mod tests {
         }
         assert!(super::fields::<ProfileSpec>().contains("incoming"));
         assert!(super::fields::<TenantSpec>().contains("intake_plugins"));
+    }
+
+    #[test]
+    fn a_profile_that_nobody_chose_is_no_difference() {
+        let cases = [
+            (json!({"profile": "a"}), json!({}), Some("a"), json!({})),
+            (json!({"profile": "b"}), json!({}), Some("a"), json!({"profile": "b"})),
+            (json!({"profile": "a"}), json!({"profile": "a"}), Some("a"), json!({"profile": "a"})),
+            (json!({"profile": "b"}), json!({}), None, json!({})),
+        ];
+        for (mut current, wanted, default, left) in cases {
+            leave_out(&mut current, &wanted, "profile", default);
+            assert_eq!(current, left);
+        }
     }
 
     #[test]

@@ -90,7 +90,8 @@ impl Known {
     }
 }
 
-/// Looks for proofs in the order Standard Webhooks, HMACs, secrets sent as they are.
+/// Looks for every proof there is: Standard Webhooks, HMACs, secrets sent as they are. One that holds
+/// is enough; what does not hold beside it is told.
 pub(super) fn verify(
     headers: &[(String, String)],
     body: &[u8],
@@ -98,23 +99,19 @@ pub(super) fn verify(
     hmacs: &[HmacHeader],
     now_s: u64,
 ) -> Verdict {
-    let mut failures = Vec::new();
-    for result in
-        [standard(headers, body, secrets, now_s), plain_hmac(headers, body, secrets, hmacs)]
-    {
-        match result {
-            Some(Ok(how)) => return Verdict::Verified(how),
-            Some(Err(why)) => failures.push(why),
-            None => {}
+    let mut results: Vec<_> = standard(headers, body, secrets, now_s).into_iter().collect();
+    results.extend(hmacs.iter().filter_map(|hmac| plain_hmac(headers, body, secrets, hmac)));
+    results.extend(secret_itself(headers, secrets).map(Ok));
+    let (proofs, failures): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
+    let proofs: Vec<String> = proofs.into_iter().flatten().collect();
+    let failures: Vec<String> = failures.into_iter().filter_map(Result::err).collect();
+    match (proofs.is_empty(), failures.is_empty()) {
+        (true, true) => Verdict::NoSignature,
+        (true, false) => Verdict::NotVerified(failures.join("; ")),
+        (false, true) => Verdict::Verified(proofs.join("; ")),
+        (false, false) => {
+            Verdict::Verified(format!("{}; but {}", proofs.join("; "), failures.join("; ")))
         }
-    }
-    if let Some(how) = secret_itself(headers, secrets) {
-        return Verdict::Verified(how);
-    }
-    if failures.is_empty() {
-        Verdict::NoSignature
-    } else {
-        Verdict::NotVerified(failures.join("; "))
     }
 }
 
@@ -143,18 +140,20 @@ fn standard(
     }
     let message = [id.as_bytes(), b".", timestamp.as_bytes(), b".", body].concat();
     for known in secrets {
-        for signature in signatures.split_ascii_whitespace() {
-            if let Some(version) = matches(signature, known, &message) {
-                return Some(match timestamp.parse::<u64>() {
-                    Ok(time) if time.abs_diff(now_s) <= TOLERANCE_S => {
-                        Ok(format!("Standard Webhooks {version}{}", known.with()))
-                    }
-                    _ => Err(format!(
-                        "the signature is right, but webhook-timestamp {timestamp} is more than 5 minutes off"
-                    )),
-                });
-            }
+        let signatures = signatures.split_ascii_whitespace();
+        let right: Vec<_> =
+            signatures.filter_map(|signature| matches(signature, known, &message)).collect();
+        if right.is_empty() {
+            continue;
         }
+        let near = timestamp.parse::<u64>().is_ok_and(|time| time.abs_diff(now_s) <= TOLERANCE_S);
+        return Some(if near {
+            Ok(format!("Standard Webhooks {}{}", right.join(" and "), known.with()))
+        } else {
+            Err(format!(
+                "the signature is right, but webhook-timestamp {timestamp} is more than 5 minutes off"
+            ))
+        });
     }
     Some(Err("webhook-signature matches no secret that is known".to_owned()))
 }
@@ -177,26 +176,17 @@ fn plain_hmac(
     headers: &[(String, String)],
     body: &[u8],
     secrets: &[Known],
-    hmacs: &[HmacHeader],
+    HmacHeader { name, prefix }: &HmacHeader,
 ) -> Option<Result<String, String>> {
-    let mut failure = None;
-    for HmacHeader { name, prefix } in hmacs {
-        let Some(value) = header(headers, name) else { continue };
-        let Some(value) = value.strip_prefix(prefix.as_str()) else {
-            failure = Some(format!("{name} does not begin with {prefix}"));
-            continue;
-        };
-        for known in secrets {
-            if let Some(algorithm) = hmac_of(value, known.text.as_bytes(), body) {
-                return Some(Ok(format!(
-                    "{name} is the HMAC-{algorithm} of the body{}",
-                    known.with()
-                )));
-            }
-        }
-        failure = Some(format!("{name} is no HMAC of the body with a secret that is known"));
-    }
-    failure.map(Err)
+    let value = header(headers, name)?;
+    let Some(value) = value.strip_prefix(prefix.as_str()) else {
+        return Some(Err(format!("{name} does not begin with {prefix}")));
+    };
+    let proof = secrets.iter().find_map(|known| {
+        let algorithm = hmac_of(value, known.text.as_bytes(), body)?;
+        Some(format!("{name} is the HMAC-{algorithm} of the body{}", known.with()))
+    });
+    Some(proof.ok_or_else(|| format!("{name} is no HMAC of the body with a secret that is known")))
 }
 
 /// The algorithm, which the length tells, of an HMAC that is right.
@@ -321,6 +311,17 @@ mod tests {
         assert!(matches!(ask(hex_text, "X-Signature:sha256="), Verdict::NotVerified(_)));
         assert!(matches!(ask(&hex_text.replace('5', "6"), "X-Signature"), Verdict::NotVerified(_)));
         assert_eq!(ask(hex_text, "X-Other"), Verdict::NoSignature);
+    }
+
+    #[test]
+    fn one_proof_is_enough_and_what_fails_beside_it_is_told() {
+        let mut headers = standard_headers("v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw=");
+        headers.push(("x-sig".to_owned(), "00".to_owned()));
+        let hmacs = [hmac_header("x-sig").unwrap()];
+        let verdict = verify(&headers, BODY, &[known(SECRET).unwrap()], &hmacs, SENT_S);
+        let how =
+            "Standard Webhooks v1; but x-sig is no HMAC of the body with a secret that is known";
+        assert_eq!(verdict, Verdict::Verified(how.to_owned()));
     }
 
     #[test]
