@@ -53,15 +53,21 @@ pub(super) fn read<T: DeserializeOwned>(document: &Document) -> Result<T, Proble
         let detail = text.rsplit_once(" at line ").map_or(text.as_str(), |(detail, _)| detail);
         // The text is compact, so all of it is line 1. The column counts the bytes that were read.
         let at = error.column().saturating_sub(1);
-        Problem::from(Invalid::at(pointer_at(document, at), detail))
+        // A string that did not parse is placed after the string, on the comma or bracket there; a
+        // missing field on the bracket of the object that lacks it.
+        let after = !detail.starts_with("missing field");
+        Problem::from(Invalid::at(pointer_at(document, at, after), detail))
     })
 }
 
-/// Pointer to the innermost value around a byte of the text.
-fn pointer_at(document: &Document, at: usize) -> String {
+/// Pointer to the innermost value around a byte of the text, or just before it.
+fn pointer_at(document: &Document, at: usize, or_after: bool) -> String {
     let (mut here, mut pointer) = (document.root(), String::new());
     loop {
-        let around = |value: Value<'_>| span(document, value).contains(&at);
+        let around = |value: Value<'_>| {
+            let span = span(document, value);
+            span.contains(&at) || (or_after && span.end == at)
+        };
         let next = match here.kind() {
             Kind::Object => here.members().find_map(|(key, value)| {
                 let name = || pointer_token(&key.as_str().unwrap_or_default());
@@ -182,6 +188,9 @@ mod tests {
         for (text, pointer) in [
             (r#"{"name": "a", "event_types": ["*"], "url": 7}"#, "/url"),
             (r#"{"name": "a", "event_types": ["*", "a b"], "url": "x"}"#, "/event_types/1"),
+            (r#"{"name": "a", "event_types": ["a b", "*"], "url": "x"}"#, "/event_types/0"),
+            (r#"{"name": "a", "event_types": [], "url": "x", "method": "FETCH"}"#, "/method"),
+            (r#"{"name": "a", "facets": {"inbox": [1]}, "url": "x"}"#, "/facets/inbox"),
             (
                 r#"{"name": "a", "event_types": ["*"], "url": "x", "retry": {"jitter": "high"}}"#,
                 "/retry/jitter",
