@@ -162,7 +162,8 @@ impl<'a> Target<'a> {
             leave_out(&mut current, spec, "profile", Some(BUILT_IN_PROFILE));
         }
         // As text: the order of headers and of an example's keys counts too.
-        if current.to_string() == spec.to_string() {
+        let (before, after) = (current.to_string(), spec.to_string());
+        if before == after {
             return Ok(Done::new(Outcome::Unchanged));
         }
         let mut done = Done::new(Outcome::Updated);
@@ -313,7 +314,7 @@ fn told(kind: Kind, answer: &Json) -> Map<String, Json> {
     let member = |name: &&str| {
         Some(((*name).to_owned(), answer.get(*name).filter(|value| !value.is_null())?.clone()))
     };
-    names.iter().filter_map(|name| member(name)).collect()
+    names.iter().filter_map(member).collect()
 }
 
 /// Version and digest of the newest version of a plugin. A row is a version, or a plugin with its
