@@ -1,7 +1,8 @@
 //! Where patterns are filed.
 
 use super::fact::{Clause, Fact};
-use super::reading::{SignMap, Signs};
+use super::reading::{Shown, SignMap, Signs};
+use super::sign::Probe;
 
 /// Patterns filed under one sign, or under none.
 #[derive(Default)]
@@ -17,19 +18,27 @@ pub(crate) struct Entry {
     pub(crate) slot: u32,
     /// Which of the rule's places this is.
     pub(crate) place: u32,
+    /// Further signs that an event must show; [`NO_CHECK`] asks for nothing. They spare most
+    /// evaluations without a look at the pattern.
+    checks: Checks,
 }
+
+type Checks = [u64; 2];
+
+const NO_CHECK: u64 = 0;
 
 /// Where to find an [`Entry`] again.
 pub(crate) struct Place {
     /// The signs from the outermost drawer on.
     pub(crate) signs: Box<[u64]>,
+    pub(crate) checks: Checks,
     /// The position in the drawer's entries.
     pub(crate) at: u32,
 }
 
-/// Entries that a drawer takes before it files by a further sign: evaluating these few costs
-/// about as much as looking for inner drawers.
-const ENTRIES_MAX: usize = 16;
+/// Entries that a drawer takes before it files by a further sign: comparing the checks of these
+/// few costs about as much as looking for inner drawers.
+const ENTRIES_MAX: usize = 64;
 
 /// Signs a pattern is filed under at most.
 const SIGNS_MAX: usize = 4;
@@ -63,14 +72,26 @@ impl<'a, 'p> Filing<'a, 'p> {
                     self.chain.pop();
                 }
             }
-            _ => {
-                self.chain.iter().for_each(|fact| self.signs.acquire(fact));
-                let signs = self.chain.iter().map(|fact| fact.sign).collect();
-                self.places.push(Place { signs, at: number(drawer.entries.len()) });
-                let place = number(self.places.len() - 1);
-                drawer.entries.push(Entry { slot: self.slot, place });
-            }
+            _ => self.place(drawer, clauses),
         }
+    }
+
+    /// Puts an entry into `drawer`, with checks from the clauses that were not needed to get here.
+    fn place(&mut self, drawer: &mut Drawer, rest: &'a [Clause<'p>]) {
+        let mut checks = [NO_CHECK; 2];
+        let single = rest.iter().filter_map(|clause| match clause.facts.as_slice() {
+            [only] if only.probe != Probe::Present && only.sign != NO_CHECK => Some(only),
+            _ => None,
+        });
+        for (check, fact) in checks.iter_mut().zip(single) {
+            *check = fact.sign;
+            self.signs.acquire(fact);
+        }
+        self.chain.iter().for_each(|fact| self.signs.acquire(fact));
+        let signs = self.chain.iter().map(|fact| fact.sign).collect();
+        let place = number(self.places.len());
+        self.places.push(Place { signs, checks, at: number(drawer.entries.len()) });
+        drawer.entries.push(Entry { slot: self.slot, place, checks });
     }
 
     fn goes_deeper(&self, drawer: &Drawer, clause: &Clause<'_>) -> bool {
@@ -116,16 +137,25 @@ impl Drawer {
         self.entries.is_empty() && self.inner.is_none()
     }
 
-    /// Adds the slots of all patterns that are filed under signs of `shown`, which is sorted.
-    pub(crate) fn collect(&self, shown: &[u64], out: &mut Vec<u32>) {
-        out.extend(self.entries.iter().map(|entry| entry.slot));
+    /// Adds the slots of all patterns that are filed under signs that an event shows.
+    pub(crate) fn collect(&self, shown: &Shown, out: &mut Vec<u32>) {
+        let passed = |entry: &&Entry| entry.checks.iter().all(|c| *c == NO_CHECK || shown.has(*c));
+        out.extend(self.entries.iter().filter(passed).map(|entry| entry.slot));
         let Some(inner) = self.inner.as_deref() else { return };
-        if inner.len() < shown.len() {
-            let found = inner.iter().filter(|(sign, _)| shown.binary_search(sign).is_ok());
+        if inner.len() < shown.as_slice().len() {
+            let found = inner.iter().filter(|(sign, _)| shown.has(**sign));
             found.for_each(|(_, drawer)| drawer.collect(shown, out));
         } else {
-            let found = shown.iter().filter_map(|sign| inner.get(sign));
+            let found = shown.as_slice().iter().filter_map(|sign| inner.get(sign));
             found.for_each(|drawer| drawer.collect(shown, out));
         }
+    }
+}
+
+impl Place {
+    /// Every sign that this place uses.
+    pub(crate) fn uses(&self) -> impl Iterator<Item = u64> {
+        let checks = self.checks.iter().filter(|check| **check != NO_CHECK);
+        self.signs.iter().chain(checks).copied()
     }
 }

@@ -12,12 +12,14 @@ pub(crate) struct Fact<'p> {
     pub(crate) sign: u64,
     pub(crate) probe: Probe,
     pub(crate) segments: &'p [Box<str>],
+    /// How likely an event shows it, in some unit. Less is better.
+    cost: u64,
 }
 
 /// At least one of these facts holds for every event that the pattern matches.
 pub(crate) struct Clause<'p> {
     pub(crate) facts: Vec<Fact<'p>>,
-    /// How many candidates it is likely to bring. Less is better.
+    /// The sum of what its facts cost.
     cost: u64,
 }
 
@@ -26,6 +28,9 @@ const GRAM_BYTES: usize = 4;
 
 /// Most nodes for one end of a range; what remains is covered roughly.
 const RANGE_NODES_MAX: usize = 12;
+
+/// The cost of an exact value that every pattern asks for.
+const COST_UNIT: u64 = 1 << 24;
 
 /// All clauses of a pattern, the most selective first. None for a pattern that implies nothing.
 pub(crate) fn implied<'p>(pattern: &'p Pattern, signs: &Signs) -> Vec<Clause<'p>> {
@@ -46,7 +51,7 @@ fn part_clauses<'p>(part: &'p Part, signs: &Signs) -> Vec<Clause<'p>> {
         uses[usize::from(*index)] += 1;
     }
     let shared = |index: &usize| uses[*index] == part.alternatives.len();
-    let any = union(part, &own, shared, signs);
+    let any = union(part, &own, shared);
     let everywhere = (0..own.len()).filter(shared).collect::<Vec<_>>();
     let mut clauses: Vec<_> = any.into_iter().collect();
     everywhere.into_iter().for_each(|index| clauses.append(&mut own[index]));
@@ -58,7 +63,6 @@ fn union<'p>(
     part: &'p Part,
     own: &[Vec<Clause<'p>>],
     shared: impl Fn(&usize) -> bool,
-    signs: &Signs,
 ) -> Option<Clause<'p>> {
     let mut facts = Vec::new();
     for indexes in &part.alternatives {
@@ -66,26 +70,28 @@ fn union<'p>(
         let best = particular.flat_map(|index| &own[index]).min_by_key(|clause| clause.cost)?;
         facts.extend(best.facts.iter().map(|fact| Fact { ..*fact }));
     }
-    Some(Clause::new(facts, signs))
+    Some(Clause::new(facts))
 }
 
 impl<'p> Clause<'p> {
-    fn new(mut facts: Vec<Fact<'p>>, signs: &Signs) -> Clause<'p> {
+    fn new(mut facts: Vec<Fact<'p>>) -> Clause<'p> {
         facts.sort_unstable_by_key(|fact| fact.sign);
         facts.dedup_by_key(|fact| fact.sign);
-        let cost = facts.iter().map(|fact| cost(fact, signs)).fold(0, u64::saturating_add);
+        let cost = total(&facts);
         Clause { facts, cost }
     }
 }
 
-fn cost(fact: &Fact<'_>, signs: &Signs) -> u64 {
-    (u64::from(signs.count(fact.sign)) + 1).saturating_mul(fact.probe.commonness())
+fn total(facts: &[Fact<'_>]) -> u64 {
+    facts.iter().fold(0, |sum, fact| sum.saturating_add(fact.cost))
 }
 
 /// Makes the facts of one condition.
 struct Facts<'p, 's> {
     segments: &'p [Box<str>],
     path: u64,
+    /// Where the path is in the trie, if anything is looked for there yet.
+    node: Option<u32>,
     signs: &'s Signs,
 }
 
@@ -95,29 +101,31 @@ impl<'p> Facts<'p, '_> {
             return Vec::new();
         }
         let segments = &*condition.segments;
-        let facts = Facts { segments, path: signs.signer().path(segments), signs };
+        let (path, node) = (signs.signer().path(segments), signs.trie().find(segments));
+        let facts = Facts { segments, path, node, signs };
         let accepts = &condition.accepts;
         if let ([], [only]) = (&*accepts.texts, &*accepts.others) {
-            return facts.of_matcher(only).into_iter().map(|f| Clause::new(f, signs)).collect();
+            return facts.of_matcher(only).into_iter().map(Clause::new).collect();
         }
         let mut all: Vec<_> =
             accepts.texts.iter().map(|text| facts.fact(Probe::Text, text.as_bytes())).collect();
         for matcher in &accepts.others {
             let ways = facts.of_matcher(matcher);
-            let rarest = ways.into_iter().min_by_key(|way| -> u64 {
-                way.iter().map(|fact| cost(fact, signs)).fold(0, u64::saturating_add)
-            });
+            let rarest = ways.into_iter().min_by_key(|way| total(way));
             all.extend(rarest.unwrap_or_default());
         }
         if all.iter().any(|fact| fact.probe == Probe::Present) {
             all = facts.present();
         }
-        vec![Clause::new(all, signs)]
+        vec![Clause::new(all)]
     }
 
     fn fact(&self, probe: Probe, bytes: &[u8]) -> Fact<'p> {
         let sign = self.signs.signer().sign(self.path, probe, bytes);
-        Fact { sign, probe, segments: self.segments }
+        let all = self.node.map_or(0, |node| self.signs.trie().node(node).uses(probe));
+        let share = (u64::from(self.signs.count(sign)) + 1) * COST_UNIT / (u64::from(all) + 2);
+        let cost = (share * probe.commonness()).max(1);
+        Fact { sign, probe, segments: self.segments, cost }
     }
 
     fn present(&self) -> Vec<Fact<'p>> {
@@ -186,9 +194,7 @@ impl<'p> Facts<'p, '_> {
                 .as_bytes()
                 .windows(size.max(1))
                 .map(|gram| self.fact(Probe::Gram(u8::try_from(size).unwrap_or(u8::MAX)), gram));
-            ways.extend(
-                grams.min_by_key(|gram| self.signs.count(gram.sign)).map(|gram| vec![gram]),
-            );
+            ways.extend(grams.min_by_key(|gram| gram.cost).map(|gram| vec![gram]));
         }
         if ways.is_empty() { vec![self.present()] } else { ways }
     }

@@ -37,7 +37,11 @@ impl Signs {
         self.signer
     }
 
-    /// How many places are filed under a sign.
+    pub(crate) fn trie(&self) -> &Trie {
+        &self.trie
+    }
+
+    /// How often a sign is used.
     pub(crate) fn count(&self, sign: u64) -> u32 {
         self.uses.get(&sign).map_or(0, |used| used.count)
     }
@@ -50,13 +54,15 @@ impl Signs {
             probe: fact.probe,
         });
         used.count += 1;
+        trie.note(used.node, used.probe, true);
     }
 
     pub(crate) fn release(&mut self, sign: u64) {
         let Some(used) = self.uses.get_mut(&sign) else { return };
         used.count -= 1;
+        let (node, probe) = (used.node, used.probe);
+        self.trie.note(node, probe, false);
         if used.count == 0 {
-            let (node, probe) = (used.node, used.probe);
             self.uses.remove(&sign);
             self.trie.release(node, probe);
         }
@@ -66,13 +72,48 @@ impl Signs {
         self.uses.is_empty() && self.trie.is_blank()
     }
 
-    /// The signs in use that an event shows, sorted.
-    pub(crate) fn shown_by(&self, event: Value<'_>) -> Vec<u64> {
+    /// The signs in use that an event shows.
+    pub(crate) fn shown_by(&self, event: Value<'_>) -> Shown {
         let mut reading = Reading { signs: self, shown: Vec::new() };
         reading.value(ROOT, event, 0);
-        reading.shown.sort_unstable();
-        reading.shown.dedup();
-        reading.shown
+        Shown::new(reading.shown)
+    }
+}
+
+/// A set of signs, small and asked often.
+pub(crate) struct Shown {
+    sorted: Vec<u64>,
+    /// One bit for the low bits of each sign: most that are not here are told at once.
+    filter: [u64; FILTER_WORDS],
+}
+
+const FILTER_WORDS: usize = 16;
+
+/// The word and the bit of a sign in the filter.
+fn filter_bit(sign: u64) -> (usize, u64) {
+    let word = (sign >> 6) % FILTER_WORDS as u64;
+    (usize::try_from(word).unwrap_or_default(), 1 << (sign & 63))
+}
+
+impl Shown {
+    fn new(mut signs: Vec<u64>) -> Shown {
+        signs.sort_unstable();
+        signs.dedup();
+        let mut filter = [0; FILTER_WORDS];
+        for sign in &signs {
+            let (word, bit) = filter_bit(*sign);
+            filter[word] |= bit;
+        }
+        Shown { sorted: signs, filter }
+    }
+
+    pub(crate) fn has(&self, sign: u64) -> bool {
+        let (word, bit) = filter_bit(sign);
+        self.filter[word] & bit != 0 && self.sorted.binary_search(&sign).is_ok()
+    }
+
+    pub(crate) fn as_slice(&self) -> &[u64] {
+        &self.sorted
     }
 }
 

@@ -14,10 +14,19 @@ pub(crate) struct Node {
     /// The path, as [`Signer::path`] numbers it.
     pub(crate) path: u64,
     children: HashMap<Box<str>, u32, Signer>,
-    /// What to look for in values here, each with the number of live signs of that kind.
-    plan: Vec<(Probe, u32)>,
+    /// What to look for in values here.
+    plan: Vec<Wanted>,
     parent: u32,
     segment: Box<str>,
+}
+
+/// A kind of fact that is looked for at a path.
+struct Wanted {
+    probe: Probe,
+    /// The number of signs in use.
+    signs: u32,
+    /// How often they are used, all together.
+    uses: u32,
 }
 
 /// The empty path. Always there.
@@ -60,19 +69,32 @@ impl Trie {
             };
         }
         let plan = &mut self.nodes[node as usize].plan;
-        match plan.iter_mut().find(|(known, _)| *known == probe) {
-            Some((_, count)) => *count += 1,
-            None => plan.push((probe, 1)),
+        match plan.iter_mut().find(|wanted| wanted.probe == probe) {
+            Some(wanted) => wanted.signs += 1,
+            None => plan.push(Wanted { probe, signs: 1, uses: 0 }),
         }
         node
+    }
+
+    /// The node of a path that something is looked for at or below.
+    pub(crate) fn find(&self, segments: &[Box<str>]) -> Option<u32> {
+        segments.iter().try_fold(ROOT, |node, segment| self.node(node).child(segment))
+    }
+
+    /// Notes one use more, or one less, of a planned sign.
+    pub(crate) fn note(&mut self, node: u32, probe: Probe, more: bool) {
+        let plan = &mut self.nodes[node as usize].plan;
+        if let Some(wanted) = plan.iter_mut().find(|wanted| wanted.probe == probe) {
+            wanted.uses = if more { wanted.uses + 1 } else { wanted.uses.saturating_sub(1) };
+        }
     }
 
     /// Takes back one [`Trie::plan`]; paths that nothing asks for any more go.
     pub(crate) fn release(&mut self, node: u32, probe: Probe) {
         let plan = &mut self.nodes[node as usize].plan;
-        if let Some(at) = plan.iter().position(|(known, _)| *known == probe) {
-            plan[at].1 -= 1;
-            if plan[at].1 == 0 {
+        if let Some(at) = plan.iter().position(|wanted| wanted.probe == probe) {
+            plan[at].signs -= 1;
+            if plan[at].signs == 0 {
                 plan.swap_remove(at);
             }
         }
@@ -105,6 +127,11 @@ impl Node {
     }
 
     pub(crate) fn probes(&self) -> impl Iterator<Item = Probe> {
-        self.plan.iter().map(|(probe, _)| *probe)
+        self.plan.iter().map(|wanted| wanted.probe)
+    }
+
+    /// How often signs of this kind are used here.
+    pub(crate) fn uses(&self, probe: Probe) -> u32 {
+        self.plan.iter().find(|wanted| wanted.probe == probe).map_or(0, |wanted| wanted.uses)
     }
 }
