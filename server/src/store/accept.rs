@@ -259,7 +259,8 @@ pub(super) fn delivery_row<'a>(
         event_id: key.id.as_str(),
         webhook_id: delivery.webhook_id,
         state: delivery.state.as_str(),
-        reason: delivery.reason.as_deref(),
+        // In flight it would be a wish to cancel: `by_hand.rs`.
+        reason: delivery.reason.as_deref().filter(|_| !in_flight),
         attempts: 0,
         schedule_start: 0,
         next_attempt_at: delivery.next_attempt_at.filter(|_| pending),

@@ -80,6 +80,13 @@ fn start_checkpointer(connector: &Connector) -> Result<Option<SyncSender<()>>, S
     Ok(Some(wish))
 }
 
+/// Where a batch got stuck.
+enum Failed {
+    /// There is no connection to be had.
+    Open(StoreError),
+    Write(StoreError),
+}
+
 struct Writer {
     connector: Connector,
     conn: Option<Conn>,
@@ -138,29 +145,41 @@ impl Writer {
     }
 
     async fn serve(&mut self, mut batch: Batch) {
-        let Err(error) = self.commit(&mut batch).await else { return };
-        if batch.len() <= 1 {
-            batch.refuse(&error);
-            return;
-        }
+        let error = match self.commit(&mut batch).await {
+            Ok(()) => return,
+            Err(Failed::Open(error)) => return batch.refuse(&error),
+            Err(Failed::Write(error)) if batch.len() <= 1 => return batch.refuse(&error),
+            Err(Failed::Write(error)) => error,
+        };
         // One of them may be what the database does not take: each alone, and only that one fails.
         tracing::warn!(%error, jobs = batch.len(), "a batch did not commit; its parts are tried alone");
+        let mut gone = None;
         for mut alone in batch.apart() {
-            if let Err(error) = self.commit(&mut alone).await {
-                alone.refuse(&error);
+            if let Some(error) = &gone {
+                alone.refuse(error);
+                continue;
+            }
+            match self.commit(&mut alone).await {
+                Ok(()) => {}
+                Err(Failed::Write(error)) => alone.refuse(&error),
+                // Each further try would wait as long for a connection.
+                Err(Failed::Open(error)) => {
+                    alone.refuse(&error);
+                    gone = Some(error);
+                }
             }
         }
     }
 
     /// Commits the batch and answers it. On an error what is left in the batch is unanswered and
     /// nothing of it is written.
-    async fn commit(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
+    async fn commit(&mut self, batch: &mut Batch) -> Result<(), Failed> {
         if batch.len() == 0 {
             return Ok(());
         }
         let mut conn = match self.conn.take() {
             Some(conn) => conn,
-            None => self.connector.open(Role::Writer, Place::Here).await?,
+            None => self.connector.open(Role::Writer, Place::Here).await.map_err(Failed::Open)?,
         };
         // On an error the connection is dropped, and its transaction with it.
         let mut replies = Vec::with_capacity(batch.writes.len());
@@ -168,7 +187,7 @@ impl Writer {
         for reply in replies {
             reply(done.as_ref().map(|_| ()).map_err(Clone::clone));
         }
-        let answers = done?;
+        let answers = done.map_err(Failed::Write)?;
         self.conn = Some(conn);
         for (job, answer) in batch.accepts.drain(..).zip(answers.accepts) {
             job.answer(Ok(answer));

@@ -7,6 +7,7 @@ use diesel_async::RunQueryDsl;
 use tokio::sync::oneshot;
 
 use super::attempts;
+use super::columns::storable;
 use super::commit::Job;
 use super::conn::{Conn, each, run};
 use super::schema::deliveries;
@@ -62,10 +63,12 @@ impl Store {
     /// # Errors
     /// `Conflict` for a record that would leave the delivery in flight; `Unavailable` when the
     /// commit failed: then nothing was written, and the record can be sent again.
-    pub async fn record(&self, record: Record) -> Result<Recorded, StoreError> {
+    pub async fn record(&self, mut record: Record) -> Result<Recorded, StoreError> {
         if record.to == State::InFlight {
             return Err(StoreError::Conflict("a record ends the flight".to_owned()));
         }
+        // It may be a guest's text.
+        record.reason = record.reason.map(|reason| storable(&reason).into_owned());
         let frozen = record.frozen.as_ref().map(super::json_text).transpose()?;
         let (reply, answer) = oneshot::channel();
         let job = RecordJob { record: Box::new(record), frozen, reply };

@@ -282,8 +282,8 @@ async fn the_log_of_sqlite_is_moved_into_its_file_beside_the_writer() {
     let file_bytes = || std::fs::metadata(folder.join("antar.db")).unwrap().len();
     store.accept((0..100).map(|n| event(&n.to_string())).collect()).await.unwrap();
     let before = file_bytes();
-    let mut checkpoint = store.connector.checkpointer().unwrap();
-    tokio::task::spawn_blocking(move || checkpoint()).await.unwrap();
+    let checkpoint = store.connector.checkpointer().unwrap();
+    tokio::task::spawn_blocking(checkpoint).await.unwrap();
     assert!(file_bytes() > before);
     store.close().await;
     database.remove().await;

@@ -145,3 +145,23 @@ async fn a_record_cannot_leave_a_delivery_in_flight() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_reason_may_hold_any_character() {
+    on_each_database(async |store| {
+        let id = standing_in(&store, State::InFlight, webhook()).await;
+        let mut tried = attempt(1, 500);
+        tried.error = Some("a\0b".to_owned());
+        tried.response.as_mut().unwrap().body = "\0".to_owned();
+        let dropped = Record {
+            attempt: Some(tried),
+            reason: Some("no \0 \u{1f600}".to_owned()),
+            ..record(id, State::Dropped)
+        };
+        store.record(dropped).await.unwrap();
+        let stored = store.get_delivery(&tenant("t"), id).await.unwrap().delivery;
+        assert_eq!(stored.reason.as_deref(), Some("no \u{fffd} \u{1f600}"));
+        assert_eq!(store.attempts(id).await.unwrap()[0].error.as_deref(), Some("a\u{fffd}b"));
+    })
+    .await;
+}
