@@ -8,7 +8,7 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, web};
 use serde::de::DeserializeOwned;
 
-use super::error::Problem;
+use super::error::{Code, Problem};
 
 /// The last name in the path of a route. What does not parse can't exist: 404.
 pub(super) struct Id<T>(pub(super) T);
@@ -29,7 +29,7 @@ impl<T: FromStr + 'static> FromRequest for Id<T> {
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
         let last = req.match_info().iter().last();
         let id = last.and_then(|(_, segment)| decoded(segment).parse().ok());
-        ready(id.map(Id).ok_or_else(|| Problem::not_found("thing")))
+        ready(id.map(Id).ok_or_else(|| Problem::not_found("id")))
     }
 }
 
@@ -39,10 +39,10 @@ impl<T: DeserializeOwned + 'static> FromRequest for Query<T> {
 
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
         let query = web::Query::<T>::from_query(req.query_string());
-        ready(
-            query
-                .map(|query| Query(query.into_inner()))
-                .map_err(|e| Problem::parameter("query", e)),
-        )
+        ready(query.map(|query| Query(query.into_inner())).map_err(|error| {
+            let text = error.to_string();
+            let detail = text.trim_start_matches("Query deserialize error: ");
+            Problem::new(Code::BadParameter, format!("in the query: {detail}"))
+        }))
     }
 }
