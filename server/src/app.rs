@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::model::{DeliveryId, EventId, Invalid, Millis, State};
+use crate::model::{Delivery, DeliveryId, EventId, Invalid, Millis, State};
 use crate::pipeline::intake::Draft;
 use crate::pipeline::tenant::Tenant;
 use crate::pipeline::webhook::Webhook;
@@ -163,16 +163,32 @@ impl App {
                 Err(StoreError::NotFound) => continue,
                 Err(error) => return Err(error.into()),
             };
-            if !request.dry_run && matches!(delivery.state, State::Pending | State::Missed) {
-                let cancelled = self.store.cancel_delivery(delivery.id, self.clock.now()).await;
-                // It may have been delivered, or taken up, meanwhile.
-                if !matches!(cancelled, Ok(State::Cancelled)) {
-                    continue;
+            match delivery.state {
+                // Sent again before, or by hand.
+                State::Missed if self.was_taken_up(tenant, &delivery).await? => continue,
+                State::Pending if !request.dry_run => {
+                    let cancelled = self.store.cancel_delivery(delivery.id, self.clock.now()).await;
+                    // It may have been delivered, or taken up, meanwhile.
+                    if !matches!(cancelled, Ok(State::Cancelled)) {
+                        continue;
+                    }
                 }
+                _ => {}
             }
             self.replay_one(webhook, event, request, replayed).await?;
         }
         Ok(())
+    }
+
+    /// Whether the event of a missed delivery has another delivery to the same webhook.
+    async fn was_taken_up(&self, tenant: &Tenant, missed: &Delivery) -> Result<bool, ChangeError> {
+        let filter = DeliveryFilter {
+            event_id: Some(missed.event.id.clone()),
+            webhook_id: Some(missed.webhook_id),
+            ..DeliveryFilter::default()
+        };
+        let same = self.store.list_deliveries(&tenant.id, &filter, 200, None).await?;
+        Ok(same.data.iter().any(|other| other.event == missed.event && other.state != State::Missed))
     }
 
     async fn replay_one(

@@ -253,12 +253,12 @@ fn unicode<'a>(rest: &'a str, out: &mut String) -> &'a str {
     let unit = |s: &str| s.get(..4).and_then(|hex| u16::from_str_radix(hex, 16).ok());
     let first = unit(rest).unwrap_or(0xfffd);
     let after = rest.get(4..).unwrap_or_default();
-    if let Some(second) = after.strip_prefix("\\u").and_then(unit)
-        && let Some(Ok(pair)) = char::decode_utf16([first, second]).next()
-    {
-        out.push(pair);
-        let paired = u32::from(pair) > 0xffff;
-        return if paired { &after[6..] } else { after };
+    if let Some(second) = after.strip_prefix("\\u").and_then(unit) {
+        if let Some(Ok(pair)) = char::decode_utf16([first, second]).next() {
+            out.push(pair);
+            let paired = u32::from(pair) > 0xffff;
+            return if paired { &after[6..] } else { after };
+        }
     }
     out.push(char::from_u32(u32::from(first)).unwrap_or(char::REPLACEMENT_CHARACTER));
     after

@@ -76,7 +76,7 @@ pub struct WebhookSpec {
     /// `*`, types, or `a.*`.
     pub event_types: Vec<TypeFilter>,
     /// An event pattern; empty matches everything.
-    #[serde(default = "empty_object")]
+    #[serde(default = "empty_object", skip_serializing_if = "is_empty_object")]
     #[schema(value_type = Object)]
     pub rule: Document,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -103,13 +103,21 @@ pub struct WebhookSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signers: Option<Vec<Signer>>,
     /// An event pattern over `{"status", "headers", "body"}` of the answer; empty: any 2xx.
-    #[serde(default = "empty_object")]
+    #[serde(default = "empty_object", skip_serializing_if = "is_empty_object")]
     #[schema(value_type = Object)]
     pub success: Document,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub retry: RetrySpec,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub limits: LimitsSpec,
+}
+
+fn is_empty_object(document: &Document) -> bool {
+    document.text() == "{}"
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }

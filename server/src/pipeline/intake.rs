@@ -166,6 +166,9 @@ impl Reader {
                 format!("is longer than {max} bytes (intake.attribute_bytes_max)"),
             );
         }
+        if name.contains('\0') || value.contains('\0') {
+            return self.error(&pointer, "has the character U+0000, which can't be stored");
+        }
         if let Some(known) = attributes.iter_mut().find(|(known, _)| *known == name) {
             known.1 = value;
         } else if attributes.len() < limits.attributes_max {
