@@ -1,6 +1,6 @@
 //! Failed attempts, and what a person can do about them.
 
-use antar_harness::{Database, Receiver, Reply, TestServer, on_both_databases};
+use antar_harness::{Database, Receiver, Reply, TestServer, eventually, on_both_databases};
 use serde_json::{Value, json};
 
 on_both_databases! {
@@ -21,7 +21,7 @@ on_both_databases! {
         let change = json!({"url": receiver.url("/second"), "body": r#"{"changed": true}"#, "headers": {}});
         server.api.patch(&format!("webhooks/{}", webhook.id), &change).await.expect(200);
         receiver.reply(Reply::ok());
-        server.api.post(&format!("deliveries/{}/retry", delivery.id), &json!({})).await.expect(200);
+        server.api.post(&format!("deliveries/{}/retry", delivery.id), &json!({})).await.expect(202);
         let delivery = server.api.delivery_in("delivered", &query).await;
         let requests = receiver.wait(2).await;
         let same = |request: &antar_harness::Request| {
@@ -51,7 +51,7 @@ on_both_databases! {
         assert_eq!(server.api.explain(&first, &webhook).await["outcome"], "missed");
         server.api.enable(&webhook).await;
         // One by its delivery: the same id goes on.
-        server.api.post(&format!("deliveries/{}/retry", missed.id), &json!({})).await.expect(200);
+        server.api.post(&format!("deliveries/{}/retry", missed.id), &json!({})).await.expect(202);
         let delivered = server.api.delivery_in("delivered", &format!("event_id={first}")).await;
         assert_eq!(delivered.id, missed.id);
         // The rest by replay: a new delivery of the same event.
@@ -104,8 +104,12 @@ on_both_databases! {
         let webhook = server.api.create_webhook(&webhook).await;
         let event_id = server.api.send(&json!({"type": "a.b", "data": {}})).await;
         server.api.delivery_in("failed", &format!("event_id={event_id}")).await;
-        let shown = server.api.get(&format!("webhooks/{}", webhook.id)).await.expect(200).json();
-        assert_eq!(shown["enabled"], false, "{shown}");
+        let path = format!("webhooks/{}", webhook.id);
+        eventually("the webhook is disabled", async || {
+            let shown = server.api.get(&path).await.expect(200).json();
+            (shown["enabled"] == false).then_some(())
+        })
+        .await;
         receiver.wait(1).await;
     }
 
@@ -160,7 +164,7 @@ on_both_databases! {
         }
         assert_eq!(receiver.wait_at("/lives", 40).await.len(), 40);
         let query = format!("webhook_id={}&state=failed", hangs.id);
-        let failed = antar_harness::eventually("all to the hanging one failed", async || {
+        let failed = eventually("all to the hanging one failed", async || {
             Some(server.api.deliveries(&query).await).filter(|failed| failed.len() == 40)
         })
         .await;

@@ -88,9 +88,9 @@ async fn follow(
             *wait_s as i64 * 1_000,
             "wait {made} of {waits_s:?}"
         );
-        // A millisecond short of it nothing happens: this attempt's time shows it.
-        server.advance(Duration::from_millis(wait_s * 1_000 - 1));
-        server.advance(Duration::from_millis(1));
+        // A second short of it nothing is sent: the time of the attempt, looked at below, shows it.
+        server.advance(Duration::from_secs(wait_s - 1));
+        server.advance(Duration::from_secs(1));
     }
     let delivery = api.delivery_in("failed", &query).await;
     assert_eq!(delivery.attempts, waits_s.len() as u64 + 1);

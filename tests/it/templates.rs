@@ -35,8 +35,8 @@ on_both_databases! {
             assert_eq!(body["inside"], format!("<{text}>"));
             assert_eq!(body.as_object().unwrap().len(), 4);
             assert_eq!(request.header("x-last"), Some("last"));
-            let shown: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-            assert_eq!(request.header("x-text"), Some(shown.trim()));
+            let shown = one_space_for_controls(text);
+            assert_eq!(request.header("x-text"), Some(shown.trim_matches([' ', '\t'])));
             let (path, query) = request.target.split_once('?').unwrap();
             assert_eq!(path.split('/').count(), 4, "{path}");
             assert_eq!(decode(path.rsplit('/').next().unwrap()), *text);
@@ -129,6 +129,21 @@ fn hostile_texts() -> Vec<String> {
     // A path segment of dots alone fails, as it should; the template engine's tests show it.
     let random = random.filter(|text| !text.chars().all(|c| c == '.')).take(EVENTS - known.len());
     known.into_iter().map(str::to_owned).chain(random).collect()
+}
+
+/// What a header makes of a text: a run of control characters is one space.
+fn one_space_for_controls(text: &str) -> String {
+    let mut out = String::new();
+    let mut in_run = false;
+    for c in text.chars() {
+        if !c.is_control() {
+            out.push(c);
+        } else if !in_run {
+            out.push(' ');
+        }
+        in_run = c.is_control();
+    }
+    out
 }
 
 /// Percent-decodes, as a receiver would.

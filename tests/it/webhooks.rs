@@ -69,7 +69,7 @@ on_both_databases! {
         assert_eq!(stages(&passed), ["intake pass", "route pass", "transform pass", "render pass", "sign pass"]);
         assert_eq!(passed["request"]["url"], receiver.url("/x"));
         assert_eq!(passed["request"]["body"], r#"{"id": "x"}"#);
-        assert_eq!(passed["unresolved"], json!(["data.gone"]));
+        assert_eq!(passed["unresolved"], json!(["{{data.gone}}"]));
         let dropped = preview(2).await;
         assert_eq!(stages(&dropped), ["intake pass", "route drop", "transform skip", "render skip", "sign skip"]);
         assert_eq!(dropped["request"], json!(null));

@@ -2,11 +2,15 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Call, percent};
 use crate::eventually;
+
+/// How long the end of a test waits for attempts under way.
+const SETTLE_MAX: Duration = Duration::from_secs(5);
 
 /// A tenant as seen with a key. Calls panic with the answer's words when it is not what they ask
 /// for; [`Api::call`] takes any answer.
@@ -173,6 +177,17 @@ impl Api {
     /// The one delivery for `query` once it is in this state.
     pub async fn delivery_in(&self, state: &str, query: &str) -> Delivery {
         self.delivery_that(&format!("is {state}"), query, |delivery| delivery.state == state).await
+    }
+
+    /// Waits, but not for ever, until nothing is in flight.
+    pub(crate) async fn settle(&self) {
+        let quiet = async || {
+            let answer = self.get("deliveries?state=in_flight&limit=1").await;
+            let busy = answer.status == 200 && answer.json()["data"][0].is_object();
+            (!busy).then_some(())
+        };
+        // What is still in flight then is named by whoever asked.
+        let _ = tokio::time::timeout(SETTLE_MAX, eventually("nothing is in flight", quiet)).await;
     }
 
     pub async fn attempts(&self, delivery: &Delivery) -> Vec<Value> {

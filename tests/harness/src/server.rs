@@ -199,13 +199,15 @@ impl TestServer {
         }
     }
 
-    /// Deliveries that went wrong, or not yet right, which the test has not seen.
+    /// Deliveries that went wrong, or not yet right, which the test has not seen. What is just
+    /// being sent is given its time to end.
     fn unseen(&self) -> Vec<String> {
         let tenants: Vec<_> = self.seen.lock().unwrap().tenants.iter().cloned().collect();
         blocking(async || {
             let mut unseen = Vec::new();
             for tenant in tenants {
                 let api = self.api.tenant(&tenant);
+                api.settle().await;
                 for state in ["pending", "in_flight", "failed"] {
                     if api.get(&format!("deliveries?state={state}&limit=1")).await.status != 200 {
                         continue; // The test erased the tenant, or never made it.
