@@ -50,6 +50,7 @@ pub async fn run_with_clock(
         app.dispatcher.clone(),
         stopped.clone(),
     ));
+    tokio::spawn(crate::http::keep_figures(stopped.clone()));
     let worker = tokio::spawn(worker.run(stopped));
 
     let ready = app.ready.clone();

@@ -42,8 +42,12 @@ pub(super) async fn around(
         Err(panicked) => return Err(span.in_scope(|| Problem::internal(panicked)).into()),
     };
     let (status, took) = (answered.status().as_u16(), began.elapsed());
-    span.in_scope(|| {
-        tracing::info!(target: "antar::access", status, took_ms = took.as_secs_f64() * 1e3, "answered");
+    let took_ms = took.as_secs_f64() * 1e3;
+    // What went well is logged with `antar::access=debug`; a line for each event would cost more
+    // than the event.
+    span.in_scope(|| match status {
+        ..400 => tracing::debug!(target: "antar::access", status, took_ms, "answered"),
+        _ => tracing::info!(target: "antar::access", status, took_ms, "answered"),
     });
     let route = answered.request().match_pattern().unwrap_or_else(|| "other".to_owned());
     let labels = [("method", method.to_owned()), ("route", route), ("status", status.to_string())];

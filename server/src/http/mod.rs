@@ -36,6 +36,7 @@ use actix_web::middleware::from_fn;
 use actix_web::{App as Routes, HttpServer, web};
 
 pub use self::error::Code;
+pub use self::operations::keep_figures;
 use crate::app::App;
 
 /// Writes the routes, their description and a list for tests from one table.

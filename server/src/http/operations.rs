@@ -42,6 +42,21 @@ pub(super) async fn figures(_: Operator<Read>) -> Answer {
         .body(text))
 }
 
+/// Sums up what was recorded, again and again, so that memory stays bounded where nobody asks for
+/// the figures.
+pub async fn keep_figures(mut stop: tokio::sync::watch::Receiver<bool>) {
+    const EVERY: std::time::Duration = std::time::Duration::from_secs(5);
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(EVERY) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        if let Some(recorder) = recorder() {
+            recorder.run_upkeep();
+        }
+    }
+}
+
 /// The process's recorder of figures. The crate `metrics` knows one for each process, whoever
 /// installs it first; servers in one process share it.
 pub(super) fn recorder() -> Option<&'static PrometheusHandle> {
