@@ -221,3 +221,45 @@ proptest! {
         }
     }
 }
+
+/// So many rules ask for the same few values that they have to be filed by several of them.
+#[test]
+fn a_crowd_with_few_values_is_found_and_removed() {
+    let rules: Vec<Pattern> = (0..3_000)
+        .map(|i| {
+            let (kind, inbox, label) = (i % 2, i % 3, i / 6 % 4);
+            let third = match i % 5 {
+                0 => format!(r#""total":[{{"numeric":[">",{}]}}]"#, i % 7),
+                1 => r#""$or":[{"x":["1"]},{"labels":["l0","l1"]}]"#.to_owned(),
+                2 => format!(r#""labels":["l{label}","l3"]"#),
+                3 => r#""gone":[{"exists":false}]"#.to_owned(),
+                _ => format!(r#""labels":[{{"prefix":"l{label}"}}]"#),
+            };
+            parsed(&format!(r#"{{"type":["t{kind}"],"inbox":["i{inbox}"],{third}}}"#)).unwrap()
+        })
+        .collect();
+    let events: Vec<Document> = (0..24)
+        .map(|i| {
+            let (kind, inbox, label) = (i % 2, i % 3, i / 6);
+            document(&format!(
+                r#"{{"type":"t{kind}","inbox":"i{inbox}","labels":["l{label}"],"total":{i}}}"#
+            ))
+        })
+        .collect();
+    let mut index = Index::new();
+    for (key, rule) in rules.iter().enumerate() {
+        index.insert(key, rule.clone());
+    }
+    let mut left: Vec<usize> = (0..rules.len()).collect();
+    while !left.is_empty() {
+        for event in &events {
+            let matching = left.iter().copied().filter(|key| rules[*key].matches(event.root()));
+            assert_eq!(index.matches(event.root()), matching.collect::<Vec<_>>());
+        }
+        let (gone, kept) = left.into_iter().partition::<Vec<_>, _>(|key| key * 7 % 11 < 6);
+        let gone = if gone.is_empty() { kept.clone() } else { gone };
+        gone.iter().for_each(|key| assert!(index.remove(key)));
+        left = kept.into_iter().filter(|key| !gone.contains(key)).collect();
+    }
+    assert!(index.is_blank());
+}

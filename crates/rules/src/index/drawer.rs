@@ -23,8 +23,9 @@ pub(crate) struct Entry {
     checks: Checks,
 }
 
-type Checks = [u64; 2];
+type Checks = [u64; CHECKS_MAX];
 
+const CHECKS_MAX: usize = 3;
 const NO_CHECK: u64 = 0;
 
 /// Where to find an [`Entry`] again.
@@ -61,24 +62,40 @@ impl<'a, 'p> Filing<'a, 'p> {
         Filing { slot, signs, places: Vec::new(), chain: Vec::new() }
     }
 
-    /// Files under one clause after the other while drawers are full.
-    pub(crate) fn file(&mut self, drawer: &mut Drawer, clauses: &'a [Clause<'p>]) {
-        match clauses.split_first() {
-            Some((clause, rest)) if self.goes_deeper(drawer, clause) => {
-                let inner = drawer.inner.get_or_insert_default();
-                for fact in &clause.facts {
-                    self.chain.push(fact);
-                    self.file(inner.entry(fact.sign).or_default(), rest);
-                    self.chain.pop();
-                }
-            }
-            _ => self.place(drawer, clauses),
+    /// Files under one clause after the other while drawers are full. `clauses` are those not used
+    /// yet, the rarest first.
+    pub(crate) fn file(&mut self, drawer: &mut Drawer, clauses: &[&'a Clause<'p>]) {
+        let Some(next) = self.next_clause(drawer, clauses) else {
+            return self.place(drawer, clauses);
+        };
+        let rest = [&clauses[..next], &clauses[next + 1..]].concat();
+        let inner = drawer.inner.get_or_insert_default();
+        for fact in &clauses[next].facts {
+            self.chain.push(fact);
+            self.file(inner.entry(fact.sign).or_default(), &rest);
+            self.chain.pop();
         }
     }
 
+    /// The clause to file by inside `drawer`, if not right there.
+    fn next_clause(&self, drawer: &Drawer, clauses: &[&Clause<'p>]) -> Option<usize> {
+        if self.chain.is_empty() {
+            // The outermost drawer is looked through for every event: only what must is in there.
+            return (!clauses.is_empty()).then_some(0);
+        }
+        let full = drawer.entries.len() >= ENTRIES_MAX
+            && self.chain.len() < SIGNS_MAX
+            && self.places.len() < PLACES_MAX;
+        let fits = |clause: &&Clause<'_>| {
+            let rare = clause.facts.iter().all(|fact| fact.probe != Probe::Present);
+            rare && clause.facts.len() <= INNER_FACTS_MAX
+        };
+        if full { clauses.iter().position(fits) } else { None }
+    }
+
     /// Puts an entry into `drawer`, with checks from the clauses that were not needed to get here.
-    fn place(&mut self, drawer: &mut Drawer, rest: &'a [Clause<'p>]) {
-        let mut checks = [NO_CHECK; 2];
+    fn place(&mut self, drawer: &mut Drawer, rest: &[&'a Clause<'p>]) {
+        let mut checks = [NO_CHECK; CHECKS_MAX];
         let single = rest.iter().filter_map(|clause| match clause.facts.as_slice() {
             [only] if only.probe != Probe::Present && only.sign != NO_CHECK => Some(only),
             _ => None,
@@ -92,15 +109,6 @@ impl<'a, 'p> Filing<'a, 'p> {
         let place = number(self.places.len());
         self.places.push(Place { signs, checks, at: number(drawer.entries.len()) });
         drawer.entries.push(Entry { slot: self.slot, place, checks });
-    }
-
-    fn goes_deeper(&self, drawer: &Drawer, clause: &Clause<'_>) -> bool {
-        // The outermost drawer is looked through for every event: only what must be is in there.
-        let outermost = self.chain.is_empty();
-        let bounded = self.chain.len() < SIGNS_MAX
-            && self.places.len() < PLACES_MAX
-            && clause.facts.len() <= INNER_FACTS_MAX;
-        outermost || (drawer.entries.len() >= ENTRIES_MAX && bounded)
     }
 }
 

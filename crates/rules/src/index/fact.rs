@@ -23,14 +23,18 @@ pub(crate) struct Clause<'p> {
     cost: u64,
 }
 
-/// Bytes of a gram, where the literal is that long.
-const GRAM_BYTES: usize = 4;
+/// Bytes of a gram: the largest of these that the literal has.
+const GRAM_SIZES: [usize; 5] = [8, 4, 3, 2, 1];
 
 /// Most nodes for one end of a range; what remains is covered roughly.
 const RANGE_NODES_MAX: usize = 12;
 
 /// The cost of an exact value that every pattern asks for.
-const COST_UNIT: u64 = 1 << 24;
+const COST_UNIT: u64 = 1 << 32;
+
+/// What nobody asked for yet is taken to be as rare as one in this many. Too common a field is
+/// found out after a few dozen patterns; a fact thought common would never be tried.
+const UNSEEN: u64 = 1_024;
 
 /// All clauses of a pattern, the most selective first. None for a pattern that implies nothing.
 pub(crate) fn implied<'p>(pattern: &'p Pattern, signs: &Signs) -> Vec<Clause<'p>> {
@@ -123,7 +127,7 @@ impl<'p> Facts<'p, '_> {
     fn fact(&self, probe: Probe, bytes: &[u8]) -> Fact<'p> {
         let sign = self.signs.signer().sign(self.path, probe, bytes);
         let all = self.node.map_or(0, |node| self.signs.trie().node(node).uses(probe));
-        let share = (u64::from(self.signs.count(sign)) + 1) * COST_UNIT / (u64::from(all) + 2);
+        let share = (u64::from(self.signs.count(sign)) + 1) * COST_UNIT / (u64::from(all) + UNSEEN);
         let cost = (share * probe.commonness()).max(1);
         Fact { sign, probe, segments: self.segments, cost }
     }
@@ -189,10 +193,11 @@ impl<'p> Facts<'p, '_> {
             ways.push(self.suffix(last.as_bytes(), Probe::Suffix));
         }
         if let Some(longest) = middle.iter().max_by_key(|literal| literal.len()) {
-            let size = longest.len().min(GRAM_BYTES);
+            let size = GRAM_SIZES.into_iter().find(|size| *size <= longest.len());
+            let size = size.unwrap_or(1);
             let grams = longest
                 .as_bytes()
-                .windows(size.max(1))
+                .windows(size)
                 .map(|gram| self.fact(Probe::Gram(u8::try_from(size).unwrap_or(u8::MAX)), gram));
             ways.extend(grams.min_by_key(|gram| gram.cost).map(|gram| vec![gram]));
         }

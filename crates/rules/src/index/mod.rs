@@ -3,7 +3,7 @@
 //! Every pattern implies simple facts about the events that it matches: "`type` is `order.paid`",
 //! "`data.url` begins with `https:/`", "`data.total` lies between 64 and 128". Such a fact has a
 //! number of 64 bits, its *sign*. A pattern is filed under one of its facts, the rarest; an event
-//! is walked once for the signs it shows, and only what is filed under them is looked at. Two more
+//! is walked once for the signs it shows, and only what is filed under them is looked at. A few more
 //! signs are noted beside each pattern, to be compared before it is evaluated, and a drawer that
 //! holds many patterns files them again by a second and third fact. So a type shared by a hundred
 //! thousand patterns costs nobody anything. What no sign is known for, is looked at always:
@@ -93,7 +93,7 @@ impl<K: Copy + Eq + Hash + Ord> Index<K> {
         });
         let clauses = fact::implied(&pattern, &self.signs);
         let mut filing = Filing::new(slot, &mut self.signs);
-        filing.file(&mut self.root, &clauses);
+        filing.file(&mut self.root, &clauses.iter().collect::<Vec<_>>());
         let places = filing.places.into();
         drop(clauses);
         self.slots.insert(key, slot);
