@@ -77,6 +77,16 @@ pub(crate) fn answers(url: &str) -> bool {
     agent().get(url).call().is_ok_and(|answer| answer.status() == 200)
 }
 
+/// The body that a GET without a key is answered with; anything but a 2xx is an error.
+pub(crate) fn get_plain(url: &str) -> Result<String> {
+    let mut answer = agent().get(url).call().with_context(|| format!("GET {url}"))?;
+    let text = answer.body_mut().read_to_string()?;
+    if !answer.status().is_success() {
+        bail!("GET {url} answered {}: {text}", answer.status());
+    }
+    Ok(text)
+}
+
 fn agent() -> ureq::Agent {
     ureq::Agent::config_builder()
         .http_status_as_error(false)

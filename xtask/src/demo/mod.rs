@@ -7,6 +7,7 @@ mod server;
 mod setup;
 mod show;
 mod verify;
+mod wire;
 
 use std::net::TcpListener;
 use std::path::PathBuf;

@@ -1,16 +1,15 @@
 //! The receiver that the demo's webhooks call.
 
-use std::io::Read;
+use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result};
 
 use super::show::Show;
 use super::verify::{Secret, verify};
+use super::wire::{Connection, Request};
 
-/// Largest body it reads.
-const BODY_BYTES_MAX: u64 = 1 << 20;
 /// The first request to this path is answered with 500, so that a retry can be seen.
 pub(crate) const FLAKY_PATH: &str = "/flaky";
 
@@ -36,19 +35,21 @@ struct State {
     received: Vec<Received>,
 }
 
-/// Listens on a thread of its own for as long as the process lives.
+/// Listens, with a thread for each connection, for as long as the process lives.
 #[derive(Clone, Default)]
 pub(crate) struct Receiver(Arc<(Mutex<State>, Condvar)>);
 
 impl Receiver {
     pub(crate) fn start(port: u16, show: Show) -> Result<Receiver> {
-        let http = tiny_http::Server::http(("127.0.0.1", port))
-            .map_err(|error| anyhow!("the receiver can't listen on port {port}: {error}"))?;
+        let listener = TcpListener::bind(("127.0.0.1", port))
+            .with_context(|| format!("the receiver can't listen on port {port}"))?;
         let receiver = Receiver::default();
         let own = receiver.clone();
         std::thread::spawn(move || {
-            for request in http.incoming_requests() {
-                own.handle(request, show);
+            for stream in listener.incoming().flatten() {
+                let own = own.clone();
+                // A sender that goes away shows as a failed attempt on its side.
+                std::thread::spawn(move || own.serve(stream, show));
             }
         });
         Ok(receiver)
@@ -63,13 +64,17 @@ impl Receiver {
         self.state().received.clone()
     }
 
-    /// Waits until one arrived at `path`, and returns it.
-    pub(crate) fn wait_for(&self, path: &str, limit: Duration) -> Option<Received> {
+    /// Looks at all that arrived, again with each new one, until `find` finds something.
+    pub(crate) fn wait_until<T>(
+        &self,
+        limit: Duration,
+        find: impl Fn(&[Received]) -> Option<T>,
+    ) -> Option<T> {
         let end = Instant::now() + limit;
         let mut state = self.state();
         loop {
-            if let Some(found) = state.received.iter().find(|r| r.path == path) {
-                return Some(found.clone());
+            if let Some(found) = find(&state.received) {
+                return Some(found);
             }
             let left = end.checked_duration_since(Instant::now())?;
             state = self.0.1.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
@@ -80,34 +85,28 @@ impl Receiver {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn handle(&self, mut request: tiny_http::Request, show: Show) {
-        let mut body = Vec::new();
-        if request.as_reader().take(BODY_BYTES_MAX).read_to_end(&mut body).is_err() {
-            return;
+    fn serve(&self, stream: TcpStream, show: Show) -> Result<()> {
+        let mut connection = Connection::new(stream)?;
+        while let Some(request) = connection.next()? {
+            let status = self.record(request, show);
+            connection.answer(status)?;
         }
-        let path = request.url().to_owned();
-        let headers: Vec<_> = request
-            .headers()
-            .iter()
-            .map(|header| (header.field.to_string(), header.value.to_string()))
-            .collect();
+        Ok(())
+    }
+
+    /// Notes and shows a request; returns the status to answer.
+    fn record(&self, request: Request, show: Show) -> u16 {
+        let Request { method, path, headers, body } = request;
         let mut state = self.state();
         let first = !state.received.iter().any(|before| before.path == path);
         let answered = if path == FLAKY_PATH && first { 500 } else { 200 };
-        let received = Received {
-            number: state.received.len() + 1,
-            method: request.method().to_string(),
-            path,
-            verdict: verify(&headers, &body, &state.secrets),
-            headers,
-            body,
-            answered,
-        };
+        let verdict = verify(&headers, &body, &state.secrets);
+        let number = state.received.len() + 1;
+        let received = Received { number, method, path, headers, body, verdict, answered };
         show.request(&received);
         state.received.push(received);
         drop(state);
-        // A sender that is gone shows as a failed attempt on its side.
-        let _ = request.respond(tiny_http::Response::from_string("ok").with_status_code(answered));
         self.0.1.notify_all();
+        answered
     }
 }
