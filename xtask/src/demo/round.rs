@@ -293,5 +293,8 @@ pub(crate) fn what_next(server: &Server, tenants: &[String], show: Show) {
         "a dropped or failed one, with its reason",
         &format!("curl -s {key} '{base}/deliveries?state=failed'"),
     );
-    show.command("everything the API can do", &format!("curl -s {}/openapi.json", server.api.base));
+    show.command(
+        "everything the API can do",
+        &format!("curl -s {key} {}/openapi.json", server.api.base),
+    );
 }
