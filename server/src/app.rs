@@ -188,7 +188,10 @@ impl App {
             ..DeliveryFilter::default()
         };
         let same = self.store.list_deliveries(&tenant.id, &filter, 200, None).await?;
-        Ok(same.data.iter().any(|other| other.event == missed.event && other.state != State::Missed))
+        Ok(same
+            .data
+            .iter()
+            .any(|other| other.event == missed.event && other.state != State::Missed))
     }
 
     async fn replay_one(

@@ -26,7 +26,11 @@ pub struct Dispatcher {
 
 enum Message {
     Submit(Vec<Job>),
-    Claimed(Vec<Job>, bool),
+    /// What a poll found; when the next one has something to find.
+    Polled {
+        jobs: Vec<Job>,
+        due_at: Option<Millis>,
+    },
     Done {
         webhook_id: WebhookId,
         due_at: Option<Millis>,
@@ -98,11 +102,9 @@ impl Worker {
     fn handle(&mut self, message: Message) {
         match message {
             Message::Submit(jobs) => self.take(jobs),
-            Message::Claimed(jobs, more) => {
+            Message::Polled { jobs, due_at } => {
                 self.polling = false;
-                if more && !jobs.is_empty() {
-                    self.poll_at = self.pipeline.clock.now();
-                }
+                self.poll_at = self.poll_at.min(due_at.unwrap_or(self.poll_at));
                 self.take(jobs);
             }
             Message::Done { webhook_id, due_at } => {
@@ -164,9 +166,16 @@ impl Worker {
                 tracing::warn!(%error, "due deliveries can't be read; trying again");
                 Vec::new()
             });
-            let more = claimed.len() == limit;
+            // A full catch means that more is due. Otherwise what is due and was not taken waits
+            // for its lane, and only what comes later is worth an early look.
+            let due_at = if claimed.len() == limit {
+                Some(now)
+            } else {
+                let next = pipeline.store.next_due_at().await.unwrap_or_default();
+                next.filter(|due_at| *due_at > now)
+            };
             let jobs = claimed.into_iter().map(job_of).collect();
-            let _ = sender.send(Message::Claimed(jobs, more)).await;
+            let _ = sender.send(Message::Polled { jobs, due_at }).await;
         });
     }
 
@@ -190,7 +199,7 @@ impl Worker {
             while self.lanes.running() > 0 || self.polling {
                 match self.inbox.recv().await {
                     Some(Message::Done { webhook_id, .. }) => self.lanes.done(webhook_id),
-                    Some(Message::Claimed(jobs, _)) => {
+                    Some(Message::Polled { jobs, .. }) => {
                         self.polling = false;
                         jobs.into_iter().for_each(|job| self.spawn_release(job));
                     }

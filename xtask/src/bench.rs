@@ -21,18 +21,11 @@ pub(crate) struct Arguments {
 enum Part {
     /// Matching an event against 10 to 100,000 rules, beside evaluating all of them.
     Rules,
-    /// Calls of WASM plugins in fresh instances, beside the same work done natively.
-    Plugins,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let package = match arguments.what {
-        Part::Rules => "antar-rules",
-        Part::Plugins => "antar",
-    };
-    let example = match arguments.what {
-        Part::Rules => "bench",
-        Part::Plugins => "bench_plugins",
+    let (package, example) = match arguments.what {
+        Part::Rules => ("antar-rules", "bench"),
     };
     Screen::new().heading(&format!("cargo run --release -p {package} --example {example}"));
     let mut command = cargo(&crate::root());

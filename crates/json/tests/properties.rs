@@ -22,8 +22,7 @@ fn json() -> impl Strategy<Value = serde_json::Value> {
 
 /// Every view must lie where a fresh parse of its own text would put it.
 fn check_views(value: Value<'_>) {
-    let own: Document = value.raw().parse().expect("a view's text is JSON");
-    assert_eq!(own, value.to_document());
+    assert_eq!(value.raw().parse::<Document>(), Ok(value.to_document()));
     value.elements().for_each(check_views);
     value.members().for_each(|(_, member)| check_views(member));
 }

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use actix_web::dev::Payload;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::{FromRequest, HttpRequest, web};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 
 use super::error::{Code, Problem};
 use crate::app::App;
@@ -89,15 +91,24 @@ fn identify(req: &HttpRequest) -> Result<(web::Data<App>, Arc<ApiKey>), Problem>
             "the call has no key; send `Authorization: Bearer antar_…`",
         ));
     };
-    let key = bearer(header).and_then(|text| app.registry.key(text));
+    let key = key_text(header).and_then(|text| app.registry.key(&text));
     let key = key.ok_or_else(|| Problem::new(Code::Unauthorized, "there is no such key"))?;
     Ok((app, key))
 }
 
-/// The token of `Bearer TOKEN`; the scheme's case does not matter (RFC 9110 §11.1).
-fn bearer(header: &str) -> Option<&str> {
+/// The token of `Bearer TOKEN`, or the password of `Basic …`, which is how a browser can send one;
+/// the scheme's case does not matter (RFC 9110 §11.1).
+fn key_text(header: &str) -> Option<String> {
     let (scheme, token) = header.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    let token = token.trim();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(token.to_owned());
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let pair = String::from_utf8(BASE64_STANDARD.decode(token).ok()?).ok()?;
+    pair.split_once(':').map(|(_, password)| password.to_owned())
 }
 
 fn check_scope<N: Needs>(key: &ApiKey) -> Result<(), Problem> {
@@ -208,9 +219,11 @@ mod tests {
 
     #[test]
     fn bearer_tokens() {
-        assert_eq!(bearer("Bearer antar_x"), Some("antar_x"));
-        assert_eq!(bearer("bearer  antar_x "), Some("antar_x"));
-        assert_eq!(bearer("Basic antar_x"), None);
-        assert_eq!(bearer("antar_x"), None);
+        assert_eq!(key_text("Bearer antar_x").as_deref(), Some("antar_x"));
+        assert_eq!(key_text("bearer  antar_x ").as_deref(), Some("antar_x"));
+        // `me:antar_x`
+        assert_eq!(key_text("Basic bWU6YW50YXJfeA==").as_deref(), Some("antar_x"));
+        assert_eq!(key_text("Basic antar_x"), None);
+        assert_eq!(key_text("antar_x"), None);
     }
 }

@@ -15,7 +15,7 @@ pub(super) struct Text(pub(super) Bytes);
 struct Shared;
 
 /// Calls that need no key.
-const OPEN: [&str; 5] = ["/in/{source}/{secret}", "/healthz", "/readyz", "/openapi.json", "/docs"];
+const OPEN: [&str; 3] = ["/in/{source}/{secret}", "/healthz", "/readyz"];
 
 /// Completes what the handlers say: path parameters, ids of operations, problems, keys.
 pub(super) fn text(handlers: utoipa::openapi::OpenApi) -> Result<Text, serde_json::Error> {

@@ -3,13 +3,15 @@
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 
-use actix_web::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use actix_web::http::header::{
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE,
+};
 use actix_web::{HttpResponse, web};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde_json::json;
 
 use super::answer::{self, Answer};
-use super::auth::{Operator, Read};
+use super::auth::{Caller, Operator, Read};
 use super::error::{Code, Problem};
 use super::openapi;
 use crate::app::App;
@@ -77,7 +79,7 @@ pub(super) fn recorder() -> Option<&'static PrometheusHandle> {
     get, path = "/openapi.json", tag = "operations",
     responses((status = 200, description = "OpenAPI 3.1", body = Object))
 )]
-pub(super) async fn description(text: web::Data<openapi::Text>) -> Answer {
+pub(super) async fn description(_: Caller<Read>, text: web::Data<openapi::Text>) -> Answer {
     Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, "application/json")).body(text.0.clone()))
 }
 
@@ -86,7 +88,14 @@ pub(super) async fn description(text: web::Data<openapi::Text>) -> Answer {
     get, path = "/docs", tag = "operations",
     responses((status = 200, description = "A page", content_type = "text/html", body = String))
 )]
-pub(super) async fn docs() -> Answer {
+pub(super) async fn docs(caller: Result<Caller<Read>, Problem>) -> Answer {
+    if let Err(problem) = caller {
+        // Makes a browser ask for the key, as a password with any user name.
+        let mut answer = problem.answer(None);
+        let challenge = HeaderValue::from_static("Basic realm=\"antar: the key is the password\"");
+        answer.headers_mut().append(WWW_AUTHENTICATE, challenge);
+        return Ok(answer);
+    }
     let policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'";
     let mut answer = HttpResponse::Ok();
     answer.insert_header((CONTENT_TYPE, "text/html; charset=utf-8"));
