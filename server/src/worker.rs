@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use self::lanes::Lanes;
+use self::lanes::{LaneKey, LaneLimits, Lanes};
+use crate::clock::Clock;
 use crate::model::{DeliveryId, Millis, State, WebhookId, reason};
 use crate::pipeline::{Job, Pipeline};
 use crate::registry::Registry;
@@ -32,7 +33,7 @@ enum Message {
         due_at: Option<Millis>,
     },
     Done {
-        webhook_id: WebhookId,
+        lane: LaneKey,
         due_at: Option<Millis>,
     },
     /// Something became due by hand.
@@ -92,6 +93,8 @@ impl Worker {
                     self.handle(message);
                 }
                 () = clock.sleep_until(self.poll_at), if !self.polling => self.poll(),
+                // Only to start what rested for its rate.
+                () = rested(&clock, self.lanes.wake_at()) => {}
                 _ = stop.wait_for(|stop| *stop) => break,
             }
             self.start();
@@ -107,8 +110,8 @@ impl Worker {
                 self.poll_at = self.poll_at.min(due_at.unwrap_or(self.poll_at));
                 self.take(jobs);
             }
-            Message::Done { webhook_id, due_at } => {
-                self.lanes.done(webhook_id);
+            Message::Done { lane, due_at } => {
+                self.lanes.done(&lane, self.pipeline.clock.now());
                 self.poll_at = self.poll_at.min(due_at.unwrap_or(self.poll_at));
             }
             Message::Wake => self.poll_at = self.pipeline.clock.now(),
@@ -117,22 +120,34 @@ impl Worker {
 
     fn take(&mut self, jobs: Vec<Job>) {
         for job in jobs {
-            let in_flight_max = self.webhook_in_flight_max(&job);
-            if let Some(job) = self.lanes.push(job, in_flight_max) {
+            let limits = self.limits(&job);
+            if let Some(job) = self.lanes.push(job, limits) {
                 // Beyond the bound it waits in the database.
                 self.spawn_release(job);
             }
         }
     }
 
-    fn webhook_in_flight_max(&self, job: &Job) -> usize {
-        let tenant = self.registry.tenant(&job.event.key.tenant);
-        let webhook = tenant.and_then(|tenant| tenant.webhook(job.webhook_id));
-        webhook.map_or(1, |webhook| webhook.plan.in_flight_max)
+    fn limits(&self, job: &Job) -> LaneLimits {
+        let tenant_id = &job.event.key.tenant;
+        let tenant = self.registry.tenant(tenant_id);
+        let own = LaneKey::Webhook(job.webhook_id);
+        let Some(webhook) = tenant.and_then(|tenant| tenant.webhook(job.webhook_id)) else {
+            return LaneLimits { key: own, in_flight_max: 1, rate_per_s: None };
+        };
+        let limits = &webhook.spec.limits;
+        let share =
+            limits.share.as_ref().map(|name| LaneKey::Share(tenant_id.clone(), name.clone()));
+        LaneLimits {
+            key: share.unwrap_or(own),
+            in_flight_max: webhook.plan.in_flight_max,
+            rate_per_s: limits.rate_per_s,
+        }
     }
 
     fn start(&mut self) {
-        while let Some(job) = self.lanes.next() {
+        let now = self.pipeline.clock.now();
+        while let Some((lane, job)) = self.lanes.next(now) {
             let (pipeline, registry) = (self.pipeline.clone(), self.registry.clone());
             let sender = self.sender.clone();
             tokio::spawn(async move {
@@ -143,7 +158,7 @@ impl Worker {
                     tracing::error!(%webhook_id, %error, "an attempt ended in a panic");
                     None
                 });
-                let _ = sender.send(Message::Done { webhook_id, due_at }).await;
+                let _ = sender.send(Message::Done { lane, due_at }).await;
             });
         }
     }
@@ -198,7 +213,7 @@ impl Worker {
             futures_util::future::join_all(releases).await;
             while self.lanes.running() > 0 || self.polling {
                 match self.inbox.recv().await {
-                    Some(Message::Done { webhook_id, .. }) => self.lanes.done(webhook_id),
+                    Some(Message::Done { lane, .. }) => self.lanes.done(&lane, now),
                     Some(Message::Polled { jobs, .. }) => {
                         self.polling = false;
                         jobs.into_iter().for_each(|job| self.spawn_release(job));
@@ -217,6 +232,14 @@ impl Worker {
                 "attempts were still under way after server.drain_ms; they are made again at the next start"
             );
         }
+    }
+}
+
+/// Returns when `wake_at` has come; never without one.
+async fn rested(clock: &Clock, wake_at: Option<Millis>) {
+    match wake_at {
+        Some(wake_at) => clock.sleep_until(wake_at).await,
+        None => std::future::pending().await,
     }
 }
 

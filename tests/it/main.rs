@@ -8,6 +8,7 @@ mod incoming;
 mod intake;
 mod isolation;
 mod keys;
+mod limits;
 mod plugins;
 mod readme;
 mod recovery;

@@ -1,20 +1,37 @@
-//! Who is next: a queue for each webhook, taken in turn. Plain data, no tasks.
+//! Who is next: a queue for each webhook (or for those that share their limits), taken in turn.
+//! Plain data, no tasks; "now" is an argument.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
 
 use crate::config::DeliveryConfig;
-use crate::model::WebhookId;
+use crate::model::{Millis, TenantId, WebhookId};
 use crate::pipeline::Job;
+
+/// What counts together.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) enum LaneKey {
+    Webhook(WebhookId),
+    /// Webhooks of a tenant that name the same `limits.share`.
+    Share(TenantId, String),
+}
+
+/// The bounds of a lane. Of webhooks that share one, the last to queue something decides.
+#[derive(Clone, Debug)]
+pub(super) struct LaneLimits {
+    pub(super) key: LaneKey,
+    pub(super) in_flight_max: usize,
+    pub(super) rate_per_s: Option<f64>,
+}
 
 /// How full memory is, for those who ask from other threads.
 pub(super) struct Load {
     waiting: AtomicUsize,
     waiting_max: usize,
-    full: RwLock<std::collections::HashSet<WebhookId>>,
+    full: RwLock<HashSet<WebhookId>>,
 }
 
 impl Load {
@@ -29,15 +46,23 @@ struct Lane {
     waiting: VecDeque<Job>,
     running: usize,
     in_flight_max: usize,
-    /// In `turn` already.
+    /// Time between two starts; 0 without a rate.
+    interval_ms: f64,
+    /// The earliest next start, in milliseconds since 1970 with a fraction.
+    next_start_ms: f64,
+    /// In `turn` or `resting` already.
     queued: bool,
+    /// Webhooks that were told that the lane is full.
+    told_full: HashSet<WebhookId>,
 }
 
-/// All lanes. A lane exists while it has work.
+/// All lanes. A lane exists while it has work, or its rate says when the next may start.
 pub(super) struct Lanes {
-    lanes: HashMap<WebhookId, Lane>,
+    lanes: HashMap<LaneKey, Lane>,
     /// Lanes that may start something, in turn.
-    turn: VecDeque<WebhookId>,
+    turn: VecDeque<LaneKey>,
+    /// Lanes that wait for their rate, by the time when they may go on.
+    resting: BTreeMap<Millis, Vec<LaneKey>>,
     running: usize,
     waiting: usize,
     running_max: usize,
@@ -55,6 +80,7 @@ impl Lanes {
         Lanes {
             lanes: HashMap::new(),
             turn: VecDeque::new(),
+            resting: BTreeMap::new(),
             running: 0,
             waiting: 0,
             running_max: config.in_flight_max,
@@ -81,27 +107,37 @@ impl Lanes {
         self.load.full.read().iter().copied().collect()
     }
 
+    /// When a lane that rests may go on.
+    pub(super) fn wake_at(&self) -> Option<Millis> {
+        self.resting.keys().next().copied()
+    }
+
     /// Queues a job, or gives it back where its lane or memory is full.
-    pub(super) fn push(&mut self, job: Job, in_flight_max: usize) -> Option<Job> {
+    pub(super) fn push(&mut self, job: Job, limits: LaneLimits) -> Option<Job> {
         if self.room() == 0 {
             return Some(job);
         }
         let webhook_id = job.webhook_id;
-        let lane = self.lanes.entry(webhook_id).or_default();
-        if lane.waiting.len() >= self.lane_waiting_max {
-            return Some(job);
-        }
-        lane.in_flight_max = in_flight_max.max(1);
-        lane.waiting.push_back(job);
-        if lane.waiting.len() >= self.lane_waiting_max {
+        let lane = self.lanes.entry(limits.key.clone()).or_default();
+        let refused = if lane.waiting.len() >= self.lane_waiting_max {
+            Some(job)
+        } else {
+            lane.waiting.push_back(job);
+            None
+        };
+        if lane.waiting.len() >= self.lane_waiting_max && lane.told_full.insert(webhook_id) {
             self.load.full.write().insert(webhook_id);
         }
+        lane.in_flight_max = limits.in_flight_max.max(1);
+        lane.interval_ms = limits.rate_per_s.map_or(0.0, |rate| 1_000.0 / rate);
         if !lane.queued && lane.running < lane.in_flight_max {
             lane.queued = true;
-            self.turn.push_back(webhook_id);
+            self.turn.push_back(limits.key);
         }
-        self.count(1);
-        None
+        if refused.is_none() {
+            self.count(1);
+        }
+        refused
     }
 
     fn count(&mut self, change: isize) {
@@ -109,46 +145,71 @@ impl Lanes {
         self.load.waiting.store(self.waiting, Ordering::Relaxed);
     }
 
-    /// The next job to start, if one may.
-    pub(super) fn next(&mut self) -> Option<Job> {
-        if self.running >= self.running_max {
-            return None;
-        }
-        let webhook_id = self.turn.pop_front()?;
-        let lane = self.lanes.get_mut(&webhook_id)?;
-        let job = lane.waiting.pop_front();
-        lane.queued = false;
-        if job.is_some() {
+    /// The next job to start, if one may, and the lane to tell when it is done.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "milliseconds since 1970 fit into 53 bits for longer than this will run"
+    )]
+    pub(super) fn next(&mut self, now: Millis) -> Option<(LaneKey, Job)> {
+        self.end_rests(now);
+        while self.running < self.running_max {
+            let key = self.turn.pop_front()?;
+            let Some(lane) = self.lanes.get_mut(&key) else { continue };
+            let now_ms = now.0 as f64;
+            if lane.interval_ms > 0.0 && lane.next_start_ms > now_ms && !lane.waiting.is_empty() {
+                let rests_until = Millis(lane.next_start_ms.ceil() as i64);
+                self.resting.entry(rests_until).or_default().push(key);
+                continue;
+            }
+            lane.queued = false;
+            let Some(job) = lane.waiting.pop_front() else { continue };
             lane.running += 1;
             self.running += 1;
+            // From the planned time on, so that a look that is a little late costs no rate.
+            const LATE_MS_MAX: f64 = 5.0;
+            lane.next_start_ms = lane.next_start_ms.max(now_ms - LATE_MS_MAX) + lane.interval_ms;
+            if !lane.waiting.is_empty() && lane.running < lane.in_flight_max {
+                lane.queued = true;
+                self.turn.push_back(key.clone());
+            }
+            if lane.waiting.len() + 1 == self.lane_waiting_max {
+                let mut full = self.load.full.write();
+                lane.told_full.drain().for_each(|webhook_id| {
+                    full.remove(&webhook_id);
+                });
+            }
+            self.count(-1);
+            return Some((key, job));
         }
-        if !lane.waiting.is_empty() && lane.running < lane.in_flight_max {
-            lane.queued = true;
-            self.turn.push_back(webhook_id);
+        None
+    }
+
+    fn end_rests(&mut self, now: Millis) {
+        while let Some(entry) = self.resting.first_entry().filter(|entry| *entry.key() <= now) {
+            self.turn.extend(entry.remove());
         }
-        if lane.waiting.len() + 1 == self.lane_waiting_max {
-            self.load.full.write().remove(&webhook_id);
-        }
-        self.count(-isize::from(job.is_some()));
-        job
     }
 
     /// An attempt ended.
-    pub(super) fn done(&mut self, webhook_id: WebhookId) {
-        let Some(lane) = self.lanes.get_mut(&webhook_id) else { return };
+    #[expect(clippy::cast_precision_loss, reason = "as in `next`")]
+    pub(super) fn done(&mut self, key: &LaneKey, now: Millis) {
+        let Some(lane) = self.lanes.get_mut(key) else { return };
         lane.running = lane.running.saturating_sub(1);
         self.running = self.running.saturating_sub(1);
-        if lane.waiting.is_empty() && lane.running == 0 {
-            self.lanes.remove(&webhook_id);
+        let spent = lane.next_start_ms <= now.0 as f64;
+        if lane.waiting.is_empty() && lane.running == 0 && !lane.queued && spent {
+            self.lanes.remove(key);
         } else if !lane.waiting.is_empty() && !lane.queued {
             lane.queued = true;
-            self.turn.push_back(webhook_id);
+            self.turn.push_back(key.clone());
         }
     }
 
     /// Empties the queues; what runs goes on.
     pub(super) fn clear(&mut self) -> Vec<Job> {
         self.turn.clear();
+        self.resting.clear();
         let mut jobs = Vec::with_capacity(self.waiting);
         for lane in self.lanes.values_mut() {
             lane.queued = false;
@@ -164,7 +225,7 @@ impl Lanes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{DeliveryId, Event, EventKey, Millis};
+    use crate::model::{DeliveryId, Event, EventKey};
 
     fn job(webhook: u128) -> Job {
         let key = EventKey {
@@ -176,12 +237,20 @@ mod tests {
         let event = Event::new(key, "a".parse().unwrap(), Millis(0), Vec::new(), data.root());
         Job {
             delivery_id: DeliveryId::new(Millis(0)),
-            webhook_id: WebhookId(uuid::Uuid::from_u128(webhook)),
+            webhook_id: id(webhook),
             event: Arc::new(event),
             attempts: 0,
             schedule_start: 0,
             frozen: None,
         }
+    }
+
+    fn id(webhook: u128) -> WebhookId {
+        WebhookId(uuid::Uuid::from_u128(webhook))
+    }
+
+    fn limits(webhook: u128, in_flight_max: usize) -> LaneLimits {
+        LaneLimits { key: LaneKey::Webhook(id(webhook)), in_flight_max, rate_per_s: None }
     }
 
     fn lanes(queue_max: usize, queue_per_webhook_max: usize) -> Lanes {
@@ -192,37 +261,80 @@ mod tests {
         })
     }
 
-    fn started(lanes: &mut Lanes) -> Vec<u128> {
-        std::iter::from_fn(|| lanes.next()).map(|job| job.webhook_id.0.as_u128()).collect()
+    fn started(lanes: &mut Lanes, now: i64) -> Vec<u128> {
+        let jobs = std::iter::from_fn(|| lanes.next(Millis(now)));
+        jobs.map(|(_, job)| job.webhook_id.0.as_u128()).collect()
     }
 
     #[test]
     fn webhooks_take_turns_and_stay_within_their_bound() {
         let mut lanes = lanes(100, 100);
         for webhook in [1, 1, 1, 2, 3] {
-            assert!(lanes.push(job(webhook), 2).is_none());
+            assert!(lanes.push(job(webhook), limits(webhook, 2)).is_none());
         }
-        assert_eq!(started(&mut lanes), [1, 2, 3, 1]);
-        lanes.done(WebhookId(uuid::Uuid::from_u128(2)));
-        assert_eq!(started(&mut lanes), []);
-        lanes.done(WebhookId(uuid::Uuid::from_u128(1)));
-        assert_eq!(started(&mut lanes), [1]);
+        assert_eq!(started(&mut lanes, 0), [1, 2, 3, 1]);
+        lanes.done(&LaneKey::Webhook(id(2)), Millis(0));
+        assert_eq!(started(&mut lanes, 0), []);
+        lanes.done(&LaneKey::Webhook(id(1)), Millis(0));
+        assert_eq!(started(&mut lanes, 0), [1]);
     }
 
     #[test]
     fn a_full_lane_refuses_and_takes_again() {
         let mut lanes = lanes(3, 2);
         let load = lanes.load();
-        let one = WebhookId(uuid::Uuid::from_u128(1));
-        assert!(lanes.push(job(1), 1).is_none() && lanes.push(job(1), 1).is_none());
-        assert!(lanes.push(job(1), 1).is_some());
-        assert!(!load.has_room(one));
-        assert_eq!(lanes.full(), [one]);
-        assert!(lanes.push(job(2), 1).is_none());
-        assert!(lanes.push(job(3), 1).is_some(), "memory is full");
-        assert_eq!(started(&mut lanes), [1, 2]);
-        assert!(load.has_room(one));
+        assert!(lanes.push(job(1), limits(1, 1)).is_none());
+        assert!(lanes.push(job(1), limits(1, 1)).is_none());
+        assert!(lanes.push(job(1), limits(1, 1)).is_some());
+        assert!(!load.has_room(id(1)));
+        assert_eq!(lanes.full(), [id(1)]);
+        assert!(lanes.push(job(2), limits(2, 1)).is_none());
+        assert!(lanes.push(job(3), limits(3, 1)).is_some(), "memory is full");
+        assert_eq!(started(&mut lanes, 0), [1, 2]);
+        assert!(load.has_room(id(1)));
         assert_eq!(lanes.clear().len(), 1);
         assert_eq!(lanes.running(), 2);
+    }
+
+    #[test]
+    fn a_rate_is_kept_smoothly_and_holds_nobody_else() {
+        let mut lanes = lanes(100, 100);
+        let slow = LaneLimits { rate_per_s: Some(4.0), ..limits(1, 10) };
+        for _ in 0..4 {
+            assert!(lanes.push(job(1), slow.clone()).is_none());
+        }
+        assert!(lanes.push(job(2), limits(2, 10)).is_none());
+        assert_eq!(started(&mut lanes, 1_000), [1, 2]);
+        assert_eq!(lanes.wake_at(), Some(Millis(1_250)));
+        assert_eq!(started(&mut lanes, 1_249), []);
+        assert_eq!(started(&mut lanes, 1_250), [1]);
+        // What was missed is not made up for in a burst.
+        assert_eq!(started(&mut lanes, 9_000), [1]);
+        assert_eq!(started(&mut lanes, 9_250), [1]);
+    }
+
+    #[test]
+    fn a_rate_outlives_an_empty_queue() {
+        let mut lanes = lanes(100, 100);
+        let slow = LaneLimits { rate_per_s: Some(1.0), ..limits(1, 10) };
+        assert!(lanes.push(job(1), slow.clone()).is_none());
+        assert_eq!(started(&mut lanes, 0), [1]);
+        lanes.done(&slow.key, Millis(10));
+        assert!(lanes.push(job(1), slow.clone()).is_none());
+        assert_eq!(started(&mut lanes, 10), []);
+        assert_eq!(started(&mut lanes, 1_000), [1]);
+    }
+
+    #[test]
+    fn webhooks_with_the_same_share_count_together() {
+        let mut lanes = lanes(100, 100);
+        let key = LaneKey::Share("t".parse().unwrap(), "crm".to_owned());
+        let shared = LaneLimits { key: key.clone(), in_flight_max: 1, rate_per_s: None };
+        for webhook in [1, 2] {
+            assert!(lanes.push(job(webhook), shared.clone()).is_none());
+        }
+        assert_eq!(started(&mut lanes, 0), [1]);
+        lanes.done(&key, Millis(0));
+        assert_eq!(started(&mut lanes, 0), [2]);
     }
 }
