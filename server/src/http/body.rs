@@ -29,6 +29,8 @@ pub(super) struct Body {
 }
 
 /// A body of up to `plugins.upload_bytes_max`.
+#[derive(utoipa::ToSchema)]
+#[schema(value_type = String, format = Binary)]
 pub(super) struct Upload(pub(super) Bytes);
 
 impl Body {

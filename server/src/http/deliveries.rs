@@ -74,7 +74,7 @@ pub(super) struct DeliveryQuery {
 
 /// List deliveries, newest first
 #[utoipa::path(
-    get, path = "/v1/tenants/{tenant}/deliveries", tag = "deliveries",
+    get, path = "/v1/tenants/{tenant}/deliveries", tag = "deliveries", params(DeliveryQuery),
     responses((status = 200, body = List<DeliveryView>))
 )]
 pub(super) async fn list(access: Access<Read>, Query(query): Query<DeliveryQuery>) -> Answer {

@@ -75,7 +75,7 @@ fn posted(body: &Body, name: Option<&EventType>) -> Result<EventTypeSpec, Proble
 
 /// List the event types that a tenant can name: its own, its profile's and the operator's
 #[utoipa::path(
-    get, path = "/v1/tenants/{tenant}/event-types", tag = "event types",
+    get, path = "/v1/tenants/{tenant}/event-types", tag = "event types", params(Paging),
     responses((status = 200, body = List<EventTypeView>))
 )]
 pub(super) async fn list(access: Access<Read>, Query(paging): Query<Paging>) -> Answer {
@@ -143,7 +143,7 @@ pub(super) struct ProfileQuery {
 ///
 /// Paths in the default payload of the type's example, with what stands there.
 #[utoipa::path(
-    get, path = "/v1/tenants/{tenant}/event-types/{type}/variables", tag = "event types",
+    get, path = "/v1/tenants/{tenant}/event-types/{type}/variables", tag = "event types", params(ProfileQuery),
     responses((status = 200, body = List<Variable>))
 )]
 pub(super) async fn variable_list(
@@ -165,7 +165,7 @@ pub(super) async fn variable_list(
 
 /// List the operator's event types
 #[utoipa::path(
-    get, path = "/v1/event-types", tag = "event types",
+    get, path = "/v1/event-types", tag = "event types", params(Paging),
     responses((status = 200, body = List<EventTypeView>))
 )]
 pub(super) async fn operator_list(caller: Caller<Read>, Query(paging): Query<Paging>) -> Answer {

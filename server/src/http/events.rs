@@ -250,7 +250,7 @@ pub(super) struct EventQuery {
 
 /// List events, newest first
 #[utoipa::path(
-    get, path = "/v1/tenants/{tenant}/events", tag = "events",
+    get, path = "/v1/tenants/{tenant}/events", tag = "events", params(EventQuery),
     responses((status = 200, body = List<EventView>))
 )]
 pub(super) async fn list(access: Access<Read>, Query(query): Query<EventQuery>) -> Answer {
@@ -278,7 +278,7 @@ pub(super) struct SourceQuery {
 
 /// Get an event
 #[utoipa::path(
-    get, path = "/v1/tenants/{tenant}/events/{id}", tag = "events",
+    get, path = "/v1/tenants/{tenant}/events/{id}", tag = "events", params(SourceQuery),
     responses((status = 200, body = EventView))
 )]
 pub(super) async fn get(

@@ -19,7 +19,7 @@ use crate::store::{DeliveryFilter, StoredEvent};
 
 /// What became of an event at every webhook, by webhook, oldest first
 #[utoipa::path(
-    get, path = "/v1/tenants/{tenant}/events/{id}/explain", tag = "events",
+    get, path = "/v1/tenants/{tenant}/events/{id}/explain", tag = "events", params(Paging),
     responses((status = 200, body = List<Explanation>))
 )]
 pub(super) async fn event(
@@ -49,7 +49,7 @@ pub(super) struct EventIdQuery {
 
 /// What became of an event at one webhook
 #[utoipa::path(
-    get, path = "/v1/tenants/{tenant}/webhooks/{id}/explain", tag = "webhooks",
+    get, path = "/v1/tenants/{tenant}/webhooks/{id}/explain", tag = "webhooks", params(EventIdQuery),
     responses((status = 200, body = Explanation))
 )]
 pub(super) async fn webhook(

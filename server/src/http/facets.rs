@@ -78,7 +78,7 @@ pub(super) async fn list(access: Access<Read>) -> Answer {
 
 /// List the known values of a facet
 #[utoipa::path(
-    get, path = "/v1/tenants/{tenant}/facets/{facet}/values", tag = "facets",
+    get, path = "/v1/tenants/{tenant}/facets/{facet}/values", tag = "facets", params(Paging),
     responses((status = 200, body = List<FacetValue>))
 )]
 pub(super) async fn values(

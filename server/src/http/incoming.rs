@@ -20,7 +20,7 @@ use crate::pipeline::{self};
 /// With any method. The call becomes one or more events, as the source says, and is answered once
 /// these are durable, as the source's profile says. Unknown, wrong and disabled are the same 404.
 #[utoipa::path(
-    post, path = "/in/{source}/{secret}", tag = "incoming",
+    method(get, post, put, patch, delete), path = "/in/{source}/{secret}", tag = "incoming",
     responses((status = 200, description = "Taken; status and body are those of the source's profile"))
 )]
 pub(super) async fn own_path(app: web::Data<App>, req: HttpRequest, body: Body) -> Answer {

@@ -111,7 +111,7 @@ pub(super) async fn create(operator: Operator<Manage>, body: Body) -> Answer {
 }
 
 /// List keys, oldest first
-#[utoipa::path(get, path = "/v1/keys", tag = "keys", responses((status = 200, body = List<KeyView>)))]
+#[utoipa::path(get, path = "/v1/keys", tag = "keys", params(KeyQuery), responses((status = 200, body = List<KeyView>)))]
 pub(super) async fn list(operator: Operator<Read>, Query(query): Query<KeyQuery>) -> Answer {
     let paging = Paging { limit: query.limit, cursor: query.cursor };
     page(&operator.app, query.tenant.as_ref(), &paging)
@@ -143,7 +143,7 @@ pub(super) async fn tenant_create(access: Access<Manage>, body: Body) -> Answer 
 
 /// List the keys of the tenant, oldest first
 #[utoipa::path(
-    get, path = "/v1/tenants/{tenant}/keys", tag = "keys",
+    get, path = "/v1/tenants/{tenant}/keys", tag = "keys", params(Paging),
     responses((status = 200, body = List<KeyView>))
 )]
 pub(super) async fn tenant_list(access: Access<Manage>, Query(paging): Query<Paging>) -> Answer {

@@ -17,6 +17,10 @@ struct Shared;
 /// Calls that need no key.
 const OPEN: [&str; 3] = ["/in/{source}/{secret}", "/healthz", "/readyz"];
 
+/// Where schemas are referred to.
+const SCHEMAS: &str = "#/components/schemas/";
+const MERGE_PATCH_JSON: &str = "application/merge-patch+json";
+
 /// Completes what the handlers say: path parameters, ids of operations, problems, keys.
 pub(super) fn text(handlers: utoipa::openapi::OpenApi) -> Result<Text, serde_json::Error> {
     let mut document = serde_json::to_value(handlers.merge_from(Shared::openapi()))?;
@@ -33,10 +37,14 @@ pub(super) fn text(handlers: utoipa::openapi::OpenApi) -> Result<Text, serde_jso
         Json::Array(Code::ALL.iter().map(|code| problem(code.entry())).collect());
     if let Some(Json::Object(paths)) = document.get_mut("paths") {
         for (path, item) in paths.iter_mut() {
-            for operation in item.as_object_mut().into_iter().flat_map(Map::values_mut) {
-                complete(path, operation);
+            for (method, operation) in item.as_object_mut().into_iter().flatten() {
+                complete(path, method, operation);
             }
         }
+    }
+    for name in patches(&document) {
+        let schemas = &mut document["components"]["schemas"];
+        schemas[&name] = patch_of(&schemas[&name], schemas);
     }
     open_objects(&mut document);
     Ok(Text(serde_json::to_vec(&document)?.into()))
@@ -46,21 +54,74 @@ fn problem(entry: Entry) -> Json {
     json!({ "code": entry.code, "status": entry.status, "title": entry.title, "advice": entry.advice })
 }
 
-fn complete(path: &str, operation: &mut Json) {
+fn complete(path: &str, method: &str, operation: &mut Json) {
     let tag = operation["tags"][0].as_str().unwrap_or_default().replace(' ', "_");
-    let name = operation["operationId"].as_str().unwrap_or_default();
+    // One handler takes all methods of an incoming URL.
+    let handler = operation["operationId"].as_str().unwrap_or_default();
+    let name = if path.starts_with("/in/") { method } else { handler };
     operation["operationId"] = format!("{tag}_{name}").into();
     let names = path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'));
     let in_path = names.map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
     let mut parameters: Vec<Json> = in_path.collect();
     parameters.extend(operation["parameters"].as_array().cloned().unwrap_or_default());
     operation["parameters"] = parameters.into();
-    let schema = json!({ "$ref": "#/components/schemas/ProblemBody" });
+    let schema = json!({ "$ref": format!("{SCHEMAS}ProblemBody") });
     operation["responses"]["default"] =
         json!({ "description": "A problem", "content": { PROBLEM_JSON: { "schema": schema } } });
     if !OPEN.contains(&path) {
         operation["security"] = json!([{ "key": [] }]);
     }
+}
+
+/// Names of the schemas that merge patches have.
+fn patches(document: &Json) -> Vec<String> {
+    let items = document["paths"].as_object().into_iter().flat_map(Map::values);
+    let operations = items.filter_map(Json::as_object).flat_map(Map::values);
+    let schemas = operations
+        .map(|operation| &operation["requestBody"]["content"][MERGE_PATCH_JSON]["schema"]["$ref"]);
+    schemas
+        .filter_map(|reference| Some(reference.as_str()?.strip_prefix(SCHEMAS)?.to_owned()))
+        .collect()
+}
+
+/// The merge patch (RFC 7396) of what `schema` describes: no member is required, and `null` takes
+/// out those that are not required there.
+fn patch_of(schema: &Json, schemas: &Json) -> Json {
+    let (mut members, mut required) = (Map::new(), Vec::new());
+    collect(schema, schemas, &mut members, &mut required);
+    for (name, member) in &mut members {
+        if !required.contains(name) && !takes_null(member) {
+            *member = json!({ "oneOf": [{ "type": "null" }, member.take()] });
+        }
+    }
+    json!({ "type": "object", "description": schema["description"], "properties": members })
+}
+
+/// The members of an object that is described in parts, and which of them are required.
+fn collect(
+    schema: &Json,
+    schemas: &Json,
+    members: &mut Map<String, Json>,
+    required: &mut Vec<String>,
+) {
+    if let Some(name) =
+        schema["$ref"].as_str().and_then(|reference| reference.strip_prefix(SCHEMAS))
+    {
+        return collect(&schemas[name], schemas, members, required);
+    }
+    for part in schema["allOf"].as_array().into_iter().flatten() {
+        collect(part, schemas, members, required);
+    }
+    members.extend(schema["properties"].as_object().cloned().unwrap_or_default());
+    let names = schema["required"].as_array().into_iter().flatten();
+    required.extend(names.filter_map(Json::as_str).map(ToOwned::to_owned));
+}
+
+fn takes_null(schema: &Json) -> bool {
+    let null = |kind: &Json| kind == "null";
+    let parts = schema["oneOf"].as_array().into_iter().flatten();
+    schema["type"].as_array().is_some_and(|kinds| kinds.iter().any(null))
+        || parts.map(|part| &part["type"]).any(null)
 }
 
 /// A view is its settings and more, so the schema of the settings may not forbid more. What is
@@ -79,60 +140,4 @@ fn open_objects(json: &mut Json) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::http::{ROUTES, description};
-
-    fn document() -> Json {
-        serde_json::from_slice(&text(description()).unwrap().0).unwrap()
-    }
-
-    #[test]
-    fn every_route_is_described_and_nothing_else() {
-        let document = document();
-        let mut described: Vec<(String, String)> = Vec::new();
-        for (path, item) in document["paths"].as_object().unwrap() {
-            described.extend(
-                item.as_object().unwrap().keys().map(|method| (method.clone(), path.clone())),
-            );
-        }
-        let mut routes: Vec<_> = ROUTES
-            .iter()
-            .map(|(method, path)| ((*method).to_owned(), (*path).to_owned()))
-            .collect();
-        routes.push(("post".to_owned(), "/in/{source}/{secret}".to_owned()));
-        described.sort();
-        routes.sort();
-        assert_eq!(described, routes);
-    }
-
-    #[test]
-    fn references_lead_somewhere() {
-        let document = document();
-        let text = document.to_string();
-        for part in text.split("\"#/components/schemas/").skip(1) {
-            let name = part.split('"').next().unwrap();
-            assert!(document["components"]["schemas"][name].is_object(), "{name}");
-        }
-    }
-
-    #[test]
-    fn operations_have_ids_of_their_own_a_summary_and_a_key() {
-        let document = document();
-        let mut ids = std::collections::HashSet::new();
-        for (path, item) in document["paths"].as_object().unwrap() {
-            for (method, operation) in item.as_object().unwrap() {
-                assert!(
-                    ids.insert(operation["operationId"].as_str().unwrap().to_owned()),
-                    "{method} {path}"
-                );
-                assert!(operation["summary"].is_string(), "{method} {path}");
-                assert_eq!(
-                    operation["security"].is_array(),
-                    !OPEN.contains(&path.as_str()),
-                    "{method} {path}"
-                );
-            }
-        }
-    }
-}
+mod tests;

@@ -23,6 +23,7 @@ use crate::plugin::{CallReport, Outcome, Place, Replacement};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct NameQuery {
+    /// Of the plugin; a name that is there already gets a new version.
     #[param(value_type = String)]
     name: PluginName,
 }
@@ -32,8 +33,8 @@ pub(super) struct NameQuery {
 /// A WASM component, or a core module with its component type. It is compiled, checked and asked
 /// what it is; versions count up and never change.
 #[utoipa::path(
-    post, path = "/v1/tenants/{tenant}/plugins", tag = "plugins",
-    request_body(content = Vec<u8>, content_type = "application/wasm"),
+    post, path = "/v1/tenants/{tenant}/plugins", tag = "plugins", params(NameQuery),
+    request_body(content = inline(Upload), content_type = "application/wasm"),
     responses((status = 201, body = PluginMeta))
 )]
 pub(super) async fn upload(
@@ -54,7 +55,7 @@ pub(super) async fn upload(
 
 /// List plugins, each with its newest version
 #[utoipa::path(
-    get, path = "/v1/tenants/{tenant}/plugins", tag = "plugins",
+    get, path = "/v1/tenants/{tenant}/plugins", tag = "plugins", params(Paging),
     responses((status = 200, body = List<PluginMeta>))
 )]
 pub(super) async fn list(access: Access<Read>, Query(paging): Query<Paging>) -> Answer {
@@ -82,7 +83,7 @@ pub(super) async fn get(access: Access<Read>, Id(name): Id<String>) -> Answer {
 
 /// List the versions of a plugin, oldest first
 #[utoipa::path(
-    get, path = "/v1/tenants/{tenant}/plugins/{name}/versions", tag = "plugins",
+    get, path = "/v1/tenants/{tenant}/plugins/{name}/versions", tag = "plugins", params(Paging),
     responses((status = 200, body = List<PluginMeta>))
 )]
 pub(super) async fn versions(

@@ -10,7 +10,7 @@ use super::path::{Id, Query};
 use crate::model::{Invalid, ProfileSpec};
 
 /// List profiles by name, the built-in one included
-#[utoipa::path(get, path = "/v1/profiles", tag = "profiles", responses((status = 200, body = List<ProfileSpec>)))]
+#[utoipa::path(get, path = "/v1/profiles", tag = "profiles", params(Paging), responses((status = 200, body = List<ProfileSpec>)))]
 pub(super) async fn list(caller: Caller<Read>, Query(paging): Query<Paging>) -> Answer {
     let profiles = caller.app.registry.profiles().into_iter();
     let list =

@@ -46,7 +46,7 @@ pub(super) async fn put(access: Access<Manage>, Id(name): Id<SecretName>, body: 
 
 /// List the names of secrets, and where they are used
 #[utoipa::path(
-    get, path = "/v1/tenants/{tenant}/secrets", tag = "secrets",
+    get, path = "/v1/tenants/{tenant}/secrets", tag = "secrets", params(Paging),
     responses((status = 200, body = List<SecretView>))
 )]
 pub(super) async fn list(access: Access<Read>, Query(paging): Query<Paging>) -> Answer {

@@ -11,7 +11,7 @@ use super::body::{Body, read};
 use super::error::Problem;
 use super::page::{List, Paging};
 use super::path::{Id, Query};
-use super::webhooks::{saved, take_secret};
+use super::webhooks::{saved, settings, take_secret};
 use super::{auth, patch};
 use crate::config::Config;
 use crate::model::{Invalid, Millis, SourceId, SourceSpec, TenantId};
@@ -32,6 +32,24 @@ pub(super) struct SourceView {
     /// Shown once, by the call that made it.
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
+}
+
+/// A source as it is posted: its settings, and a secret beside them.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "shown in the API's description; the secret is taken out by itself")]
+pub(super) struct PostedSource {
+    #[serde(flatten)]
+    spec: SourceSpec,
+    /// Part of the URL; left out: one is made.
+    secret: Option<String>,
+}
+
+/// What a patch of a source may have.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "shown in the API's description; patches are laid over what is saved")]
+pub(super) struct SourcePatch {
+    #[serde(flatten)]
+    spec: SourceSpec,
 }
 
 impl SourceView {
@@ -84,18 +102,19 @@ fn find<N: auth::Needs>(access: &Access<N>, id: SourceId) -> Result<Arc<Source>,
 ///
 /// The answer shows `secret` and the whole `url` this once.
 #[utoipa::path(
-    post, path = "/v1/tenants/{tenant}/sources", tag = "sources", request_body = SourceSpec,
+    post, path = "/v1/tenants/{tenant}/sources", tag = "sources", request_body = PostedSource,
     responses((status = 201, body = SourceView))
 )]
 pub(super) async fn create(access: Access<Manage>, body: Body) -> Answer {
     let (spec, secret) = take_secret(&body.document()?)?;
-    let source = access.app.registry.create_source(&access.tenant, read(&spec)?, secret).await?;
+    let spec: SourceSpec = settings(&spec, &["secret"])?;
+    let source = access.app.registry.create_source(&access.tenant, spec, secret).await?;
     answer::created(&SourceView::with_secret(&source, &access.app.config))
 }
 
 /// List sources, oldest first
 #[utoipa::path(
-    get, path = "/v1/tenants/{tenant}/sources", tag = "sources",
+    get, path = "/v1/tenants/{tenant}/sources", tag = "sources", params(Paging),
     responses((status = 200, body = List<SourceView>))
 )]
 pub(super) async fn list(access: Access<Read>, Query(paging): Query<Paging>) -> Answer {
@@ -119,7 +138,7 @@ pub(super) async fn get(access: Access<Read>, Id(id): Id<SourceId>) -> Answer {
 /// JSON merge patch (RFC 7396). The secret is changed by rotating it.
 #[utoipa::path(
     patch, path = "/v1/tenants/{tenant}/sources/{id}", tag = "sources",
-    request_body(content = Object, content_type = "application/merge-patch+json"),
+    request_body(content = SourcePatch, content_type = "application/merge-patch+json"),
     responses((status = 200, body = SourceView))
 )]
 pub(super) async fn patch(access: Access<Manage>, Id(id): Id<SourceId>, body: Body) -> Answer {

@@ -39,7 +39,7 @@ impl TenantView {
 }
 
 /// List tenants by id
-#[utoipa::path(get, path = "/v1/tenants", tag = "tenants", responses((status = 200, body = List<TenantView>)))]
+#[utoipa::path(get, path = "/v1/tenants", tag = "tenants", params(Paging), responses((status = 200, body = List<TenantView>)))]
 pub(super) async fn list(operator: Operator<Read>, Query(paging): Query<Paging>) -> Answer {
     let tenants = operator.app.registry.tenants().into_iter();
     let list = List::of(tenants, |tenant| tenant.id.clone(), &paging, &operator.app.config)?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use antar_json::{Document, Kind};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::answer::{self, Answer};
@@ -13,7 +14,7 @@ use super::page::{List, Paging};
 use super::patch;
 use super::path::{Id, Query};
 use crate::model::{
-    Invalid, Millis, Secret, Signer, StandardVersion, TenantId, WebhookId, WebhookSpec,
+    FieldError, Invalid, Millis, Secret, Signer, StandardVersion, TenantId, WebhookId, WebhookSpec,
 };
 use crate::pipeline::sign;
 use crate::pipeline::tenant::Tenant;
@@ -71,6 +72,28 @@ impl WebhookView {
     }
 }
 
+/// A webhook as it is posted: its settings, and a secret beside them.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "shown in the API's description; the secret is taken out by itself")]
+pub(super) struct PostedWebhook {
+    #[serde(flatten)]
+    spec: WebhookSpec,
+    /// What deliveries are signed with. Left out at creation: one is made; later: the old one stays.
+    secret: Option<String>,
+}
+
+/// What a patch of a webhook may have.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "shown in the API's description; patches are laid over what is saved")]
+pub(super) struct WebhookPatch {
+    #[serde(flatten)]
+    posted: PostedWebhook,
+    /// As the calls `enable` and `disable`.
+    enabled: bool,
+    /// As the calls `pause` and `resume`.
+    paused: bool,
+}
+
 /// Members of the view that are no settings; a webhook that was read can be put back as it is.
 const SHOWN_ONLY: [&str; 8] = [
     "id",
@@ -97,6 +120,26 @@ pub(super) fn take_secret(document: &Document) -> Result<(Document, Option<Secre
     Ok((patch::without(root, &["secret"]), secret))
 }
 
+/// Reads settings that some members, named by `beside`, were taken away from. Whoever misspells one
+/// of these is told of them too.
+pub(super) fn settings<T: DeserializeOwned>(
+    document: &Document,
+    beside: &[&str],
+) -> Result<T, Problem> {
+    read(document).map_err(|mut problem| {
+        let at_root = |error: &FieldError| error.pointer.matches('/').count() == 1;
+        let unknown = |error: &FieldError| error.detail.starts_with("unknown field");
+        for error in problem.errors.iter_mut().filter(|error| at_root(error) && unknown(error)) {
+            for name in beside {
+                let more = format!(", `{name}`");
+                error.detail.push_str(&more);
+                problem.detail.push_str(&more);
+            }
+        }
+        problem
+    })
+}
+
 pub(super) fn find(tenant: &Tenant, id: WebhookId) -> Result<Arc<Webhook>, Problem> {
     tenant.webhook(id).ok_or_else(|| Problem::not_found("webhook"))
 }
@@ -105,12 +148,12 @@ pub(super) fn find(tenant: &Tenant, id: WebhookId) -> Result<Arc<Webhook>, Probl
 ///
 /// A `secret` may come beside the settings; left out, one is made. The answer shows it this once.
 #[utoipa::path(
-    post, path = "/v1/tenants/{tenant}/webhooks", tag = "webhooks", request_body = WebhookSpec,
+    post, path = "/v1/tenants/{tenant}/webhooks", tag = "webhooks", request_body = PostedWebhook,
     responses((status = 201, body = WebhookView))
 )]
 pub(super) async fn create(access: Access<Manage>, body: Body) -> Answer {
     let (spec, secret) = take_secret(&body.document()?)?;
-    let spec: WebhookSpec = read(&spec)?;
+    let spec: WebhookSpec = settings(&spec, &["secret"])?;
     let webhook = access.app.registry.create_webhook(&access.tenant, spec, secret).await?;
     answer::created(&WebhookView::with_secret(&webhook))
 }
@@ -131,7 +174,7 @@ pub(super) struct WebhookQuery {
 
 /// List webhooks, oldest first
 #[utoipa::path(
-    get, path = "/v1/tenants/{tenant}/webhooks", tag = "webhooks",
+    get, path = "/v1/tenants/{tenant}/webhooks", tag = "webhooks", params(WebhookQuery),
     responses((status = 200, body = List<WebhookView>))
 )]
 pub(super) async fn list(access: Access<Read>, Query(query): Query<WebhookQuery>) -> Answer {
@@ -162,7 +205,7 @@ pub(super) async fn get(access: Access<Read>, Id(id): Id<WebhookId>) -> Answer {
 /// the calls of these names, `secret` takes the old one's place at once.
 #[utoipa::path(
     patch, path = "/v1/tenants/{tenant}/webhooks/{id}", tag = "webhooks",
-    request_body(content = Object, content_type = "application/merge-patch+json"),
+    request_body(content = WebhookPatch, content_type = "application/merge-patch+json"),
     responses((status = 200, body = WebhookView))
 )]
 pub(super) async fn patch(access: Access<Manage>, Id(id): Id<WebhookId>, body: Body) -> Answer {
@@ -183,7 +226,8 @@ pub(super) async fn patch(access: Access<Manage>, Id(id): Id<WebhookId>, body: B
     let mut webhook = find(&access.tenant, id)?;
     if secret.is_some() || changes.root().members().next().is_some() {
         let saved = saved(&*webhook.spec)?;
-        let spec: WebhookSpec = read(&patch::merge(saved.root(), changes.root()))?;
+        let merged = patch::merge(saved.root(), changes.root());
+        let spec: WebhookSpec = settings(&merged, &["paused", "secret"])?;
         webhook = registry.update_webhook(&access.tenant, id, spec, secret).await?;
     }
     if enabled.is_some() || paused.is_some() {
@@ -202,12 +246,13 @@ pub(super) fn saved(spec: &impl Serialize) -> Result<Document, Problem> {
 ///
 /// What the answers show beside the settings may stay in the document; it is not looked at.
 #[utoipa::path(
-    put, path = "/v1/tenants/{tenant}/webhooks/{id}", tag = "webhooks", request_body = WebhookSpec,
+    put, path = "/v1/tenants/{tenant}/webhooks/{id}", tag = "webhooks", request_body = PostedWebhook,
     responses((status = 200, body = WebhookView))
 )]
 pub(super) async fn put(access: Access<Manage>, Id(id): Id<WebhookId>, body: Body) -> Answer {
     let (spec, secret) = take_secret(&body.document()?)?;
-    let spec: WebhookSpec = read(&patch::without(spec.root(), &SHOWN_ONLY))?;
+    let spec = patch::without(spec.root(), &SHOWN_ONLY);
+    let spec: WebhookSpec = settings(&spec, &["secret"])?;
     let webhook = access.app.registry.update_webhook(&access.tenant, id, spec, secret).await?;
     answer::ok(&WebhookView::of(&webhook))
 }
@@ -236,5 +281,17 @@ mod tests {
         assert!(secret.unwrap().is("s"));
         let problem = take_secret(&r#"{"secret":7}"#.parse().unwrap()).unwrap_err();
         assert_eq!(problem.errors[0].pointer, "/secret");
+    }
+
+    #[test]
+    fn a_misspelt_secret_is_told_of_the_member() {
+        let told = |text: &str| {
+            let problem = settings::<WebhookSpec>(&text.parse().unwrap(), &["secret"]).unwrap_err();
+            assert!(problem.detail.ends_with(&problem.errors[0].detail), "{}", problem.detail);
+            problem.errors[0].detail.ends_with(", `secret`")
+        };
+        assert!(told(r#"{"name":"a","event_types":["*"],"url":"x","secrit":"s"}"#));
+        assert!(!told(r#"{"name":"a","event_types":["*"],"url":"x","retry":{"secrit":"s"}}"#));
+        assert!(!told(r#"{"name":"a","event_types":["*"],"url":7}"#));
     }
 }
