@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::model::{Delivery, DeliveryId, EventId, Invalid, Millis, State};
+use crate::model::{Delivery, DeliveryId, EventId, Invalid, Millis, State, WebhookId};
 use crate::pipeline::intake::Draft;
 use crate::pipeline::tenant::Tenant;
 use crate::pipeline::webhook::Webhook;
@@ -82,8 +82,14 @@ impl App {
         let starts_now = |webhook_id| self.dispatcher.has_room(webhook_id);
         match self.pipeline.accept(tenant, drafts, once, starts_now).await? {
             Accepted::Before { same, status, body } => Ok(Posted::Before { same, status, body }),
-            Accepted::New { answers, jobs } => {
+            Accepted::New { answers, jobs, held } => {
                 self.dispatcher.submit(jobs).await;
+                for webhook_id in held {
+                    // The events are durable whatever comes of this.
+                    if let Err(error) = self.release_if_open(tenant, webhook_id).await {
+                        tracing::warn!(%error, "held deliveries could not be released");
+                    }
+                }
                 Ok(Posted::New(answers))
             }
         }
@@ -106,10 +112,19 @@ impl App {
             return Err(invalid.into());
         }
         if let Some(ids) = &request.event_ids {
+            let mut events = Vec::with_capacity(ids.len());
             for id in ids {
                 let event = self.store.get_event(&tenant.id, id, None).await;
-                let event = event.map_err(ChangeError::of("event"))?;
-                self.replay_one(webhook, event, &request, &mut replayed).await?;
+                events.push(event.map_err(ChangeError::of("event"))?);
+            }
+            if let Some(dropped) = events.iter().find(|event| event.dropped_reason.is_some()) {
+                let id = &dropped.event.key.id;
+                return Err(ChangeError::Conflict(format!(
+                    "the event {id} was dropped at intake, and its data was never stored"
+                )));
+            }
+            for event in events {
+                self.replay_one(tenant, webhook.id, event, None, &request, &mut replayed).await?;
             }
             return Ok(replayed);
         }
@@ -139,6 +154,7 @@ impl App {
             until: Some(request.until.map_or(now.plus_ms(1), |until| until.min(now.plus_ms(1)))),
             ..DeliveryFilter::default()
         };
+        let max = self.config.tenant.replay_max;
         let mut found = Vec::new();
         let mut cursor = None;
         loop {
@@ -146,6 +162,11 @@ impl App {
                 self.store.list_deliveries(&tenant.id, &filter, 200, cursor.as_deref()).await?;
             found.extend(page.data);
             cursor = page.next_cursor;
+            if found.len() > max {
+                return Err(ChangeError::Conflict(format!(
+                    "more than {max} deliveries (tenant.replay_max); replay them in parts with `since` and `until`"
+                )));
+            }
             if cursor.is_none() {
                 break;
             }
@@ -153,7 +174,14 @@ impl App {
         // Oldest first, each event once.
         let mut seen = std::collections::HashSet::new();
         for delivery in found.into_iter().rev() {
+            let pending = delivery.state == State::Pending;
             if !seen.insert(delivery.event.clone()) {
+                if pending && !request.dry_run {
+                    self.store.cancel_waiting(delivery.id, self.clock.now()).await?;
+                }
+                continue;
+            }
+            if delivery.state == State::Missed && self.was_taken_up(tenant, &delivery).await? {
                 continue;
             }
             let source = Some(delivery.event.source.as_str());
@@ -163,19 +191,8 @@ impl App {
                 Err(StoreError::NotFound) => continue,
                 Err(error) => return Err(error.into()),
             };
-            match delivery.state {
-                // Sent again before, or by hand.
-                State::Missed if self.was_taken_up(tenant, &delivery).await? => continue,
-                State::Pending if !request.dry_run => {
-                    let cancelled = self.store.cancel_delivery(delivery.id, self.clock.now()).await;
-                    // It may have been delivered, or taken up, meanwhile.
-                    if !matches!(cancelled, Ok(State::Cancelled)) {
-                        continue;
-                    }
-                }
-                _ => {}
-            }
-            self.replay_one(webhook, event, request, replayed).await?;
+            let instead_of = pending.then_some(delivery.id);
+            self.replay_one(tenant, webhook.id, event, instead_of, request, replayed).await?;
         }
         Ok(())
     }
@@ -194,31 +211,48 @@ impl App {
             .any(|other| other.event == missed.event && other.state != State::Missed))
     }
 
+    /// A new delivery; `instead_of` a waiting one, which is cancelled with it.
     async fn replay_one(
         &self,
-        webhook: &Arc<Webhook>,
+        tenant: &Tenant,
+        webhook_id: WebhookId,
         event: StoredEvent,
+        instead_of: Option<DeliveryId>,
         request: &ReplayRequest,
         replayed: &mut Replayed,
     ) -> Result<(), ChangeError> {
-        replayed.count += 1;
+        const DELIVERY_IDS_SHOWN: usize = 100;
         if request.dry_run {
+            replayed.count += 1;
             return Ok(());
         }
-        const DELIVERY_IDS_SHOWN: usize = 100;
+        // As it is now: a long replay may see it paused, changed or deleted.
+        let webhook = tenant.webhook(webhook_id).ok_or(ChangeError::NotFound("webhook"))?;
         let now = self.clock.now();
         let starts_now = |webhook_id| self.dispatcher.has_room(webhook_id);
-        let delivery: NewDelivery = crate::pipeline::new_delivery(webhook, now, starts_now);
-        if replayed.delivery_ids.len() < DELIVERY_IDS_SHOWN {
-            replayed.delivery_ids.push(delivery.id);
-        }
+        let delivery: NewDelivery = crate::pipeline::new_delivery(&webhook, now, starts_now);
+        let (id, state) = (delivery.id, delivery.state);
         let event = Arc::new(event.event);
         let job = Job::first(&delivery, event.clone());
-        let starts = delivery.state == State::InFlight;
-        self.store.add_delivery(&event, delivery, &self.pipeline.owner, now).await?;
-        if starts {
+        let owner = &self.pipeline.owner;
+        if !self.store.add_delivery(&event, delivery, instead_of, owner, now).await? {
+            // The waiting one was taken up or cancelled meanwhile.
+            return Ok(());
+        }
+        replayed.count += 1;
+        if replayed.delivery_ids.len() < DELIVERY_IDS_SHOWN {
+            replayed.delivery_ids.push(id);
+        }
+        if state == State::InFlight {
             self.dispatcher.submit(vec![job]).await;
         } else {
+            self.release_if_open(tenant, webhook_id).await?;
+        }
+        Ok(())
+    }
+
+    async fn release_if_open(&self, tenant: &Tenant, id: WebhookId) -> Result<(), StoreError> {
+        if self.pipeline.release_if_open(tenant, id).await? {
             self.dispatcher.wake();
         }
         Ok(())

@@ -145,6 +145,8 @@ settings!(
         headers_max: usize = 64,
         /// Longest value of a secret, in bytes.
         secret_bytes_max: usize = 16 << 10,
+        /// Deliveries that one replay looks at.
+        replay_max: usize = 10_000,
         /// Items in one page of a list.
         page_max: usize = 200,
     }

@@ -45,11 +45,10 @@ pub async fn run_with_clock(
     let pipeline_parts = start(config.clone(), clock, store.clone(), &folder).await?;
     let (app, worker) = pipeline_parts;
     let (stop, stopped) = watch::channel(false);
-    let lease = tokio::spawn(worker::keep_lease(
-        app.pipeline.clone(),
-        app.dispatcher.clone(),
-        stopped.clone(),
-    ));
+    // The lease is kept until the last attempt has ended.
+    let (end_lease, lease_ended) = watch::channel(false);
+    let lease =
+        tokio::spawn(worker::keep_lease(app.pipeline.clone(), app.dispatcher.clone(), lease_ended));
     tokio::spawn(crate::http::keep_figures(stopped.clone()));
     let worker = tokio::spawn(worker.run(stopped));
 
@@ -69,6 +68,7 @@ pub async fn run_with_clock(
     handle.stop(true).await;
     stop.send_replace(true);
     worker.await.context("the worker ended in a panic")?;
+    end_lease.send_replace(true);
     lease.await.context("the lease keeper ended in a panic")?;
     store.close().await;
     if let Some(ended) = ended {

@@ -5,15 +5,21 @@
 //! straight from memory; everything else is claimed from the database when it is due.
 
 mod lanes;
+mod lease;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
+
+pub use self::lease::keep_lease;
 
 use self::lanes::{LaneKey, LaneLimits, Lanes};
 use crate::clock::Clock;
 use crate::model::{DeliveryId, Millis, State, WebhookId, reason};
+use crate::pipeline::tenant::Tenant;
 use crate::pipeline::{Job, Pipeline};
 use crate::registry::Registry;
 use crate::store::{Claimed, Record, StoreError};
@@ -23,7 +29,12 @@ use crate::store::{Claimed, Record, StoreError};
 pub struct Dispatcher {
     inbox: mpsc::Sender<Message>,
     load: Arc<lanes::Load>,
+    cancelled: Cancelled,
 }
+
+/// Deliveries in flight that shall be cancelled: those that still wait for their turn in memory
+/// are not sent any more.
+type Cancelled = Arc<Mutex<HashSet<DeliveryId>>>;
 
 enum Message {
     Submit(Vec<Job>),
@@ -55,6 +66,16 @@ impl Dispatcher {
         }
     }
 
+    /// A delivery in flight is not wanted any more. The store knows it too.
+    pub fn cancel(&self, id: DeliveryId) {
+        // Beyond that the wish is carried out when the attempt has ended.
+        const CANCELLED_MAX: usize = 10_000;
+        let mut cancelled = self.cancelled.lock();
+        if cancelled.len() < CANCELLED_MAX {
+            cancelled.insert(id);
+        }
+    }
+
     /// Looks for due deliveries now instead of at the next poll.
     pub fn wake(&self) {
         // A full inbox is looked at anyway.
@@ -69,6 +90,7 @@ pub struct Worker {
     inbox: mpsc::Receiver<Message>,
     sender: mpsc::Sender<Message>,
     lanes: Lanes,
+    cancelled: Cancelled,
     poll_at: Millis,
     polling: bool,
 }
@@ -79,9 +101,14 @@ impl Worker {
         const INBOX_MAX: usize = 1_024;
         let (sender, inbox) = mpsc::channel(INBOX_MAX);
         let lanes = Lanes::new(&pipeline.config.delivery);
-        let dispatcher = Dispatcher { inbox: sender.clone(), load: lanes.load() };
+        let cancelled = Cancelled::default();
+        let dispatcher =
+            Dispatcher { inbox: sender.clone(), load: lanes.load(), cancelled: cancelled.clone() };
         let poll_at = pipeline.clock.now();
-        (Worker { pipeline, registry, inbox, sender, lanes, poll_at, polling: false }, dispatcher)
+        (
+            Worker { pipeline, registry, inbox, sender, lanes, cancelled, poll_at, polling: false },
+            dispatcher,
+        )
     }
 
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
@@ -149,15 +176,16 @@ impl Worker {
         let now = self.pipeline.clock.now();
         while let Some((lane, job)) = self.lanes.next(now) {
             let (pipeline, registry) = (self.pipeline.clone(), self.registry.clone());
-            let sender = self.sender.clone();
+            let (sender, cancelled) = (self.sender.clone(), self.cancelled.clone());
             tokio::spawn(async move {
-                let webhook_id = job.webhook_id;
-                // A panic must not leave the lane blocked.
-                let attempt = tokio::spawn(async move { attempt(&pipeline, &registry, job).await });
-                let due_at = attempt.await.unwrap_or_else(|error| {
-                    tracing::error!(%webhook_id, %error, "an attempt ended in a panic");
+                let id = job.delivery_id;
+                let due_at = if cancelled.lock().remove(&id) {
+                    write(&pipeline, release(&pipeline, &job, pipeline.clock.now())).await;
                     None
-                });
+                } else {
+                    run(&pipeline, &registry, job).await
+                };
+                cancelled.lock().remove(&id);
                 let _ = sender.send(Message::Done { lane, due_at }).await;
             });
         }
@@ -235,6 +263,24 @@ impl Worker {
     }
 }
 
+/// An attempt in a task of its own: a panic must neither block the lane nor leave the delivery in
+/// flight for ever.
+async fn run(pipeline: &Arc<Pipeline>, registry: &Arc<Registry>, job: Job) -> Option<Millis> {
+    const AFTER_PANIC_MS: i64 = 60_000;
+    let id = job.delivery_id;
+    let (of_pipeline, of_registry) = (pipeline.clone(), registry.clone());
+    let ended = tokio::spawn(async move { attempt(&of_pipeline, &of_registry, job).await }).await;
+    match ended {
+        Ok(due_at) => due_at,
+        Err(error) => {
+            tracing::error!(delivery_id = %id, %error, "an attempt ended in a panic");
+            let again_at = pipeline.clock.now().plus_ms(AFTER_PANIC_MS);
+            write(pipeline, moved(pipeline, id, State::Pending, None, Some(again_at))).await;
+            Some(again_at)
+        }
+    }
+}
+
 /// Returns when `wake_at` has come; never without one.
 async fn rested(clock: &Clock, wake_at: Option<Millis>) {
     match wake_at {
@@ -284,13 +330,11 @@ async fn attempt(pipeline: &Pipeline, registry: &Registry, job: Job) -> Option<M
     let tenant = registry.tenant(tenant_id);
     let webhook = tenant.as_ref().and_then(|tenant| tenant.webhook(job.webhook_id));
     let (Some(tenant), Some(webhook)) = (tenant, webhook) else {
-        let gone = Some(reason::WEBHOOK_DELETED);
-        write(pipeline, moved(pipeline, job.delivery_id, State::Cancelled, gone, None)).await;
-        return None;
+        return unknown(pipeline, &job).await;
     };
     if let Some(held) = webhook.hold_reason() {
         write(pipeline, moved(pipeline, job.delivery_id, State::Pending, Some(held), None)).await;
-        return None;
+        return release_if_open(pipeline, &tenant, job.webhook_id).await;
     }
     let mut attempted = pipeline.attempt(&tenant, &webhook, &job).await;
     let record = &mut attempted.record;
@@ -310,14 +354,45 @@ async fn attempt(pipeline: &Pipeline, registry: &Registry, job: Job) -> Option<M
         }
     }
     log(&webhook.spec.name, &job, record);
-    let due_at = record.next_attempt_at;
+    let (due_at, held) = (record.next_attempt_at, record.to == State::Pending);
     write(pipeline, attempted.record).await;
+    if held && due_at.is_none() {
+        return release_if_open(pipeline, &tenant, job.webhook_id).await;
+    }
+    let current = tenant.webhook(job.webhook_id).map(|webhook| webhook.revision);
     if let Some(why) = attempted.disable
+        && current == Some(webhook.revision)
         && let Err(error) = registry.disable_webhook(&tenant, job.webhook_id, &why).await
     {
         tracing::warn!(webhook = webhook.spec.name, %error, "a webhook whose receiver is gone could not be disabled");
     }
     due_at
+}
+
+/// A delivery whose webhook is not in memory: deleted, or made by another node since this one
+/// started, which then takes it.
+async fn unknown(pipeline: &Pipeline, job: &Job) -> Option<Millis> {
+    const FOR_ANOTHER_NODE_MS: i64 = 5_000;
+    let revisions = pipeline.store.webhook_revisions(job.webhook_id).await;
+    let deleted = revisions.is_ok_and(|revisions| revisions.is_empty());
+    let (to, reason, at) = if deleted {
+        (State::Cancelled, Some(reason::WEBHOOK_DELETED), None)
+    } else {
+        (State::Pending, None, Some(pipeline.clock.now().plus_ms(FOR_ANOTHER_NODE_MS)))
+    };
+    write(pipeline, moved(pipeline, job.delivery_id, to, reason, at)).await;
+    at
+}
+
+/// When a held delivery is due after all, because its webhook was opened meanwhile.
+async fn release_if_open(pipeline: &Pipeline, tenant: &Tenant, id: WebhookId) -> Option<Millis> {
+    match pipeline.release_if_open(tenant, id).await {
+        Ok(released) => released.then(|| pipeline.clock.now()),
+        Err(error) => {
+            tracing::warn!(%error, "held deliveries could not be released");
+            None
+        }
+    }
 }
 
 fn log(webhook: &str, job: &Job, record: &Record) {
@@ -352,38 +427,6 @@ async fn write(pipeline: &Pipeline, record: Record) {
                 tracing::error!(%error, delivery_id = %record.delivery_id, "an attempt could not be recorded");
                 return;
             }
-        }
-    }
-}
-
-/// Renews this node's lease and takes over what expired nodes left, until `stop`.
-pub async fn keep_lease(
-    pipeline: Arc<Pipeline>,
-    dispatcher: Dispatcher,
-    mut stop: watch::Receiver<bool>,
-) {
-    let lease_ms = pipeline.config.store.lease_ms;
-    let every = Duration::from_millis(u64::try_from(lease_ms / 3).unwrap_or(1).max(1));
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(every) => {}
-            _ = stop.wait_for(|stop| *stop) => return,
-        }
-        let now = pipeline.clock.now();
-        match pipeline.store.renew_lease(&pipeline.owner, now, lease_ms).await {
-            Ok(true) => {}
-            Ok(false) => tracing::error!(
-                "another server runs with this data folder's node.id; stop one of them"
-            ),
-            Err(error) => tracing::warn!(%error, "this node's lease could not be renewed"),
-        }
-        match pipeline.store.take_over(&pipeline.owner, now).await {
-            Ok(0) => {}
-            Ok(count) => {
-                tracing::info!(count, "took over deliveries of a node that is gone");
-                dispatcher.wake();
-            }
-            Err(error) => tracing::warn!(%error, "deliveries of nodes that are gone can't be read"),
         }
     }
 }

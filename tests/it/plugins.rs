@@ -105,7 +105,7 @@ on_both_databases! {
     }
 }
 
-async fn upload(api: &Api, guest: Guest) -> Value {
+pub(crate) async fn upload(api: &Api, guest: Guest) -> Value {
     let call = api.call("POST", &format!("plugins?name={}", guest.name()));
     call.header("content-type", "application/wasm")
         .body(guest.wasm())

@@ -1,7 +1,10 @@
 //! A secret is shown once and seen by its receiver; nowhere else.
 
 use antar_harness::{Receiver, Reply, TestServer, on_both_databases};
+use antar_test_guests::Guest;
 use serde_json::json;
+
+use crate::plugins::upload;
 
 const NAMED: &str = "crm-key-0123456789-very-private";
 
@@ -50,6 +53,28 @@ on_both_databases! {
         }
         assert!(shown[0].contains("•••"), "the test shows where secrets stand: {}", shown[0]);
         receiver.wait(2).await;
+    }
+
+    async fn a_secret_that_a_plugin_writes_is_not_stored(server: TestServer) {
+        let receiver = Receiver::start().await;
+        receiver.reply_with(|request, _| Reply::ok().body(request.text()));
+        server.api.put("secrets/crm_key", &json!({"value": NAMED})).await;
+        upload(&server.api, Guest::Reshape).await;
+        let key = json!({"const": {"$secret": "crm_key"}});
+        let webhook = json!({
+            "name": "w", "url": receiver.url("/w"), "event_types": ["*"],
+            "plugins": [{"plugin": "reshape", "config": {"to": {"key": key}}}],
+        });
+        server.api.create_webhook(&webhook).await;
+        let event_id = server.api.send(&json!({"type": "a.b", "data": {}})).await;
+        assert_eq!(receiver.wait(1).await[0].json()["data"]["key"], NAMED);
+        let delivery = server.api.delivery_in("delivered", &format!("event_id={event_id}")).await;
+        let attempts = server.api.get(&format!("deliveries/{}/attempts", delivery.id)).await.text();
+        assert!(!attempts.contains(NAMED), "{attempts}");
+        let read = server.api.create_key(&["read"]).await;
+        let preview = json!({"webhook": webhook, "event": {"type": "a.b", "data": {}}});
+        let answer = server.api.with_key(Some(&read)).post("preview", &preview).await;
+        assert_eq!(answer.problem().0, 403, "what a plugin makes of a secret is not for every reader");
     }
 
     async fn secrets_do_not_lie_open_in_the_database(server: TestServer) {

@@ -18,6 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // The order of the stages, and what they commit: values go in and come out here.
     ("pipeline/mod.rs", &["model", "plugin", "config", "clock", "store", "seal"]),
     ("pipeline/answers.rs", &["model", "store"]),
+    ("pipeline/job.rs", &["model", "store"]),
     ("registry", &["model", "store", "pipeline", "plugin", "config", "clock", "seal"]),
     ("worker", &["model", "store", "pipeline", "plugin", "registry", "config", "clock"]),
     ("data_folder", &["model", "store", "registry", "config", "seal"]),
@@ -47,7 +48,7 @@ const CRATES: &[(&str, &[&str])] = &[
 ];
 
 /// Stages are values in, values out: these files know no time, database or network.
-const PURE_STAGES: &[&str] = &["render", "sign", "retry", "wants"];
+const PURE_STAGES: &[&str] = &["render", "sign", "retry", "wants", "judge", "secrets"];
 const IMPURE: &[&str] = &[
     "tokio::",
     "hyper",

@@ -35,6 +35,26 @@ const FORM: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'*').remove(b'-').remove(b'.').remove(b'_').remove(b' ');
 
 impl Escape {
+    /// Every way, for finding a value that was written in one of them.
+    pub const ALL: [Escape; 8] = [
+        Escape::None,
+        Escape::Url,
+        Escape::Percent,
+        Escape::Header,
+        Escape::Form,
+        Escape::JsonText,
+        Escape::JsonValue,
+        Escape::Markup,
+    ];
+
+    /// `text` as it stands in such a place.
+    #[must_use]
+    pub fn escaped(self, text: &str) -> String {
+        let mut out = String::with_capacity(text.len());
+        self.write(&mut out, text);
+        out
+    }
+
     /// Appends `text` to `out`, escaped.
     pub(crate) fn write(self, out: &mut String, text: &str) {
         match self {

@@ -14,7 +14,7 @@ use tracing::Instrument;
 use super::error::{Code, Problem};
 use crate::app::App;
 use crate::model::uuid_v7;
-use crate::pipeline::prepare::MASK;
+use crate::pipeline::secrets::MASK;
 use crate::registry::Registry;
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

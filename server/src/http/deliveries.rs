@@ -134,15 +134,12 @@ pub(super) async fn attempts(access: Access<Read>, Id(id): Id<DeliveryId>) -> An
 )]
 pub(super) async fn retry(access: Access<Manage>, Id(id): Id<DeliveryId>) -> Answer {
     let stands = view(&access, id).await?;
-    let Some(webhook) = access.tenant.webhook(stands.webhook_id) else {
+    if access.tenant.webhook(stands.webhook_id).is_none() {
         return Err(Problem::new(Code::Conflict, "the webhook of this delivery is deleted"));
-    };
+    }
     let (store, now) = (&access.app.store, access.app.clock.now());
     let retried = store.retry_delivery(id, now).await;
     retried.map_err(hint(State::Delivered, "; to send the event again, replay it"))?;
-    if let Some(reason) = webhook.hold_reason() {
-        store.hold_webhook(webhook.id, reason, now).await?;
-    }
     access.app.dispatcher.wake();
     answer::accepted(&view(&access, id).await?)
 }
@@ -161,8 +158,11 @@ pub(super) async fn cancel(access: Access<Manage>, Id(id): Id<DeliveryId>) -> An
     view(&access, id).await?;
     let cancelled = access.app.store.cancel_delivery(id, access.app.clock.now()).await;
     let state = cancelled.map_err(hint(State::Failed, "; there is nothing left to cancel"))?;
-    let view = view(&access, id).await?;
-    if state == State::InFlight { answer::accepted(&view) } else { answer::ok(&view) }
+    if state == State::InFlight {
+        access.app.dispatcher.cancel(id);
+        return answer::accepted(&view(&access, id).await?);
+    }
+    answer::ok(&view(&access, id).await?)
 }
 
 /// Adds to a conflict with `state` what a person would do about it.

@@ -6,7 +6,7 @@ use antar_json::{Document, Kind};
 use serde::Deserialize;
 
 use super::answer::{self, Answer};
-use super::auth::{Access, Read};
+use super::auth::{Access, Manage};
 use super::body::{Body, read};
 use super::error::Problem;
 use super::sample;
@@ -29,12 +29,13 @@ pub(super) struct PreviewRequest {
 
 /// Run the stages without sending
 ///
-/// `enabled` is ignored. A webhook that is given whole is checked as at save.
+/// `enabled` is ignored. A webhook that is given whole is checked as at save. It takes a key with
+/// `manage`, because what is shown is signed, and plugins see the secrets of their configs.
 #[utoipa::path(
     post, path = "/v1/tenants/{tenant}/preview", tag = "webhooks", request_body = PreviewRequest,
     responses((status = 200, body = Preview))
 )]
-pub(super) async fn preview(access: Access<Read>, body: Body) -> Answer {
+pub(super) async fn preview(access: Access<Manage>, body: Body) -> Answer {
     let request: PreviewRequest = body.json()?;
     let webhook =
         webhook(&access, &request.webhook).map_err(|problem| below("/webhook", problem))?;
@@ -44,7 +45,7 @@ pub(super) async fn preview(access: Access<Read>, body: Body) -> Answer {
     answer::ok(&access.app.pipeline.preview(&access.tenant, &webhook, &event).await)
 }
 
-fn webhook(access: &Access<Read>, given: &Document) -> Result<Arc<Webhook>, Problem> {
+fn webhook(access: &Access<Manage>, given: &Document) -> Result<Arc<Webhook>, Problem> {
     if let Some(id) = given.root().as_str() {
         let id: WebhookId = id.parse().map_err(|_| Problem::not_found("webhook"))?;
         return find(&access.tenant, id);
@@ -61,7 +62,7 @@ fn webhook(access: &Access<Read>, given: &Document) -> Result<Arc<Webhook>, Prob
 }
 
 async fn event(
-    access: &Access<Read>,
+    access: &Access<Manage>,
     webhook: &Webhook,
     given: &Document,
 ) -> Result<Event, Problem> {

@@ -15,7 +15,7 @@ use super::webhooks::{saved, settings, take_secret};
 use super::{auth, patch};
 use crate::config::Config;
 use crate::model::{Invalid, Millis, SourceId, SourceSpec, TenantId};
-use crate::pipeline::prepare::MASK;
+use crate::pipeline::secrets::MASK;
 use crate::pipeline::source::Source;
 
 /// A source as it is shown. Its secret is part of the URL, and masked there.

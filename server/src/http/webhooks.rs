@@ -228,7 +228,8 @@ pub(super) async fn patch(access: Access<Manage>, Id(id): Id<WebhookId>, body: B
         let saved = saved(&*webhook.spec)?;
         let merged = patch::merge(saved.root(), changes.root());
         let spec: WebhookSpec = settings(&merged, &["paused", "secret"])?;
-        webhook = registry.update_webhook(&access.tenant, id, spec, secret).await?;
+        let made_from = Some(webhook.revision);
+        webhook = registry.update_webhook(&access.tenant, id, spec, secret, made_from).await?;
     }
     if enabled.is_some() || paused.is_some() {
         webhook = registry.set_webhook_state(&access.tenant, id, enabled, paused).await?;
@@ -253,7 +254,8 @@ pub(super) async fn put(access: Access<Manage>, Id(id): Id<WebhookId>, body: Bod
     let (spec, secret) = take_secret(&body.document()?)?;
     let spec = patch::without(spec.root(), &SHOWN_ONLY);
     let spec: WebhookSpec = settings(&spec, &["secret"])?;
-    let webhook = access.app.registry.update_webhook(&access.tenant, id, spec, secret).await?;
+    let webhook =
+        access.app.registry.update_webhook(&access.tenant, id, spec, secret, None).await?;
     answer::ok(&WebhookView::of(&webhook))
 }
 

@@ -94,6 +94,9 @@ pub struct FrozenHeader {
 /// those that name `antar.attempt`) and body, with markers where named secrets stand.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Frozen {
+    /// The revision of the webhook that it was made from.
+    #[serde(default)]
+    pub revision: u32,
     pub method: Method,
     pub url: Vec<Piece>,
     pub headers: Vec<FrozenHeader>,

@@ -24,7 +24,7 @@ pub struct Refused(pub IpAddr);
 
 /// Special-purpose networks of the IANA registries that are not globally reachable.
 static NOT_PUBLIC: LazyLock<Vec<IpNet>> = LazyLock::new(|| {
-    const NETWORKS: [&str; 23] = [
+    const NETWORKS: [&str; 18] = [
         "0.0.0.0/8",
         "10.0.0.0/8",
         "100.64.0.0/10",
@@ -40,14 +40,9 @@ static NOT_PUBLIC: LazyLock<Vec<IpNet>> = LazyLock::new(|| {
         "203.0.113.0/24",
         "224.0.0.0/4",
         "240.0.0.0/4",
-        "::/127",
-        "64:ff9b:1::/48",
-        "100::/64",
         "2001::/23",
         "2001:db8::/32",
-        "fc00::/7",
-        "fe80::/10",
-        "ff00::/8",
+        "3fff::/20",
     ];
     NETWORKS.iter().filter_map(|network| network.parse().ok()).collect()
 });
@@ -57,7 +52,7 @@ impl AddressPolicy {
         let inner = embedded(address);
         let permitted = self.allowed.iter().any(|network| network.contains(&inner))
             || (self.loopback && inner.is_loopback())
-            || !NOT_PUBLIC.iter().any(|network| network.contains(&inner));
+            || is_public(inner);
         if permitted { Ok(()) } else { Err(Refused(address)) }
     }
 
@@ -70,6 +65,15 @@ impl AddressPolicy {
         }
         bare.parse().map_or(Ok(()), |address| self.check(address))
     }
+}
+
+/// IPv6 has given out 2000::/3 alone; what lies outside is special.
+fn is_public(address: IpAddr) -> bool {
+    let given_out = match address {
+        IpAddr::V4(_) => true,
+        IpAddr::V6(v6) => v6.segments()[0] & 0xe000 == 0x2000,
+    };
+    given_out && !NOT_PUBLIC.iter().any(|network| network.contains(&address))
 }
 
 /// The IPv4 address that an IPv6 one stands for (mapped, NAT64, 6to4), else the address itself.
@@ -112,6 +116,9 @@ mod tests {
             "::ffff:127.0.0.1",
             "64:ff9b::7f00:1",
             "2002:7f00:1::",
+            "fec0::1",
+            "::7f00:1",
+            "3fff::1",
             "224.0.0.1",
         ] {
             assert!(!ok(private), "{private}");

@@ -20,7 +20,12 @@ pub(super) enum Stopped {
 }
 
 /// The events that one becomes: itself, changed, or split.
-pub(super) async fn run(host: &Host, tenant: &Tenant, event: Event) -> Result<Vec<Event>, Stopped> {
+pub(super) async fn run(
+    host: &Host,
+    tenant: &Tenant,
+    event: Event,
+    events_max: usize,
+) -> Result<Vec<Event>, Stopped> {
     let plugins = tenant.read(|state| state.spec.intake_plugins.clone());
     let mut events = vec![event];
     for used in &plugins {
@@ -36,6 +41,12 @@ pub(super) async fn run(host: &Host, tenant: &Tenant, event: Event) -> Result<Ve
         }
         if let (true, Some(stopped)) = (next.is_empty(), dropped) {
             return Err(stopped);
+        }
+        if next.len() > events_max {
+            let detail = format!(
+                "the intake plugins split the event into more than {events_max} (intake.events_max)"
+            );
+            return Err(Stopped::Invalid(Invalid::at("", detail)));
         }
         events = next;
     }

@@ -15,11 +15,14 @@ pub mod deliver;
 pub mod explain;
 pub mod intake;
 mod intake_plugins;
+mod job;
 mod judge;
 pub mod prepare;
 pub mod profile;
 pub mod render;
 pub mod retry;
+mod schema;
+pub mod secrets;
 pub mod sign;
 pub mod source;
 pub mod tenant;
@@ -28,28 +31,29 @@ mod trial;
 pub mod wants;
 pub mod webhook;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
 pub use self::answers::{Answer, AnswerOnce, OnceRequest};
 use self::answers::{Made, answers};
+pub use self::job::{Job, new_delivery};
+use self::job::{held_in, jobs_of};
 pub use self::trial::TestReport;
 
-use self::deliver::Sender;
+use self::deliver::{SendError, Sender};
 use self::intake::Draft;
 use self::judge::judge;
 use self::prepare::{PrepareInput, Prepared, prepare};
 use self::render::RenderInput;
 use self::retry::{Next, Verdict};
+use self::schema::check_schema;
 use self::tenant::Tenant;
 use self::transform::TransformEnd;
 use self::webhook::Webhook;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::model::{
-    Attempt, DeliveryId, Event, EventId, EventKey, Frozen, Invalid, Millis, SchemaMode, State,
-    WebhookId, reason,
-};
+use crate::model::{Attempt, Event, EventId, EventKey, Frozen, Invalid, Millis, State, WebhookId};
 use crate::plugin::Host;
 use crate::store::{AcceptedOnce, NewDelivery, NewEvent, Owner, Record, Store, StoreError};
 
@@ -64,38 +68,11 @@ pub struct Pipeline {
     pub owner: Owner,
 }
 
-/// A delivery that this node owns.
-#[derive(Clone)]
-pub struct Job {
-    pub delivery_id: DeliveryId,
-    pub webhook_id: WebhookId,
-    pub event: Arc<Event>,
-    /// Attempts made so far.
-    pub attempts: u32,
-    /// Those of them that the schedule does not count: it was begun anew by hand after them.
-    pub schedule_start: u32,
-    pub frozen: Option<Frozen>,
-}
-
-impl Job {
-    /// The first attempt of a new delivery.
-    #[must_use]
-    pub fn first(delivery: &NewDelivery, event: Arc<Event>) -> Job {
-        Job {
-            delivery_id: delivery.id,
-            webhook_id: delivery.webhook_id,
-            event,
-            attempts: 0,
-            schedule_start: 0,
-            frozen: None,
-        }
-    }
-}
-
 /// What became of a request.
 pub enum Accepted {
-    /// Answers in the order of the drafts, and the deliveries to start with.
-    New { answers: Vec<Answer>, jobs: Vec<Job> },
+    /// Answers in the order of the drafts, the deliveries to start with, and the webhooks that
+    /// deliveries were held for.
+    New { answers: Vec<Answer>, jobs: Vec<Job>, held: HashSet<WebhookId> },
     /// Its `Idempotency-Key` was there before; `same` tells whether the request is the same too.
     Before { same: bool, status: u16, body: String },
 }
@@ -109,7 +86,8 @@ pub enum AcceptError {
     Plugin(String),
 }
 
-/// How an attempt ended: what to write down, and whether the receiver is gone for good.
+/// How an attempt ended: what to write down, and why the receiver of this revision is gone for
+/// good, if it is.
 pub struct Attempted {
     pub record: Record,
     pub disable: Option<String>,
@@ -136,6 +114,7 @@ impl Pipeline {
             made.push(one);
         }
         let jobs_of = batch.iter().map(jobs_of).collect::<Vec<_>>();
+        let held = batch.iter().flat_map(held_in).collect();
         let made = Arc::new(made);
         let stored = match (batch.is_empty(), once) {
             (true, _) => Vec::new(),
@@ -162,7 +141,7 @@ impl Pipeline {
                 jobs.append(&mut its_jobs);
             }
         }
-        Ok(Accepted::New { answers: answers(&made, &stored), jobs })
+        Ok(Accepted::New { answers: answers(&made, &stored), jobs, held })
     }
 
     /// One draft through intake plugins, schema and rules.
@@ -177,28 +156,33 @@ impl Pipeline {
         let event = event_of(tenant, draft, now);
         let id = event.key.id.clone();
         let first = batch.len();
-        let events = match intake_plugins::run(&self.host, tenant, event).await {
-            Ok(events) => events,
-            Err(intake_plugins::Stopped::Dropped { event, reason }) => {
-                batch.push(self.stored(*event, Vec::new(), Some(reason), now));
-                return Ok(Ok(Made { id, events: first..batch.len() }));
-            }
-            Err(intake_plugins::Stopped::Reject(reason)) => {
-                return Err(AcceptError::Plugin(reason));
-            }
-            Err(intake_plugins::Stopped::Invalid(invalid)) => return Ok(Err(invalid)),
-        };
+        let events =
+            match intake_plugins::run(&self.host, tenant, event, self.config.intake.events_max)
+                .await
+            {
+                Ok(events) => events,
+                Err(intake_plugins::Stopped::Dropped { event, reason }) => {
+                    batch.push(self.stored(*event, Vec::new(), Some(reason), now));
+                    return Ok(Ok(Made { id, events: first..batch.len() }));
+                }
+                Err(intake_plugins::Stopped::Reject(reason)) => {
+                    return Err(AcceptError::Plugin(reason));
+                }
+                Err(intake_plugins::Stopped::Invalid(invalid)) => return Ok(Err(invalid)),
+            };
         for mut event in events {
             if let Err(invalid) = check_schema(tenant, &mut event) {
                 batch.truncate(first);
                 return Ok(Err(invalid));
             }
             let wanting = tenant.read(|state| state.route(&event));
-            if wanting.len() > self.config.intake.deliveries_max {
-                let max = self.config.intake.deliveries_max;
+            let before: usize = batch.iter().map(|new| new.deliveries.len()).sum();
+            let max = self.config.intake.deliveries_max;
+            if before + wanting.len() > max {
                 let detail = format!(
-                    "would make {} deliveries, {max} are allowed (intake.deliveries_max)",
-                    wanting.len()
+                    "would bring the request's deliveries to {}, {max} are allowed \
+                     (intake.deliveries_max)",
+                    before + wanting.len()
                 );
                 batch.truncate(first);
                 return Ok(Err(Invalid::at("", detail)));
@@ -219,6 +203,16 @@ impl Pipeline {
     ) -> NewEvent {
         let owner = self.owner.clone();
         NewEvent { event: Arc::new(event), deliveries, dropped_reason, accepted_at, owner }
+    }
+
+    /// Lets held deliveries go on where the webhook was opened while they were written.
+    pub async fn release_if_open(
+        &self,
+        tenant: &Tenant,
+        id: WebhookId,
+    ) -> Result<bool, StoreError> {
+        let open = tenant.webhook(id).is_some_and(|webhook| webhook.hold_reason().is_none());
+        Ok(open && self.store.release_webhook(id, self.clock.now()).await? > 0)
     }
 
     /// One try of a delivery, from the plugins (or the frozen request) to what is to be recorded.
@@ -265,11 +259,17 @@ impl Pipeline {
         let answer = self.sender.send(&prepared.outgoing).await;
         attempt.took_ms = took_ms(began);
         let (verdict, error) = judge(webhook, answer.as_ref().map_err(ToString::to_string));
+        let error = prepared.mask_text(error.unwrap_or_default());
+        if let Err(SendError::Request(_)) = answer {
+            // Nothing went out, so nothing is frozen: the next attempt is made from what is
+            // configured then.
+            return self.decide(webhook, job, attempt, None, &verdict, error);
+        }
         attempt.request = Some(prepared.sent.clone());
         attempt.response = answer.ok().map(|response| prepared.mask(response));
         // Only the first request that reached sending is new to the record.
         let frozen = job.frozen.is_none().then_some(frozen);
-        self.decide(webhook, job, attempt, frozen, &verdict, error.unwrap_or_default())
+        self.decide(webhook, job, attempt, frozen, &verdict, error)
     }
 
     async fn make_request(
@@ -346,7 +346,9 @@ impl Pipeline {
                 let why = format!("gave up after {attempts}: {error}");
                 let mut attempted =
                     self.ended(job, Some(attempt), frozen, State::Failed, Some(why));
-                attempted.disable = disable.then_some(error);
+                // A request from older settings says nothing of the receiver of today.
+                let made_at = job.frozen.as_ref().map_or(webhook.revision, |f| f.revision);
+                attempted.disable = (disable && made_at == webhook.revision).then_some(error);
                 attempted
             }
         }
@@ -394,47 +396,6 @@ fn event_of(tenant: &Tenant, draft: Draft, now: Millis) -> Event {
     };
     let timestamp = draft.timestamp.unwrap_or(now);
     Event::new(key, draft.event_type, timestamp, draft.attributes, draft.data.root())
-}
-
-/// Marks an event that misses its type's schema, or refuses it where the type says so.
-fn check_schema(tenant: &Tenant, event: &mut Event) -> Result<(), Invalid> {
-    let known = tenant.read(|state| state.catalog_type(&event.event_type).cloned());
-    let Some(known) = known else { return Ok(()) };
-    let Some(miss) = known.miss(event.data()) else { return Ok(()) };
-    if known.spec.schema_mode == SchemaMode::Reject {
-        let mut invalid = Invalid::at(format!("/data{}", miss.pointer), miss.detail);
-        invalid.code = "schema_mismatch";
-        return Err(invalid);
-    }
-    event.schema_ok = false;
-    Ok(())
-}
-
-/// A delivery of a wanted event: started at once where there is room, else kept for later.
-#[must_use]
-pub fn new_delivery(
-    webhook: &Webhook,
-    now: Millis,
-    starts_now: impl Fn(WebhookId) -> bool,
-) -> NewDelivery {
-    let (state, reason, next_attempt_at) = match webhook.hold_reason() {
-        Some(reason @ reason::WEBHOOK_DISABLED) => (State::Missed, Some(reason), None),
-        Some(reason) => (State::Pending, Some(reason), None),
-        None if starts_now(webhook.id) => (State::InFlight, None, None),
-        None => (State::Pending, None, Some(now)),
-    };
-    NewDelivery {
-        id: DeliveryId::new(now),
-        webhook_id: webhook.id,
-        state,
-        reason: reason.map(ToOwned::to_owned),
-        next_attempt_at,
-    }
-}
-
-fn jobs_of(new: &NewEvent) -> Vec<Job> {
-    let starting = new.deliveries.iter().filter(|delivery| delivery.state == State::InFlight);
-    starting.map(|delivery| Job::first(delivery, new.event.clone())).collect()
 }
 
 fn took_ms(began: Instant) -> u64 {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::deliver::Outgoing;
 use super::render::FORBIDDEN_HEADERS;
+use super::secrets::{MASK, mask};
 use super::sign::{CannotSign, Keys, SignInput, SignedHeader, sign};
 use super::tenant::Tenant;
 use super::webhook::Webhook;
@@ -70,8 +71,11 @@ pub fn prepare(
         }
         put(&mut headers, &signed.name, signed.value, shown);
     }
-    if input.webhook.plan.signers.iter().any(|signer| signer.key() == "main") {
-        secrets.used.push(input.webhook.secret.clone());
+    for signer in &input.webhook.plan.signers {
+        secrets.used.extend(match signer.key() {
+            "main" => Some(input.webhook.secret.clone()),
+            name => input.tenant.secret(name),
+        });
     }
     headers
         .retain(|header| !FORBIDDEN_HEADERS.contains(&header.name.to_ascii_lowercase().as_str()));
@@ -91,9 +95,6 @@ pub fn prepare(
     };
     Ok(Prepared { outgoing, sent, sensitive: secrets.used })
 }
-
-/// Stands for a secret wherever one is shown.
-pub const MASK: &str = "•••";
 
 struct Header {
     name: String,
@@ -154,20 +155,18 @@ impl Prepared {
     /// The answer with every used secret masked, should the receiver echo one.
     #[must_use]
     pub fn mask(&self, mut response: Response) -> Response {
-        // Shorter ones would blot out half of an innocent answer.
-        const SECRET_BYTES_MIN: usize = 6;
-        let long =
-            self.sensitive.iter().map(Secret::reveal).filter(|s| s.len() >= SECRET_BYTES_MIN);
-        for secret in long {
-            if response.body.contains(secret) {
-                response.body = response.body.replace(secret, MASK);
-            }
-            for value in response.headers.values_mut() {
-                if let Some(text) = value.as_str().filter(|text| text.contains(secret)) {
-                    *value = text.replace(secret, MASK).into();
-                }
+        response.body = self.mask_text(response.body);
+        for value in response.headers.values_mut() {
+            if let Some(text) = value.as_str() {
+                *value = self.mask_text(text.to_owned()).into();
             }
         }
         response
+    }
+
+    /// A text about the answer, masked likewise.
+    #[must_use]
+    pub fn mask_text(&self, text: String) -> String {
+        mask(text, &self.sensitive)
     }
 }

@@ -5,6 +5,7 @@ use antar_json::{Builder, Document};
 use antar_template::{Piece, RenderError, Scope, Template, Unresolved};
 
 use super::profile::PayloadParts;
+use super::secrets::mark;
 use super::transform::Transformed;
 use super::webhook::Webhook;
 use crate::model::{DeliveryId, Event, Frozen, FrozenHeader, Method, TenantId};
@@ -48,17 +49,20 @@ pub fn render(input: RenderInput<'_>, transformed: &Transformed) -> Result<Froze
     let meta = meta(event, delivery_id, name);
     let scope = Scope { root: root.root(), antar: meta.root(), attempt: None };
     let mut unresolved = Vec::new();
+    let secrets = transformed.secrets.as_slice();
     let mut place = |place: String, template: &Template| {
         let rendered = template.render(&scope, plan.unresolved);
         let rendered = rendered.map_err(|e| CannotRender::new(place, &e))?;
         unresolved.extend(rendered.unresolved);
-        Ok((!rendered.omitted).then_some(rendered.pieces))
+        Ok((!rendered.omitted).then(|| mark(rendered.pieces, secrets)))
     };
 
     let url = place("url".to_owned(), &plan.url)?.unwrap_or_default();
     let body = match &plan.body {
         Some(template) => Some(place("body".to_owned(), template)?.unwrap_or_default()),
-        None if has_default_body(plan.method) => Some(vec![Piece::Text(root.text().to_owned())]),
+        None if has_default_body(plan.method) => {
+            Some(mark(vec![Piece::Text(root.text().to_owned())], secrets))
+        }
         None => None,
     };
     let mut headers = HeaderList::default();
@@ -73,14 +77,15 @@ pub fn render(input: RenderInput<'_>, transformed: &Transformed) -> Result<Froze
     }
     for (name, value) in &transformed.headers {
         if !FORBIDDEN_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
-            headers.put(name, vec![Piece::Text(value.clone())]);
+            headers.put(name, mark(vec![Piece::Text(value.clone())], secrets));
         }
     }
     for (name, template) in &plan.headers {
         headers.place(name, template, &mut place)?;
     }
     unresolved.dedup();
-    Ok(Frozen { method: plan.method, url, headers: headers.0, body, unresolved })
+    let revision = webhook.revision;
+    Ok(Frozen { revision, method: plan.method, url, headers: headers.0, body, unresolved })
 }
 
 /// `Antar/VERSION`.

@@ -108,7 +108,8 @@ fn standard(
     let message = [id.as_bytes(), b".", seconds.as_bytes(), b".", input.body].concat();
     let mut secrets = vec![keys.get(key)?];
     if key == "main" {
-        secrets.extend(keys.previous.cloned());
+        // One from before the signers were changed may be none for this scheme.
+        secrets.extend(keys.previous.filter(|secret| is_standard(secret, version)).cloned());
     }
     let mut signatures = Vec::new();
     for secret in &secrets {
@@ -142,6 +143,13 @@ pub fn standard_key(secret: &Secret) -> Option<Vec<u8>> {
     let text = secret.reveal();
     let text = text.strip_prefix("whsec_").or_else(|| text.strip_prefix("whsk_")).unwrap_or(text);
     BASE64_STANDARD.decode(text).ok().filter(|bytes| !bytes.is_empty())
+}
+
+/// Whether a secret can make signatures of this version.
+#[must_use]
+pub fn is_standard(secret: &Secret, version: StandardVersion) -> bool {
+    let bytes = standard_key(secret);
+    bytes.is_some_and(|bytes| version == StandardVersion::V1 || ed25519(&bytes).is_some())
 }
 
 fn ed25519(bytes: &[u8]) -> Option<SigningKey> {

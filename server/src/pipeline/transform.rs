@@ -4,7 +4,7 @@ use antar_json::{Builder, Document, Value};
 
 use super::tenant::Tenant;
 use super::webhook::Webhook;
-use crate::model::{Event, OnError, PluginUse};
+use crate::model::{Event, OnError, PluginUse, Secret};
 use crate::plugin::{Call, CallError, CallReport, Host, Outcome, Place};
 
 /// What is left of an event after a webhook's plugins.
@@ -13,6 +13,8 @@ pub struct Transformed {
     /// None: as posted.
     pub data: Option<Document>,
     pub headers: Vec<(String, String)>,
+    /// Secrets that stood in configs, and may stand in the data or headers now.
+    pub secrets: Vec<(String, Secret)>,
 }
 
 /// How the stage ended.
@@ -45,8 +47,10 @@ pub async fn transform(
     mut seen: impl FnMut(Step),
 ) -> TransformEnd {
     let timestamp = event.timestamp.to_string();
-    let mut now = Transformed { data: None, headers: Vec::new() };
+    let mut now = Transformed { data: None, headers: Vec::new(), secrets: Vec::new() };
     for used in &webhook.plan.plugins {
+        let names = secrets_of(used.config.root()).into_iter();
+        now.secrets.extend(names.filter_map(|name| Some((name.clone(), tenant.secret(&name)?))));
         let before = now.data.clone();
         let data = before.as_ref().map_or_else(|| event.data(), Document::root);
         let call = PluginInput { event, timestamp: &timestamp, data, place: Place::Webhook };

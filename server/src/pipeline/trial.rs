@@ -55,7 +55,7 @@ impl Pipeline {
             Ok(prepared) => {
                 let answer = self.sender.send(&prepared.outgoing).await;
                 let (_, error) = judge(webhook, answer.as_ref().map_err(ToString::to_string));
-                report.error = error;
+                report.error = error.map(|error| prepared.mask_text(error));
                 report.response = answer.ok().map(|response| prepared.mask(response));
                 report.request = Some(prepared.sent);
             }

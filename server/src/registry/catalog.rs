@@ -32,6 +32,9 @@ pub(super) fn compile_profile(spec: ProfileSpec, config: &Config) -> Result<Prof
             format!("is from 1 to {max} (delivery.timeout_ms_max)"),
         ));
     }
+    if spec.incoming.as_ref().is_some_and(|incoming| !(200..600).contains(&incoming.status)) {
+        return Err(Invalid::at("/incoming/status", "is an HTTP status from 200 to 599"));
+    }
     if let Some(path) = spec.incoming.as_ref().and_then(|incoming| incoming.path.as_ref()) {
         let once = |place: &str| path.split('/').filter(|segment| *segment == place).count() == 1;
         if !path.starts_with('/') || !once("{source}") || !once("{secret}") {
@@ -213,7 +216,10 @@ impl Registry {
         tenant: Option<&Arc<Tenant>>,
         spec: EventTypeSpec,
     ) -> Result<(Arc<CatalogType>, bool), ChangeError> {
-        let _one = self.changes.lock().await;
+        let _one = match tenant {
+            Some(tenant) => self.change_in(tenant).await?,
+            None => self.changes.lock().await,
+        };
         let known = CatalogType::new(spec).map_err(|detail| Invalid::at("/schema", detail))?;
         let known = Arc::new(known);
         let now = self.now();
@@ -236,9 +242,11 @@ impl Registry {
         known: Arc<CatalogType>,
     ) -> bool {
         let name = known.spec.name.clone();
-        match tenant.and_then(|id| self.tenant(id)) {
-            Some(tenant) => tenant.change(|state| state.event_types.insert(name, known)).is_none(),
+        match tenant {
             None => self.event_types.write().insert(name, known).is_none(),
+            Some(id) => self.tenant(id).is_some_and(|tenant| {
+                tenant.change(|state| state.event_types.insert(name, known)).is_none()
+            }),
         }
     }
 
@@ -247,7 +255,10 @@ impl Registry {
         tenant: Option<&Arc<Tenant>>,
         name: &EventType,
     ) -> Result<(), ChangeError> {
-        let _one = self.changes.lock().await;
+        let _one = match tenant {
+            Some(tenant) => self.change_in(tenant).await?,
+            None => self.changes.lock().await,
+        };
         let id = tenant.map(|tenant| &tenant.id);
         self.store.delete_event_type(id, name).await.map_err(ChangeError::of("event type"))?;
         match tenant {

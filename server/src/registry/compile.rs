@@ -24,8 +24,9 @@ pub(super) struct Surroundings<'a> {
     pub(super) policy: &'a AddressPolicy,
     pub(super) profile: &'a Profile,
     pub(super) tenant: &'a TenantState,
-    /// False for what is stored already: then the URL's scheme and address, which are looked at
-    /// again for every attempt, are no reason to refuse it.
+    /// False for what is stored already. Then what may have changed around it since (addresses
+    /// that are permitted, newer versions of plugins, examples of the catalog) is no reason to
+    /// refuse it: an attempt looks at all of that again.
     pub(super) at_save: bool,
 }
 
@@ -39,7 +40,9 @@ pub(super) fn compile(spec: &WebhookSpec, around: &Surroundings<'_>) -> Result<P
     let rule = check.pattern("/rule", &spec.rule);
     let success = check.pattern("/success", &spec.success);
     let facets = check.facets(spec);
-    check.plugins(spec);
+    if around.at_save {
+        check.plugins(spec);
+    }
     let url = check.url(spec);
     let headers = check.headers(&spec.headers);
     let body = spec.body.as_ref().and_then(|body| {
@@ -52,7 +55,9 @@ pub(super) fn compile(spec: &WebhookSpec, around: &Surroundings<'_>) -> Result<P
     let timeout_ms = check.timeout_ms(spec);
     check.limits(spec);
     let templates = url.iter().chain(headers.iter().map(|(_, t)| t)).chain(&body);
-    check.catalog(spec, &templates.collect::<Vec<_>>());
+    if around.at_save {
+        check.catalog(spec, &templates.collect::<Vec<_>>());
+    }
     let (Some(rule), Some(success), Some(url), None) = (rule, success, url, check.code) else {
         return Err(Invalid { code: check.code.unwrap_or("invalid"), errors: check.errors });
     };

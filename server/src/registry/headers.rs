@@ -43,11 +43,26 @@ pub(super) fn compile_headers(
                      antar.…, because it is made anew for each attempt",
                 ));
             }
+            Ok(template) if is_content_type(name) && is_variable(&template) => {
+                errors.push(FieldError::new(
+                    pointer,
+                    "must be constant: it decides how the body's values are escaped",
+                ));
+            }
             Ok(template) => compiled.push((name.clone(), template)),
             Err(found) => errors.extend(found.into_iter().map(|e| template_error(&pointer, e))),
         }
     }
     compiled
+}
+
+fn is_content_type(name: &str) -> bool {
+    name.eq_ignore_ascii_case("content-type")
+}
+
+/// Whether anything in it is filled in.
+fn is_variable(template: &Template) -> bool {
+    template.source().contains("{{")
 }
 
 pub(super) fn check_header_name(name: &str) -> Result<(), String> {

@@ -106,6 +106,18 @@ impl Registry {
         patterns.find_map(|pattern| match_path(pattern, path))
     }
 
+    /// Begins a change in a tenant that is still there.
+    async fn change_in(
+        &self,
+        tenant: &Arc<Tenant>,
+    ) -> Result<tokio::sync::MutexGuard<'_, ()>, ChangeError> {
+        let one = self.changes.lock().await;
+        match self.tenant(&tenant.id) {
+            Some(current) if Arc::ptr_eq(&current, tenant) => Ok(one),
+            _ => Err(ChangeError::NotFound("tenant")),
+        }
+    }
+
     fn now(&self) -> Millis {
         self.clock.now()
     }

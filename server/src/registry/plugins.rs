@@ -20,7 +20,7 @@ impl Registry {
     ) -> Result<PluginMeta, ChangeError> {
         // Compiling takes its time and needs nothing of ours.
         let plugin = self.host.inspect_and_compile(wasm).await?;
-        let _one = self.changes.lock().await;
+        let _one = self.change_in(tenant).await?;
         let mut meta = PluginMeta {
             name: name.clone(),
             version: 0,
@@ -50,7 +50,7 @@ impl Registry {
         name: &PluginName,
         version: Option<u32>,
     ) -> Result<(), ChangeError> {
-        let _one = self.changes.lock().await;
+        let _one = self.change_in(tenant).await?;
         let versions = tenant.read(|state| {
             state.plugins.get(name).map(|versions| versions.keys().copied().collect::<Vec<_>>())
         });

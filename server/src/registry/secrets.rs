@@ -21,7 +21,7 @@ impl Registry {
         name: SecretName,
         value: Secret,
     ) -> Result<bool, ChangeError> {
-        let _one = self.changes.lock().await;
+        let _one = self.change_in(tenant).await?;
         self.check_secret("/value", &value)?;
         let now = self.now();
         let sealed = self.sealer.seal(&place(&tenant.id, &name), &value)?;
@@ -62,7 +62,7 @@ impl Registry {
         tenant: &Arc<Tenant>,
         name: &SecretName,
     ) -> Result<(), ChangeError> {
-        let _one = self.changes.lock().await;
+        let _one = self.change_in(tenant).await?;
         if !tenant.read(|state| state.secrets.contains_key(name)) {
             return Err(ChangeError::NotFound("secret"));
         }

@@ -28,7 +28,7 @@ impl Registry {
         spec: SourceSpec,
         secret: Option<Secret>,
     ) -> Result<Arc<Source>, ChangeError> {
-        let _one = self.changes.lock().await;
+        let _one = self.change_in(tenant).await?;
         let secret = match secret {
             Some(secret) => secret,
             None => new_secret()?,
@@ -55,7 +55,7 @@ impl Registry {
         id: SourceId,
         spec: SourceSpec,
     ) -> Result<Arc<Source>, ChangeError> {
-        let _one = self.changes.lock().await;
+        let _one = self.change_in(tenant).await?;
         let known = self.source_in(tenant, id)?;
         let mut source = self.compile_source(tenant, id, spec, known.secret.clone())?;
         source.created_at = known.created_at;
@@ -72,7 +72,7 @@ impl Registry {
         tenant: &Arc<Tenant>,
         id: SourceId,
     ) -> Result<Arc<Source>, ChangeError> {
-        let _one = self.changes.lock().await;
+        let _one = self.change_in(tenant).await?;
         let known = self.source_in(tenant, id)?;
         let source =
             Source { secret: new_secret()?, updated_at: self.now(), ..Source::clone(&known) };
@@ -88,7 +88,7 @@ impl Registry {
         tenant: &Arc<Tenant>,
         id: SourceId,
     ) -> Result<(), ChangeError> {
-        let _one = self.changes.lock().await;
+        let _one = self.change_in(tenant).await?;
         self.source_in(tenant, id)?;
         self.store.delete_source(id).await.map_err(ChangeError::of("source"))?;
         self.sources.write().remove(&id);

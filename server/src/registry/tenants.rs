@@ -29,7 +29,7 @@ impl Registry {
             )
         })?;
         let known = self.tenant(&id);
-        check_intake_plugins(known.as_deref(), &spec)?;
+        check_intake_plugins(known.as_deref(), &spec, self.config.tenant.plugins_per_webhook_max)?;
         let default = |webhook: &crate::pipeline::webhook::Webhook| webhook.spec.profile.is_none();
         let webhooks = match &known {
             Some(tenant) => self.recompiled(tenant, default, &profile)?,
@@ -60,15 +60,13 @@ impl Registry {
     /// Erases everything of a tenant.
     pub async fn delete_tenant(&self, id: &TenantId) -> Result<(), ChangeError> {
         let _one = self.changes.lock().await;
-        if self.tenant(id).is_none() {
-            return Err(ChangeError::NotFound("tenant"));
-        }
         if id.as_str() == crate::DEFAULT_TENANT {
             return Err(ChangeError::Conflict(
                 "the tenant `default` always exists; delete its things instead".to_owned(),
             ));
         }
-        // First out of memory, so that nothing new is made while the database is cleared.
+        // First out of memory, so that nothing new is made while the database is cleared. Whether
+        // there is such a tenant the database says: an erasure that was cut off can be repeated.
         self.tenants.write().remove(id);
         self.sources.write().retain(|_, source| source.tenant != *id);
         self.keys.write().retain(|_, key| key.tenant.as_ref() != Some(id));
@@ -82,7 +80,7 @@ impl Registry {
         facet: &str,
         values: BTreeMap<String, Option<String>>,
     ) -> Result<(), ChangeError> {
-        let _one = self.changes.lock().await;
+        let _one = self.change_in(tenant).await?;
         let now = self.now();
         let rows = values.iter().map(|(value, label)| FacetValueRow {
             tenant: tenant.id.clone(),
@@ -97,7 +95,15 @@ impl Registry {
     }
 }
 
-fn check_intake_plugins(tenant: Option<&Tenant>, spec: &TenantSpec) -> Result<(), Invalid> {
+fn check_intake_plugins(
+    tenant: Option<&Tenant>,
+    spec: &TenantSpec,
+    plugins_max: usize,
+) -> Result<(), Invalid> {
+    if spec.intake_plugins.len() > plugins_max {
+        let detail = format!("has {plugins_max} entries at most (tenant.plugins_per_webhook_max)");
+        return Err(Invalid::at("/intake_plugins", detail));
+    }
     let errors = spec.intake_plugins.iter().enumerate().flat_map(|(number, used)| {
         let found = match tenant {
             Some(tenant) => tenant.read(|state| check_plugin(state, &used.plugin, &used.config)),

@@ -26,7 +26,7 @@ impl Registry {
         spec: WebhookSpec,
         secret: Option<Secret>,
     ) -> Result<Arc<Webhook>, ChangeError> {
-        let _one = self.changes.lock().await;
+        let _one = self.change_in(tenant).await?;
         let max = self.config.tenant.webhooks_max;
         let (count, taken) = tenant.read(|state| {
             let taken = state.webhooks().any(|webhook| webhook.spec.name == spec.name);
@@ -88,16 +88,22 @@ impl Registry {
         })
     }
 
-    /// Saves new settings as a new revision. A `secret` takes the old one's place at once.
+    /// Saves new settings as a new revision. A `secret` takes the old one's place at once. Settings
+    /// that were made from a revision are refused when it is no longer the last.
     pub async fn update_webhook(
         &self,
         tenant: &Arc<Tenant>,
         id: WebhookId,
         spec: WebhookSpec,
         secret: Option<Secret>,
+        made_from: Option<u32>,
     ) -> Result<Arc<Webhook>, ChangeError> {
-        let _one = self.changes.lock().await;
+        let _one = self.change_in(tenant).await?;
         let known = webhook_in(tenant, id)?;
+        if made_from.is_some_and(|revision| revision != known.revision) {
+            let detail = "somebody else saved the webhook meanwhile; look at it and try again";
+            return Err(ChangeError::Conflict(detail.to_owned()));
+        }
         let enabled = spec.enabled;
         let checked = self.check_webhook(tenant, spec)?;
         let webhook = Webhook {
@@ -134,7 +140,7 @@ impl Registry {
         let row = row.ok_or(ChangeError::NotFound("revision"))?;
         let spec = serde_json::from_str(&row.spec)
             .map_err(|e| ChangeError::Conflict(format!("the revision can't be read: {e}")))?;
-        self.update_webhook(tenant, id, spec, None).await
+        self.update_webhook(tenant, id, spec, None, None).await
     }
 
     /// Enables, disables, pauses, resumes; what waits is held or goes on.
@@ -145,7 +151,7 @@ impl Registry {
         enabled: Option<bool>,
         paused: Option<bool>,
     ) -> Result<Arc<Webhook>, ChangeError> {
-        let _one = self.changes.lock().await;
+        let _one = self.change_in(tenant).await?;
         self.change_state(tenant, id, enabled, paused, None).await
     }
 
@@ -156,7 +162,7 @@ impl Registry {
         id: WebhookId,
         why: &str,
     ) -> Result<Arc<Webhook>, ChangeError> {
-        let _one = self.changes.lock().await;
+        let _one = self.change_in(tenant).await?;
         self.change_state(tenant, id, Some(false), None, Some(why)).await
     }
 
@@ -200,7 +206,7 @@ impl Registry {
         id: WebhookId,
         secret: Option<Secret>,
     ) -> Result<Arc<Webhook>, ChangeError> {
-        let _one = self.changes.lock().await;
+        let _one = self.change_in(tenant).await?;
         let known = webhook_in(tenant, id)?;
         let secret = match secret {
             Some(secret) => secret,
@@ -229,7 +235,7 @@ impl Registry {
         tenant: &Arc<Tenant>,
         id: WebhookId,
     ) -> Result<(), ChangeError> {
-        let _one = self.changes.lock().await;
+        let _one = self.change_in(tenant).await?;
         webhook_in(tenant, id)?;
         self.store.delete_webhook(id, self.now()).await.map_err(ChangeError::of("webhook"))?;
         tenant.change(|state| state.remove_webhook(id));

@@ -87,7 +87,8 @@ impl Store {
         self.write(move |conn| Box::pin(cancel_all(conn, webhook_id, reason::CANCELLED, now))).await
     }
 
-    /// Adds a delivery of an event that is stored already: a replay.
+    /// Adds a delivery of an event that is stored already: a replay. With `instead_of` only where
+    /// that one still waits; it is cancelled in the same transaction. False: it did not wait.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -95,18 +96,32 @@ impl Store {
         &self,
         event: &Arc<Event>,
         delivery: NewDelivery,
+        instead_of: Option<DeliveryId>,
         owner: &Owner,
         now: Millis,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let (event, owner) = (event.clone(), owner.clone());
         self.write(move |conn| {
             Box::pin(async move {
+                if let Some(id) = instead_of
+                    && !cancel_one(conn, id, now).await?
+                {
+                    return Ok(false);
+                }
                 let row = accept::delivery_row(&event, &delivery, &owner, now);
                 run!(conn, |c| diesel::insert_into(deliveries::table).values(&row).execute(c))?;
-                Ok(())
+                Ok(true)
             })
         })
         .await
+    }
+
+    /// Cancels a delivery if it waits. False: it does not.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn cancel_waiting(&self, id: DeliveryId, now: Millis) -> Result<bool, StoreError> {
+        self.write(move |conn| Box::pin(cancel_one(conn, id, now))).await
     }
 
     /// Begins the schedule of a failed, dropped, cancelled or missed delivery anew; one that waits
@@ -148,27 +163,41 @@ impl Store {
     pub async fn cancel_delivery(&self, id: DeliveryId, now: Millis) -> Result<State, StoreError> {
         self.write(move |conn| {
             Box::pin(async move {
-                for (from, to) in
-                    [(State::Pending, State::Cancelled), (State::InFlight, State::InFlight)]
-                {
-                    let count = run!(conn, |c| diesel::update(deliveries::table.find(id))
-                        .filter(deliveries::state.eq(from))
-                        .set((
-                            deliveries::state.eq(to),
-                            deliveries::reason.eq(Some(reason::CANCELLED)),
-                            deliveries::next_attempt_at.eq(None::<i64>),
-                            deliveries::updated_at.eq(now),
-                        ))
-                        .execute(c))?;
-                    if count == 1 {
-                        return Ok(to);
-                    }
+                if cancel_one(conn, id, now).await? {
+                    return Ok(State::Cancelled);
+                }
+                if note_cancel(conn, id, State::InFlight, State::InFlight, now).await? {
+                    return Ok(State::InFlight);
                 }
                 Err(standing(conn, id).await?)
             })
         })
         .await
     }
+}
+
+/// Cancels a delivery that waits. False: it does not.
+async fn cancel_one(conn: &mut Conn, id: DeliveryId, now: Millis) -> Result<bool, StoreError> {
+    note_cancel(conn, id, State::Pending, State::Cancelled, now).await
+}
+
+async fn note_cancel(
+    conn: &mut Conn,
+    id: DeliveryId,
+    from: State,
+    to: State,
+    now: Millis,
+) -> Result<bool, StoreError> {
+    let count = run!(conn, |c| diesel::update(deliveries::table.find(id))
+        .filter(deliveries::state.eq(from))
+        .set((
+            deliveries::state.eq(to),
+            deliveries::reason.eq(Some(reason::CANCELLED)),
+            deliveries::next_attempt_at.eq(None::<i64>),
+            deliveries::updated_at.eq(now),
+        ))
+        .execute(c))?;
+    Ok(count == 1)
 }
 
 /// Why a delivery could not be moved.

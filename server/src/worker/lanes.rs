@@ -61,6 +61,8 @@ pub(super) struct Lanes {
     lanes: HashMap<LaneKey, Lane>,
     /// Lanes that may start something, in turn.
     turn: VecDeque<LaneKey>,
+    /// Lanes that have their share of what may run at once; looked at again when something ends.
+    crowded: Vec<LaneKey>,
     /// Lanes that wait for their rate, by the time when they may go on.
     resting: BTreeMap<Millis, Vec<LaneKey>>,
     running: usize,
@@ -80,6 +82,7 @@ impl Lanes {
         Lanes {
             lanes: HashMap::new(),
             turn: VecDeque::new(),
+            crowded: Vec::new(),
             resting: BTreeMap::new(),
             running: 0,
             waiting: 0,
@@ -114,12 +117,15 @@ impl Lanes {
 
     /// Queues a job, or gives it back where its lane or memory is full.
     pub(super) fn push(&mut self, job: Job, limits: LaneLimits) -> Option<Job> {
-        if self.room() == 0 {
+        let room = self.room();
+        if room == 0 {
             return Some(job);
         }
         let webhook_id = job.webhook_id;
         let lane = self.lanes.entry(limits.key.clone()).or_default();
-        let refused = if lane.waiting.len() >= self.lane_waiting_max {
+        // Half of what is left at most, so that a few full lanes leave room for the others.
+        let share_max = (room / 2).max(1);
+        let refused = if lane.waiting.len() >= self.lane_waiting_max.min(share_max) {
             Some(job)
         } else {
             lane.waiting.push_back(job);
@@ -163,12 +169,23 @@ impl Lanes {
                 continue;
             }
             lane.queued = false;
+            // Likewise half of the attempts that are left.
+            let share_max = ((self.running_max - self.running) / 2).max(1);
+            if lane.running >= lane.in_flight_max {
+                continue;
+            }
+            if lane.running >= share_max {
+                lane.queued = true;
+                self.crowded.push(key);
+                continue;
+            }
             let Some(job) = lane.waiting.pop_front() else { continue };
             lane.running += 1;
             self.running += 1;
-            // From the planned time on, so that a look that is a little late costs no rate.
+            // From the planned time on where the look was a little late, so that it costs no rate.
             const LATE_MS_MAX: f64 = 5.0;
-            lane.next_start_ms = lane.next_start_ms.max(now_ms - LATE_MS_MAX) + lane.interval_ms;
+            let late = now_ms - lane.next_start_ms <= LATE_MS_MAX;
+            lane.next_start_ms = if late { lane.next_start_ms } else { now_ms } + lane.interval_ms;
             if !lane.waiting.is_empty() && lane.running < lane.in_flight_max {
                 lane.queued = true;
                 self.turn.push_back(key.clone());
@@ -197,10 +214,11 @@ impl Lanes {
         let Some(lane) = self.lanes.get_mut(key) else { return };
         lane.running = lane.running.saturating_sub(1);
         self.running = self.running.saturating_sub(1);
+        self.turn.extend(self.crowded.drain(..));
         let spent = lane.next_start_ms <= now.0 as f64;
         if lane.waiting.is_empty() && lane.running == 0 && !lane.queued && spent {
             self.lanes.remove(key);
-        } else if !lane.waiting.is_empty() && !lane.queued {
+        } else if !lane.waiting.is_empty() && !lane.queued && lane.running < lane.in_flight_max {
             lane.queued = true;
             self.turn.push_back(key.clone());
         }
@@ -209,6 +227,7 @@ impl Lanes {
     /// Empties the queues; what runs goes on.
     pub(super) fn clear(&mut self) -> Vec<Job> {
         self.turn.clear();
+        self.crowded.clear();
         self.resting.clear();
         let mut jobs = Vec::with_capacity(self.waiting);
         for lane in self.lanes.values_mut() {
@@ -281,19 +300,36 @@ mod tests {
 
     #[test]
     fn a_full_lane_refuses_and_takes_again() {
-        let mut lanes = lanes(3, 2);
+        let mut lanes = lanes(8, 2);
         let load = lanes.load();
-        assert!(lanes.push(job(1), limits(1, 1)).is_none());
-        assert!(lanes.push(job(1), limits(1, 1)).is_none());
-        assert!(lanes.push(job(1), limits(1, 1)).is_some());
+        let mut push = |webhook| lanes.push(job(webhook), limits(webhook, 1)).is_none();
+        assert!(push(1) && push(1));
+        assert!(!push(1), "the lane is full");
         assert!(!load.has_room(id(1)));
-        assert_eq!(lanes.full(), [id(1)]);
-        assert!(lanes.push(job(2), limits(2, 1)).is_none());
-        assert!(lanes.push(job(3), limits(3, 1)).is_some(), "memory is full");
-        assert_eq!(started(&mut lanes, 0), [1, 2]);
+        assert!(push(2) && push(2) && push(3));
+        assert!(!push(3), "the last places are for others");
+        assert!(push(4) && push(5) && push(6));
+        assert!(!push(7), "memory is full");
+        assert_eq!(lanes.full().len(), 2);
+        assert_eq!(started(&mut lanes, 0), [1, 2, 3, 4, 5, 6]);
         assert!(load.has_room(id(1)));
-        assert_eq!(lanes.clear().len(), 1);
-        assert_eq!(lanes.running(), 2);
+        assert_eq!(lanes.clear().len(), 2);
+        assert_eq!(lanes.running(), 6);
+    }
+
+    #[test]
+    fn one_webhook_leaves_attempts_for_others() {
+        let config = DeliveryConfig { in_flight_max: 8, ..DeliveryConfig::default() };
+        let mut lanes = Lanes::new(&config);
+        for webhook in [1, 1, 1, 1, 1, 1, 1, 1, 2] {
+            assert!(lanes.push(job(webhook), limits(webhook, 100)).is_none());
+        }
+        let first = started(&mut lanes, 0);
+        assert_eq!(first.iter().filter(|webhook| **webhook == 1).count(), 2);
+        assert!(first.contains(&2));
+        lanes.done(&LaneKey::Webhook(id(2)), Millis(0));
+        lanes.done(&LaneKey::Webhook(id(1)), Millis(0));
+        assert_eq!(started(&mut lanes, 0), [1, 1], "there is more room again");
     }
 
     #[test]

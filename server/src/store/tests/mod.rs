@@ -151,6 +151,7 @@ impl NewEvent {
 
 pub(super) fn frozen(body: &str) -> Frozen {
     Frozen {
+        revision: 1,
         method: crate::model::Method::Post,
         url: vec![antar_template::Piece::Text("https://crm.example/".to_owned())],
         headers: Vec::new(),

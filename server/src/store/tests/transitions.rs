@@ -141,7 +141,7 @@ async fn a_replay_is_a_new_delivery_of_the_same_event() {
         let stored = first.event.clone();
         store.accept(vec![first]).await.unwrap();
         let again = delivery(webhook(), State::Pending);
-        store.add_delivery(&stored, again.clone(), &me(), at(5)).await.unwrap();
+        assert!(store.add_delivery(&stored, again.clone(), None, &me(), at(5)).await.unwrap());
         let by_event =
             DeliveryFilter { event_id: Some(stored.key.id.clone()), ..DeliveryFilter::default() };
         let found = store.list_deliveries(&tenant("t"), &by_event, 10, None).await.unwrap();
@@ -149,6 +149,26 @@ async fn a_replay_is_a_new_delivery_of_the_same_event() {
         assert_eq!((found.data[0].id, found.data[0].state), (again.id, State::Pending));
         let claimed = store.claim_due(at(5), &me(), 10, &[]).await.unwrap();
         assert_eq!(claimed[0].event.document.text(), stored.document.text());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_replay_in_place_of_a_waiting_delivery_needs_it_to_wait() {
+    on_each_database(async |store| {
+        let waiting = delivery(webhook(), State::Pending);
+        let first = event("a").to(waiting.clone());
+        let stored = first.event.clone();
+        store.accept(vec![first]).await.unwrap();
+        let again = || delivery(webhook(), State::Pending);
+        let instead_of = Some(waiting.id);
+        assert!(store.add_delivery(&stored, again(), instead_of, &me(), at(5)).await.unwrap());
+        assert_eq!(state_of(&store, waiting.id).await, State::Cancelled);
+        assert!(!store.add_delivery(&stored, again(), instead_of, &me(), at(6)).await.unwrap());
+        let by_event =
+            DeliveryFilter { event_id: Some(stored.key.id.clone()), ..DeliveryFilter::default() };
+        let found = store.list_deliveries(&tenant("t"), &by_event, 10, None).await.unwrap();
+        assert_eq!(found.data.len(), 2);
     })
     .await;
 }
