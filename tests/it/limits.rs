@@ -32,6 +32,7 @@ on_both_databases! {
         assert_eq!(receiver.requests().len(), 1);
         server.advance(Duration::from_secs(1));
         delivered(2).await;
+        receiver.wait(2).await;
     }
 
     async fn a_paused_webhook_keeps_what_comes_until_it_goes_on(server: TestServer) {
