@@ -1,6 +1,6 @@
 //! The host of plugins: WASM components that see one event and one config, and nothing else.
 //!
-//! Everything a guest may do is what [`guest::Guest`], the state of its store, offers: writing log
+//! Everything a guest may do is what `guest::Guest`, the state of its store, offers: writing log
 //! lines, up to a bound. There are no files, no network, no environment, no clock and no
 //! randomness. Every call runs in a fresh instance, so nothing is left from one event to the next.
 //! What a call may cost is named in [`Limits`].
