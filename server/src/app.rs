@@ -82,7 +82,7 @@ impl App {
         let starts_now = |webhook_id| self.dispatcher.has_room(webhook_id);
         match self.pipeline.accept(tenant, drafts, once, starts_now).await? {
             Accepted::Before { same, status, body } => Ok(Posted::Before { same, status, body }),
-            Accepted::New { answers, jobs, held } => {
+            Accepted::New { answers, jobs, held, learned } => {
                 self.dispatcher.submit(jobs).await;
                 for webhook_id in held {
                     // The events are durable whatever comes of this.
@@ -90,6 +90,7 @@ impl App {
                         tracing::warn!(%error, "held deliveries could not be released");
                     }
                 }
+                self.registry.learn_facet_values(tenant, learned).await;
                 Ok(Posted::New(answers))
             }
         }

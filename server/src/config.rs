@@ -145,6 +145,8 @@ settings!(
         headers_max: usize = 64,
         /// Longest value of a secret, in bytes.
         secret_bytes_max: usize = 16 << 10,
+        /// Values of one facet that are learned from events.
+        facet_values_max: usize = 1_000,
         /// Deliveries that one replay looks at.
         replay_max: usize = 10_000,
         /// Items in one page of a list.

@@ -57,7 +57,7 @@ impl DataFolder {
             let path = path.to_owned();
             move |error| DataFolderError::Io { path, error }
         };
-        std::fs::create_dir_all(&path).map_err(io(&path))?;
+        create_private(&path).map_err(io(&path))?;
         let lock = lock(&path)?;
         let node_file = path.join("node.id");
         let key_file = path.join("operator.key");
@@ -129,6 +129,18 @@ fn parse_key(place: &str, text: &str) -> Result<[u8; 32], DataFolderError> {
     let bytes = BASE64_STANDARD.decode(text.trim()).ok();
     let key = bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
     key.ok_or_else(|| DataFolderError::BadSecretsKey { place: place.to_owned() })
+}
+
+/// Makes a folder that only its owner may look into; one that is there is left as it is.
+fn create_private(path: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt;
+        builder.mode(0o700);
+    }
+    builder.create(path)
 }
 
 /// Takes the folder's lock and writes this process's id into it.

@@ -4,6 +4,25 @@ use antar_harness::{Api, Receiver, TestServer, Webhook, on_both_databases};
 use serde_json::{Value, json};
 
 on_both_databases! {
+    async fn facet_values_are_learned_from_events_and_kept(server: TestServer) {
+        server.apply_platforms().await;
+        let api = server.create_tenant("acme").await;
+        api.put("/v1/tenants/acme", &json!({"profile": "cekat"})).await.expect(200);
+        for inbox in ["Sales", "Support", "Sales"] {
+            conversation(&api, inbox, &[]).await;
+        }
+        let values = async |api: &Api| {
+            let mut values = Vec::new();
+            for row in api.list("facets/inbox/values").await {
+                values.push(row["value"].as_str().unwrap().to_owned());
+            }
+            values
+        };
+        assert_eq!(values(&api).await, ["Sales", "Support"]);
+        let server = server.restart().await;
+        assert_eq!(values(&server.api.tenant("acme")).await, ["Sales", "Support"]);
+    }
+
     async fn types_facets_and_rule_must_all_match(server: TestServer) {
         server.apply_platforms().await;
         let receiver = Receiver::start().await;

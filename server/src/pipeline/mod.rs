@@ -13,6 +13,7 @@ mod answers;
 pub mod cloudevents;
 pub mod deliver;
 pub mod explain;
+pub mod facets;
 pub mod intake;
 mod intake_plugins;
 mod job;
@@ -42,6 +43,7 @@ use self::job::{held_in, jobs_of};
 pub use self::trial::TestReport;
 
 use self::deliver::{SendError, Sender};
+use self::facets::Learned;
 use self::intake::Draft;
 use self::judge::judge;
 use self::prepare::{PrepareInput, Prepared, prepare};
@@ -71,8 +73,8 @@ pub struct Pipeline {
 /// What became of a request.
 pub enum Accepted {
     /// Answers in the order of the drafts, the deliveries to start with, and the webhooks that
-    /// deliveries were held for.
-    New { answers: Vec<Answer>, jobs: Vec<Job>, held: HashSet<WebhookId> },
+    /// deliveries were held for, and facet values that were new.
+    New { answers: Vec<Answer>, jobs: Vec<Job>, held: HashSet<WebhookId>, learned: Vec<Learned> },
     /// Its `Idempotency-Key` was there before; `same` tells whether the request is the same too.
     Before { same: bool, status: u16, body: String },
 }
@@ -106,9 +108,12 @@ impl Pipeline {
         let now = self.clock.now();
         let mut batch: Vec<NewEvent> = Vec::with_capacity(drafts.len());
         let mut made = Vec::with_capacity(drafts.len());
+        let mut learned = Vec::new();
         for draft in drafts {
             let one = match draft {
-                Ok(draft) => self.make(tenant, draft, now, &mut batch, &starts_now).await?,
+                Ok(draft) => {
+                    self.make(tenant, draft, now, &mut batch, &starts_now, &mut learned).await?
+                }
                 Err(invalid) => Err(invalid),
             };
             made.push(one);
@@ -141,7 +146,7 @@ impl Pipeline {
                 jobs.append(&mut its_jobs);
             }
         }
-        Ok(Accepted::New { answers: answers(&made, &stored), jobs, held })
+        Ok(Accepted::New { answers: answers(&made, &stored), jobs, held, learned })
     }
 
     /// One draft through intake plugins, schema and rules.
@@ -152,6 +157,7 @@ impl Pipeline {
         now: Millis,
         batch: &mut Vec<NewEvent>,
         starts_now: &impl Fn(WebhookId) -> bool,
+        learned: &mut Vec<Learned>,
     ) -> Result<Result<Made, Invalid>, AcceptError> {
         let event = event_of(tenant, draft, now);
         let id = event.key.id.clone();
@@ -175,7 +181,13 @@ impl Pipeline {
                 batch.truncate(first);
                 return Ok(Err(invalid));
             }
-            let wanting = tenant.read(|state| state.route(&event));
+            let values_max = self.config.tenant.facet_values_max;
+            let (wanting, new_values) = tenant.read(|state| {
+                let wanting = state.route(&event);
+                let new_values = facets::learn(state, &event, &wanting, values_max);
+                (wanting, new_values)
+            });
+            learned.extend(new_values);
             let before: usize = batch.iter().map(|new| new.deliveries.len()).sum();
             let max = self.config.intake.deliveries_max;
             if before + wanting.len() > max {

@@ -4,6 +4,7 @@ use antar_json::{Document, Value};
 use antar_rules::{Mismatch, Pattern};
 use serde::Serialize;
 
+use super::facets::values;
 use crate::model::{FacetFilter, FacetSpec, TypeFilter};
 
 /// The three parts of a subscription. An event must satisfy all.
@@ -106,27 +107,11 @@ impl Facet {
         types.is_empty() || types.iter().any(|filter| filter.accepts(event_type))
     }
 
-    /// The scalars at the facet's path, as text; an array counts as its elements.
-    fn values(&self, document: Value<'_>) -> Vec<String> {
-        let Some(found) = document.get("data").and_then(|data| data.at(&self.spec.path)) else {
-            return Vec::new();
-        };
-        let text = |value: Value<'_>| match value.as_str() {
-            Some(text) => text.into_owned(),
-            None => value.raw().to_owned(),
-        };
-        match found.kind() {
-            antar_json::Kind::Array => found.elements().map(text).collect(),
-            antar_json::Kind::Null => Vec::new(),
-            _ => vec![text(found)],
-        }
-    }
-
     fn accepts(&self, event_type: &str, document: Value<'_>) -> bool {
         if !self.constrains(event_type) {
             return true;
         }
-        let found = self.values(document);
+        let found = values(&self.spec, document);
         match &self.filter {
             FacetFilter::Any(any) => {
                 any.is_empty() || found.iter().any(|value| any.contains(value))
@@ -156,7 +141,7 @@ impl Facet {
     }
 
     fn why_not(&self, document: Value<'_>) -> WhyNot {
-        let found = self.values(document);
+        let found = values(&self.spec, document);
         let wanted = serde_json::json!(self.filter).to_string();
         let was = match found.as_slice() {
             [] => "it is missing".to_owned(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::compile::check_plugin;
 use super::{ChangeError, Registry, stored};
 use crate::model::{FieldError, Invalid, TenantId, TenantSpec};
+use crate::pipeline::facets::Learned;
 use crate::pipeline::tenant::Tenant;
 use crate::store::{FacetValueRow, TenantRow};
 
@@ -71,6 +72,32 @@ impl Registry {
         self.sources.write().retain(|_, source| source.tenant != *id);
         self.keys.write().retain(|_, key| key.tenant.as_ref() != Some(id));
         self.store.delete_tenant(id).await.map_err(ChangeError::of("tenant"))
+    }
+
+    /// Remembers facet values that events brought. Losing one does no harm: the next event brings
+    /// it again.
+    pub async fn learn_facet_values(&self, tenant: &Tenant, learned: Vec<Learned>) {
+        if learned.is_empty() {
+            return;
+        }
+        let updated_at = self.now();
+        let rows = learned.iter().map(|learned| FacetValueRow {
+            tenant: tenant.id.clone(),
+            facet: learned.facet.clone(),
+            value: learned.value.clone(),
+            label: learned.label.clone(),
+            updated_at,
+        });
+        let rows = rows.collect();
+        tenant.change(|state| {
+            for learned in learned {
+                let values = state.facet_values.entry(learned.facet).or_default();
+                values.entry(learned.value).or_insert(learned.label);
+            }
+        });
+        if let Err(error) = self.store.add_facet_values(rows).await {
+            tracing::warn!(%error, "learned facet values could not be stored");
+        }
     }
 
     /// Replaces the known values of a facet with those that the host tells.
