@@ -95,6 +95,28 @@ pub struct Attempted {
     pub disable: Option<String>,
 }
 
+/// What a request becomes on its way to the commit.
+#[derive(Default)]
+struct Batch {
+    events: Vec<NewEvent>,
+    /// Of all events together.
+    deliveries: usize,
+    learned: Vec<Learned>,
+}
+
+impl Batch {
+    fn push(&mut self, new: NewEvent) {
+        self.deliveries += new.deliveries.len();
+        self.events.push(new);
+    }
+
+    /// Drops the events from `first` on: their draft was refused after all.
+    fn take_back(&mut self, first: usize) {
+        let refused = self.events.drain(first..);
+        self.deliveries -= refused.map(|new| new.deliveries.len()).sum::<usize>();
+    }
+}
+
 impl Pipeline {
     /// Checks, routes and commits. Returns once everything accepted is durable. `starts_now` says
     /// for each delivery whether there is room to start it from memory.
@@ -106,18 +128,16 @@ impl Pipeline {
         starts_now: impl Fn(WebhookId) -> bool,
     ) -> Result<Accepted, AcceptError> {
         let now = self.clock.now();
-        let mut batch: Vec<NewEvent> = Vec::with_capacity(drafts.len());
+        let mut batch = Batch::default();
         let mut made = Vec::with_capacity(drafts.len());
-        let mut learned = Vec::new();
         for draft in drafts {
             let one = match draft {
-                Ok(draft) => {
-                    self.make(tenant, draft, now, &mut batch, &starts_now, &mut learned).await?
-                }
+                Ok(draft) => self.make(tenant, draft, now, &mut batch, &starts_now).await?,
                 Err(invalid) => Err(invalid),
             };
             made.push(one);
         }
+        let Batch { events: batch, learned, .. } = batch;
         let jobs_of = batch.iter().map(jobs_of).collect::<Vec<_>>();
         let held = batch.iter().flat_map(held_in).collect();
         let made = Arc::new(made);
@@ -155,13 +175,12 @@ impl Pipeline {
         tenant: &Tenant,
         draft: Draft,
         now: Millis,
-        batch: &mut Vec<NewEvent>,
+        batch: &mut Batch,
         starts_now: &impl Fn(WebhookId) -> bool,
-        learned: &mut Vec<Learned>,
     ) -> Result<Result<Made, Invalid>, AcceptError> {
         let event = event_of(tenant, draft, now);
         let id = event.key.id.clone();
-        let first = batch.len();
+        let first = batch.events.len();
         let events =
             match intake_plugins::run(&self.host, tenant, event, self.config.intake.events_max)
                 .await
@@ -169,7 +188,7 @@ impl Pipeline {
                 Ok(events) => events,
                 Err(intake_plugins::Stopped::Dropped { event, reason }) => {
                     batch.push(self.stored(*event, Vec::new(), Some(reason), now));
-                    return Ok(Ok(Made { id, events: first..batch.len() }));
+                    return Ok(Ok(Made { id, events: first..batch.events.len() }));
                 }
                 Err(intake_plugins::Stopped::Reject(reason)) => {
                     return Err(AcceptError::Plugin(reason));
@@ -178,7 +197,7 @@ impl Pipeline {
             };
         for mut event in events {
             if let Err(invalid) = check_schema(tenant, &mut event) {
-                batch.truncate(first);
+                batch.take_back(first);
                 return Ok(Err(invalid));
             }
             let values_max = self.config.tenant.facet_values_max;
@@ -187,23 +206,22 @@ impl Pipeline {
                 let new_values = facets::learn(state, &event, &wanting, values_max);
                 (wanting, new_values)
             });
-            learned.extend(new_values);
-            let before: usize = batch.iter().map(|new| new.deliveries.len()).sum();
+            batch.learned.extend(new_values);
             let max = self.config.intake.deliveries_max;
-            if before + wanting.len() > max {
+            let deliveries = batch.deliveries + wanting.len();
+            if deliveries > max {
                 let detail = format!(
-                    "would bring the request's deliveries to {}, {max} are allowed \
-                     (intake.deliveries_max)",
-                    before + wanting.len()
+                    "would bring the request's deliveries to {deliveries}, {max} are allowed \
+                     (intake.deliveries_max)"
                 );
-                batch.truncate(first);
+                batch.take_back(first);
                 return Ok(Err(Invalid::at("", detail)));
             }
             let deliveries = wanting.iter().map(|webhook| new_delivery(webhook, now, starts_now));
             let deliveries = deliveries.collect();
             batch.push(self.stored(event, deliveries, None, now));
         }
-        Ok(Ok(Made { id, events: first..batch.len() }))
+        Ok(Ok(Made { id, events: first..batch.events.len() }))
     }
 
     fn stored(
