@@ -39,7 +39,7 @@ on_both_databases! {
 }
 
 /// `examples/platforms/golden/*.json` by name.
-fn examples() -> Vec<(String, Value)> {
+pub(crate) fn examples() -> Vec<(String, Value)> {
     let folder = root().join("examples/platforms/golden");
     let mut examples: Vec<_> = std::fs::read_dir(folder)
         .unwrap()

@@ -10,6 +10,7 @@ mod isolation;
 mod keys;
 mod limits;
 mod plugins;
+mod preview;
 mod readme;
 mod recovery;
 mod retries;

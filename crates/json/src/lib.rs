@@ -49,6 +49,14 @@ impl Document {
         parse::parse(text, limits)
     }
 
+    /// `{}`
+    #[must_use]
+    pub fn empty_object() -> Document {
+        let mut out = Builder::new();
+        out.object().end();
+        out.finish()
+    }
+
     /// The outermost value.
     #[must_use]
     pub fn root(&self) -> Value<'_> {

@@ -76,10 +76,20 @@ fn text(row: &Json) -> Vec<(&'static str, String)> {
     if !member("reason").is_empty() {
         lines.push(("", format!("  {}", member("reason"))));
     }
-    let detail = &row["detail"];
-    let empty = detail.is_null() || detail.as_object().is_some_and(serde_json::Map::is_empty);
-    if !empty {
-        lines.push((DIM, format!("  {detail}")));
+    let known = [
+        ("path", "at"),
+        ("wanted", "wanted"),
+        ("found", "found"),
+        ("delivery_id", "delivery"),
+        ("next_attempt_at", "next attempt"),
+    ];
+    for (member, label) in known {
+        if let Some(text) = row["detail"][member].as_str() {
+            lines.push((DIM, format!("  {label:<12} {text}")));
+        }
+    }
+    if let Some(attempts) = row["detail"]["attempts"].as_u64() {
+        lines.push((DIM, format!("  {:<12} {attempts}", "attempts")));
     }
     lines
 }
@@ -91,8 +101,19 @@ mod tests {
     #[test]
     fn a_row_is_readable() {
         let row = serde_json::json!({"webhook_id": "1", "name": "crm", "outcome": "not_wanted",
-            "stage": "rule", "reason": "data.inbox is \"Spam\"", "detail": {}});
+            "stage": "rule", "reason": "data.inbox is \"Spam\"",
+            "detail": {"path": "data.inbox", "wanted": "[\"Sales\"]", "found": "\"Spam\""}});
         let lines: Vec<String> = text(&row).into_iter().map(|(_, line)| line).collect();
-        assert_eq!(lines, ["crm", "  not wanted at rule", "  data.inbox is \"Spam\""]);
+        assert_eq!(
+            lines,
+            [
+                "crm",
+                "  not wanted at rule",
+                "  data.inbox is \"Spam\"",
+                "  at           data.inbox",
+                "  wanted       [\"Sales\"]",
+                "  found        \"Spam\"",
+            ]
+        );
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use antar_json::Document;
 use serde::{Deserialize, Serialize};
 
 use super::answer::{self, Answer};
@@ -11,10 +10,10 @@ use super::body::{Body, read};
 use super::error::Problem;
 use super::page::{List, Paging};
 use super::path::{Id, Query};
-use super::variables::{Variable, variables};
 use super::{patch, sample};
 use crate::model::{EventType, EventTypeSpec, Invalid};
 use crate::pipeline::profile::CatalogType;
+use crate::pipeline::variables::{Variable, shape};
 
 /// Whose catalog a type stands in.
 #[derive(Clone, Copy, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -141,7 +140,7 @@ pub(super) struct ProfileQuery {
 
 /// List what templates can name in events of a type
 ///
-/// Paths in the default payload of the type's example, with what stands there.
+/// Paths in the type's default payload, with what its schema and example say of them.
 #[utoipa::path(
     get, path = "/v1/tenants/{tenant}/event-types/{type}/variables", tag = "event types", params(ProfileQuery),
     responses((status = 200, body = List<Variable>))
@@ -158,9 +157,7 @@ pub(super) async fn variable_list(
     let profile = profile.ok_or_else(|| Problem::not_found("profile"))?;
     let known = sample::catalog_type(&access.app, &access.tenant, Some(&profile), &name);
     let known = known.ok_or_else(|| Problem::not_found("event type"))?;
-    let event = sample::Sample { event_type: name, data: None::<Document>, attributes: None };
-    let event = event.event(&access.tenant, Some(&known), access.app.clock.now())?;
-    answer::ok(&List::whole(variables(&profile, &event)))
+    answer::ok(&List::whole(shape(&profile, &known, &access.tenant.id).variables()))
 }
 
 /// List the operator's event types

@@ -12,7 +12,7 @@ use super::error::Problem;
 use super::page::{List, Paging};
 use super::path::{Id, Query};
 use super::webhooks::find;
-use crate::model::{Delivery, EventId, WebhookId};
+use crate::model::{Delivery, EventId, Millis, WebhookId};
 use crate::pipeline::explain::{Explanation, explain};
 use crate::pipeline::webhook::Webhook;
 use crate::store::{DeliveryFilter, StoredEvent};
@@ -34,7 +34,8 @@ pub(super) async fn event(
     let webhooks = access.tenant.read(|state| {
         List::of(state.webhooks().cloned(), |webhook| webhook.id, &paging, &access.app.config)
     })?;
-    answer::ok(&webhooks.map(|webhook| about(&webhook, &event, deliveries.get(&webhook.id))))
+    let now = access.app.clock.now();
+    answer::ok(&webhooks.map(|webhook| about(&webhook, &event, deliveries.get(&webhook.id), now)))
 }
 
 /// Which event.
@@ -60,10 +61,16 @@ pub(super) async fn webhook(
     let webhook = find(&access.tenant, id)?;
     let event = access.app.store.get_event(&access.tenant.id, &query.event, None).await?;
     let deliveries = newest_deliveries(&access, &event, Some(id)).await?;
-    answer::ok(&about(&webhook, &event, deliveries.get(&id)))
+    let now = access.app.clock.now();
+    answer::ok(&about(&webhook, &event, deliveries.get(&id), now))
 }
 
-fn about(webhook: &Arc<Webhook>, event: &StoredEvent, delivery: Option<&Delivery>) -> Explanation {
+fn about(
+    webhook: &Arc<Webhook>,
+    event: &StoredEvent,
+    delivery: Option<&Delivery>,
+    now: Millis,
+) -> Explanation {
     match (&event.dropped_reason, delivery) {
         // Its data was never stored, so what webhooks want says nothing.
         (Some(reason), None) => Explanation {
@@ -74,7 +81,7 @@ fn about(webhook: &Arc<Webhook>, event: &StoredEvent, delivery: Option<&Delivery
             reason: Some(reason.clone()),
             detail: json!({}),
         },
-        _ => explain(webhook, &event.event, delivery),
+        _ => explain(webhook, &event.event, delivery, now),
     }
 }
 

@@ -25,7 +25,6 @@ mod sample;
 mod secrets;
 mod sources;
 mod tenants;
-mod variables;
 mod webhook_actions;
 mod webhooks;
 

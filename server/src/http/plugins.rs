@@ -225,7 +225,7 @@ impl PluginTestView {
 pub(super) async fn test(access: Access<Manage>, Id(name): Id<String>, body: Body) -> Answer {
     let request: PluginTestRequest = body.json()?;
     let plugin = access.tenant.plugin(&name).ok_or_else(|| Problem::not_found("plugin"))?;
-    let config = request.config.unwrap_or_else(sample::empty);
+    let config = request.config.unwrap_or_else(Document::empty_object);
     let errors = plugin.config_errors(&config.root().to_serde());
     if let Some(error) = errors.first() {
         return Err(Invalid::at(format!("/config{}", error.pointer), &error.detail).into());

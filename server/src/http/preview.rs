@@ -11,8 +11,8 @@ use super::body::{Body, read};
 use super::error::Problem;
 use super::sample;
 use super::webhooks::{find, take_secret};
-use crate::model::{Event, EventId, Invalid, WebhookId};
-use crate::pipeline::explain::Preview;
+use crate::model::{Event, EventId, FieldError, Invalid, WebhookId};
+use crate::pipeline::preview::Preview;
 use crate::pipeline::webhook::Webhook;
 
 /// What to preview.
@@ -23,8 +23,9 @@ pub(super) struct PreviewRequest {
     #[schema(value_type = Object)]
     webhook: Document,
     /// The id of an event, or one as it would be posted; without `data` its type's example is taken.
-    #[schema(value_type = Object)]
-    event: Document,
+    /// Left out: the example of the first type that the webhook takes.
+    #[schema(value_type = Option<Object>)]
+    event: Option<Document>,
 }
 
 /// Run the stages without sending
@@ -39,10 +40,18 @@ pub(super) async fn preview(access: Access<Manage>, body: Body) -> Answer {
     let request: PreviewRequest = body.json()?;
     let webhook =
         webhook(&access, &request.webhook).map_err(|problem| below("/webhook", problem))?;
-    let event = event(&access, &webhook, &request.event)
-        .await
-        .map_err(|problem| below("/event", problem))?;
-    answer::ok(&access.app.pipeline.preview(&access.tenant, &webhook, &event).await)
+    let event = match &request.event {
+        Some(given) => event(&access, &webhook, given).await,
+        None => example(&access, &webhook),
+    };
+    let event = event.map_err(|problem| below("/event", problem))?;
+    let (tenant, registry) = (&access.tenant, &access.app.registry);
+    let mut preview = access.app.pipeline.preview(tenant, &webhook, &event).await;
+    preview.warnings.extend(registry.warnings(tenant, &webhook));
+    if let Some(said) = kept_back(&webhook) {
+        preview.warnings.push(FieldError::new(said.0, said.1));
+    }
+    answer::ok(&preview)
 }
 
 fn webhook(access: &Access<Manage>, given: &Document) -> Result<Arc<Webhook>, Problem> {
@@ -59,6 +68,23 @@ fn webhook(access: &Access<Manage>, given: &Document) -> Result<Arc<Webhook>, Pr
         webhook.secret = secret;
     }
     Ok(Arc::new(webhook))
+}
+
+/// Why a live event would not be sent now.
+fn kept_back(webhook: &Webhook) -> Option<(&'static str, &'static str)> {
+    match (webhook.enabled, webhook.paused) {
+        (false, _) => Some(("/enabled", "the webhook is disabled: live events are missed")),
+        (true, true) => Some(("/paused", "the webhook is paused: live events wait")),
+        (true, false) => None,
+    }
+}
+
+fn example(access: &Access<Manage>, webhook: &Webhook) -> Result<Event, Problem> {
+    let event_type = sample::type_for(&access.tenant, webhook)?;
+    let known =
+        sample::catalog_type(&access.app, &access.tenant, Some(&webhook.profile), &event_type);
+    let event = sample::Sample { event_type, data: None, attributes: None };
+    event.event(&access.tenant, known.as_deref(), access.app.clock.now())
 }
 
 async fn event(

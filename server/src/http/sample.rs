@@ -33,7 +33,7 @@ impl Sample {
             return Err(Invalid::at("/data", "is a JSON object").into());
         }
         let example = known.and_then(|known| known.spec.example.clone());
-        let data = self.data.or(example).unwrap_or_else(empty);
+        let data = self.data.or(example).unwrap_or_else(Document::empty_object);
         let of_example = known.map(|known| known.spec.example_attributes.clone());
         let attributes = self.attributes.or(of_example).unwrap_or_default();
         Ok(event_of(
@@ -46,12 +46,6 @@ impl Sample {
             now,
         ))
     }
-}
-
-pub(super) fn empty() -> Document {
-    let mut out = Builder::new();
-    out.object().end();
-    out.finish()
 }
 
 /// An event as somebody would post it; without `data` the example of its type is taken.

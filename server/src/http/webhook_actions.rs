@@ -14,6 +14,7 @@ use super::webhooks::{WebhookView, find, take_secret};
 use crate::app::{ReplayRequest, Replayed};
 use crate::model::{EventType, Invalid, Millis, Response, SentRequest, WebhookId};
 use crate::pipeline::TestReport;
+use crate::pipeline::watch::Timing;
 use crate::registry::ChangeError;
 
 /// What to test with.
@@ -42,12 +43,14 @@ pub(super) struct TestView {
     /// Template tokens that did not resolve.
     unresolved: Vec<String>,
     took_ms: u64,
+    /// What the sending took; null when nothing was sent.
+    timing: Option<Timing>,
 }
 
 impl TestView {
     fn of(report: TestReport) -> TestView {
-        let TestReport { request, response, error, unresolved, took_ms } = report;
-        TestView { request, response, error, unresolved, took_ms }
+        let TestReport { request, response, error, unresolved, took_ms, timing } = report;
+        TestView { request, response, error, unresolved, took_ms, timing }
     }
 }
 

@@ -42,6 +42,9 @@ pub(super) struct WebhookView {
     /// Shown once, by the call that made it.
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
+    /// What looks like a slip in what was just saved, though it works.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<FieldError>,
 }
 
 impl WebhookView {
@@ -63,7 +66,14 @@ impl WebhookView {
             created_at: webhook.created_at,
             updated_at: webhook.updated_at,
             secret: None,
+            warnings: Vec::new(),
         }
+    }
+
+    /// With what a closer look at new settings found.
+    fn saved(access: &Access<Manage>, webhook: &Webhook) -> WebhookView {
+        let warnings = access.app.registry.warnings(&access.tenant, webhook);
+        WebhookView { warnings, ..WebhookView::of(webhook) }
     }
 
     pub(super) fn with_secret(webhook: &Webhook) -> WebhookView {
@@ -95,7 +105,7 @@ pub(super) struct WebhookPatch {
 }
 
 /// Members of the view that are no settings; a webhook that was read can be put back as it is.
-const SHOWN_ONLY: [&str; 8] = [
+const SHOWN_ONLY: [&str; 9] = [
     "id",
     "tenant",
     "paused",
@@ -104,6 +114,7 @@ const SHOWN_ONLY: [&str; 8] = [
     "public_key",
     "created_at",
     "updated_at",
+    "warnings",
 ];
 
 /// A document without its `secret`, and the secret.
@@ -155,7 +166,8 @@ pub(super) async fn create(access: Access<Manage>, body: Body) -> Answer {
     let (spec, secret) = take_secret(&body.document()?)?;
     let spec: WebhookSpec = settings(&spec, &["secret"])?;
     let webhook = access.app.registry.create_webhook(&access.tenant, spec, secret).await?;
-    answer::created(&WebhookView::with_secret(&webhook))
+    let secret = Some(webhook.secret.reveal().to_owned());
+    answer::created(&WebhookView { secret, ..WebhookView::saved(&access, &webhook) })
 }
 
 /// Which webhooks.
@@ -234,7 +246,7 @@ pub(super) async fn patch(access: Access<Manage>, Id(id): Id<WebhookId>, body: B
     if enabled.is_some() || paused.is_some() {
         webhook = registry.set_webhook_state(&access.tenant, id, enabled, paused).await?;
     }
-    answer::ok(&WebhookView::of(&webhook))
+    answer::ok(&WebhookView::saved(&access, &webhook))
 }
 
 /// A spec as the document that a patch is laid over.
@@ -256,7 +268,7 @@ pub(super) async fn put(access: Access<Manage>, Id(id): Id<WebhookId>, body: Bod
     let spec: WebhookSpec = settings(&spec, &["secret"])?;
     let webhook =
         access.app.registry.update_webhook(&access.tenant, id, spec, secret, None).await?;
-    answer::ok(&WebhookView::of(&webhook))
+    answer::ok(&WebhookView::saved(&access, &webhook))
 }
 
 /// Delete a webhook

@@ -46,7 +46,7 @@ pub struct PluginUse {
     /// `by-label` (the newest version) or `by-label@3`.
     pub plugin: String,
     /// Given to every call. `{"$secret": "NAME"}` stands for a secret's value.
-    #[serde(default = "empty_object")]
+    #[serde(default = "Document::empty_object")]
     #[schema(value_type = Object)]
     pub config: Document,
     #[serde(default)]
@@ -58,17 +58,11 @@ pub struct PluginUse {
 #[serde(deny_unknown_fields)]
 pub struct IntakePlugin {
     pub plugin: String,
-    #[serde(default = "empty_object")]
+    #[serde(default = "Document::empty_object")]
     #[schema(value_type = Object)]
     pub config: Document,
     #[serde(default)]
     pub on_error: IntakeOnError,
-}
-
-pub(super) fn empty_object() -> Document {
-    let mut out = antar_json::Builder::new();
-    out.object().end();
-    out.finish()
 }
 
 /// One immutable version of an uploaded plugin.

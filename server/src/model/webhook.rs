@@ -6,7 +6,6 @@ use antar_json::Document;
 use antar_template::Unresolved;
 use serde::{Deserialize, Serialize};
 
-use super::plugin::empty_object;
 use super::{PluginUse, RetrySpec, Signer, TypeFilter};
 
 /// Header names and their templates, in written order.
@@ -76,13 +75,17 @@ pub struct WebhookSpec {
     /// `*`, types, or `a.*`.
     pub event_types: Vec<TypeFilter>,
     /// An event pattern; empty matches everything.
-    #[serde(default = "empty_object", skip_serializing_if = "is_empty_object")]
+    #[serde(default = "Document::empty_object", skip_serializing_if = "is_empty_object")]
     #[schema(value_type = Object)]
     pub rule: Document,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub facets: BTreeMap<String, FacetFilter>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub plugins: Vec<PluginUse>,
+    /// False: `method`, `headers` and `body` are kept but not used; the profile's default payload
+    /// is posted.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub custom_payload: bool,
     #[serde(default)]
     pub method: Method,
     /// A template.
@@ -103,7 +106,7 @@ pub struct WebhookSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signers: Option<Vec<Signer>>,
     /// An event pattern over `{"status", "headers", "body"}` of the answer; empty: any 2xx.
-    #[serde(default = "empty_object", skip_serializing_if = "is_empty_object")]
+    #[serde(default = "Document::empty_object", skip_serializing_if = "is_empty_object")]
     #[schema(value_type = Object)]
     pub success: Document,
     #[serde(default, skip_serializing_if = "is_default")]
@@ -112,6 +115,10 @@ pub struct WebhookSpec {
     pub timeout_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub limits: LimitsSpec,
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn is_empty_object(document: &Document) -> bool {

@@ -10,12 +10,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Uri};
 use http_body_util::{BodyExt, Full};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{ConfigBuilderExt, HttpsConnector};
 use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::Connect;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 
 use super::address::AddressPolicy;
+use super::watch::{Timing, Watch, Watched};
 use crate::model::{Method, Response};
 
 /// A request as it goes out: nothing left to fill in.
@@ -45,6 +47,8 @@ pub enum SendError {
 #[derive(Clone)]
 pub struct Sender {
     client: Client<HttpsConnector<Guarded>, Full<Bytes>>,
+    policy: Arc<AddressPolicy>,
+    tls: Arc<rustls::ClientConfig>,
     response_bytes_max: usize,
 }
 
@@ -55,34 +59,70 @@ impl Sender {
         idle_per_host_max: usize,
         response_bytes_max: usize,
     ) -> std::io::Result<Sender> {
-        let connector = HttpsConnectorBuilder::new()
-            .with_native_roots()?
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(Guarded { policy: Arc::new(policy) });
+        let tls = rustls::ClientConfig::builder().with_native_roots()?.with_no_client_auth();
+        let (tls, policy) = (Arc::new(tls), Arc::new(policy));
+        let guarded = Guarded { policy: policy.clone(), watch: None };
+        let connector = HttpsConnector::from((guarded, tls.clone()));
         let client = Client::builder(TokioExecutor::new())
             .pool_max_idle_per_host(idle_per_host_max)
             .pool_idle_timeout(Duration::from_secs(60))
             .pool_timer(hyper_util::rt::TokioTimer::new())
             .build(connector);
-        Ok(Sender { client, response_bytes_max })
+        Ok(Sender { client, policy, tls, response_bytes_max })
+    }
+
+    /// Why nothing would be sent to this URL, as far as its text tells: its host is an address
+    /// that is not permitted. A name is looked at when it is resolved.
+    #[must_use]
+    pub fn refuses(&self, url: &str) -> Option<String> {
+        let url = url::Url::parse(url).ok()?;
+        Some(self.policy.check_host(url.host_str()?).err()?.to_string())
     }
 
     /// Sends and reads the answer up to its limit.
     pub async fn send(&self, outgoing: &Outgoing) -> Result<Response, SendError> {
         let request = request(outgoing)?;
         let deadline = Duration::from_millis(outgoing.timeout_ms);
-        match tokio::time::timeout(deadline, self.exchange(request)).await {
+        match tokio::time::timeout(deadline, self.exchange(&self.client, request, None)).await {
             Ok(result) => result,
             Err(_) => Err(SendError::TimedOut(outgoing.timeout_ms)),
         }
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Response, SendError> {
-        let answer = self.client.request(request).await.map_err(|error| {
+    /// As [`Sender::send`], over a connection of its own, and says what took how long.
+    pub async fn send_watched(&self, outgoing: &Outgoing) -> (Result<Response, SendError>, Timing) {
+        let request = match request(outgoing) {
+            Ok(request) => request,
+            Err(error) => return (Err(error), Timing::default()),
+        };
+        let watch = Arc::new(Watch::start());
+        let guarded = Guarded { policy: self.policy.clone(), watch: Some(watch.clone()) };
+        let connector = HttpsConnector::from((guarded, self.tls.clone()));
+        let client = Client::builder(TokioExecutor::new())
+            .pool_max_idle_per_host(0)
+            .build(Watched::new(connector, watch.clone()));
+        let deadline = Duration::from_millis(outgoing.timeout_ms);
+        let exchange = self.exchange(&client, request, Some(&watch));
+        let result = match tokio::time::timeout(deadline, exchange).await {
+            Ok(result) => result,
+            Err(_) => Err(SendError::TimedOut(outgoing.timeout_ms)),
+        };
+        (result, watch.timing())
+    }
+
+    async fn exchange<C: Connect + Clone + Send + Sync + 'static>(
+        &self,
+        client: &Client<C, Full<Bytes>>,
+        request: Request<Full<Bytes>>,
+        watch: Option<&Watch>,
+    ) -> Result<Response, SendError> {
+        let answer = client.request(request).await.map_err(|error| {
             let text = chain(&error);
             if error.is_connect() { SendError::Connect(text) } else { SendError::Broke(text) }
         })?;
+        if let Some(watch) = watch {
+            watch.head_arrived();
+        }
         let status = answer.status().as_u16();
         let headers = header_map(answer.headers());
         let mut body = answer.into_body();
@@ -155,6 +195,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 #[derive(Clone)]
 pub struct Guarded {
     policy: Arc<AddressPolicy>,
+    watch: Option<Arc<Watch>>,
 }
 
 impl tower_service::Service<Uri> for Guarded {
@@ -167,14 +208,18 @@ impl tower_service::Service<Uri> for Guarded {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let policy = self.policy.clone();
+        let Guarded { policy, watch } = self.clone();
         Box::pin(async move {
             let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
             let https = uri.scheme_str() == Some("https");
             let port = uri.port_u16().unwrap_or(if https { 443 } else { 80 });
             let addresses: Vec<_> = match host.parse::<IpAddr>() {
                 Ok(address) => vec![(address, port).into()],
-                Err(_) => tokio::net::lookup_host((host.as_str(), port)).await?.collect(),
+                Err(_) => {
+                    let found = tokio::net::lookup_host((host.as_str(), port)).await?.collect();
+                    watch.iter().for_each(|watch| watch.name_resolved());
+                    found
+                }
             };
             let mut last = std::io::Error::other(format!("{host} has no address"));
             for address in addresses {
@@ -185,6 +230,7 @@ impl tower_service::Service<Uri> for Guarded {
                 match TcpStream::connect(address).await {
                     Ok(stream) => {
                         stream.set_nodelay(true)?;
+                        watch.iter().for_each(|watch| watch.connected());
                         return Ok(TokioIo::new(stream));
                     }
                     Err(error) => last = error,

@@ -19,6 +19,8 @@ pub struct Prepared {
     pub outgoing: Outgoing,
     /// As sent, secrets masked.
     pub sent: SentRequest,
+    /// Names of the headers that signers made, in lower case.
+    pub signed: Vec<String>,
     /// Values that must not show up in a stored answer.
     sensitive: Vec<Secret>,
 }
@@ -64,7 +66,9 @@ pub fn prepare(
         let value = secrets.fill(&header.value)?;
         put(&mut headers, &header.name, value, antar_template::masked(&header.value));
     }
-    for signed in signatures(input, body.as_deref().unwrap_or_default())? {
+    let signatures = signatures(input, body.as_deref().unwrap_or_default())?;
+    let signed = signatures.iter().map(|signed| signed.name.to_ascii_lowercase()).collect();
+    for signed in signatures {
         let shown = if signed.secret { MASK.to_owned() } else { signed.value.clone() };
         if signed.secret {
             secrets.used.push(Secret::new(signed.value.clone()));
@@ -93,7 +97,7 @@ pub fn prepare(
         body,
         timeout_ms: input.webhook.plan.timeout_ms,
     };
-    Ok(Prepared { outgoing, sent, sensitive: secrets.used })
+    Ok(Prepared { outgoing, sent, signed, sensitive: secrets.used })
 }
 
 struct Header {

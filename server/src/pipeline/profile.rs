@@ -7,7 +7,8 @@ use antar_json::{Builder, Document, Value};
 use antar_template::Template;
 
 use crate::model::{
-    DeliveryId, Event, EventType, EventTypeSpec, PayloadEntry, PayloadValue, ProfileSpec,
+    DeliveryId, Event, EventId, EventKey, EventType, EventTypeSpec, Millis, PayloadEntry,
+    PayloadValue, ProfileSpec, TenantId,
 };
 
 /// A catalog entry with its schema compiled.
@@ -40,6 +41,23 @@ impl CatalogType {
         let error = schema.validate(&data).err()?;
         Some(SchemaMiss { pointer: error.instance_path().to_string(), detail: error.to_string() })
     }
+
+    /// The example as an event; an empty one where there is none.
+    #[must_use]
+    pub fn example_event(&self, tenant: &TenantId) -> Event {
+        // Any time will do, as long as it is always the same.
+        const TIMESTAMP: Millis = Millis(1_773_144_000_000);
+        let spec = &self.spec;
+        let key = EventKey {
+            tenant: tenant.clone(),
+            source: spec.example_attributes.get("source").cloned().unwrap_or_default(),
+            id: EventId::new(TIMESTAMP),
+        };
+        let attributes = spec.example_attributes.iter().map(|(k, v)| (k.clone(), v.clone()));
+        let empty = Document::empty_object();
+        let data = spec.example.as_ref().unwrap_or(&empty).root();
+        Event::new(key, spec.name.clone(), TIMESTAMP, attributes.collect(), data)
+    }
 }
 
 /// Where data does not follow its type's schema.
@@ -70,10 +88,16 @@ pub struct PayloadParts<'a> {
 }
 
 impl Profile {
+    /// What the default payload of a type is made of, in order.
+    #[must_use]
+    pub fn entries(&self, event_type: &EventType) -> &[PayloadEntry] {
+        self.spec.payloads.get(event_type).unwrap_or(&self.spec.payload)
+    }
+
     /// The default payload, which is also the root of templates.
     #[must_use]
     pub fn payload(&self, parts: PayloadParts<'_>) -> Document {
-        let entries = self.spec.payloads.get(&parts.event.event_type).unwrap_or(&self.spec.payload);
+        let entries = self.entries(&parts.event.event_type);
         let mut out = Builder::new();
         let mut taken: Vec<&str> = Vec::with_capacity(entries.len());
         out.object();

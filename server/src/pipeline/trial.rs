@@ -7,6 +7,7 @@ use super::judge::judge;
 use super::render::{self, RenderInput};
 use super::tenant::Tenant;
 use super::transform::{self, TransformEnd};
+use super::watch::Timing;
 use super::webhook::Webhook;
 use super::{Job, Pipeline, render_input, took_ms};
 use crate::model::{DeliveryId, Event, Response, SentRequest};
@@ -20,6 +21,8 @@ pub struct TestReport {
     pub error: Option<String>,
     pub unresolved: Vec<String>,
     pub took_ms: u64,
+    /// None when nothing was sent.
+    pub timing: Option<Timing>,
 }
 
 impl Pipeline {
@@ -53,7 +56,8 @@ impl Pipeline {
         match prepared {
             Err(error) => report.error = Some(error),
             Ok(prepared) => {
-                let answer = self.sender.send(&prepared.outgoing).await;
+                let (answer, timing) = self.sender.send_watched(&prepared.outgoing).await;
+                report.timing = Some(timing);
                 let (_, error) = judge(webhook, answer.as_ref().map_err(ToString::to_string));
                 report.error = error.map(|error| prepared.mask_text(error));
                 report.response = answer.ok().map(|response| prepared.mask(response));

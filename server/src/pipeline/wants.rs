@@ -74,7 +74,13 @@ impl Wants {
     }
 
     fn accepts_type(&self, event_type: &str) -> bool {
-        self.event_types.iter().any(|filter| filter.accepts(event_type))
+        self.filter_for(event_type).is_some()
+    }
+
+    /// The first of its event types that takes this one.
+    #[must_use]
+    pub fn filter_for(&self, event_type: &str) -> Option<&TypeFilter> {
+        self.event_types.iter().find(|filter| filter.accepts(event_type))
     }
 
     /// None when the event is wanted.

@@ -152,7 +152,7 @@ impl Registry {
             let using = state.webhooks().filter(|webhook| uses(webhook));
             using
                 .map(|webhook| {
-                    let around = Surroundings { config: &self.config, policy: &self.policy, profile, tenant: state, at_save: false };
+                    let around = Surroundings { config: &self.config, policy: &self.policy, profile, tenant: state, at_save: None };
                     let plan = compile(&webhook.spec, &around).map_err(|invalid| {
                         ChangeError::Conflict(format!(
                             "the webhook `{}` of `{}` uses this profile and would not work any more: {invalid}",

@@ -1,18 +1,19 @@
 //! From settings as written to settings that work: everything a webhook says is checked here, all
 //! at once, and compiled. What passes can't fail later for its own sake.
 
-use std::sync::Arc;
-
 use antar_json::Document;
 use antar_rules::Pattern;
 use antar_template::{ContentType, Place, Template, Unresolved};
 
 use super::headers::{check_header_name, compile_headers, template_error};
+use super::paths::{Known, templates};
 use crate::config::Config;
-use crate::model::{FieldError, Headers, Invalid, Retry, RetrySpec, Signer, Statuses, WebhookSpec};
+use crate::model::{
+    FieldError, Headers, Invalid, Method, Retry, RetrySpec, Signer, Statuses, WebhookSpec,
+};
 use crate::pipeline::address::AddressPolicy;
 use crate::pipeline::intake::pointer_token;
-use crate::pipeline::profile::{PayloadParts, Profile};
+use crate::pipeline::profile::Profile;
 use crate::pipeline::tenant::TenantState;
 use crate::pipeline::transform::secrets_of;
 use crate::pipeline::wants::Wants;
@@ -24,10 +25,11 @@ pub(super) struct Surroundings<'a> {
     pub(super) policy: &'a AddressPolicy,
     pub(super) profile: &'a Profile,
     pub(super) tenant: &'a TenantState,
-    /// False for what is stored already. Then what may have changed around it since (addresses
-    /// that are permitted, newer versions of plugins, examples of the catalog) is no reason to
-    /// refuse it: an attempt looks at all of that again.
-    pub(super) at_save: bool,
+    /// What the catalog knows of the events that the webhook takes. None for what is stored
+    /// already: then what may have changed around it since (addresses that are permitted, newer
+    /// versions of plugins, examples of the catalog) is no reason to refuse it: an attempt looks at
+    /// all of that again.
+    pub(super) at_save: Option<&'a Known>,
 }
 
 /// Checks and compiles. The error names everything that is wrong.
@@ -40,7 +42,7 @@ pub(super) fn compile(spec: &WebhookSpec, around: &Surroundings<'_>) -> Result<P
     let rule = check.pattern("/rule", &spec.rule);
     let success = check.pattern("/success", &spec.success);
     let facets = check.facets(spec);
-    if around.at_save {
+    if around.at_save.is_some() {
         check.plugins(spec);
     }
     let url = check.url(spec);
@@ -54,22 +56,26 @@ pub(super) fn compile(spec: &WebhookSpec, around: &Surroundings<'_>) -> Result<P
     let retry = check.retry(spec);
     let timeout_ms = check.timeout_ms(spec);
     check.limits(spec);
-    let templates = url.iter().chain(headers.iter().map(|(_, t)| t)).chain(&body);
-    if around.at_save {
-        check.catalog(spec, &templates.collect::<Vec<_>>());
+    let unresolved = spec.unresolved.or(around.profile.spec.unresolved).unwrap_or(Unresolved::Omit);
+    if let Some(url) = &url {
+        check.paths(&templates(url, &headers, body.as_ref()), unresolved);
     }
     let (Some(rule), Some(success), Some(url), None) = (rule, success, url, check.code) else {
         return Err(Invalid { code: check.code.unwrap_or("invalid"), errors: check.errors });
     };
+    let (method, headers, content_type, body) = match spec.custom_payload {
+        true => (spec.method, headers, body_type(spec), body),
+        false => (Method::default(), Vec::new(), "application/json", None),
+    };
     Ok(Plan {
         wants: Wants::new(spec.event_types.clone(), facets, rule),
         plugins: spec.plugins.clone(),
-        method: spec.method,
+        method,
         url,
         headers,
-        content_type: body_type(spec),
+        content_type,
         body,
-        unresolved: spec.unresolved.or(around.profile.spec.unresolved).unwrap_or(Unresolved::Omit),
+        unresolved,
         signers,
         success: (!is_empty(&spec.success)).then_some(success),
         retry,
@@ -223,7 +229,7 @@ impl Check<'_> {
         let place = Place::Url { hosts_allowed: spec.hosts_allowed.clone() };
         let template = self.template("/url", &spec.url, &place)?;
         let dev = self.around.config.server.dev;
-        if !self.around.at_save {
+        if self.around.at_save.is_none() {
             return Some(template);
         }
         let plain = spec.url.get(..7).is_some_and(|s| s.eq_ignore_ascii_case("http://"));
@@ -326,61 +332,16 @@ impl Check<'_> {
         }
     }
 
-    /// URLs and headers take scalars: refused where an example of the catalog shows an object.
-    fn catalog(&mut self, spec: &WebhookSpec, templates: &[&Template]) {
-        let examples: Vec<Document> = self.examples(spec);
-        for template in templates {
-            for variable in template.variables().into_iter().filter(|variable| variable.scalar_only)
-            {
-                let nested = examples.iter().any(|root| {
-                    let found = root.root().at(&variable.path);
-                    found.is_some_and(|v| {
-                        matches!(v.kind(), antar_json::Kind::Array | antar_json::Kind::Object)
-                    })
-                });
-                if nested {
-                    let detail = format!(
-                        "`{}` is an object or array; a URL or header takes text, a number or a boolean: pick one of its fields",
-                        variable.path
-                    );
-                    let error = FieldError {
-                        line: Some(variable.line),
-                        column: Some(variable.column),
-                        ..FieldError::new(self.pointer_of(spec, template), detail)
-                    };
-                    self.push("template_invalid", error);
-                }
-            }
+    /// What templates name, held against the catalog.
+    fn paths(&mut self, templates: &[(String, &Template)], unresolved: Unresolved) {
+        let Some(known) = self.around.at_save else { return };
+        let mut errors = known.nested(templates);
+        if unresolved == Unresolved::Fail {
+            errors.extend(known.strangers(templates));
         }
-    }
-
-    fn pointer_of(&self, spec: &WebhookSpec, template: &Template) -> String {
-        let source = template.source();
-        if spec.url == source {
-            return "/url".to_owned();
+        for error in errors {
+            self.push("template_invalid", error);
         }
-        let header = spec.headers.iter().find(|(_, value)| value.as_str() == Some(source));
-        header.map_or("/body".to_owned(), |(name, _)| format!("/headers/{}", pointer_token(name)))
-    }
-
-    /// The default payloads of the examples of all types the webhook names.
-    fn examples(&self, spec: &WebhookSpec) -> Vec<Document> {
-        let own = self.around.tenant.event_types.values();
-        let types = own.chain(self.around.profile.types.values());
-        let wanted = types
-            .filter(|known| spec.event_types.iter().any(|f| f.accepts(known.spec.name.as_str())));
-        let nobody = crate::model::DeliveryId(uuid::Uuid::nil());
-        let payload = |known: &Arc<crate::pipeline::profile::CatalogType>| {
-            let event = super::example_event(&known.spec)?;
-            let parts = PayloadParts {
-                event: &event,
-                data: event.data(),
-                delivery_id: nobody,
-                webhook: &spec.name,
-            };
-            Some(self.around.profile.payload(parts))
-        };
-        wanted.filter_map(payload).collect()
     }
 }
 

@@ -150,7 +150,7 @@ impl Registry {
                 policy: &self.policy,
                 profile: &profile,
                 tenant: state,
-                at_save: false,
+                at_save: None,
             };
             compile(&spec, &around)
         });

@@ -8,6 +8,7 @@ mod error;
 mod headers;
 mod keys;
 mod load;
+mod paths;
 mod plugins;
 mod secrets;
 mod sources;
@@ -23,7 +24,7 @@ pub use self::error::ChangeError;
 pub use self::keys::new_key_text;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::model::{ApiKey, Event, EventKey, EventType, EventTypeSpec, Millis, SourceId, TenantId};
+use crate::model::{ApiKey, EventType, Millis, SourceId, TenantId};
 use crate::pipeline::address::AddressPolicy;
 use crate::pipeline::profile::{CatalogType, Profile};
 use crate::pipeline::source::Source;
@@ -140,20 +141,6 @@ fn match_path(pattern: &str, path: &str) -> Option<(String, String)> {
         None => Some((source?, secret?)),
         Some(_) => None,
     }
-}
-
-/// The event of a catalog entry's example.
-#[must_use]
-pub fn example_event(spec: &EventTypeSpec) -> Option<Event> {
-    let data = spec.example.as_ref()?;
-    let key = EventKey {
-        tenant: "default".parse().ok()?,
-        source: String::new(),
-        id: "example".parse().ok()?,
-    };
-    let attributes = spec.example_attributes.iter().map(|(k, v)| (k.clone(), v.clone()));
-    let timestamp = Millis(1_773_144_000_000);
-    Some(Event::new(key, spec.name.clone(), timestamp, attributes.collect(), data.root()))
 }
 
 /// A spec as it is stored.

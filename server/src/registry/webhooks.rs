@@ -59,19 +59,20 @@ impl Registry {
         mut spec: WebhookSpec,
     ) -> Result<Webhook, ChangeError> {
         let profile = tenant.read(|state| self.profile_of(state, spec.profile.as_deref()))?;
+        let known = tenant.read(|state| self.known(tenant, state, &profile, &spec));
         let plan = tenant.read(|state| {
             let around = Surroundings {
                 config: &self.config,
                 policy: &self.policy,
                 profile: &profile,
                 tenant: state,
-                at_save: true,
+                at_save: Some(&known),
             };
             compile(&spec, &around)
         })?;
         let now = self.now();
         let enabled = spec.enabled.take().unwrap_or(!profile.spec.created_disabled);
-        Ok(Webhook {
+        let webhook = Webhook {
             id: WebhookId::new(now),
             tenant: tenant.id.clone(),
             spec: Arc::new(spec),
@@ -85,7 +86,9 @@ impl Registry {
             profile,
             plan: Arc::new(plan),
             previous_secret: None,
-        })
+        };
+        known.check_examples(&webhook)?;
+        Ok(webhook)
     }
 
     /// Saves new settings as a new revision. A `secret` takes the old one's place at once. Settings

@@ -99,8 +99,8 @@ impl Report {
         }
         self.head(about, done.outcome, "");
         self.diff(done.outcome, &done.diff);
-        for (name, value) in &done.told {
-            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        for (name, told) in &done.told {
+            let value = told.as_str().map_or_else(|| told.to_string(), str::to_owned);
             match name.as_str() {
                 "secret" => {
                     let note = self.screen.paint(DIM, "shown this once");
@@ -108,8 +108,22 @@ impl Report {
                         .line(&format!("    secret {}  {note}", self.screen.paint(BOLD, &value)));
                 }
                 "url" | "public_key" => self.screen.line(&format!("    {name} {value}")),
+                "warnings" => self.warnings(told),
                 _ => {}
             }
+        }
+    }
+
+    /// What looks like a slip in a webhook that was saved.
+    fn warnings(&self, warnings: &Json) {
+        for warning in warnings.as_array().into_iter().flatten() {
+            let text = |name: &str| warning[name].as_str().unwrap_or_default();
+            let place = match (warning["line"].as_u64(), warning["column"].as_u64()) {
+                (Some(line), Some(column)) => format!(" {line}:{column}"),
+                _ => String::new(),
+            };
+            let line = format!("    warning: {}{place} {}", text("pointer"), text("detail"));
+            self.screen.line(&self.screen.paint(YELLOW, &line));
         }
     }
 

@@ -222,7 +222,10 @@ impl<'a> Target<'a> {
             if let Some(secret) = secret {
                 patch["secret"] = secret.into();
             }
-            self.send(Method::PATCH, &format!("{folder}/{id}"), &patch).await?;
+            let mut answer = self.send(Method::PATCH, &format!("{folder}/{id}"), &patch).await?;
+            if let Some(warnings) = answer.get_mut("warnings") {
+                done.told.insert("warnings".to_owned(), warnings.take());
+            }
         }
         Ok(done)
     }
@@ -306,7 +309,7 @@ fn leave_out(current: &mut Json, wanted: &Json, member: &str, default: Option<&s
 /// What an answer to a new resource tells that is worth showing.
 fn told(kind: Kind, answer: &Json) -> Map<String, Json> {
     let names: &[&str] = match kind {
-        Kind::Webhook => &["id", "secret", "public_key"],
+        Kind::Webhook => &["id", "secret", "public_key", "warnings"],
         Kind::Source => &["id", "url", "secret"],
         Kind::Plugin => &["version", "digest"],
         _ => &[],

@@ -1,0 +1,207 @@
+//! What a webhook's templates name, held against the catalog: what can't be sent is refused, what
+//! looks like a slip is a warning.
+
+use std::sync::Arc;
+
+use antar_template::{Template, Unresolved, Variable, nearest};
+
+use super::Registry;
+use crate::model::{FieldError, Invalid, PluginKind, WebhookSpec};
+use crate::pipeline::intake::pointer_token;
+use crate::pipeline::profile::{CatalogType, Profile};
+use crate::pipeline::render::{self, CannotRender, RenderInput};
+use crate::pipeline::tenant::{Tenant, TenantState};
+use crate::pipeline::transform::Transformed;
+use crate::pipeline::variables::{Found, Shape, VariableKind, shape};
+use crate::pipeline::webhook::Webhook;
+
+/// The types that a webhook takes, and their payloads as its templates see them.
+pub(super) struct Known {
+    types: Vec<Arc<CatalogType>>,
+    shapes: Vec<Shape>,
+    /// Whether nothing else can come: every type it names is known, and no transform changes them.
+    complete: bool,
+}
+
+impl Registry {
+    pub(super) fn known(
+        &self,
+        tenant: &Tenant,
+        state: &TenantState,
+        profile: &Profile,
+        spec: &WebhookSpec,
+    ) -> Known {
+        let accepted = |known: &Arc<CatalogType>| {
+            spec.event_types.iter().any(|filter| filter.accepts(known.spec.name.as_str()))
+        };
+        let operators = self.event_types();
+        let all = state.event_types.values().chain(profile.types.values()).chain(&operators);
+        let mut types: Vec<Arc<CatalogType>> = Vec::new();
+        for known in all.filter(|known| accepted(known)) {
+            // The tenant's own goes first, then its profile's.
+            if !types.iter().any(|other| other.spec.name == known.spec.name) {
+                types.push(known.clone());
+            }
+        }
+        types.sort_unstable_by(|a, b| a.spec.name.cmp(&b.spec.name));
+        let named = |filter: &crate::model::TypeFilter| {
+            filter.as_str().contains('*')
+                || types.iter().any(|known| known.spec.name.as_str() == filter.as_str())
+        };
+        let described =
+            |known: &Arc<CatalogType>| known.spec.schema.is_some() || known.spec.example.is_some();
+        let transforms = spec.plugins.iter().any(|used| {
+            let plugin = state.plugin(&used.plugin);
+            plugin.is_none_or(|stored| stored.meta.kind == PluginKind::Transform)
+        });
+        let complete = !types.is_empty()
+            && types.iter().all(described)
+            && spec.event_types.iter().all(named)
+            && !transforms;
+        let shapes = types.iter().map(|known| shape(profile, known, &tenant.id)).collect();
+        Known { types, shapes, complete }
+    }
+
+    /// What looks like a slip in a webhook that works.
+    #[must_use]
+    pub fn warnings(&self, tenant: &Tenant, webhook: &Webhook) -> Vec<FieldError> {
+        let known = tenant.read(|state| self.known(tenant, state, &webhook.profile, &webhook.spec));
+        let plan = &webhook.plan;
+        let mut warnings =
+            known.strangers(&templates(&plan.url, &plan.headers, plan.body.as_ref()));
+        warnings.extend(known.unrendered(webhook));
+        warnings
+    }
+}
+
+/// A webhook's templates, each with its pointer.
+pub(super) fn templates<'a>(
+    url: &'a Template,
+    headers: &'a [(String, Template)],
+    body: Option<&'a Template>,
+) -> Vec<(String, &'a Template)> {
+    let headers = headers.iter().map(|(name, t)| (format!("/headers/{}", pointer_token(name)), t));
+    let body = body.map(|body| ("/body".to_owned(), body));
+    std::iter::once(("/url".to_owned(), url)).chain(headers).chain(body).collect()
+}
+
+impl Known {
+    /// Objects and arrays where only text, numbers and booleans can stand.
+    pub(super) fn nested(&self, templates: &[(String, &Template)]) -> Vec<FieldError> {
+        let nested = |variable: &Variable| {
+            variable.scalar_only
+                && self.shapes.iter().any(|shape| {
+                    let found = shape.find(&variable.path);
+                    use VariableKind::{Array, Object};
+                    matches!(found, Found::There(Some(Object | Array)))
+                })
+        };
+        let error = |variable: Variable| {
+            format!(
+                "`{}` is an object or array; a URL or header takes text, a number or a boolean: pick one of its fields",
+                variable.path
+            )
+        };
+        errors_at(templates, nested, |variable| (error(variable), None))
+    }
+
+    /// Paths that no type has.
+    pub(super) fn strangers(&self, templates: &[(String, &Template)]) -> Vec<FieldError> {
+        if !self.complete {
+            return Vec::new();
+        }
+        let nowhere = |variable: &Variable| self.nearest_to(variable).is_some();
+        let error = |variable: Variable| {
+            let near = self.nearest_to(&variable).flatten();
+            let hint =
+                near.as_ref().map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+            let types = match self.types.as_slice() {
+                [one] => format!("`{}` has no", one.spec.name),
+                many => {
+                    format!("none of the {} event types that this webhook takes has a", many.len())
+                }
+            };
+            (format!("{types} `{}`{hint}", variable.path), near)
+        };
+        errors_at(templates, nowhere, error)
+    }
+
+    /// None where some type has the path, or may have it; else what was probably meant, if
+    /// anything comes near.
+    fn nearest_to(&self, variable: &Variable) -> Option<Option<String>> {
+        let mut best = None::<String>;
+        let mut maybe = false;
+        for shape in &self.shapes {
+            let (below, known) = match shape.find(&variable.path) {
+                Found::There(_) => return None,
+                Found::Open { below, known } => {
+                    maybe = true;
+                    (below, known)
+                }
+                Found::Nowhere { below, known } => (below, known),
+            };
+            let depth = if below.is_empty() { 0 } else { below.split('.').count() };
+            let step = variable.path.split('.').nth(depth).unwrap_or_default();
+            let rest = variable.path.splitn(depth + 2, '.').nth(depth + 1);
+            if let Some(near) = nearest(step, known) {
+                let parts = [Some(below.as_str()).filter(|b| !b.is_empty()), Some(near), rest];
+                best = Some(parts.into_iter().flatten().collect::<Vec<_>>().join("."));
+            }
+        }
+        // Where anything may stand, only a name that is nearly one of the known is worth a word.
+        if maybe && best.is_none() { None } else { Some(best) }
+    }
+
+    /// Refuses a webhook that can't be rendered for the example of any type it takes.
+    pub(super) fn check_examples(&self, webhook: &Webhook) -> Result<(), Invalid> {
+        // An example may lack what is optional; then `fail` says nothing against the template.
+        if webhook.plan.unresolved == Unresolved::Fail {
+            return Ok(());
+        }
+        let errors = self.unrendered(webhook);
+        if errors.is_empty() || errors.len() < self.examples().count() {
+            return Ok(());
+        }
+        Err(Invalid { code: "template_invalid", errors })
+    }
+
+    fn examples(&self) -> impl Iterator<Item = &Arc<CatalogType>> {
+        self.types.iter().filter(|known| self.complete && known.spec.example.is_some())
+    }
+
+    /// The examples that the webhook can't be rendered for, and why.
+    fn unrendered(&self, webhook: &Webhook) -> Vec<FieldError> {
+        let unrendered = |known: &Arc<CatalogType>| {
+            let event = known.example_event(&webhook.tenant);
+            let delivery_id = crate::model::DeliveryId(uuid::Uuid::nil());
+            let input = RenderInput { webhook, event: &event, delivery_id, test: false };
+            let transformed = Transformed { data: None, headers: Vec::new(), secrets: Vec::new() };
+            let CannotRender { place, error } = render::render(input, &transformed).err()?;
+            let pointer = match place.strip_prefix("headers.") {
+                Some(name) => format!("/headers/{}", pointer_token(name)),
+                None => format!("/{place}"),
+            };
+            let detail = format!("with the example of `{}`: {error}", known.spec.name);
+            Some(FieldError::new(pointer, detail))
+        };
+        self.examples().filter_map(unrendered).collect()
+    }
+}
+
+/// An error for every variable that `wrong` picks, with what `say` says and suggests.
+fn errors_at(
+    templates: &[(String, &Template)],
+    wrong: impl Fn(&Variable) -> bool,
+    say: impl Fn(Variable) -> (String, Option<String>),
+) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for (pointer, template) in templates {
+        for variable in template.variables().into_iter().filter(&wrong) {
+            let (line, column) = (variable.line, variable.column);
+            let (detail, suggestion) = say(variable);
+            let at = FieldError::new(pointer.clone(), detail);
+            errors.push(FieldError { line: Some(line), column: Some(column), suggestion, ..at });
+        }
+    }
+    errors
+}
