@@ -3,6 +3,7 @@
 //! A test is ten lines of intent. What it needs to say them is in `antar-harness`.
 
 mod crash;
+mod crm;
 mod golden;
 mod incoming;
 mod intake;

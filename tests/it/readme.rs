@@ -1,4 +1,4 @@
-//! The commands of README.md run as written.
+//! The commands of README.md, and of pages that ask for it, run as written.
 //!
 //! A block that begins with ```` ```sh test ```` is run, all such blocks together as one script in
 //! an empty folder, with `antar` in the path. Ports of the text are replaced by free ones, so that
@@ -14,14 +14,19 @@ use tokio::process::Command;
 /// How long all commands together may take.
 const RUN_MAX: Duration = Duration::from_secs(120);
 
-/// Ports that the README names.
+/// Ports that the pages name.
 const PORTS: &[&str] = &["8090", "8099"];
 
 #[tokio::test]
 async fn the_readme_runs_as_written() {
-    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
-    let blocks = blocks(&readme);
-    assert!(!blocks.is_empty(), "README.md has no block that begins with ```sh test");
+    runs_as_written("README.md").await;
+}
+
+/// Runs the blocks of a page, given by its path from the root.
+pub(crate) async fn runs_as_written(page: &str) {
+    let text = std::fs::read_to_string(root().join(page)).unwrap();
+    let blocks = blocks(&text);
+    assert!(!blocks.is_empty(), "{page} has no block that begins with ```sh test");
     let script =
         PORTS.iter().fold(blocks.join("\n"), |script, port| script.replace(port, &free_port()));
     let folder = tempfile::tempdir().unwrap();
