@@ -4,6 +4,7 @@
 
 mod crash;
 mod crm;
+mod errors;
 mod golden;
 mod incoming;
 mod intake;
