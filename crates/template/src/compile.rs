@@ -29,15 +29,21 @@ pub struct Template {
 /// A path of the root that a template reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variable {
-    /// Dotted; `[]` stands for each element of an array (or member of an object): `items[].name`.
+    /// From the root, dotted: blocks around it, `../`, `this` and block parameters are resolved.
+    /// `[]` stands for each element of an array (or member of an object): `items[].name`. Empty
+    /// for the whole payload. Keys are as they are in the event: one with a dot in it
+    /// (`[a.b]`) looks like two, which [`antar_json::Value::at`] finds all the same.
     pub path: String,
     /// Where it stands. Lines and columns count from 1, columns in characters.
     pub line: usize,
     pub column: usize,
-    /// The path as written there.
+    /// What stands there: the path as written; for a path that `lookup` or `join` puts together out
+    /// of constants (`{{lookup user "name"}}`), the whole tag.
     pub token: String,
     /// Whether the value must be text, a number or a boolean.
     pub scalar_only: bool,
+    /// Whether it is read from the context of an `each` or `with` around it, not from the root.
+    pub relative: bool,
 }
 
 impl Template {
@@ -77,7 +83,9 @@ impl Template {
         &self.source
     }
 
-    /// The root's paths that are read, in order, once for each place.
+    /// The paths of the event that are read, in order, once for each place. What stands below a
+    /// value that only rendering knows (`{{#with (lookup a b)}}{{x}}…`) names no path and is left
+    /// out; `antar` is not part of the event.
     #[must_use]
     pub fn variables(&self) -> Vec<Variable> {
         self.variables.clone()
@@ -215,6 +223,7 @@ impl<'s> Located<'s> {
     fn variable(&self, used: Use) -> Variable {
         let (line, column) = self.position(used.start);
         let token = self.piece(used.start, used.end);
-        Variable { path: used.path, line, column, token, scalar_only: used.scalar_only }
+        let Use { path, scalar_only, relative, .. } = used;
+        Variable { path, line, column, token, scalar_only, relative }
     }
 }

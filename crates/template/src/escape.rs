@@ -23,8 +23,12 @@ pub enum Escape {
     JsonText,
     /// A JSON string with its quotes.
     JsonValue,
-    /// XML and HTML, in text and in quoted attributes. What XML 1.0 §2.2 excludes is removed.
+    /// XML and HTML, in text. What XML 1.0 §2.2 excludes is removed; a carriage return is a
+    /// reference, as readers turn a bare one into a line feed (§2.11).
     Markup,
+    /// The same in a quoted attribute, where readers turn bare tabs and line feeds into spaces
+    /// (§3.3.3).
+    Attribute,
 }
 
 /// RFC 3986 §2.3, unreserved characters.
@@ -36,7 +40,7 @@ const FORM: &AsciiSet =
 
 impl Escape {
     /// Every way, for finding a value that was written in one of them.
-    pub const ALL: [Escape; 8] = [
+    pub const ALL: [Escape; 9] = [
         Escape::None,
         Escape::Url,
         Escape::Percent,
@@ -45,6 +49,7 @@ impl Escape {
         Escape::JsonText,
         Escape::JsonValue,
         Escape::Markup,
+        Escape::Attribute,
     ];
 
     /// `text` as it stands in such a place.
@@ -73,7 +78,8 @@ impl Escape {
                 antar_json::escape_into(out, text);
                 out.push('"');
             }
-            Escape::Markup => markup(out, text),
+            Escape::Markup => markup(out, text, false),
+            Escape::Attribute => markup(out, text, true),
         }
     }
 }
@@ -100,7 +106,7 @@ pub(crate) fn header_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-fn markup(out: &mut String, text: &str) {
+fn markup(out: &mut String, text: &str, attribute: bool) {
     for c in text.chars() {
         match c {
             '&' => out.push_str("&amp;"),
@@ -108,7 +114,10 @@ fn markup(out: &mut String, text: &str) {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
-            '\t' | '\n' | '\r' => out.push(c),
+            '\r' => out.push_str("&#13;"),
+            '\n' if attribute => out.push_str("&#10;"),
+            '\t' if attribute => out.push_str("&#9;"),
+            '\t' | '\n' => out.push(c),
             '\u{0}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => {}
             _ => out.push(c),
         }

@@ -7,6 +7,9 @@
 use crate::plan::{Event, Hole, Slot};
 use crate::prove::{Grammar, Stuck};
 
+const LOOP: &str =
+    "in a loop write `{{#each … join=\",\"}}`, which puts the commas between its turns";
+
 pub(crate) struct Json {
     pub(crate) depth_max: usize,
 }
@@ -333,7 +336,7 @@ fn rejected(position: Position, c: char, state: &State) -> Stuck {
         let some =
             if state.positions.len() > 1 { "there can be a comma" } else { "a comma stands" };
         return Stuck::new(format!("{some} right before `{c}`, which JSON does not allow"))
-            .suggest("in a loop end the body with `{{#unless @last}},{{/unless}}`");
+            .suggest(LOOP);
     }
     if let (P::String { .. }, '\u{0}'..='\u{1f}') = (position, c) {
         return Stuck::new("a line break or control character can't stand in a JSON string")
@@ -375,8 +378,9 @@ fn no_hole(positions: &[Position], token: &str) -> Stuck {
         P::AfterValue if positions.len() > 1 => {
             Stuck::new("a value can follow another one here without a comma between")
         }
-        P::AfterValue => Stuck::new("a value follows another one without a comma between")
-            .suggest("in a loop end the body with `{{#unless @last}},{{/unless}}`"),
+        P::AfterValue => {
+            Stuck::new("a value follows another one without a comma between").suggest(LOOP)
+        }
         P::Colon => Stuck::new("a key is followed by a tag").suggest("put `:` between"),
         _ => Stuck::new("no value can stand here"),
     }

@@ -51,7 +51,8 @@ impl Grammar for Markup {
 
     fn hole(&self, state: &mut State, _hole: &Hole) -> Result<Slot, Stuck> {
         match state {
-            State::Text | State::Quoted { .. } => Ok(Slot::Markup),
+            State::Text => Ok(Slot::Markup),
+            State::Quoted { .. } => Ok(Slot::Attribute),
             State::Open(_) | State::Tag { .. } => Err(Stuck::new(
                 "a tag can't stand inside a markup tag, unless in a quoted attribute",
             )

@@ -14,9 +14,19 @@ pub(crate) struct Output {
     lists: Vec<List>,
     /// The parameters of a query or form.
     parameters: Option<Parameters>,
+    /// Grows with whatever is written or left out.
+    pub(crate) activity: usize,
+}
+
+/// A place to go back to: how far the text was, and what was known of the innermost list.
+pub(crate) struct Mark {
+    length_bytes: usize,
+    list: Option<List>,
+    parameters: Option<Parameters>,
 }
 
 /// An array or object that is being written.
+#[derive(Clone, Copy)]
 struct List {
     /// Where the current element begins, its comma included.
     mark: usize,
@@ -26,6 +36,7 @@ struct List {
     omitted: bool,
 }
 
+#[derive(Clone, Copy)]
 pub(crate) struct Parameters {
     list: List,
     /// What stands before the first one: `?` in a URL.
@@ -52,10 +63,12 @@ impl Output {
     /// `removable`: whether parts can be left out.
     pub(crate) fn new(removable: bool, parameters: Option<Parameters>, capacity: usize) -> Output {
         let text = String::with_capacity(capacity);
-        Output { text, secrets: Vec::new(), removable, lists: Vec::new(), parameters }
+        let (secrets, lists) = (Vec::new(), Vec::new());
+        Output { text, secrets, removable, lists, parameters, activity: 0 }
     }
 
     pub(crate) fn text(&mut self, text: &Text) {
+        self.activity += text.text.len();
         let events = match &text.events {
             Some(events) if self.removable => events.as_slice(),
             _ => &[],
@@ -124,7 +137,22 @@ impl Output {
         true
     }
 
+    pub(crate) fn mark(&self) -> Mark {
+        let list = self.lists.last().copied();
+        Mark { length_bytes: self.text.len(), list, parameters: self.parameters }
+    }
+
+    /// Takes back a text that was written since, which neither opened nor closed a list.
+    pub(crate) fn rewind(&mut self, mark: &Mark) {
+        self.text.truncate(mark.length_bytes);
+        self.parameters = mark.parameters;
+        if let (Some(list), Some(before)) = (self.lists.last_mut(), mark.list) {
+            *list = before;
+        }
+    }
+
     fn truncate(&mut self, mark: usize) {
+        self.activity += 1;
         self.text.truncate(mark);
         while self.secrets.last().is_some_and(|(at, ..)| *at > mark) {
             self.secrets.pop();
@@ -132,6 +160,7 @@ impl Output {
     }
 
     pub(crate) fn secret(&mut self, name: &str, escape: Escape) {
+        self.activity += 1;
         self.secrets.push((self.text.len(), name.to_owned(), escape));
     }
 

@@ -40,6 +40,7 @@ pub(crate) fn parse(source: &str, place: &Place, limits: &Limits) -> Result<Pars
         variables: Vec::new(),
         secrets: Vec::new(),
         uses_attempt: false,
+        read_to: 0,
     };
     let nodes = reader.nodes(&tree);
     if reader.taken != tags.len() && reader.faults.is_empty() {
@@ -109,6 +110,8 @@ struct Reader<'s> {
     variables: Vec<Use>,
     secrets: Vec<String>,
     uses_attempt: bool,
+    /// The byte of the source after the last name whose place was found.
+    read_to: usize,
 }
 
 impl Reader<'_> {
@@ -158,12 +161,8 @@ impl Reader<'_> {
     fn text(&self, text: &str) -> Node {
         let before = self.taken.checked_sub(1).and_then(|last| self.tags.get(last));
         let after = self.tags.get(self.taken);
-        let text = match self.place {
-            Place::Header => crate::escape::header_line(text).into_owned(),
-            _ => text.to_owned(),
-        };
         Node::Text(Text {
-            text,
+            text: placed(text, self.place),
             start: before.map_or(0, |tag| tag.end),
             end: after.map_or(self.source.len(), |tag| tag.start),
             events: None,
@@ -193,6 +192,7 @@ impl Reader<'_> {
             return self.value(&spec.name, tag, direct);
         }
         let name = spec.name.as_name().unwrap_or_default();
+        self.read_to = self.after_name(name, tag);
         if BLOCKS.contains(&name) {
             return self
                 .fault(tag, format!("`{name}` is a block: `{{{{#{name} …}}}}…{{{{/{name}}}}}`"));
@@ -211,6 +211,8 @@ impl Reader<'_> {
         if let Err(detail) = helpers::check(helper, &arguments) {
             return self.fault(tag, detail);
         }
+        let scalar_only = direct && matches!(self.place, Place::Url { .. } | Place::Header);
+        self.keys_below(helper.helper, &arguments, &options, tag, scalar_only);
         let token = self.source[tag.start..tag.end].to_owned();
         Expression::Call(Box::new(Call { helper: helper.helper, arguments, options, token }))
     }
@@ -272,6 +274,7 @@ impl Reader<'_> {
 
     fn block(&mut self, spec: &HelperTemplate, tag: Tag, chained: bool) -> Option<Node> {
         let name = spec.name.as_name().unwrap_or_default().to_owned();
+        self.read_to = self.after_name(&name, tag);
         if !BLOCKS.contains(&name.as_str()) {
             self.unknown_block(&name, tag);
             self.branches(spec, None, chained);
@@ -279,7 +282,7 @@ impl Reader<'_> {
         }
         let subject = match spec.params.as_slice() {
             [one] => self.value_of_argument(one, tag, false),
-            _ => self.fault(tag, format!("`{name}` takes one argument, written before any option")),
+            _ => self.one_argument(&name, tag),
         };
         let (start, end) = (tag.start, tag.end);
         if matches!(name.as_str(), "if" | "unless") {
@@ -297,14 +300,22 @@ impl Reader<'_> {
                 end,
             }));
         }
-        if !spec.hash.is_empty() {
-            self.fault(tag, format!("`{name}` has no options"));
-        }
         let is_loop = name == "each";
+        let separator = self.separator(spec, tag, is_loop);
         let scope = self.scope(&subject, is_loop, spec.block_param.as_ref());
         let (body, otherwise) = self.branches(spec, Some(scope), chained);
-        let block = Block { subject, body, otherwise, start, end };
+        let block = Block { subject, separator, body, otherwise, start, end };
         Some(if is_loop { Node::Each(block) } else { Node::With(block) })
+    }
+
+    fn one_argument(&mut self, name: &str, tag: Tag) -> Expression {
+        let detail = format!("`{name}` takes one argument, written before any option");
+        let mut fault = Fault::new(tag.start, tag.end, detail);
+        if name == "each" {
+            fault = fault.suggest("a text between the turns is written `join=\",\"`");
+        }
+        self.faults.push(fault);
+        null()
     }
 
     fn unknown_block(&mut self, name: &str, tag: Tag) {
@@ -326,12 +337,48 @@ impl Reader<'_> {
                 ("includeZero", Parameter::Literal(serde_json::Value::Bool(yes))) => {
                     zero_is_true = *yes;
                 }
+                ("join", _) => {
+                    let at = self.option_place("join", tag);
+                    self.faults.push(
+                        Fault::new(
+                            at.start,
+                            at.end,
+                            "`join` puts a text between the turns of a loop: it belongs to `each`",
+                        )
+                        .suggest("write it as `{{#each … join=\",\"}}`"),
+                    );
+                }
                 _ => {
                     self.fault(tag, "the only option here is `includeZero=true`");
                 }
             }
         }
         zero_is_true
+    }
+
+    /// `join` of `each`. It has to be a constant: what stands between the turns is part of the
+    /// proof.
+    fn separator(&mut self, spec: &HelperTemplate, tag: Tag, is_loop: bool) -> Option<Text> {
+        let mut separator = None;
+        for (name, value) in &spec.hash {
+            let at = self.option_place(name, tag);
+            let fault = match (name.as_str(), value, is_loop) {
+                ("join", Parameter::Literal(serde_json::Value::String(text)), true) => {
+                    let text = placed(text, self.place);
+                    separator = Some(Text { text, start: at.start, end: at.end, events: None });
+                    continue;
+                }
+                ("join", _, true) => Fault::new(at.start, at.end, "`join` takes a text in quotes: what stands between the turns can't come from an event")
+                    .suggest("write it like `join=\",\"`"),
+                ("join", ..) => Fault::new(at.start, at.end, "`join` puts a text between the turns of a loop: it belongs to `each`")
+                    .suggest("write it as `{{#each … join=\",\"}}`"),
+                (_, _, true) => Fault::new(at.start, at.end, format!("`each` has no option `{name}`"))
+                    .suggest("the only one is `join=\",\"`, a text that is put between the turns"),
+                _ => Fault::new(at.start, at.end, "`with` has no options"),
+            };
+            self.faults.push(fault);
+        }
+        separator
     }
 
     fn branches(
@@ -377,6 +424,14 @@ impl Reader<'_> {
             Some(_) => Vec::new(),
         };
         Scope { is_loop, path, names }
+    }
+}
+
+/// A written-out text as it stands in its place.
+fn placed(text: &str, place: &Place) -> String {
+    match place {
+        Place::Header => crate::escape::header_line(text).into_owned(),
+        _ => text.to_owned(),
     }
 }
 

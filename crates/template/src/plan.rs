@@ -70,6 +70,8 @@ pub(crate) enum Slot {
     Header,
     Form,
     Markup,
+    /// In a quoted attribute of markup.
+    Attribute,
     Text,
 }
 
@@ -83,6 +85,7 @@ impl Slot {
             Slot::Header => Escape::Header,
             Slot::Form => Escape::Form,
             Slot::Markup => Escape::Markup,
+            Slot::Attribute => Escape::Attribute,
             Slot::Text => Escape::None,
         }
     }
@@ -111,6 +114,8 @@ pub(crate) struct If {
 #[derive(Debug)]
 pub(crate) struct Block {
     pub(crate) subject: Expression,
+    /// What stands between the turns of a loop that wrote something: `join` of `each`.
+    pub(crate) separator: Option<Text>,
     pub(crate) body: Vec<Node>,
     pub(crate) otherwise: Vec<Node>,
     pub(crate) start: usize,

@@ -4,13 +4,15 @@
 //! stand there. Both branches of a condition are walked and their ends joined. A loop is walked
 //! with no turn, with one, and with several: its first turn, the turns between up to a fixed point,
 //! and its last, with `@first` and `@last` known in each, so the usual ways to write commas are
-//! understood. What passes is proved for all events, since nothing depends on values but the
+//! understood. With `join` the separator is walked between turns that wrote something. What passes is proved for all events, since nothing depends on values but the
 //! choice of branches and the number of turns.
 
 use crate::expression::{Expression, TurnVariable};
 use crate::helpers::Helper;
-use crate::plan::{Block, Event, Hole, If, Node, Slot, Text};
+use crate::plan::{Event, Hole, If, Node, Slot, Text};
 use crate::scan::Fault;
+
+mod loops;
 
 /// Characters and nodes one proof may walk; nested loops multiply.
 const STEPS_MAX: usize = 1_000_000;
@@ -63,9 +65,10 @@ pub(crate) fn prove<G: Grammar>(
     nodes: &mut [Node],
 ) -> Result<(), Fault> {
     let mut walker = Walker { grammar, source, turns: Vec::new(), steps: 0 };
-    let state = walker.nodes(nodes, grammar.start())?;
+    let ways = walker.nodes(nodes, Ways { silent: None, spoken: Some(grammar.start()) })?;
     let end = source.len();
-    grammar.end(&state).map_err(|stuck| {
+    let at_end = ways.spoken.map_or(Ok(()), |state| grammar.end(&state));
+    at_end.map_err(|stuck| {
         let last = source.char_indices().next_back().map_or(0, |(at, _)| at);
         stuck.between(last, end)
     })?;
@@ -102,6 +105,14 @@ struct Turn {
     last: bool,
 }
 
+/// Where the output may be. In a loop with `join`, what was reached while the turn wrote nothing is
+/// told apart, since such a turn takes its separator along; elsewhere there is nothing to tell.
+#[derive(Clone, PartialEq)]
+struct Ways<S> {
+    silent: Option<S>,
+    spoken: Option<S>,
+}
+
 struct Walker<'g, G> {
     grammar: &'g G,
     source: &'g str,
@@ -110,21 +121,25 @@ struct Walker<'g, G> {
 }
 
 impl<G: Grammar> Walker<'_, G> {
-    fn nodes(&mut self, nodes: &mut [Node], mut state: G::State) -> Result<G::State, Fault> {
+    fn nodes(
+        &mut self,
+        nodes: &mut [Node],
+        mut ways: Ways<G::State>,
+    ) -> Result<Ways<G::State>, Fault> {
         for node in nodes {
-            state = match node {
-                Node::Text(text) => self.text(text, state)?,
-                Node::Hole(hole) => self.hole(hole, state)?,
-                Node::If(block) => self.condition(block, state)?,
-                Node::Each(block) => self.each(block, &state)?,
+            ways = match node {
+                Node::Text(text) => self.text(text, ways)?,
+                Node::Hole(hole) => self.hole(hole, ways)?,
+                Node::If(block) => self.condition(block, ways)?,
+                Node::Each(block) => self.each(block, ways)?,
                 Node::With(block) => {
-                    let body = self.nodes(&mut block.body, state.clone())?;
-                    let otherwise = self.nodes(&mut block.otherwise, state)?;
-                    self.join(&body, &otherwise, block.start, block.end)?
+                    let body = self.nodes(&mut block.body, ways.clone())?;
+                    let otherwise = self.nodes(&mut block.otherwise, ways)?;
+                    self.join(body, otherwise, block.start, block.end)?
                 }
             };
         }
-        Ok(state)
+        Ok(ways)
     }
 
     fn count(&mut self, steps: usize, start: usize, end: usize) -> Result<(), Fault> {
@@ -135,13 +150,32 @@ impl<G: Grammar> Walker<'_, G> {
         Err(Fault::new(start, end, "the template is too large to be proved: nest fewer loops"))
     }
 
-    fn text(&mut self, text: &mut Text, mut state: G::State) -> Result<G::State, Fault> {
+    fn text(&mut self, text: &mut Text, ways: Ways<G::State>) -> Result<Ways<G::State>, Fault> {
+        if text.text.is_empty() {
+            return Ok(ways);
+        }
+        let place = |source: &str, text: &Text, at: usize| {
+            let start = source.floor_char_boundary(source_offset(source, text, at));
+            (start, start + source[start..].chars().next().map_or(0, char::len_utf8))
+        };
+        let silent = ways.silent.map(|state| self.moved(text, state, place)).transpose()?;
+        let spoken = ways.spoken.map(|state| self.moved(text, state, place)).transpose()?;
+        let (start, end) = (text.start, text.end);
+        Ok(Ways { silent: None, spoken: self.either(spoken, silent, start, end)? })
+    }
+
+    /// Moves over `text`; `place` says which bytes of the source one of its bytes came from.
+    fn moved(
+        &mut self,
+        text: &mut Text,
+        mut state: G::State,
+        place: impl Fn(&str, &Text, usize) -> (usize, usize),
+    ) -> Result<G::State, Fault> {
         self.count(text.text.len() + 1, text.start, text.end)?;
         let mut events = Vec::new();
         if let Err(stuck) = self.grammar.text(&mut state, &text.text, &mut events) {
-            let start = self.source.floor_char_boundary(source_offset(self.source, text, stuck.at));
-            let length = self.source[start..].chars().next().map_or(0, char::len_utf8);
-            return Err(stuck.between(start, start + length));
+            let (start, end) = place(self.source, text, stuck.at);
+            return Err(stuck.between(start, end));
         }
         match &text.events {
             None => text.events = Some(events),
@@ -154,9 +188,20 @@ impl<G: Grammar> Walker<'_, G> {
         Ok(state)
     }
 
-    fn hole(&mut self, hole: &mut Hole, mut state: G::State) -> Result<G::State, Fault> {
+    fn hole(&mut self, hole: &mut Hole, ways: Ways<G::State>) -> Result<Ways<G::State>, Fault> {
         let (start, end) = (hole.start, hole.start + hole.token.len());
         self.count(1, start, end)?;
+        let silent = ways.silent.map(|state| self.filled(hole, state)).transpose()?;
+        let spoken = ways.spoken.map(|state| self.filled(hole, state)).transpose()?;
+        let spoken = self.either(spoken, silent.clone(), start, end)?;
+        // A JSON value is never empty; elsewhere a hole may have nothing to write, and then changes
+        // nothing.
+        let always = hole.slot == Some(Slot::JsonValue);
+        Ok(Ways { silent: silent.filter(|_| !always), spoken })
+    }
+
+    fn filled(&mut self, hole: &mut Hole, mut state: G::State) -> Result<G::State, Fault> {
+        let (start, end) = (hole.start, hole.start + hole.token.len());
         let slot =
             self.grammar.hole(&mut state, hole).map_err(|stuck| stuck.between(start, end))?;
         if hole.slot.is_some_and(|known| known != slot) {
@@ -167,7 +212,7 @@ impl<G: Grammar> Walker<'_, G> {
         Ok(state)
     }
 
-    fn condition(&mut self, block: &mut If, state: G::State) -> Result<G::State, Fault> {
+    fn condition(&mut self, block: &mut If, ways: Ways<G::State>) -> Result<Ways<G::State>, Fault> {
         self.count(1, block.start, block.end)?;
         let known = match block.condition {
             // The number 0 is told apart from others only where it is no value.
@@ -175,12 +220,12 @@ impl<G: Grammar> Walker<'_, G> {
             ref condition => self.known(condition),
         };
         match known.map(|truth| truth != block.negated) {
-            Some(true) => self.nodes(&mut block.then, state),
-            Some(false) => self.nodes(&mut block.otherwise, state),
+            Some(true) => self.nodes(&mut block.then, ways),
+            Some(false) => self.nodes(&mut block.otherwise, ways),
             None => {
-                let then = self.nodes(&mut block.then, state.clone())?;
-                let otherwise = self.nodes(&mut block.otherwise, state)?;
-                self.join(&then, &otherwise, block.start, block.end)
+                let then = self.nodes(&mut block.then, ways.clone())?;
+                let otherwise = self.nodes(&mut block.otherwise, ways)?;
+                self.join(then, otherwise, block.start, block.end)
             }
         }
     }
@@ -214,51 +259,34 @@ impl<G: Grammar> Walker<'_, G> {
         }
     }
 
-    fn each(&mut self, block: &mut Block, state: &G::State) -> Result<G::State, Fault> {
-        let (start, end) = (block.start, block.end);
-        self.count(1, start, end)?;
-        let none = self.nodes(&mut block.otherwise, state.clone())?;
-        let only = self.turn(&mut block.body, state, true, true)?;
-        let mut between = self.turn(&mut block.body, state, true, false)?;
-        loop {
-            let after = self.turn(&mut block.body, &between, false, false)?;
-            let joined = self.join(&between, &after, start, end)?;
-            if joined == between {
-                break;
-            }
-            between = joined;
-        }
-        let last = self.turn(&mut block.body, &between, false, true)?;
-        let some = self.join(&only, &last, start, end)?;
-        self.join(&none, &some, start, end)
-    }
-
-    fn turn(
-        &mut self,
-        body: &mut [Node],
-        state: &G::State,
-        first: bool,
-        last: bool,
-    ) -> Result<G::State, Fault> {
-        self.turns.push(Turn { first, last });
-        let end = self.nodes(body, state.clone());
-        self.turns.pop();
-        end.map_err(|mut fault| {
-            if !first && !fault.detail.starts_with("in a later turn") {
-                fault.detail = format!("in a later turn of the loop: {}", fault.detail);
-            }
-            fault
-        })
-    }
-
     fn join(
         &self,
-        one: &G::State,
-        other: &G::State,
+        one: Ways<G::State>,
+        other: Ways<G::State>,
         start: usize,
         end: usize,
-    ) -> Result<G::State, Fault> {
-        self.grammar.join(one, other).map_err(|stuck| stuck.between(start, end))
+    ) -> Result<Ways<G::State>, Fault> {
+        let silent = self.either(one.silent, other.silent, start, end)?;
+        let spoken = self.either(one.spoken, other.spoken, start, end)?;
+        // Told apart or not, they have to go together: what follows is walked from both.
+        self.either(silent.clone(), spoken.clone(), start, end)?;
+        Ok(Ways { silent, spoken })
+    }
+
+    fn either(
+        &self,
+        one: Option<G::State>,
+        other: Option<G::State>,
+        start: usize,
+        end: usize,
+    ) -> Result<Option<G::State>, Fault> {
+        match (one, other) {
+            (Some(one), Some(other)) => {
+                let joined = self.grammar.join(&one, &other);
+                joined.map(Some).map_err(|stuck| stuck.between(start, end))
+            }
+            (one, other) => Ok(one.or(other)),
+        }
     }
 }
 

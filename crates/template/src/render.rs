@@ -158,37 +158,52 @@ impl<'s> Run<'s> {
     fn each(&mut self, block: &Block, frame: &Frame<'_>) -> Step {
         let subject = self.value(&block.subject, frame)?;
         let Some(list) = subject.view() else { return self.nodes(&block.otherwise, frame) };
-        let mut index = 0;
+        let (mut index, mut joined) = (0, false);
         if list.kind() == Kind::Object {
             let mut members = list.members().peekable();
             while let Some((key, this)) = members.next() {
                 let turn = Turn { index, key: Some(key), last: members.peek().is_none() };
-                self.turn(block, this, turn, frame)?;
+                self.turn(block, this, turn, frame, &mut joined)?;
                 index += 1;
             }
         } else {
             let mut elements = list.elements().peekable();
             while let Some(this) = elements.next() {
                 let turn = Turn { index, key: None, last: elements.peek().is_none() };
-                self.turn(block, this, turn, frame)?;
+                self.turn(block, this, turn, frame, &mut joined)?;
                 index += 1;
             }
         }
         if index == 0 { self.nodes(&block.otherwise, frame) } else { Ok(()) }
     }
 
+    /// `joined`: whether a turn before wrote anything, so that a separator has to follow it.
     fn turn<'c>(
         &mut self,
         block: &Block,
         this: Value<'c>,
         turn: Turn<'c>,
         outer: &'c Frame<'c>,
+        joined: &mut bool,
     ) -> Step {
         self.turns += 1;
         if self.turns > self.limits.turns_max {
             return Err(RenderError::TooManyTurns { limit: self.limits.turns_max });
         }
-        self.nodes(&block.body, &Frame { this, turn: Some(turn), outer: Some(outer) })
+        let frame = Frame { this, turn: Some(turn), outer: Some(outer) };
+        let Some(separator) = &block.separator else { return self.nodes(&block.body, &frame) };
+        let mark = self.output.mark();
+        if *joined {
+            self.output.text(separator);
+        }
+        let before = self.output.activity;
+        self.nodes(&block.body, &frame)?;
+        if self.output.activity == before {
+            self.output.rewind(&mark);
+        } else {
+            *joined = true;
+        }
+        Ok(())
     }
 
     fn with(&mut self, block: &Block, frame: &Frame<'_>) -> Step {
@@ -219,6 +234,7 @@ impl<'s> Run<'s> {
                 }
                 Unresolved::Literal => {
                     slot.escape().write(&mut self.output.text, &hole.token);
+                    self.output.activity += 1;
                     return Ok(());
                 }
                 Unresolved::Empty | Unresolved::Omit => {}
@@ -231,7 +247,9 @@ impl<'s> Run<'s> {
         if value.is_container() && slot.scalar_only() {
             return Err(RenderError::NotScalar { token: hole.token.clone() });
         }
+        let before = self.output.text.len();
         self.write(slot, &value);
+        self.output.activity += self.output.text.len() - before;
         Ok(())
     }
 

@@ -227,6 +227,20 @@ fn word(text: &str) -> &str {
     &text[..end]
 }
 
+/// The bytes of the text in quotes that `text` begins with, quotes included.
+pub(crate) fn quoted_length(text: &str, quote: char) -> usize {
+    let mut escaped = false;
+    for (at, c) in text.char_indices().skip(1) {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            c if c == quote => return at + c.len_utf8(),
+            _ => {}
+        }
+    }
+    text.len()
+}
+
 enum Stop {
     Unclosed,
     Deep(usize),

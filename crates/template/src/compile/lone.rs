@@ -1,7 +1,7 @@
 //! Finds the holes that are all there is of a member, element, parameter or header: what `omit`
 //! can remove.
 
-use crate::plan::{Event, Node, Slot};
+use crate::plan::{Event, Node, Slot, Text};
 use crate::{ContentType, Place};
 
 pub(super) fn find(nodes: &mut [Node], place: &Place) {
@@ -86,8 +86,17 @@ fn parameters(nodes: &mut [Node], ends: bool, starts: bool, marks: &[char]) {
                 parameters(&mut block.otherwise, ends_here, false, marks);
             }
             Node::Each(block) => {
-                let next_turn = ends_at(&block.body, false, marks);
-                parameters(&mut block.body, ends_here && next_turn, false, marks);
+                let separator = block.separator.as_ref().filter(|text| !text.text.is_empty());
+                let next_turn = match separator {
+                    Some(separator) => separator.text.starts_with(marks),
+                    None => ends_at(&block.body, false, marks),
+                };
+                let begins = match before.last() {
+                    Some(Node::Text(text)) => begins_after(text),
+                    Some(_) => false,
+                    None => starts,
+                } && separator.is_some_and(begins_after);
+                parameters(&mut block.body, ends_here && next_turn, begins, marks);
                 parameters(&mut block.otherwise, ends_here, false, marks);
             }
         }
@@ -104,6 +113,12 @@ fn is_name(text: &str, events: Option<&[(usize, Event)]>, starts: bool) -> bool 
         Some(begins) => name.get(begins..).is_some_and(|name| !name.contains(['=', '#'])),
         None => false,
     }
+}
+
+/// Whether a parameter begins right after this text.
+fn begins_after(text: &Text) -> bool {
+    let last = text.events.iter().flatten().next_back();
+    last.is_some_and(|(at, event)| *event != Event::Fragment && at + 1 == text.text.len())
 }
 
 /// Whether a parameter surely ends before the first of `nodes`.

@@ -2,6 +2,7 @@
 
 use super::{Reader, Scope};
 use crate::expression::{Base, Expression, Path, TurnVariable};
+use crate::helpers::Helper;
 use crate::path::{self, RawPath};
 use crate::scan::{Fault, Tag};
 use crate::{Place, suggest};
@@ -26,6 +27,7 @@ pub(crate) struct Use {
     pub(crate) start: usize,
     pub(crate) end: usize,
     pub(crate) scalar_only: bool,
+    pub(crate) relative: bool,
 }
 
 impl Reader<'_> {
@@ -61,7 +63,8 @@ impl Reader<'_> {
         let scalar_only = direct && matches!(self.place, Place::Url { .. } | Place::Header);
         if let Some(base) = &self.frames[frame].path {
             let path = joined(base, &steps);
-            self.variables.push(Use { path, start: at.start, end: at.end, scalar_only });
+            let (start, end) = (at.start, at.end);
+            self.variables.push(Use { path, start, end, scalar_only, relative: frame != 0 });
         }
         let base = if frame == 0 { Base::Root } else { Base::Frame(up) };
         let dotted = steps.join(".");
@@ -152,6 +155,46 @@ impl Reader<'_> {
         }
     }
 
+    /// Paths that a helper reads below its first argument: `lookup user "name"` reads `user.name`,
+    /// `join items key="sku"` reads `items[].sku`.
+    pub(super) fn keys_below(
+        &mut self,
+        helper: Helper,
+        arguments: &[Expression],
+        options: &[(&'static str, Expression)],
+        tag: Tag,
+        scalar_only: bool,
+    ) {
+        let Some(base) = arguments.first().and_then(|first| self.path_from_root(first)) else {
+            return;
+        };
+        let constant = |expression: &Expression| match expression {
+            Expression::Literal(document) => {
+                let root = document.root();
+                root.as_str().map(|text| text.into_owned()).or(root.as_number().map(str::to_owned))
+            }
+            _ => None,
+        };
+        let path = match helper {
+            Helper::Lookup => {
+                let keys: Option<Vec<String>> = arguments[1..].iter().map(constant).collect();
+                keys.map(|keys| joined(&base, &keys))
+            }
+            Helper::Join => {
+                let key = options.iter().find(|option| option.0 == "key");
+                key.and_then(|key| constant(&key.1)).map(|key| format!("{base}[].{key}"))
+            }
+            _ => None,
+        };
+        if let Some(path) = path {
+            let relative =
+                matches!(&arguments[0], Expression::Path(path) if path.base != Base::Root);
+            let (start, end) = (tag.start, tag.end);
+            let scalar_only = scalar_only && helper == Helper::Lookup;
+            self.variables.push(Use { path, start, end, scalar_only, relative });
+        }
+    }
+
     /// The path of an expression from the root, where it has one.
     pub(super) fn path_from_root(&self, expression: &Expression) -> Option<String> {
         let Expression::Path(path) = expression else { return None };
@@ -165,19 +208,57 @@ impl Reader<'_> {
         Some(joined(base, &path.steps))
     }
 
-    /// Where `raw` stands inside its tag.
-    fn place_of(&self, raw: &str, tag: Tag) -> Tag {
-        let text = &self.source[tag.start..tag.end];
-        let joins = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | '@');
-        let found = text.match_indices(raw).find(|(at, _)| {
-            !text[..*at].ends_with(joins) && !text[at + raw.len()..].starts_with(joins)
-        });
-        found.map_or(tag, |(at, _)| Tag {
-            kind: tag.kind,
-            start: tag.start + at,
-            end: tag.start + at + raw.len(),
-        })
+    /// Where `raw` stands inside its tag: the first such word outside quotes that no word before
+    /// it has been found at.
+    fn place_of(&mut self, raw: &str, tag: Tag) -> Tag {
+        let from = self.read_to.clamp(tag.start, tag.end);
+        let found = word_in(&self.source[tag.start..tag.end], raw, from - tag.start)
+            .or_else(|| word_in(&self.source[tag.start..tag.end], raw, 0));
+        let Some(at) = found else { return tag };
+        let (start, end) = (tag.start + at, tag.start + at + raw.len());
+        self.read_to = end;
+        Tag { kind: tag.kind, start, end }
     }
+
+    /// The byte after the helper's or block's name.
+    pub(super) fn after_name(&self, name: &str, tag: Tag) -> usize {
+        let from = self.read_to.clamp(tag.start, tag.end) - tag.start;
+        let found = word_in(&self.source[tag.start..tag.end], name, from);
+        found.map_or(tag.start + from, |at| tag.start + at + name.len())
+    }
+
+    /// Where an option stands inside its tag, its text in quotes included.
+    pub(super) fn option_place(&self, name: &str, tag: Tag) -> Tag {
+        let text = &self.source[tag.start..tag.end];
+        let Some(at) = word_in(text, name, 0) else { return tag };
+        let value = text[at + name.len()..].trim_start_matches([' ', '\n', '\t', '=']);
+        let value_at = text.len() - value.len();
+        let length = match value.chars().next() {
+            Some(quote @ ('"' | '\'')) => crate::scan::quoted_length(value, quote),
+            _ => value.find([' ', '~', '}', '\n']).unwrap_or(value.len()),
+        };
+        let end = tag.start + value_at + length;
+        Tag { kind: tag.kind, start: tag.start + at, end }
+    }
+}
+
+/// The byte of the first whole word `raw` at or after byte `from` of a tag, outside of quotes.
+fn word_in(tag: &str, raw: &str, from: usize) -> Option<usize> {
+    let joins = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | '@');
+    let mut at = 0;
+    while let Some(c) = tag[at..].chars().next() {
+        let rest = &tag[at..];
+        let whole = !tag[..at].ends_with(joins) && rest.starts_with(raw);
+        if at >= from && whole && !rest[raw.len()..].starts_with(joins) && !raw.is_empty() {
+            return Some(at);
+        }
+        at += match c {
+            '"' | '\'' => crate::scan::quoted_length(rest, c),
+            '[' => rest.find(']').unwrap_or(1),
+            _ => c.len_utf8(),
+        };
+    }
+    None
 }
 
 fn joined(base: &str, steps: &[String]) -> String {
