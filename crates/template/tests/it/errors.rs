@@ -153,10 +153,10 @@ fn json_that_is_none() {
                 (1, 12, "join=\",\"", "between two turns", ""),
             ),
             (
-                "[{{#each a join=\"],[\"}}{{this}}{{/each}}]",
-                (1, 12, "join=\"],[\"", "brackets", "body"),
+                "[[{{#each a join=\"],[\"}}{{this}}{{/each}}]]",
+                (1, 13, "join=\"],[\"", "brackets", "body"),
             ),
-            ("[{{#each a join=\",\"}}{{this}}{{/each}},1]", (1, 40, ",", "in every case", "")),
+            ("[{{#each a join=\",\"}}{{this}}{{/each}},1]", (1, 39, ",", "in every case", "")),
             ("{ {{a}}: 1 }", (1, 3, "{{a}}", "key in double quotes", "\"{{a}}\"")),
             ("{\"a\": 1{{b}}}", (1, 8, "{{b}}", "continue a number", "whole number")),
             ("[1 {{b}}]", (1, 4, "{{b}}", "without a comma", "join=")),

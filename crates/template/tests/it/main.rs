@@ -1,7 +1,10 @@
 //! The engine from outside: places, errors, helpers, and what the proof promises.
 
+#[path = "../cases/mod.rs"]
+mod cases;
 mod documented;
 mod errors;
+mod fuzzed;
 mod places;
 mod promises;
 #[cfg(test)]
