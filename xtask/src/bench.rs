@@ -21,11 +21,14 @@ pub(crate) struct Arguments {
 enum Part {
     /// Matching an event against 10 to 100,000 rules, beside evaluating all of them.
     Rules,
+    /// Filling a CRM's payload, beside the same written by hand with `serde_json`.
+    Templates,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let (package, example) = match arguments.what {
         Part::Rules => ("antar-rules", "bench"),
+        Part::Templates => ("antar-template", "render"),
     };
     Screen::new().heading(&format!("cargo run --release -p {package} --example {example}"));
     let mut command = cargo(&crate::root());

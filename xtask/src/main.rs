@@ -6,6 +6,7 @@ mod at_exit;
 mod bench;
 mod command;
 mod demo;
+mod fuzz;
 mod guests;
 mod screen;
 mod test;
@@ -40,6 +41,7 @@ enum Command {
     Test(test::Arguments),
     Demo(demo::Arguments),
     Bench(bench::Arguments),
+    Fuzz(fuzz::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Command::Test(arguments) => test::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

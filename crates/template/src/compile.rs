@@ -9,7 +9,9 @@ use crate::prove::{self, Grammar, Stuck};
 use crate::render::{self, Check};
 use crate::scan::Fault;
 use crate::url_grammar::Url;
-use crate::{ContentType, Limits, Place, RenderError, Rendered, Scope, TemplateError, Unresolved};
+use crate::{
+    Cause, ContentType, Limits, Place, RenderError, Rendered, Scope, TemplateError, Unresolved,
+};
 
 mod lone;
 
@@ -56,7 +58,7 @@ impl Template {
         let located = Located::new(source, place);
         if source.len() > limits.source_bytes_max {
             let detail = format!("the template is longer than {} bytes", limits.source_bytes_max);
-            return Err(vec![located.error(Fault::new(0, 0, detail))]);
+            return Err(vec![located.error(Fault::new(Cause::SourceTooLong, 0, 80, detail))]);
         }
         let errors = |faults: Vec<Fault>| {
             faults.into_iter().map(|fault| located.error(fault)).collect::<Vec<_>>()
@@ -211,12 +213,14 @@ impl<'s> Located<'s> {
 
     fn error(&self, fault: Fault) -> TemplateError {
         let (line, column) = self.position(fault.start);
+        let suggestion = fault.suggestion.unwrap_or_else(|| fault.cause.advice().to_owned());
         TemplateError {
+            cause: fault.cause,
             line,
             column,
             token: self.piece(fault.start, fault.end),
             detail: fault.detail,
-            suggestion: fault.suggestion,
+            suggestion: Some(suggestion),
         }
     }
 

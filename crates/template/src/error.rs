@@ -2,17 +2,20 @@
 
 use serde::Serialize;
 
+use crate::Cause;
+
 /// Why a template was refused. Lines and columns count from 1, columns in characters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("line {line}, column {column}: {detail}{}", SuggestionSuffix(.suggestion.as_deref()))]
 pub struct TemplateError {
+    pub cause: Cause,
     pub line: usize,
     pub column: usize,
     /// The piece of the template that is meant.
     pub token: String,
-    /// The cause, as a sentence.
+    /// The cause, in words.
     pub detail: String,
-    /// What to write instead, where that is known.
+    /// What to write instead.
     pub suggestion: Option<String>,
 }
 

@@ -7,6 +7,7 @@
 
 use std::ops::RangeInclusive;
 
+use crate::Cause;
 use crate::expression::Expression;
 use crate::value::Val;
 
@@ -112,7 +113,7 @@ impl From<String> for Failure {
 }
 
 /// Checks what can be checked before any event: the number of arguments, and the written-out ones.
-pub(crate) fn check(spec: &Spec, arguments: &[Expression]) -> Result<(), String> {
+pub(crate) fn check(spec: &Spec, arguments: &[Expression]) -> Result<(), (Cause, String)> {
     let (least, most) = (*spec.arguments.start(), *spec.arguments.end());
     if !spec.arguments.contains(&arguments.len()) {
         let wanted = match (least, most) {
@@ -121,7 +122,8 @@ pub(crate) fn check(spec: &Spec, arguments: &[Expression]) -> Result<(), String>
             (least, MANY) => format!("{least} or more arguments"),
             (least, most) => format!("{least} to {most} arguments"),
         };
-        return Err(format!("`{}` takes {wanted}, not {}", spec.name, arguments.len()));
+        let detail = format!("`{}` takes {wanted}, not {}", spec.name, arguments.len());
+        return Err((Cause::ArgumentCount, detail));
     }
     let literal = |expression: &Expression| match expression {
         Expression::Literal(document) => Some(document.clone()),
@@ -149,7 +151,7 @@ pub(crate) fn check(spec: &Spec, arguments: &[Expression]) -> Result<(), String>
         Helper::Phone => numbers::country(values.get(1)).map(|_| ()),
         _ => Ok(()),
     };
-    result.map_err(|detail| format!("`{}` {detail}", spec.name))
+    result.map_err(|detail| (Cause::ArgumentValue, format!("`{}` {detail}", spec.name)))
 }
 
 /// Runs a helper. `length_max`: bytes of the longest text it may make.

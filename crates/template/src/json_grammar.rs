@@ -4,6 +4,7 @@
 //! there. All but one position come from joins: after `[{{#if a}}1{{/if}}` the output is right
 //! after a bracket or after a value. A character is accepted when every position accepts it.
 
+use crate::Cause;
 use crate::plan::{Event, Hole, Slot};
 use crate::prove::{Grammar, Stuck};
 
@@ -264,6 +265,7 @@ impl Grammar for Json {
         }
         if one.stack != other.stack {
             return Err(Stuck::new(
+                Cause::DifferentDepths,
                 "the ways through this block end at different depths: each must close the \
                  brackets that it opens",
             ));
@@ -271,6 +273,7 @@ impl Grammar for Json {
         let mut positions = [one.positions.as_slice(), &other.positions].concat();
         if !positions.iter().all(|position| position.joinable()) {
             return Err(Stuck::new(
+                Cause::DifferentStates,
                 "the ways through this block end in different states: each must end where the \
                  others end, for instance all inside a string or all outside",
             ));
@@ -282,24 +285,25 @@ impl Grammar for Json {
 
     fn end(&self, state: &State) -> Result<(), Stuck> {
         if state.positions[0].inside_string() {
-            return Err(Stuck::new("the text ends inside a string").suggest("add `\"`"));
+            return Err(Stuck::new(Cause::EndsInString, "the text ends inside a string")
+                .suggest("add `\"`"));
         }
         if let Some(container) = state.stack.last() {
             let (what, close) = match container {
                 Container::Array => ("an array", "]"),
                 Container::Object => ("an object", "}"),
             };
-            return Err(Stuck::new(format!("the text ends inside {what}"))
+            return Err(Stuck::new(Cause::EndsInBrackets, format!("the text ends inside {what}"))
                 .suggest(format!("add `{close}`")));
         }
         if state.positions.contains(&P::Root) {
-            return Err(Stuck::new("the text can end without a JSON value")
+            return Err(Stuck::new(Cause::NoValue, "the text can end without a JSON value")
                 .suggest("write a value in every branch, such as `null`"));
         }
         if state.positions.iter().all(|position| position.complete()) {
             return Ok(());
         }
-        Err(Stuck::new("the text ends in the middle of a value"))
+        Err(Stuck::new(Cause::EndsInValue, "the text ends in the middle of a value"))
     }
 }
 
@@ -317,7 +321,7 @@ impl Json {
         match change {
             Move::Stay => {}
             Move::Push(_) if state.stack.len() >= self.depth_max => {
-                return Err(Stuck::new("arrays and objects nest too deeply"));
+                return Err(Stuck::new(Cause::JsonTooDeep, "arrays and objects nest too deeply"));
             }
             Move::Push(container) => state.stack.push(container),
             Move::Pop => {
@@ -335,12 +339,18 @@ fn rejected(position: Position, c: char, state: &State) -> Stuck {
     if matches!((position, c), (P::Element, ']') | (P::Key, '}')) {
         let some =
             if state.positions.len() > 1 { "there can be a comma" } else { "a comma stands" };
-        return Stuck::new(format!("{some} right before `{c}`, which JSON does not allow"))
-            .suggest(LOOP);
+        return Stuck::new(
+            Cause::TrailingComma,
+            format!("{some} right before `{c}`, which JSON does not allow"),
+        )
+        .suggest(LOOP);
     }
     if let (P::String { .. }, '\u{0}'..='\u{1f}') = (position, c) {
-        return Stuck::new("a line break or control character can't stand in a JSON string")
-            .suggest("write `\\n`, or close the string with `\"`");
+        return Stuck::new(
+            Cause::ControlInString,
+            "a line break or control character can't stand in a JSON string",
+        )
+        .suggest("write `\\n`, or close the string with `\"`");
     }
     let found = match position {
         P::Root if c == '<' => "this is no JSON".to_owned(),
@@ -348,10 +358,13 @@ fn rejected(position: Position, c: char, state: &State) -> Stuck {
     };
     let expects = position.expects(&state.stack);
     let stuck = match state.positions.len() {
-        1 => Stuck::new(format!("{found}: JSON needs {expects}")),
-        _ => Stuck::new(format!(
-            "{found} in every case: after a branch left out, or a loop without turns, JSON needs {expects}"
-        )),
+        1 => Stuck::new(Cause::NotJson, format!("{found}: JSON needs {expects}")),
+        _ => Stuck::new(
+            Cause::NotJson,
+            format!(
+                "{found} in every case: after a branch left out, or a loop without turns, JSON needs {expects}"
+            ),
+        ),
     };
     match (position, c) {
         (P::Root | P::Member | P::Element | P::ArrayStart, '\'') => {
@@ -366,22 +379,28 @@ fn rejected(position: Position, c: char, state: &State) -> Stuck {
 fn no_hole(positions: &[Position], token: &str) -> Stuck {
     let position = positions.iter().find(|position| !position.takes_value());
     match position.copied().unwrap_or(P::AfterValue) {
-        P::ObjectStart | P::Key => Stuck::new("an object needs a key in double quotes here")
-            .suggest(format!("write `\"{token}\": …`")),
+        P::ObjectStart | P::Key => {
+            Stuck::new(Cause::KeyWithoutQuotes, "an object needs a key in double quotes here")
+                .suggest(format!("write `\"{token}\": …`"))
+        }
         P::Escape { .. } | P::Hex { .. } | P::Pair { .. } => Stuck::new(
+            Cause::TagAfterBackslash,
             "a backslash in a JSON string can't be followed by a tag",
         )
         .suggest("for one backslash in the value write three before a tag: Handlebars drops one"),
-        P::Number(_) => {
-            Stuck::new("a tag can't continue a number").suggest("put the whole number into the tag")
-        }
-        P::AfterValue if positions.len() > 1 => {
-            Stuck::new("a value can follow another one here without a comma between")
-        }
+        P::Number(_) => Stuck::new(Cause::TagInNumber, "a tag can't continue a number")
+            .suggest("put the whole number into the tag"),
+        P::AfterValue if positions.len() > 1 => Stuck::new(
+            Cause::MissingComma,
+            "a value can follow another one here without a comma between",
+        ),
         P::AfterValue => {
-            Stuck::new("a value follows another one without a comma between").suggest(LOOP)
+            Stuck::new(Cause::MissingComma, "a value follows another one without a comma between")
+                .suggest(LOOP)
         }
-        P::Colon => Stuck::new("a key is followed by a tag").suggest("put `:` between"),
-        _ => Stuck::new("no value can stand here"),
+        P::Colon => {
+            Stuck::new(Cause::MissingColon, "a key is followed by a tag").suggest("put `:` between")
+        }
+        _ => Stuck::new(Cause::TagInWord, "no value can stand here"),
     }
 }

@@ -12,6 +12,7 @@
 //! same scope is the same bytes. Named secrets are left as markers ([`Piece::Secret`]) and put in
 //! by [`resolve`] for each attempt.
 
+mod cause;
 mod compile;
 mod content_type;
 mod decimal;
@@ -34,6 +35,7 @@ mod suggest;
 mod url_grammar;
 mod value;
 
+pub use cause::Cause;
 pub use compile::{Template, Variable};
 pub use content_type::{ContentType, Place};
 pub use error::{MissingSecret, RenderError, TemplateError};

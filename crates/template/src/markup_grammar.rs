@@ -1,6 +1,7 @@
 //! XML and HTML, as far as it matters for escaping: a hole may stand in text and in a quoted
 //! attribute, nowhere else.
 
+use crate::Cause;
 use crate::plan::{Event, Hole, Slot};
 use crate::prove::{Grammar, Stuck};
 
@@ -54,20 +55,23 @@ impl Grammar for Markup {
             State::Text => Ok(Slot::Markup),
             State::Quoted { .. } => Ok(Slot::Attribute),
             State::Open(_) | State::Tag { .. } => Err(Stuck::new(
+                Cause::TagInMarkupTag,
                 "a tag can't stand inside a markup tag, unless in a quoted attribute",
             )
             .suggest("write `name=\"{{…}}\"`")),
-            State::Until { end: "-->", .. } => {
-                Err(Stuck::new("a tag can't stand in a comment: nothing could be escaped there"))
-            }
+            State::Until { end: "-->", .. } => Err(Stuck::new(
+                Cause::TagInComment,
+                "a tag can't stand in a comment: nothing could be escaped there",
+            )),
             State::Until { end: "]]>", .. } => {
-                Err(Stuck::new("a tag can't stand in a CDATA section")
+                Err(Stuck::new(Cause::TagInCdata, "a tag can't stand in a CDATA section")
                     .suggest("leave `<![CDATA[` and `]]>` out: values are escaped"))
             }
-            State::Until { .. } => {
-                Err(Stuck::new("a tag can't stand in a script, a style or a declaration")
-                    .suggest("put the value into a `data-…` attribute"))
-            }
+            State::Until { .. } => Err(Stuck::new(
+                Cause::TagInScript,
+                "a tag can't stand in a script, a style or a declaration",
+            )
+            .suggest("put the value into a `data-…` attribute")),
         }
     }
 
@@ -76,6 +80,7 @@ impl Grammar for Markup {
             return Ok(one.clone());
         }
         Err(Stuck::new(
+            Cause::DifferentStates,
             "the ways through this block end in different states: each must close the tags, quotes and comments that it opens",
         ))
     }
@@ -83,7 +88,10 @@ impl Grammar for Markup {
     fn end(&self, state: &State) -> Result<(), Stuck> {
         match state {
             State::Text => Ok(()),
-            _ => Err(Stuck::new("the text ends inside a markup tag, comment or script")),
+            _ => Err(Stuck::new(
+                Cause::EndsInMarkup,
+                "the text ends inside a markup tag, comment or script",
+            )),
         }
     }
 }

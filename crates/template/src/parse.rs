@@ -12,7 +12,7 @@ use crate::expression::{Call, Expression};
 use crate::helpers;
 use crate::plan::{Block, Hole, If, Node, Text};
 use crate::scan::{Fault, Tag, TagKind};
-use crate::{Limits, Place, suggest};
+use crate::{Cause, Limits, Place, suggest};
 
 mod names;
 
@@ -45,7 +45,12 @@ pub(crate) fn parse(source: &str, place: &Place, limits: &Limits) -> Result<Pars
     let nodes = reader.nodes(&tree);
     if reader.taken != tags.len() && reader.faults.is_empty() {
         let tag = tags[reader.taken.min(tags.len() - 1)];
-        reader.faults.push(Fault::new(tag.start, tag.end, "this tag can't be read"));
+        reader.faults.push(Fault::new(
+            Cause::Unreadable,
+            tag.start,
+            tag.end,
+            "this tag can't be read",
+        ));
     }
     if reader.faults.is_empty() {
         Ok(Parsed {
@@ -73,7 +78,7 @@ fn tree(source: &str, tags: &[Tag]) -> Result<Tree, Fault> {
     let at = error.map_or(0, |error| place_of(&error, source));
     let tag = tags.iter().find(|tag| at < tag.end).or(tags.last());
     let (start, end) = tag.map_or((at, at), |tag| (tag.start, tag.end));
-    Err(Fault::new(start, end, "this tag can't be read").suggest(
+    Err(Fault::new(Cause::Unreadable, start, end, "this tag can't be read").suggest(
         "a tag is a path, or a helper with its arguments: `{{user.name}}`, `{{upper user.name}}`",
     ))
 }
@@ -128,8 +133,8 @@ impl Reader<'_> {
         self.tags.get(self.taken).map(|tag| tag.kind)
     }
 
-    fn fault(&mut self, tag: Tag, detail: impl Into<String>) -> Expression {
-        self.faults.push(Fault::new(tag.start, tag.end, detail));
+    fn fault(&mut self, cause: Cause, tag: Tag, detail: impl Into<String>) -> Expression {
+        self.faults.push(Fault::new(cause, tag.start, tag.end, detail));
         null()
     }
 
@@ -151,7 +156,11 @@ impl Reader<'_> {
                 }
                 _ => {
                     let tag = self.take();
-                    self.fault(tag, "partials, decorators and raw blocks are not supported");
+                    self.fault(
+                        Cause::Unsupported,
+                        tag,
+                        "partials, decorators and raw blocks are not supported",
+                    );
                 }
             }
         }
@@ -174,8 +183,10 @@ impl Reader<'_> {
         let expression = self.tag_value(spec, tag, true);
         if expression.is_array() && matches!(self.place, Place::Url { .. } | Place::Header) {
             let detail = "this is a list; a URL or header takes text, numbers and booleans";
-            self.faults
-                .push(Fault::new(tag.start, tag.end, detail).suggest("put it through `join`"));
+            self.faults.push(
+                Fault::new(Cause::ListInUrlOrHeader, tag.start, tag.end, detail)
+                    .suggest("put it through `join`"),
+            );
         }
         Node::Hole(Hole {
             expression,
@@ -194,8 +205,11 @@ impl Reader<'_> {
         let name = spec.name.as_name().unwrap_or_default();
         self.read_to = self.after_name(name, tag);
         if BLOCKS.contains(&name) {
-            return self
-                .fault(tag, format!("`{name}` is a block: `{{{{#{name} …}}}}…{{{{/{name}}}}}`"));
+            return self.fault(
+                Cause::BlockAsTag,
+                tag,
+                format!("`{name}` is a block: `{{{{#{name} …}}}}…{{{{/{name}}}}}`"),
+            );
         }
         if let ("json", [argument]) = (name, spec.params.as_slice()) {
             // Values keep their type wherever they stand, so this changes nothing.
@@ -208,8 +222,8 @@ impl Reader<'_> {
         let arguments: Vec<_> =
             spec.params.iter().map(|param| self.value_of_argument(param, tag, passes_on)).collect();
         let options = self.options(helper, &spec.hash, tag);
-        if let Err(detail) = helpers::check(helper, &arguments) {
-            return self.fault(tag, detail);
+        if let Err((cause, detail)) = helpers::check(helper, &arguments) {
+            return self.fault(cause, tag, detail);
         }
         let scalar_only = direct && matches!(self.place, Place::Url { .. } | Place::Header);
         self.keys_below(helper.helper, &arguments, &options, tag, scalar_only);
@@ -219,7 +233,12 @@ impl Reader<'_> {
 
     fn unknown_helper(&mut self, name: &str, tag: Tag) -> Expression {
         let known = helpers::names().chain(BLOCKS).chain(["json"]);
-        let mut fault = Fault::new(tag.start, tag.end, format!("there is no helper `{name}`"));
+        let mut fault = Fault::new(
+            Cause::UnknownHelper,
+            tag.start,
+            tag.end,
+            format!("there is no helper `{name}`"),
+        );
         if let Some(near) = suggest::nearest(name, known) {
             fault = fault.suggest(format!("did you mean `{near}`?"));
         }
@@ -238,7 +257,11 @@ impl Reader<'_> {
             match helper.options.iter().find(|known| *known == name) {
                 Some(known) => options.push((*known, self.value_of_argument(value, tag, false))),
                 None => {
-                    self.fault(tag, format!("`{}` has no option `{name}`", helper.name));
+                    self.fault(
+                        Cause::UnknownOption,
+                        tag,
+                        format!("`{}` has no option `{name}`", helper.name),
+                    );
                 }
             }
         }
@@ -250,6 +273,7 @@ impl Reader<'_> {
         let value = self.value(value, tag, direct);
         match value {
             Expression::Secret(_) => self.fault(
+                Cause::SecretRead,
                 tag,
                 "a secret is put in when the request is sent, so no helper or block can read it: \
                  write it as a tag of its own",
@@ -263,7 +287,7 @@ impl Reader<'_> {
             Parameter::Literal(json) => Expression::Literal(Document::from(json)),
             Parameter::Subexpression(Subexpression { element, .. }) => match element.as_ref() {
                 Element::Expression(spec) => self.tag_value(spec, tag, direct),
-                _ => self.fault(tag, "this can't be read"),
+                _ => self.fault(Cause::Unreadable, tag, "this can't be read"),
             },
             named => {
                 let raw = named.as_name().unwrap_or_default().to_owned();
@@ -310,7 +334,7 @@ impl Reader<'_> {
 
     fn one_argument(&mut self, name: &str, tag: Tag) -> Expression {
         let detail = format!("`{name}` takes one argument, written before any option");
-        let mut fault = Fault::new(tag.start, tag.end, detail);
+        let mut fault = Fault::new(Cause::BlockArguments, tag.start, tag.end, detail);
         if name == "each" {
             fault = fault.suggest("a text between the turns is written `join=\",\"`");
         }
@@ -320,7 +344,7 @@ impl Reader<'_> {
 
     fn unknown_block(&mut self, name: &str, tag: Tag) {
         let detail = format!("there is no block `{name}`; blocks are if, unless, each and with");
-        let mut fault = Fault::new(tag.start, tag.end, detail);
+        let mut fault = Fault::new(Cause::UnknownBlock, tag.start, tag.end, detail);
         fault = match suggest::nearest(name, BLOCKS) {
             Some(near) => fault.suggest(format!("did you mean `{{{{#{near} …}}}}`?")),
             None => fault.suggest(format!(
@@ -341,6 +365,7 @@ impl Reader<'_> {
                     let at = self.option_place("join", tag);
                     self.faults.push(
                         Fault::new(
+                            Cause::JoinOutsideEach,
                             at.start,
                             at.end,
                             "`join` puts a text between the turns of a loop: it belongs to `each`",
@@ -349,7 +374,11 @@ impl Reader<'_> {
                     );
                 }
                 _ => {
-                    self.fault(tag, "the only option here is `includeZero=true`");
+                    self.fault(
+                        Cause::UnknownOption,
+                        tag,
+                        "the only option here is `includeZero=true`",
+                    );
                 }
             }
         }
@@ -368,13 +397,13 @@ impl Reader<'_> {
                     separator = Some(Text { text, start: at.start, end: at.end, events: None });
                     continue;
                 }
-                ("join", _, true) => Fault::new(at.start, at.end, "`join` takes a text in quotes: what stands between the turns can't come from an event")
+                ("join", _, true) => Fault::new(Cause::JoinNotConstant, at.start, at.end, "`join` takes a text in quotes: what stands between the turns can't come from an event")
                     .suggest("write it like `join=\",\"`"),
-                ("join", ..) => Fault::new(at.start, at.end, "`join` puts a text between the turns of a loop: it belongs to `each`")
+                ("join", ..) => Fault::new(Cause::JoinOutsideEach, at.start, at.end, "`join` puts a text between the turns of a loop: it belongs to `each`")
                     .suggest("write it as `{{#each … join=\",\"}}`"),
-                (_, _, true) => Fault::new(at.start, at.end, format!("`each` has no option `{name}`"))
+                (_, _, true) => Fault::new(Cause::UnknownOption, at.start, at.end, format!("`each` has no option `{name}`"))
                     .suggest("the only one is `join=\",\"`, a text that is put between the turns"),
-                _ => Fault::new(at.start, at.end, "`with` has no options"),
+                _ => Fault::new(Cause::UnknownOption, at.start, at.end, "`with` has no options"),
             };
             self.faults.push(fault);
         }

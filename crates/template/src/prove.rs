@@ -7,6 +7,7 @@
 //! understood. With `join` the separator is walked between turns that wrote something. What passes is proved for all events, since nothing depends on values but the
 //! choice of branches and the number of turns.
 
+use crate::Cause;
 use crate::expression::{Expression, TurnVariable};
 use crate::helpers::Helper;
 use crate::plan::{Event, Hole, If, Node, Slot, Text};
@@ -37,6 +38,7 @@ pub(crate) trait Grammar {
 /// What the grammar can't take.
 #[derive(Debug)]
 pub(crate) struct Stuck {
+    pub(crate) cause: Cause,
     /// Byte of the text, where there is one.
     pub(crate) at: usize,
     pub(crate) detail: String,
@@ -44,8 +46,8 @@ pub(crate) struct Stuck {
 }
 
 impl Stuck {
-    pub(crate) fn new(detail: impl Into<String>) -> Stuck {
-        Stuck { at: 0, detail: detail.into(), suggestion: None }
+    pub(crate) fn new(cause: Cause, detail: impl Into<String>) -> Stuck {
+        Stuck { cause, at: 0, detail: detail.into(), suggestion: None }
     }
 
     pub(crate) fn suggest(mut self, suggestion: impl Into<String>) -> Stuck {
@@ -54,7 +56,7 @@ impl Stuck {
     }
 
     fn between(self, start: usize, end: usize) -> Fault {
-        Fault { start, end, detail: self.detail, suggestion: self.suggestion }
+        Fault { cause: self.cause, start, end, detail: self.detail, suggestion: self.suggestion }
     }
 }
 
@@ -76,8 +78,14 @@ pub(crate) fn prove<G: Grammar>(
 }
 
 fn all_reached(nodes: &[Node]) -> Result<(), Fault> {
-    let unreached =
-        |start, end| Err(Fault::new(start, end, "no event can lead here: take this part out"));
+    let unreached = |start, end| {
+        Err(Fault::new(
+            Cause::NeverReached,
+            start,
+            end,
+            "no event can lead here: take this part out",
+        ))
+    };
     for node in nodes {
         match node {
             Node::Text(text) if text.events.is_none() => return unreached(text.start, text.end),
@@ -147,7 +155,12 @@ impl<G: Grammar> Walker<'_, G> {
         if self.steps <= STEPS_MAX {
             return Ok(());
         }
-        Err(Fault::new(start, end, "the template is too large to be proved: nest fewer loops"))
+        Err(Fault::new(
+            Cause::ProofTooLarge,
+            start,
+            end,
+            "the template is too large to be proved: nest fewer loops",
+        ))
     }
 
     fn text(&mut self, text: &mut Text, ways: Ways<G::State>) -> Result<Ways<G::State>, Fault> {
@@ -182,7 +195,7 @@ impl<G: Grammar> Walker<'_, G> {
             Some(known) if *known == events => {}
             Some(_) => {
                 let detail = "this text would mean one thing in one turn and another in the next";
-                return Err(Fault::new(text.start, text.end, detail));
+                return Err(Fault::new(Cause::TwoMeanings, text.start, text.end, detail));
             }
         }
         Ok(state)
@@ -206,7 +219,7 @@ impl<G: Grammar> Walker<'_, G> {
             self.grammar.hole(&mut state, hole).map_err(|stuck| stuck.between(start, end))?;
         if hole.slot.is_some_and(|known| known != slot) {
             let detail = "this would stand in one place in one turn and in another in the next";
-            return Err(Fault::new(start, end, detail));
+            return Err(Fault::new(Cause::TwoMeanings, start, end, detail));
         }
         hole.slot = Some(slot);
         Ok(state)

@@ -5,7 +5,7 @@
 //! nests too deeply, is left open or is no part of our language is refused here, with its place
 //! and in words; afterwards the tags are the positions of the tree's elements.
 
-use crate::Limits;
+use crate::{Cause, Limits};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TagKind {
@@ -29,6 +29,7 @@ pub(crate) struct Tag {
 /// A mistake at a place of the source.
 #[derive(Clone, Debug)]
 pub(crate) struct Fault {
+    pub(crate) cause: Cause,
     pub(crate) start: usize,
     pub(crate) end: usize,
     pub(crate) detail: String,
@@ -36,8 +37,8 @@ pub(crate) struct Fault {
 }
 
 impl Fault {
-    pub(crate) fn new(start: usize, end: usize, detail: impl Into<String>) -> Fault {
-        Fault { start, end, detail: detail.into(), suggestion: None }
+    pub(crate) fn new(cause: Cause, start: usize, end: usize, detail: impl Into<String>) -> Fault {
+        Fault { cause, start, end, detail: detail.into(), suggestion: None }
     }
 
     pub(crate) fn suggest(mut self, suggestion: impl Into<String>) -> Fault {
@@ -66,6 +67,7 @@ pub(crate) fn tags(source: &str, limits: &Limits) -> Result<Vec<Tag>, Fault> {
     }
     match scanner.blocks.last() {
         Some(open) => Err(Fault::new(
+            Cause::BlockNotClosed,
             open.start,
             open.end,
             format!("`{{{{#{}}}}}` is never closed", open.name),
@@ -112,12 +114,17 @@ impl<'s> Scanner<'s> {
     fn tag(&mut self, start: usize) -> Result<usize, Fault> {
         let rest = &self.source[start..];
         if rest.starts_with("{{{{") {
-            return Err(Fault::new(start, start + 4, "raw blocks (`{{{{`) are not supported")
-                .suggest("put a space between a JSON `{` and the tag"));
+            return Err(Fault::new(
+                Cause::Unsupported,
+                start,
+                start + 4,
+                "raw blocks (`{{{{`) are not supported",
+            )
+            .suggest("put a space between a JSON `{` and the tag"));
         }
         if self.tags.len() >= self.limits.tags_max {
             let detail = format!("there are more than {} tags", self.limits.tags_max);
-            return Err(Fault::new(start, start + 2, detail));
+            return Err(Fault::new(Cause::TooManyTags, start, start + 2, detail));
         }
         let end = start + self.length(start)?;
         let kind = self.kind(start, end)?;
@@ -130,7 +137,7 @@ impl<'s> Scanner<'s> {
         let unclosed = || {
             let end = start + text.find('\n').unwrap_or(text.len()).min(40);
             let end = (start..=end).rev().find(|at| self.source.is_char_boundary(*at));
-            Fault::new(start, end.unwrap_or(start), "this tag is never closed")
+            Fault::new(Cause::TagNotClosed, start, end.unwrap_or(start), "this tag is never closed")
                 .suggest("end it with `}}`; for the two characters themselves write `\\{{`")
         };
         if text.starts_with("{{!") {
@@ -147,26 +154,34 @@ impl<'s> Scanner<'s> {
         }
         inside.end(triple).map_err(|stop| match stop {
             Stop::Unclosed => unclosed(),
-            Stop::Deep(at) => Fault::new(start, start + at, "this nests too deeply"),
+            Stop::Deep(at) => {
+                Fault::new(Cause::TagTooDeep, start, start + at, "this nests too deeply")
+            }
         })
     }
 
     fn kind(&mut self, start: usize, end: usize) -> Result<TagKind, Fault> {
         let inner = inner(&self.source[start..end]);
-        let refuse = |detail: &str| Err(Fault::new(start, end, detail));
+        let refuse = |cause: Cause, detail: &str| Err(Fault::new(cause, start, end, detail));
         let Some(first) = inner.chars().next() else {
-            return refuse("this tag is empty");
+            return refuse(Cause::EmptyTag, "this tag is empty");
         };
         let after = inner[first.len_utf8()..].trim_start();
         match first {
             '!' => Ok(TagKind::Comment),
-            '>' => refuse("partials (`{{>`) are not supported: write the text out"),
-            '*' => refuse("decorators (`{{*`) are not supported"),
-            '#' if after.starts_with('>') => refuse("partial blocks (`{{#>`) are not supported"),
-            '#' if after.starts_with('*') => refuse("decorators (`{{#*`) are not supported"),
+            '>' => {
+                refuse(Cause::Unsupported, "partials (`{{>`) are not supported: write the text out")
+            }
+            '*' => refuse(Cause::Unsupported, "decorators (`{{*`) are not supported"),
+            '#' if after.starts_with('>') => {
+                refuse(Cause::Unsupported, "partial blocks (`{{#>`) are not supported")
+            }
+            '#' if after.starts_with('*') => {
+                refuse(Cause::Unsupported, "decorators (`{{#*`) are not supported")
+            }
             '#' => {
                 if self.blocks.len() >= self.limits.depth_max {
-                    return refuse("blocks nest too deeply");
+                    return refuse(Cause::BlocksTooDeep, "blocks nest too deeply");
                 }
                 self.blocks.push(OpenBlock { name: word(after), start, end, has_else: false });
                 Ok(TagKind::Open)
@@ -178,7 +193,8 @@ impl<'s> Scanner<'s> {
             }
             _ if inner.starts_with("else") => {
                 let detail = "a name at the start of a tag can't begin with `else`";
-                Err(Fault::new(start, end, detail).suggest(format!("write `{{{{this.{inner}}}}}`")))
+                Err(Fault::new(Cause::ElseName, start, end, detail)
+                    .suggest(format!("write `{{{{this.{inner}}}}}`")))
             }
             _ => Ok(TagKind::Hole),
         }
@@ -186,21 +202,37 @@ impl<'s> Scanner<'s> {
 
     fn close(&mut self, name: &str, start: usize, end: usize) -> Result<TagKind, Fault> {
         let Some(open) = self.blocks.pop() else {
-            return Err(Fault::new(start, end, "no block is open that this could close"));
+            return Err(Fault::new(
+                Cause::CloseWithoutBlock,
+                start,
+                end,
+                "no block is open that this could close",
+            ));
         };
         if open.name == name {
             return Ok(TagKind::Close);
         }
         let detail = format!("`{{{{#{}}}}}` is still open here", open.name);
-        Err(Fault::new(start, end, detail).suggest(format!("write `{{{{/{}}}}}`", open.name)))
+        Err(Fault::new(Cause::WrongClose, start, end, detail)
+            .suggest(format!("write `{{{{/{}}}}}`", open.name)))
     }
 
     fn branch(&mut self, plain: bool, start: usize, end: usize) -> Result<TagKind, Fault> {
         let Some(open) = self.blocks.last_mut() else {
-            return Err(Fault::new(start, end, "`else` stands outside of any block"));
+            return Err(Fault::new(
+                Cause::ElseOutside,
+                start,
+                end,
+                "`else` stands outside of any block",
+            ));
         };
         if open.has_else {
-            return Err(Fault::new(start, end, "this block has its last `else` already"));
+            return Err(Fault::new(
+                Cause::SecondElse,
+                start,
+                end,
+                "this block has its last `else` already",
+            ));
         }
         open.has_else = plain;
         Ok(if plain { TagKind::Else } else { TagKind::ElseChain })

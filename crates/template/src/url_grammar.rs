@@ -1,6 +1,7 @@
 //! A URL's parts, for the proof of URL templates: no hole in the scheme, none in the host without
 //! allowed hosts, and everything else percent-encoded.
 
+use crate::Cause;
 use crate::expression::Expression;
 use crate::plan::{Event, Hole, Slot};
 use crate::prove::{Grammar, Stuck};
@@ -39,7 +40,10 @@ impl Grammar for Url {
     ) -> Result<(), Stuck> {
         for (at, c) in text.char_indices() {
             if c.is_control() || c == ' ' {
-                let stuck = Stuck::new("a URL has no spaces, line breaks or control characters");
+                let stuck = Stuck::new(
+                    Cause::UrlCharacter,
+                    "a URL has no spaces, line breaks or control characters",
+                );
                 return Err(Stuck { at, ..stuck });
             }
             match state {
@@ -48,7 +52,10 @@ impl Grammar for Url {
                     if SCHEMES.contains(&read.as_str()) {
                         *state = State::After { host: true, tail: false };
                     } else if !SCHEMES.iter().any(|scheme| scheme.starts_with(read.as_str())) {
-                        let stuck = Stuck::new("a URL begins with `https://` or `http://`");
+                        let stuck = Stuck::new(
+                            Cause::UrlScheme,
+                            "a URL begins with `https://` or `http://`",
+                        );
                         return Err(Stuck { at, ..stuck });
                     }
                 }
@@ -72,14 +79,14 @@ impl Grammar for Url {
     fn hole(&self, state: &mut State, hole: &Hole) -> Result<Slot, Stuck> {
         let secret = matches!(hole.expression, Expression::Secret(_));
         match state {
-            State::Scheme(_) => Err(Stuck::new("scheme and host can't come from a tag here")
+            State::Scheme(_) => Err(Stuck::new(Cause::TagInScheme, "scheme and host can't come from a tag here")
                 .suggest("begin with `https://` and the host; a URL that is secret may be one `{{antar.secret.NAME}}` alone")),
             State::After { host: true, .. } if secret => {
-                Err(Stuck::new("a secret can't stand in the host")
+                Err(Stuck::new(Cause::SecretInHost, "a secret can't stand in the host")
                     .suggest("make the whole URL one secret, or put it after the host"))
             }
             State::After { host: true, .. } if !self.host_may_vary => {
-                Err(Stuck::new(HOST_DETAIL).suggest("write the host out, or list the hosts that are allowed"))
+                Err(Stuck::new(Cause::TagInHost, HOST_DETAIL).suggest("write the host out, or list the hosts that are allowed"))
             }
             State::After { host: true, .. } => Ok(Slot::Host),
             State::After { .. } => Ok(Slot::Url),
@@ -92,17 +99,19 @@ impl Grammar for Url {
             (State::After { host: a, tail: b }, State::After { host: c, tail: d }) => {
                 Ok(State::After { host: *a || *c, tail: *b || *d })
             }
-            _ => {
-                Err(Stuck::new("every way through this block must write scheme and host, or none"))
-            }
+            _ => Err(Stuck::new(
+                Cause::SchemeInBranch,
+                "every way through this block must write scheme and host, or none",
+            )),
         }
     }
 
     fn end(&self, state: &State) -> Result<(), Stuck> {
         match state {
-            State::Scheme(_) => {
-                Err(Stuck::new("a URL begins with `https://` or `http://`, then the host"))
-            }
+            State::Scheme(_) => Err(Stuck::new(
+                Cause::UrlScheme,
+                "a URL begins with `https://` or `http://`, then the host",
+            )),
             State::After { .. } => Ok(()),
         }
     }

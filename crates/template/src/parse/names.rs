@@ -5,7 +5,7 @@ use crate::expression::{Base, Expression, Path, TurnVariable};
 use crate::helpers::Helper;
 use crate::path::{self, RawPath};
 use crate::scan::{Fault, Tag};
-use crate::{Place, suggest};
+use crate::{Cause, Place, suggest};
 
 /// What the meta object holds.
 const ANTAR: [&str; 9] = [
@@ -46,7 +46,7 @@ impl Reader<'_> {
             }
         }
         let Some(frame) = self.frames.len().checked_sub(path.up + 1) else {
-            return self.fault(at, "`../` leads out of the template here");
+            return self.fault(Cause::AboveRoot, at, "`../` leads out of the template here");
         };
         self.data(frame, path.up, path.steps, at, direct)
     }
@@ -87,15 +87,19 @@ impl Reader<'_> {
                 let detail = format!(
                     "there is no `@{name}`; there are @index, @key, @first, @last and @root"
                 );
-                return self.fault(at, detail);
+                return self.fault(Cause::UnknownLocal, at, detail);
             }
         };
         if !path.steps.is_empty() {
-            return self.fault(at, format!("`@{name}` has nothing below it"));
+            return self.fault(Cause::NothingBelow, at, format!("`@{name}` has nothing below it"));
         }
         let outer = self.frames.len().saturating_sub(path.up);
         if !self.frames[..outer].iter().any(|frame| frame.is_loop) {
-            return self.fault(at, format!("`@{name}` stands outside of any `each`"));
+            return self.fault(
+                Cause::OutsideEach,
+                at,
+                format!("`@{name}` stands outside of any `each`"),
+            );
         }
         let between = self.frames[outer..].iter().filter(|frame| frame.is_loop).count();
         Expression::Turn(between, variable)
@@ -111,9 +115,11 @@ impl Reader<'_> {
         }
         let inner_loops = self.frames[frame + 1..].iter().filter(|frame| frame.is_loop).count();
         if !self.frames[frame].is_loop || path.steps.len() > 1 {
-            return Some(
-                self.fault(at, format!("`{name}` is a loop's index or key, nothing more")),
-            );
+            return Some(self.fault(
+                Cause::NothingBelow,
+                at,
+                format!("`{name}` is a loop's index or key, nothing more"),
+            ));
         }
         Some(Expression::Turn(inner_loops, TurnVariable::Key))
     }
@@ -129,12 +135,17 @@ impl Reader<'_> {
                 Expression::Secret(name)
             }
             ["secret", name] => Expression::Secret((*name).to_owned()),
-            ["secret", ..] => self.fault(at, "a secret is named like this: `antar.secret.NAME`"),
+            ["secret", ..] => self.fault(
+                Cause::SecretName,
+                at,
+                "a secret is named like this: `antar.secret.NAME`",
+            ),
             ["attempt"] if matches!(self.place, Place::Header) => {
                 self.uses_attempt = true;
                 Expression::Attempt
             }
             ["attempt"] => self.fault(
+                Cause::AttemptOutsideHeader,
                 at,
                 "`antar.attempt` changes from attempt to attempt and stands in header values only",
             ),
@@ -145,7 +156,7 @@ impl Reader<'_> {
                     true => format!("`antar.{name}` has nothing below it"),
                     false => format!("there is no `antar.{name}`"),
                 };
-                let mut fault = Fault::new(at.start, at.end, detail);
+                let mut fault = Fault::new(Cause::UnknownMeta, at.start, at.end, detail);
                 if let Some(near) = suggest::nearest(name, ANTAR).filter(|near| near != name) {
                     fault = fault.suggest(format!("did you mean `antar.{near}`?"));
                 }

@@ -1,6 +1,7 @@
 //! Loops: no turn, one, and several.
 
 use super::{Grammar, Turn, Walker, Ways};
+use crate::Cause;
 use crate::plan::{Block, Event, Node};
 use crate::scan::Fault;
 
@@ -114,7 +115,7 @@ impl<G: Grammar> Walker<'_, G> {
                 |(_, event): &(usize, Event)| matches!(event, Event::Open | Event::Close);
             if separator.events.iter().flatten().any(brackets) {
                 let detail = "what stands between two turns can't open or close brackets";
-                return Err(Fault::new(place.0, place.1, detail)
+                return Err(Fault::new(Cause::JoinWithBrackets, place.0, place.1, detail)
                     .suggest("write the brackets in the loop's body"));
             }
         }

@@ -22,14 +22,21 @@ fn parts(dice: &mut Dice, around: &Around, depth: usize) -> Vec<Part> {
     let part = |dice: &mut Dice| match dice.below(if depth == 0 { 7 } else { 9 }) {
         0..=3 => Part::Hole(hole(dice, around, false)),
         4 if dice.one_in(3) => Part::Secret,
-        7 => Part::If(condition(dice, around), parts(dice, around, depth - 1)),
+        7 => Part::If(condition(dice, around), some_parts(dice, around, depth - 1)),
         8 => {
             let (subject, separator) = (path(dice, around), dice.pick(&["-", "", "_x_"]));
-            Part::Each(subject, separator, parts(dice, &around.inside(true), depth - 1))
+            Part::Each(subject, separator, some_parts(dice, &around.inside(true), depth - 1))
         }
         _ => Part::Plain(dice.pick(&["x", "a-b", "7", "_"])),
     };
     (0..dice.below(4)).map(|_| part(dice)).collect()
+}
+
+/// A block without any text would be no block: what stands beside it stands alone.
+fn some_parts(dice: &mut Dice, around: &Around, depth: usize) -> Vec<Part> {
+    let mut some = parts(dice, around, depth);
+    some.push(Part::Plain("-"));
+    some
 }
 
 fn print(parts: &[Part], out: &mut String) {

@@ -2,6 +2,7 @@
 
 #[path = "../cases/mod.rs"]
 mod cases;
+mod causes;
 mod documented;
 mod errors;
 mod fuzzed;
