@@ -6,6 +6,7 @@ mod causes;
 mod documented;
 mod errors;
 mod fuzzed;
+mod loops;
 mod places;
 mod promises;
 #[cfg(test)]
