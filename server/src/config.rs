@@ -147,10 +147,32 @@ settings!(
         secret_bytes_max: usize = 16 << 10,
         /// Values of one facet that are learned from events.
         facet_values_max: usize = 1_000,
-        /// Deliveries that one replay looks at.
-        replay_max: usize = 10_000,
+        /// Callers that listen to the attempts of one tenant at once.
+        listeners_max: usize = 16,
         /// Items in one page of a list.
         page_max: usize = 200,
+    }
+);
+
+settings!(
+    /// How old events are sent again.
+    ReplayConfig {
+        /// Deliveries that a replay makes in a second, where the request does not say.
+        pace_per_s: u32 = 50,
+        /// The fastest pace that a request may ask for.
+        pace_per_s_max: u32 = 1_000,
+        /// Deliveries of a replay that is finished before it is answered; a larger one goes on after it.
+        at_once_max: u64 = 100,
+        /// Deliveries of one replay that are due and not yet attempted; beyond that it waits for them.
+        open_max: usize = 100,
+        /// Events or deliveries that are looked at to say how many a replay will make.
+        look_max: usize = 100_000,
+        /// Events that one replay may list by id.
+        event_ids_max: usize = 10_000,
+        /// Replays of one tenant that run at once.
+        running_max: usize = 10,
+        /// How long it is remembered what became of a replay, in milliseconds.
+        keep_ms: u64 = 2_592_000_000,
     }
 );
 
@@ -163,6 +185,7 @@ pub struct Config {
     pub delivery: DeliveryConfig,
     pub store: StoreConfig,
     pub tenant: TenantConfig,
+    pub replay: ReplayConfig,
     pub plugins: crate::plugin::Limits,
     pub templates: antar_template::Limits,
 }
@@ -209,6 +232,7 @@ impl Config {
         DeliveryConfig::explain("delivery", &mut all);
         StoreConfig::explain("store", &mut all);
         TenantConfig::explain("tenant", &mut all);
+        ReplayConfig::explain("replay", &mut all);
         all
     }
 
@@ -268,6 +292,7 @@ impl Config {
             ("store.commit_batch_max", self.store.commit_batch_max),
             ("store.commit_queue_max", self.store.commit_queue_max),
             ("tenant.page_max", self.tenant.page_max),
+            ("replay.open_max", self.replay.open_max),
         ];
         if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return wrong(name, "is 1 or more");
@@ -278,6 +303,9 @@ impl Config {
                 "delivery.timeout_ms",
                 "is at least 1 and at most delivery.timeout_ms_max",
             );
+        }
+        if self.replay.pace_per_s == 0 || self.replay.pace_per_s > self.replay.pace_per_s_max {
+            return wrong("replay.pace_per_s", "is at least 1 and at most replay.pace_per_s_max");
         }
         if self.delivery.poll_ms == 0 {
             return wrong("delivery.poll_ms", "is 1 or more");

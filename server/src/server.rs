@@ -13,12 +13,14 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::data_folder::DataFolder;
+use crate::live::Live;
 use crate::model::TenantSpec;
 use crate::pipeline::Pipeline;
 use crate::pipeline::address::AddressPolicy;
 use crate::pipeline::deliver::Sender;
 use crate::plugin::Host;
 use crate::registry::Registry;
+use crate::replay::Replays;
 use crate::store::{Settings, Store};
 use crate::worker::{self, Worker};
 
@@ -42,17 +44,18 @@ pub async fn run_with_clock(
     let config = Arc::new(config);
     let folder = DataFolder::open(&config.server)?;
     let store = open_store(&config, &folder).await?;
-    let pipeline_parts = start(config.clone(), clock, store.clone(), &folder).await?;
-    let (app, worker) = pipeline_parts;
     let (stop, stopped) = watch::channel(false);
+    let (app, worker) =
+        start(config.clone(), clock, store.clone(), &folder, stopped.clone()).await?;
     // The lease is kept until the last attempt has ended.
     let (end_lease, lease_ended) = watch::channel(false);
     let lease =
         tokio::spawn(worker::keep_lease(app.pipeline.clone(), app.dispatcher.clone(), lease_ended));
     tokio::spawn(crate::http::keep_figures(stopped.clone()));
+    let replays = tokio::spawn(app.replays.clone().keep());
     let worker = tokio::spawn(worker.run(stopped));
 
-    let ready = app.ready.clone();
+    let (ready, live) = (app.ready.clone(), app.live.clone());
     let http =
         crate::http::serve(web::Data::new(app), listener).context("the HTTP server can't start")?;
     let handle = http.handle();
@@ -65,9 +68,11 @@ pub async fn run_with_clock(
 
     // First no new requests, then no new attempts, then the last records.
     ready.store(false, Ordering::Release);
+    live.close();
     handle.stop(true).await;
     stop.send_replace(true);
     worker.await.context("the worker ended in a panic")?;
+    replays.await.context("the keeper of replays ended in a panic")?;
     end_lease.send_replace(true);
     lease.await.context("the lease keeper ended in a panic")?;
     store.close().await;
@@ -105,6 +110,7 @@ async fn start(
     clock: Clock,
     store: Store,
     folder: &DataFolder,
+    stop: watch::Receiver<bool>,
 ) -> anyhow::Result<(App, Worker)> {
     let sealer = folder.sealer(&store).await?;
     let host = Arc::new(Host::new(config.plugins.clone())?);
@@ -140,7 +146,10 @@ async fn start(
         owner,
     };
     let pipeline = Arc::new(pipeline);
-    let (worker, dispatcher) = Worker::new(pipeline.clone(), registry.clone());
+    let live = Arc::new(Live::new(config.tenant.listeners_max));
+    let (worker, dispatcher) = Worker::new(pipeline.clone(), registry.clone(), live.clone());
+    let replays = Replays::new(pipeline.clone(), registry.clone(), dispatcher.clone(), stop);
     let ready = Arc::new(AtomicBool::new(false));
-    Ok((App { config, clock, store, registry, pipeline, dispatcher, ready }, worker))
+    let app = App { config, clock, store, registry, pipeline, dispatcher, replays, live, ready };
+    Ok((app, worker))
 }

@@ -20,14 +20,22 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("pipeline/answers.rs", &["model", "store"]),
     ("pipeline/job.rs", &["model", "store"]),
     ("registry", &["model", "store", "pipeline", "plugin", "config", "clock", "seal"]),
-    ("worker", &["model", "store", "pipeline", "plugin", "registry", "config", "clock"]),
+    ("worker", &["model", "store", "pipeline", "plugin", "registry", "live", "config", "clock"]),
     ("data_folder", &["model", "store", "registry", "config", "seal"]),
-    ("app", &["model", "store", "pipeline", "plugin", "registry", "worker", "config", "clock"]),
+    ("live", &["model"]),
+    ("replay", &["model", "store", "pipeline", "registry", "worker", "config", "clock"]),
+    (
+        "app",
+        &[
+            "model", "store", "pipeline", "plugin", "registry", "worker", "replay", "live",
+            "config", "clock",
+        ],
+    ),
     (
         "http",
         &[
-            "app", "model", "store", "pipeline", "plugin", "registry", "worker", "config", "clock",
-            "seal",
+            "app", "model", "store", "pipeline", "plugin", "registry", "worker", "replay", "live",
+            "config", "clock", "seal",
         ],
     ),
     ("cli", &["model", "store", "config", "data_folder"]),

@@ -181,6 +181,31 @@ CREATE TABLE attempts (
 );
 CREATE UNIQUE INDEX attempts_key ON attempts (delivery_id, number);
 
+-- owner_node is set only while the replay runs. position says after what it goes on; it moves in the
+-- transaction that makes the deliveries up to there.
+CREATE TABLE replays (
+    id BYTEA NOT NULL PRIMARY KEY,
+    tenant TEXT NOT NULL,
+    webhook_id BYTEA NOT NULL,
+    selection TEXT NOT NULL,
+    state TEXT NOT NULL,
+    pace_per_s BIGINT NOT NULL,
+    total BIGINT NOT NULL,
+    exact BOOLEAN NOT NULL,
+    made BIGINT NOT NULL,
+    skipped BIGINT NOT NULL,
+    position TEXT NOT NULL,
+    error TEXT,
+    owner_node TEXT,
+    owner_epoch BIGINT,
+    started_at BIGINT NOT NULL,
+    ended_at BIGINT,
+    CHECK ((owner_node IS NOT NULL) = (state = 'running'))
+);
+CREATE INDEX replays_running ON replays (owner_node, owner_epoch) WHERE owner_node IS NOT NULL;
+CREATE INDEX replays_by_time ON replays (tenant, started_at);
+CREATE INDEX replays_ended ON replays (ended_at) WHERE ended_at IS NOT NULL;
+
 CREATE TABLE idempotency (
     tenant TEXT NOT NULL,
     idempotency_key TEXT NOT NULL,

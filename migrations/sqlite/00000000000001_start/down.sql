@@ -1,4 +1,5 @@
 DROP TABLE idempotency;
+DROP TABLE replays;
 DROP TABLE attempts;
 DROP TABLE deliveries;
 DROP TABLE events;

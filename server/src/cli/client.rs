@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
-use http::{Method, Request};
+use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as Hyper;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -192,29 +193,12 @@ impl Client {
         body: Bytes,
     ) -> Result<Json, CallError> {
         let what = format!("{method} {path}");
-        let unreachable =
-            |detail: String| CallError::Unreachable { base: self.base.clone(), detail };
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.base))
-            .header("authorization", format!("Bearer {}", self.key))
-            .header("content-type", content_type)
-            .body(Full::new(body))
-            .map_err(|error| unreachable(error.to_string()))?;
         let answer = async {
-            let answer = match &self.http {
-                Http::Plain(http) => http.request(request).await,
-                Http::Tls(http) => http.request(request).await,
-            };
-            let answer = answer.map_err(|error| unreachable(innermost(&error)))?;
+            let answer = self.request(method, path, content_type, body).await?;
             let status = answer.status();
-            let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
-            let body = body.map_err(|error| unreachable(error.to_string()))?.to_bytes();
-            Ok((status, body))
+            Ok::<_, CallError>((status, self.collect(answer.into_body()).await?))
         };
-        let (status, body) = tokio::time::timeout(Duration::from_millis(ANSWER_MS_MAX), answer)
-            .await
-            .map_err(|_| unreachable(format!("no answer within {} s", ANSWER_MS_MAX / 1000)))??;
+        let (status, body) = self.in_time(answer).await?;
         if !status.is_success() {
             return Err(CallError::Problem(problem(status.as_u16(), &body)));
         }
@@ -225,6 +209,59 @@ impl Client {
             what,
             text: String::from_utf8_lossy(&body).into_owned(),
         })
+    }
+}
+
+impl Client {
+    /// A body that is read as it comes, once its head says that all is well.
+    pub(super) async fn stream(&self, path: &str) -> Result<Incoming, CallError> {
+        let request = self.request(Method::GET, path, "application/json", Bytes::new());
+        let answer = self.in_time(request).await?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer.into_body());
+        }
+        let body = self.in_time(self.collect(answer.into_body())).await?;
+        Err(CallError::Problem(problem(status.as_u16(), &body)))
+    }
+
+    async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, CallError> {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base))
+            .header("authorization", format!("Bearer {}", self.key))
+            .header("content-type", content_type)
+            .body(Full::new(body))
+            .map_err(|error| self.unreachable(error.to_string()))?;
+        let answer = match &self.http {
+            Http::Plain(http) => http.request(request).await,
+            Http::Tls(http) => http.request(request).await,
+        };
+        answer.map_err(|error| self.unreachable(innermost(&error)))
+    }
+
+    async fn collect(&self, body: Incoming) -> Result<Bytes, CallError> {
+        let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+        Ok(body.map_err(|error| self.unreachable(error.to_string()))?.to_bytes())
+    }
+
+    async fn in_time<T>(
+        &self,
+        answer: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, CallError> {
+        let answer = tokio::time::timeout(Duration::from_millis(ANSWER_MS_MAX), answer).await;
+        answer
+            .map_err(|_| self.unreachable(format!("no answer within {} s", ANSWER_MS_MAX / 1000)))?
+    }
+
+    fn unreachable(&self, detail: String) -> CallError {
+        CallError::Unreachable { base: self.base.clone(), detail }
     }
 }
 

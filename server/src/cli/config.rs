@@ -32,6 +32,7 @@ const GROUPS: &[(&str, &str)] = &[
     ("delivery", "How requests go out."),
     ("store", "The database."),
     ("tenant", "What tenants may configure."),
+    ("replay", "How old events are sent again."),
     ("plugins", "What one call of a plugin may use, and how many run at once."),
     ("templates", "Bounds of one template."),
 ];

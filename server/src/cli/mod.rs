@@ -8,13 +8,18 @@ mod apply;
 mod client;
 mod config;
 mod explain;
+mod forward;
+mod listen;
 mod migrate;
 mod options;
 mod pretty;
 mod receive;
+mod replay;
 mod screen;
 mod send;
 mod serve;
+mod sse;
+mod webhook;
 
 use std::process::ExitCode;
 
@@ -52,6 +57,8 @@ enum Command {
     Send(send::Arguments),
     Receive(receive::Arguments),
     Explain(explain::Arguments),
+    Replay(replay::Arguments),
+    Listen(listen::Arguments),
     Migrate(migrate::Arguments),
     Config(config::Arguments),
 }
@@ -77,6 +84,8 @@ pub async fn main() -> ExitCode {
         Command::Send(arguments) => send::run(arguments, screen).await,
         Command::Receive(arguments) => receive::run(arguments, screen).await,
         Command::Explain(arguments) => explain::run(arguments, screen).await,
+        Command::Replay(arguments) => replay::run(arguments, screen).await,
+        Command::Listen(arguments) => listen::run(arguments, screen).await,
         Command::Migrate(arguments) => migrate::run(arguments, screen).await,
         Command::Config(arguments) => config::run(&arguments, screen),
     };

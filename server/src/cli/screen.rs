@@ -37,6 +37,11 @@ impl Screen {
         }
     }
 
+    /// JSON lines, wherever they go.
+    pub(super) fn lines() -> Screen {
+        Screen { format: Format::Json, colour: false }
+    }
+
     pub(super) fn is_text(self) -> bool {
         self.format == Format::Text
     }
@@ -44,6 +49,19 @@ impl Screen {
     /// One line of whatever format.
     pub(super) fn line(self, text: &str) {
         let _ = writeln!(std::io::stdout(), "{text}");
+    }
+
+    /// A line that the next one of its kind takes the place of, on a terminal; [`Screen::line`] goes
+    /// on below it once it was ended with an empty text.
+    pub(super) fn progress(self, text: &str) {
+        let mut out = std::io::stdout();
+        let _ = if text.is_empty() { writeln!(out) } else { write!(out, "\r\x1b[K{text}") };
+        let _ = out.flush();
+    }
+
+    /// Whether somebody is there to answer a question.
+    pub(super) fn can_ask(self) -> bool {
+        self.is_text() && std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
     }
 
     /// `text` in a style, where styles are seen.

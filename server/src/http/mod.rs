@@ -13,6 +13,7 @@ mod explain;
 mod facets;
 mod incoming;
 mod keys;
+mod listen;
 mod openapi;
 mod operations;
 mod page;
@@ -21,6 +22,7 @@ mod path;
 mod plugins;
 mod preview;
 mod profiles;
+mod replays;
 mod sample;
 mod secrets;
 mod sources;
@@ -69,12 +71,16 @@ routes! {
     "/v1/tenants/{tenant}/webhooks/{id}/disable" { post webhook_actions::disable }
     "/v1/tenants/{tenant}/webhooks/{id}/pause" { post webhook_actions::pause }
     "/v1/tenants/{tenant}/webhooks/{id}/resume" { post webhook_actions::resume }
-    "/v1/tenants/{tenant}/webhooks/{id}/replay" { post webhook_actions::replay }
+    "/v1/tenants/{tenant}/webhooks/{id}/replay" { post replays::start }
     "/v1/tenants/{tenant}/webhooks/{id}/revisions" { get webhook_actions::revisions }
     "/v1/tenants/{tenant}/webhooks/{id}/revert" { post webhook_actions::revert }
     "/v1/tenants/{tenant}/webhooks/{id}/explain" { get explain::webhook }
     "/v1/tenants/{tenant}/preview" { post preview::preview }
+    "/v1/tenants/{tenant}/replays" { get replays::list }
+    "/v1/tenants/{tenant}/replays/{id}" { get replays::get }
+    "/v1/tenants/{tenant}/replays/{id}/stop" { post replays::stop }
     "/v1/tenants/{tenant}/deliveries" { get deliveries::list }
+    "/v1/tenants/{tenant}/deliveries/stream" { get listen::stream }
     "/v1/tenants/{tenant}/deliveries/{id}" { get deliveries::get }
     "/v1/tenants/{tenant}/deliveries/{id}/attempts" { get deliveries::attempts }
     "/v1/tenants/{tenant}/deliveries/{id}/retry" { post deliveries::retry }

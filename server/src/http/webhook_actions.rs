@@ -1,4 +1,4 @@
-//! What is done to a webhook: tested, switched on and off, replayed, brought back.
+//! What is done to a webhook: tested, switched on and off, brought back.
 
 use antar_json::Document;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,6 @@ use super::page::List;
 use super::path::Id;
 use super::sample;
 use super::webhooks::{WebhookView, find, take_secret};
-use crate::app::{ReplayRequest, Replayed};
 use crate::model::{EventType, Invalid, Millis, Response, SentRequest, WebhookId};
 use crate::pipeline::TestReport;
 use crate::pipeline::watch::Timing;
@@ -156,21 +155,6 @@ pub(super) async fn pause(access: Access<Manage>, Id(id): Id<WebhookId>) -> Answ
 )]
 pub(super) async fn resume(access: Access<Manage>, Id(id): Id<WebhookId>) -> Answer {
     switch(access, id, None, Some(false)).await
-}
-
-/// Send old events again
-///
-/// Makes new deliveries, with new ids, of old events through today's settings.
-#[utoipa::path(
-    post, path = "/v1/tenants/{tenant}/webhooks/{id}/replay", tag = "webhooks", request_body = ReplayRequest,
-    responses((status = 202, body = Replayed), (status = 200, description = "The count of a `dry_run`", body = Replayed))
-)]
-pub(super) async fn replay(access: Access<Manage>, Id(id): Id<WebhookId>, body: Body) -> Answer {
-    let request: ReplayRequest = body.json()?;
-    let webhook = find(&access.tenant, id)?;
-    let dry_run = request.dry_run;
-    let replayed = access.app.replay(&access.tenant, &webhook, request).await?;
-    if dry_run { answer::ok(&replayed) } else { answer::accepted(&replayed) }
 }
 
 /// A webhook as it was saved once.

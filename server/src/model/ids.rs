@@ -145,6 +145,10 @@ uuid_id!(
     /// One incoming URL.
     SourceId
 );
+uuid_id!(
+    /// One sending again of old events.
+    ReplayId
+);
 
 /// A UUIDv7 whose time part is `now`, so that ids sort by time on any clock.
 #[must_use]

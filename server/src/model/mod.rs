@@ -9,6 +9,7 @@ mod invalid;
 mod key;
 mod plugin;
 mod profile;
+mod replay;
 mod retry;
 mod secret;
 mod signer;
@@ -21,8 +22,8 @@ pub use delivery::{Attempt, Delivery, Frozen, FrozenHeader, Response, SentReques
 pub use event::{Attributes, Event, EventKey, document_of};
 pub use event_type::{Direction, EventTypeSpec, SchemaMode};
 pub use ids::{
-    DeliveryId, EventId, EventType, PluginName, SecretName, SourceId, TenantId, TypeFilter,
-    WebhookId, uuid_v7,
+    DeliveryId, EventId, EventType, PluginName, ReplayId, SecretName, SourceId, TenantId,
+    TypeFilter, WebhookId, uuid_v7,
 };
 pub use invalid::{FieldError, Invalid};
 pub use key::{ApiKey, KeyId, Scope};
@@ -30,6 +31,7 @@ pub use plugin::{IntakeOnError, IntakePlugin, OnError, PluginKind, PluginMeta, P
 pub use profile::{
     FacetSpec, Incoming, PayloadEntry, PayloadValue, ProfileSpec, RestOf, SecretSpec,
 };
+pub use replay::{Replay, ReplayOf, ReplayState, Selection};
 pub use retry::{Retry, RetrySpec, Statuses};
 pub use secret::Secret;
 pub use signer::{Algorithm, Encoding, KeyName, Signer, StandardVersion};

@@ -3,8 +3,6 @@
 //! Cancelling one that is in flight writes its reason and nothing else: a reason on a delivery in
 //! flight is a wish to cancel, which the end of the attempt fulfils unless it delivered.
 
-use std::sync::Arc;
-
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
@@ -12,8 +10,8 @@ use diesel_async::RunQueryDsl;
 
 use super::conn::{Conn, run};
 use super::schema::deliveries;
-use super::{NewDelivery, Owner, Store, StoreError, accept};
-use crate::model::{DeliveryId, Event, Millis, State, WebhookId, reason};
+use super::{Store, StoreError};
+use crate::model::{DeliveryId, Millis, State, WebhookId, reason};
 
 /// Written as text, so that the database sees that the index over these rows fits.
 fn waiting() -> diesel::expression::SqlLiteral<Bool> {
@@ -87,43 +85,6 @@ impl Store {
         self.write(move |conn| Box::pin(cancel_all(conn, webhook_id, reason::CANCELLED, now))).await
     }
 
-    /// Adds a delivery of an event that is stored already: a replay. With `instead_of` only where
-    /// that one still waits; it is cancelled in the same transaction. False: it did not wait.
-    ///
-    /// # Errors
-    /// `Unavailable`.
-    pub async fn add_delivery(
-        &self,
-        event: &Arc<Event>,
-        delivery: NewDelivery,
-        instead_of: Option<DeliveryId>,
-        owner: &Owner,
-        now: Millis,
-    ) -> Result<bool, StoreError> {
-        let (event, owner) = (event.clone(), owner.clone());
-        self.write(move |conn| {
-            Box::pin(async move {
-                if let Some(id) = instead_of
-                    && !cancel_one(conn, id, now).await?
-                {
-                    return Ok(false);
-                }
-                let row = accept::delivery_row(&event, &delivery, &owner, now);
-                run!(conn, |c| diesel::insert_into(deliveries::table).values(&row).execute(c))?;
-                Ok(true)
-            })
-        })
-        .await
-    }
-
-    /// Cancels a delivery if it waits. False: it does not.
-    ///
-    /// # Errors
-    /// `Unavailable`.
-    pub async fn cancel_waiting(&self, id: DeliveryId, now: Millis) -> Result<bool, StoreError> {
-        self.write(move |conn| Box::pin(cancel_one(conn, id, now))).await
-    }
-
     /// Begins the schedule of a failed, dropped, cancelled or missed delivery anew; one that waits
     /// becomes due. Attempt numbers go on.
     ///
@@ -177,7 +138,11 @@ impl Store {
 }
 
 /// Cancels a delivery that waits. False: it does not.
-async fn cancel_one(conn: &mut Conn, id: DeliveryId, now: Millis) -> Result<bool, StoreError> {
+pub(super) async fn cancel_one(
+    conn: &mut Conn,
+    id: DeliveryId,
+    now: Millis,
+) -> Result<bool, StoreError> {
     note_cancel(conn, id, State::Pending, State::Cancelled, now).await
 }
 

@@ -7,8 +7,8 @@ use diesel::serialize::{self, Output, ToSql};
 use diesel::sql_types::{BigInt, Binary, Text};
 
 use crate::model::{
-    DeliveryId, EventId, EventType, Millis, PluginName, SecretName, SourceId, State, TenantId,
-    WebhookId,
+    DeliveryId, EventId, EventType, Millis, PluginName, ReplayId, ReplayState, SecretName,
+    SourceId, State, TenantId, WebhookId,
 };
 
 /// Text whose form the type checks.
@@ -46,7 +46,8 @@ text_column!(
     EventType as EventTypeColumn,
     SecretName as SecretNameColumn,
     PluginName as PluginNameColumn,
-    State as StateColumn
+    State as StateColumn,
+    ReplayState as ReplayStateColumn
 );
 
 /// The 16 bytes of a UUID.
@@ -81,7 +82,8 @@ macro_rules! uuid_column {
 uuid_column!(
     WebhookId as WebhookIdColumn,
     DeliveryId as DeliveryIdColumn,
-    SourceId as SourceIdColumn
+    SourceId as SourceIdColumn,
+    ReplayId as ReplayIdColumn
 );
 
 #[derive(AsExpression, FromSqlRow)]

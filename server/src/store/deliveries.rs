@@ -82,7 +82,7 @@ impl Row {
 
 /// Says nothing new beside the state; as text, so that the database sees that the index over the
 /// few rows that are not delivered fits.
-fn unsent() -> diesel::expression::SqlLiteral<diesel::sql_types::Bool> {
+pub(super) fn unsent() -> diesel::expression::SqlLiteral<diesel::sql_types::Bool> {
     diesel::dsl::sql("state NOT IN ('delivered', 'in_flight')")
 }
 

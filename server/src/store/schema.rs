@@ -186,6 +186,27 @@ diesel::table! {
 }
 
 diesel::table! {
+    replays (id) {
+        id -> Binary,
+        tenant -> Text,
+        webhook_id -> Binary,
+        selection -> Text,
+        state -> Text,
+        pace_per_s -> BigInt,
+        total -> BigInt,
+        exact -> Bool,
+        made -> BigInt,
+        skipped -> BigInt,
+        position -> Text,
+        error -> Nullable<Text>,
+        owner_node -> Nullable<Text>,
+        owner_epoch -> Nullable<BigInt>,
+        started_at -> BigInt,
+        ended_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
     idempotency (tenant, idempotency_key) {
         tenant -> Text,
         idempotency_key -> Text,

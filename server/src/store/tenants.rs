@@ -6,7 +6,7 @@ use diesel_async::RunQueryDsl;
 use super::conn::{Conn, run};
 use super::schema::{
     api_keys, attempts, deliveries, event_types, events, facet_values, idempotency, plugins,
-    secrets, sources, tenants, webhook_revisions, webhooks,
+    replays, secrets, sources, tenants, webhook_revisions, webhooks,
 };
 use super::{Store, StoreError};
 use crate::model::{DeliveryId, Millis, TenantId};
@@ -134,7 +134,8 @@ async fn delete_rest(conn: &mut Conn, tenant: TenantId) -> Result<usize, StoreEr
         event_types,
         api_keys,
         facet_values,
-        idempotency
+        idempotency,
+        replays
     );
     let tenants = run!(conn, |c| diesel::delete(tenants::table.find(&tenant)).execute(c))?;
     Ok(count + tenants)

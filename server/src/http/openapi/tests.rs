@@ -8,8 +8,10 @@ use crate::http::event_types::ProfileQuery;
 use crate::http::events::{EventQuery, SourceQuery};
 use crate::http::explain::EventIdQuery;
 use crate::http::keys::KeyQuery;
+use crate::http::listen::ListenQuery;
 use crate::http::page::Paging;
 use crate::http::plugins::NameQuery;
+use crate::http::replays::ReplayQuery;
 use crate::http::webhooks::WebhookQuery;
 use crate::http::{ROUTES, description};
 
@@ -102,6 +104,8 @@ fn queries_are_listed_as_they_are_taken() {
     ];
     let mut queries = vec![
         ("get", "/v1/tenants/{tenant}/deliveries", taken::<DeliveryQuery>()),
+        ("get", "/v1/tenants/{tenant}/deliveries/stream", taken::<ListenQuery>()),
+        ("get", "/v1/tenants/{tenant}/replays", taken::<ReplayQuery>()),
         ("get", "/v1/tenants/{tenant}/events", taken::<EventQuery>()),
         ("get", "/v1/tenants/{tenant}/events/{id}", taken::<SourceQuery>()),
         ("get", "/v1/tenants/{tenant}/webhooks", taken::<WebhookQuery>()),

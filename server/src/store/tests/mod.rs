@@ -7,6 +7,7 @@ mod configuration;
 mod lists;
 mod migrations;
 mod records;
+mod replays;
 mod transitions;
 
 use std::path::PathBuf;

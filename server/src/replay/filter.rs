@@ -1,0 +1,71 @@
+//! Which of the rows that a selection goes through are meant.
+
+use antar_rules::Pattern;
+
+use super::Unreadable;
+use crate::model::{DeliveryId, Event, Replay, ReplayId, ReplayOf, Selection, State};
+use crate::pipeline::wants::Wants;
+use crate::pipeline::webhook::Webhook;
+use crate::store::Candidate;
+
+/// The parts of a selection that the database does not decide.
+pub(super) struct Filter {
+    wants: Wants,
+    /// The webhook itself has a say.
+    as_webhook: bool,
+    /// Deliveries that wait are replaced.
+    replaces: bool,
+}
+
+impl Filter {
+    pub(super) fn new(selection: &Selection) -> Result<Filter, Unreadable> {
+        let rule = match &selection.rule {
+            Some(rule) => Pattern::parse(rule.root())?,
+            None => Pattern::everything(),
+        };
+        let mut event_types = selection.event_types.clone();
+        if event_types.is_empty() {
+            event_types.extend("*".parse());
+        }
+        Ok(Filter {
+            wants: Wants::new(event_types, Vec::new(), rule),
+            as_webhook: matches!(selection.of, ReplayOf::Events { .. }),
+            replaces: matches!(selection.of, ReplayOf::Deliveries { .. }),
+        })
+    }
+
+    /// The event to send, if this row means one.
+    pub(super) fn wanted<'a>(
+        &self,
+        webhook: &Webhook,
+        candidate: &'a Candidate,
+    ) -> Option<&'a Event> {
+        let event = candidate.event.as_ref().filter(|_| !candidate.taken_up)?;
+        let accepts =
+            |wants: &Wants| wants.accept(event.event_type.as_str(), event.document.root());
+        let wanted = accepts(&self.wants) && (!self.as_webhook || accepts(&webhook.plan.wants));
+        wanted.then_some(event)
+    }
+
+    /// The waiting delivery that a new one takes the place of.
+    pub(super) fn instead_of(&self, candidate: &Candidate) -> Option<DeliveryId> {
+        let (id, state) = candidate.delivery.filter(|_| self.replaces)?;
+        (state == State::Pending).then_some(id)
+    }
+}
+
+/// The id of a replay's delivery of an event: always the same, and a UUIDv7 of the replay's start.
+pub(super) fn delivery_id(replay: &Replay, event: &Event) -> DeliveryId {
+    use sha2::{Digest, Sha256};
+    let ReplayId(id) = replay.id;
+    let mut digest = Sha256::new();
+    digest.update(id.as_bytes());
+    digest.update(event.key.id.as_str());
+    digest.update([0]);
+    digest.update(&event.key.source);
+    let digest = digest.finalize();
+    let mut random = [0; 10];
+    random.copy_from_slice(&digest[..10]);
+    let ms = u64::try_from(replay.started_at.0).unwrap_or_default();
+    DeliveryId(uuid::Builder::from_unix_timestamp_millis(ms, &random).into_uuid())
+}

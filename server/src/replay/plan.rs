@@ -1,0 +1,89 @@
+//! What a replay would do: how many events, and the first of them rendered.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::Replays;
+use super::filter::Filter;
+use crate::model::{Event, EventId, EventType, Selection};
+use crate::pipeline::explain::Preview;
+use crate::pipeline::tenant::Tenant;
+use crate::pipeline::webhook::Webhook;
+use crate::registry::ChangeError;
+
+/// Rows that are read at once.
+const LOOK_AT_ONCE: usize = 500;
+
+/// What would be sent again.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Plan {
+    /// Events that are meant.
+    pub count: u64,
+    /// False: there are more; counting ended at `replay.look_max`.
+    pub exact: bool,
+    /// The first three.
+    pub samples: Vec<Sample>,
+}
+
+/// One event as it would be sent.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Sample {
+    #[schema(value_type = String)]
+    pub event_id: EventId,
+    #[schema(value_type = String)]
+    pub event_type: EventType,
+    /// As of `POST …/preview`. An event that was chosen by its id or its delivery is sent even where
+    /// `route` says that the webhook would not want it today.
+    pub preview: Preview,
+}
+
+impl Replays {
+    /// Goes through a selection, up to `replay.look_max` rows.
+    pub(super) async fn look(
+        &self,
+        tenant: &Arc<Tenant>,
+        webhook: &Arc<Webhook>,
+        selection: &Selection,
+        samples_max: usize,
+    ) -> Result<Plan, ChangeError> {
+        let filter = Filter::new(selection)?;
+        let look_max = self.config().look_max;
+        // An event is sent once. Of a key only the hash is kept: a hundred thousand of them are
+        // less than a megabyte, and nothing but a count depends on it.
+        let (hasher, mut seen) = (RandomState::new(), HashSet::new());
+        let mut shown: Vec<Event> = Vec::new();
+        let (mut position, mut looked_at, mut exact) = (String::new(), 0, true);
+        loop {
+            let limit = LOOK_AT_ONCE.min(look_max - looked_at);
+            if limit == 0 {
+                exact = false;
+                break;
+            }
+            let rows = self
+                .store()
+                .replay_candidates(&tenant.id, webhook.id, selection, &position, limit)
+                .await?;
+            for event in rows.iter().filter_map(|row| filter.wanted(webhook, row)) {
+                if seen.insert(hasher.hash_one(&event.key)) && shown.len() < samples_max {
+                    shown.push(event.clone());
+                }
+            }
+            looked_at += rows.len();
+            let full = rows.len() == limit;
+            match rows.into_iter().next_back() {
+                Some(last) if full => position = last.position,
+                _ => break,
+            }
+        }
+        let mut samples = Vec::with_capacity(shown.len());
+        for event in shown {
+            let preview = self.pipeline.preview(tenant, webhook, &event).await;
+            let Event { key, event_type, .. } = event;
+            samples.push(Sample { event_id: key.id, event_type, preview });
+        }
+        Ok(Plan { count: u64::try_from(seen.len()).unwrap_or(u64::MAX), exact, samples })
+    }
+}

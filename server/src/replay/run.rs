@@ -1,0 +1,312 @@
+//! Making the deliveries, step by step.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::filter::{Filter, delivery_id};
+use super::{Replays, Unreadable};
+use crate::model::{DeliveryId, Event, Millis, Replay, ReplayState};
+use crate::pipeline::tenant::Tenant;
+use crate::pipeline::webhook::Webhook;
+use crate::store::{Candidate, NewDelivery, ReplayEnd, ReplayStep, StoreError};
+
+/// Rows looked at in one step, and deliveries made in it.
+const STEP_MAX: usize = 100;
+/// Steps in a second, where the pace allows for one delivery or more in each.
+const STEPS_PER_S: u32 = 10;
+/// How often a run that waits for its deliveries looks at them.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// Longest wait before a database that was away is tried again.
+const AWAY_MAX: Duration = Duration::from_secs(5);
+
+/// A replay under way.
+pub(super) struct Run {
+    pub(super) replay: Replay,
+    filter: Filter,
+    /// What it made that may still be due.
+    open: Vec<DeliveryId>,
+    /// The first of what it made.
+    pub(super) delivery_ids: Vec<DeliveryId>,
+    /// The last step left rows out: the next one looks at more of them.
+    sparse: bool,
+    /// The earliest next step.
+    next_at: Millis,
+}
+
+/// What a step was.
+enum Step {
+    Made(usize),
+    Ended,
+}
+
+/// Why a replay can't go on.
+enum Stuck {
+    /// For good; a sentence for whoever began it.
+    Failed(&'static str),
+    Store(StoreError),
+}
+
+impl From<StoreError> for Stuck {
+    fn from(error: StoreError) -> Stuck {
+        Stuck::Store(error)
+    }
+}
+
+impl Run {
+    pub(super) fn new(replay: Replay) -> Result<Run, Unreadable> {
+        let filter = Filter::new(&replay.selection)?;
+        let next_at = replay.started_at;
+        Ok(Run {
+            replay,
+            filter,
+            open: Vec::new(),
+            delivery_ids: Vec::new(),
+            sparse: true,
+            next_at,
+        })
+    }
+
+    fn ended(&mut self, state: ReplayState, error: Option<&str>, now: Millis) {
+        self.replay.state = state;
+        self.replay.error = error.map(ToOwned::to_owned);
+        self.replay.ended_at = Some(now);
+    }
+
+    /// Deliveries of one step at its pace.
+    fn step_size(&self) -> usize {
+        let size = self.replay.pace_per_s.div_ceil(STEPS_PER_S);
+        usize::try_from(size).unwrap_or(STEP_MAX).clamp(1, STEP_MAX)
+    }
+
+    /// Notes what a step made; the next one comes when its pace allows.
+    fn rest(&mut self, made: usize, now: Millis) {
+        let made = i64::try_from(made).unwrap_or(i64::MAX);
+        let pause_ms = made.saturating_mul(1_000) / i64::from(self.replay.pace_per_s.max(1));
+        self.next_at = self.next_at.max(now).plus_ms(pause_ms);
+    }
+}
+
+impl Replays {
+    /// To the end, without a pace.
+    pub(super) async fn finish(&self, run: &mut Run) -> Result<(), StoreError> {
+        loop {
+            match self.step(run, STEP_MAX).await {
+                Ok(Step::Ended) => return Ok(()),
+                Ok(Step::Made(_)) => {}
+                Err(Stuck::Failed(why)) => return self.fail(run, why).await,
+                Err(Stuck::Store(error)) => return Err(error),
+            }
+        }
+    }
+
+    pub(super) fn spawn(&self, run: Run) {
+        let replays = self.clone();
+        self.runtime.spawn(async move { replays.run(run).await });
+    }
+
+    /// At its pace, until it has ended, was stopped, or the server stops.
+    async fn run(self, mut run: Run) {
+        let mut away = Duration::from_millis(50);
+        while run.replay.state == ReplayState::Running && !*self.stop.borrow() {
+            let went = self.turn(&mut run).await;
+            let went = match went {
+                Err(Stuck::Failed(why)) => self.fail(&mut run, why).await.map_err(Stuck::Store),
+                went => went,
+            };
+            match went {
+                Ok(()) => away = Duration::from_millis(50),
+                Err(Stuck::Store(StoreError::Busy | StoreError::Unavailable(_))) => {
+                    self.sleep(away).await;
+                    away = (away * 2).min(AWAY_MAX);
+                }
+                Err(Stuck::Store(error)) => {
+                    tracing::error!(%error, replay = %run.replay.id, "a replay can't go on");
+                    let why = "something went wrong inside; the server's log has the cause";
+                    if self.fail(&mut run, why).await.is_err() {
+                        return;
+                    }
+                }
+                Err(Stuck::Failed(_)) => return,
+            }
+        }
+    }
+
+    /// One step, when it is time for one.
+    async fn turn(&self, run: &mut Run) -> Result<(), Stuck> {
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            () = self.clock().sleep_until(run.next_at) => {}
+            _ = stop.wait_for(|stop| *stop) => return Ok(()),
+        }
+        if !self.has_room(run).await? {
+            self.sleep(LOOK_AGAIN).await;
+            // A stop is noticed by the next step, and it may be long until there is one.
+            return self.reload(run).await;
+        }
+        match self.step(run, run.step_size()).await {
+            Ok(Step::Made(made)) => run.rest(made, self.clock().now()),
+            Ok(Step::Ended) => {}
+            // Stopped, or the last step's commit is known to the database alone.
+            Err(Stuck::Store(StoreError::Conflict(_))) => return self.reload(run).await,
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// False while too much of what it made waits to be attempted.
+    async fn has_room(&self, run: &mut Run) -> Result<bool, StoreError> {
+        let open_max = self.config().open_max;
+        if run.open.len() >= open_max {
+            run.open = self.store().open_deliveries(&run.open, self.clock().now()).await?;
+        }
+        Ok(run.open.len() < open_max)
+    }
+
+    async fn reload(&self, run: &mut Run) -> Result<(), Stuck> {
+        match self.store().own_replay(run.replay.id, &self.pipeline.owner).await? {
+            Some(replay) => run.replay = replay,
+            None => run.ended(ReplayState::Stopped, None, self.clock().now()),
+        }
+        Ok(())
+    }
+
+    async fn fail(&self, run: &mut Run, why: &str) -> Result<(), StoreError> {
+        let (owner, now) = (&self.pipeline.owner, self.clock().now());
+        self.store().end_replay(run.replay.id, owner, ReplayEnd::Failed(why), now).await?;
+        run.ended(ReplayState::Failed, Some(why), now);
+        Ok(())
+    }
+
+    async fn sleep(&self, time: Duration) {
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            () = tokio::time::sleep(time) => {}
+            _ = stop.wait_for(|stop| *stop) => {}
+        }
+    }
+
+    /// Looks at the next rows and makes up to `size_max` deliveries.
+    async fn step(&self, run: &mut Run, size_max: usize) -> Result<Step, Stuck> {
+        let (tenant, webhook) = self.receiver(run)?;
+        let limit = if run.sparse { STEP_MAX } else { size_max };
+        let replay = &run.replay;
+        let rows = self
+            .store()
+            .replay_candidates(&tenant.id, webhook.id, &replay.selection, &replay.position, limit)
+            .await?;
+        let last_page = rows.len() < limit;
+        let step = self.fill(run, &webhook, rows, size_max);
+        let Filled { step, looked_at_all } = step;
+        let (to, ids) = (step.to.clone(), step.deliveries.iter().map(|d| d.1.id));
+        let (ids, skipped): (Vec<_>, _) = (ids.collect(), step.skipped);
+        let held = step.deliveries.iter().any(|d| d.1.next_attempt_at.is_none());
+        let made = self.store().replay_step(step).await?;
+        let made: Vec<DeliveryId> =
+            ids.iter().zip(&made).filter(|(_, made)| **made).map(|(id, _)| *id).collect();
+        run.noted(&made, skipped, ids.len(), to);
+        if !made.is_empty() {
+            self.start_made(&tenant, &webhook, held).await?;
+        }
+        if last_page && looked_at_all {
+            let (owner, now) = (&self.pipeline.owner, self.clock().now());
+            if self.store().end_replay(run.replay.id, owner, ReplayEnd::Done, now).await? {
+                run.ended(ReplayState::Done, None, now);
+            } else {
+                run.ended(ReplayState::Stopped, None, now);
+            }
+            return Ok(Step::Ended);
+        }
+        Ok(Step::Made(made.len()))
+    }
+
+    /// The webhook as it is now: a long replay may see it paused, changed or deleted.
+    fn receiver(&self, run: &Run) -> Result<(Arc<Tenant>, Arc<Webhook>), Stuck> {
+        let tenant = self.registry.tenant(&run.replay.tenant);
+        let tenant = tenant.ok_or(Stuck::Failed("the tenant was erased"))?;
+        let webhook = tenant.webhook(run.replay.webhook_id);
+        let webhook = webhook.ok_or(Stuck::Failed("the webhook was deleted"))?;
+        if !webhook.enabled {
+            return Err(Stuck::Failed(
+                "the webhook was disabled; enable it, and replay what is left",
+            ));
+        }
+        Ok((tenant, webhook))
+    }
+
+    /// The deliveries of a step, from the rows up to the last one that it has room for.
+    fn fill(&self, run: &Run, webhook: &Webhook, rows: Vec<Candidate>, size_max: usize) -> Filled {
+        let now = self.clock().now();
+        let mut step = ReplayStep {
+            id: run.replay.id,
+            owner: self.pipeline.owner.clone(),
+            from: run.replay.position.clone(),
+            to: run.replay.position.clone(),
+            deliveries: Vec::new(),
+            skipped: 0,
+            now,
+        };
+        let mut looked_at_all = true;
+        for row in rows {
+            if step.deliveries.len() >= size_max {
+                looked_at_all = false;
+                break;
+            }
+            match run.filter.wanted(webhook, &row) {
+                Some(event) if !is_own(run, &row, event) => {
+                    let delivery = new_delivery(&run.replay, webhook, event, now);
+                    let instead_of = run.filter.instead_of(&row);
+                    step.deliveries.push((Arc::new(event.clone()), delivery, instead_of));
+                }
+                _ => step.skipped += 1,
+            }
+            step.to = row.position;
+        }
+        Filled { step, looked_at_all }
+    }
+
+    /// What is due is claimed by the worker.
+    async fn start_made(
+        &self,
+        tenant: &Tenant,
+        webhook: &Webhook,
+        held: bool,
+    ) -> Result<(), StoreError> {
+        if held {
+            // The webhook may have been resumed while they were written.
+            self.pipeline.release_if_open(tenant, webhook.id).await?;
+        }
+        self.dispatcher.wake();
+        Ok(())
+    }
+}
+
+struct Filled {
+    step: ReplayStep,
+    looked_at_all: bool,
+}
+
+impl Run {
+    fn noted(&mut self, made: &[DeliveryId], skipped: u64, tried: usize, to: String) {
+        const DELIVERY_IDS_SHOWN: usize = 100;
+        let count = |size: usize| u64::try_from(size).unwrap_or(u64::MAX);
+        let left_out = skipped + count(tried - made.len());
+        self.sparse = left_out > 0;
+        self.replay.made += count(made.len());
+        self.replay.skipped += left_out;
+        self.replay.position = to;
+        let room = DELIVERY_IDS_SHOWN.saturating_sub(self.delivery_ids.len());
+        self.delivery_ids.extend(made.iter().take(room));
+        self.open.extend(made);
+    }
+}
+
+/// Made by this very replay, within the millisecond in which it began.
+fn is_own(run: &Run, row: &Candidate, event: &Event) -> bool {
+    row.delivery.is_some_and(|(id, _)| id == delivery_id(&run.replay, event))
+}
+
+/// Due now: claiming takes turns between webhooks, and what is live goes before it.
+fn new_delivery(replay: &Replay, webhook: &Webhook, event: &Event, now: Millis) -> NewDelivery {
+    let delivery = crate::pipeline::new_delivery(webhook, now, |_| false);
+    NewDelivery { id: delivery_id(replay, event), ..delivery }
+}

@@ -1,0 +1,196 @@
+//! One attempt with everything around it: what is configured now, the record, and who is told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::live::{Live, Message};
+use crate::model::{Delivery, DeliveryId, Millis, State, WebhookId, reason};
+use crate::pipeline::tenant::Tenant;
+use crate::pipeline::{Job, Pipeline};
+use crate::registry::Registry;
+use crate::store::{Record, Recorded, StoreError};
+
+/// What an attempt works with.
+#[derive(Clone)]
+pub(super) struct Parts {
+    pub(super) pipeline: Arc<Pipeline>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) live: Arc<Live>,
+}
+
+/// An attempt in a task of its own: a panic must neither block the lane nor leave the delivery in
+/// flight for ever.
+pub(super) async fn run(parts: &Parts, job: Job) -> Option<Millis> {
+    const AFTER_PANIC_MS: i64 = 60_000;
+    let id = job.delivery_id;
+    let (of_attempt, pipeline) = (parts.clone(), &*parts.pipeline);
+    let ended = tokio::spawn(async move { attempt(&of_attempt, job).await }).await;
+    match ended {
+        Ok(due_at) => due_at,
+        Err(error) => {
+            tracing::error!(delivery_id = %id, %error, "an attempt ended in a panic");
+            let again_at = pipeline.clock.now().plus_ms(AFTER_PANIC_MS);
+            write(pipeline, moved(pipeline, id, State::Pending, None, Some(again_at))).await;
+            Some(again_at)
+        }
+    }
+}
+
+/// Back to the database, uncounted.
+pub(super) async fn release(pipeline: &Pipeline, job: &Job, now: Millis) {
+    write(pipeline, moved(pipeline, job.delivery_id, State::Pending, None, Some(now))).await;
+}
+
+fn moved(
+    pipeline: &Pipeline,
+    delivery_id: DeliveryId,
+    to: State,
+    reason: Option<&str>,
+    next_attempt_at: Option<Millis>,
+) -> Record {
+    Record {
+        delivery_id,
+        owner: pipeline.owner.clone(),
+        attempt: None,
+        frozen: None,
+        to,
+        reason: reason.map(ToOwned::to_owned),
+        next_attempt_at,
+        now: pipeline.clock.now(),
+    }
+}
+
+/// One attempt with its record. Returns when the next one is due.
+async fn attempt(parts: &Parts, job: Job) -> Option<Millis> {
+    let (pipeline, registry) = (&*parts.pipeline, &*parts.registry);
+    let tenant_id = &job.event.key.tenant;
+    let tenant = registry.tenant(tenant_id);
+    let webhook = tenant.as_ref().and_then(|tenant| tenant.webhook(job.webhook_id));
+    let (Some(tenant), Some(webhook)) = (tenant, webhook) else {
+        return unknown(pipeline, &job).await;
+    };
+    if let Some(held) = webhook.hold_reason() {
+        write(pipeline, moved(pipeline, job.delivery_id, State::Pending, Some(held), None)).await;
+        return release_if_open(pipeline, &tenant, job.webhook_id).await;
+    }
+    let mut attempted = pipeline.attempt(&tenant, &webhook, &job).await;
+    let record = &mut attempted.record;
+    if record.to == State::Pending {
+        // The webhook may have been changed while the attempt ran.
+        match tenant.webhook(job.webhook_id) {
+            None => {
+                (record.to, record.next_attempt_at) = (State::Cancelled, None);
+                record.reason = Some(reason::WEBHOOK_DELETED.to_owned());
+            }
+            Some(webhook) => {
+                if let Some(held) = webhook.hold_reason() {
+                    record.next_attempt_at = None;
+                    record.reason = Some(held.to_owned());
+                }
+            }
+        }
+    }
+    log(&webhook.spec.name, &job, record);
+    let (due_at, held) = (record.next_attempt_at, record.to == State::Pending);
+    let told = parts.live.is_heard(tenant_id).then(|| message(&webhook.spec.name, &job, record));
+    let recorded = write(pipeline, attempted.record).await;
+    if let (Some(mut message), Some(recorded)) = (told, recorded) {
+        message.delivery.state = recorded.state.unwrap_or(message.delivery.state);
+        parts.live.tell(message);
+    }
+    if held && due_at.is_none() {
+        return release_if_open(pipeline, &tenant, job.webhook_id).await;
+    }
+    let current = tenant.webhook(job.webhook_id).map(|webhook| webhook.revision);
+    if let Some(why) = attempted.disable
+        && current == Some(webhook.revision)
+        && let Err(error) = registry.disable_webhook(&tenant, job.webhook_id, &why).await
+    {
+        tracing::warn!(webhook = webhook.spec.name, %error, "a webhook whose receiver is gone could not be disabled");
+    }
+    due_at
+}
+
+/// A delivery whose webhook is not in memory: deleted, or made by another node since this one
+/// started, which then takes it.
+async fn unknown(pipeline: &Pipeline, job: &Job) -> Option<Millis> {
+    const FOR_ANOTHER_NODE_MS: i64 = 5_000;
+    let revisions = pipeline.store.webhook_revisions(job.webhook_id).await;
+    let deleted = revisions.is_ok_and(|revisions| revisions.is_empty());
+    let (to, reason, at) = if deleted {
+        (State::Cancelled, Some(reason::WEBHOOK_DELETED), None)
+    } else {
+        (State::Pending, None, Some(pipeline.clock.now().plus_ms(FOR_ANOTHER_NODE_MS)))
+    };
+    write(pipeline, moved(pipeline, job.delivery_id, to, reason, at)).await;
+    at
+}
+
+/// When a held delivery is due after all, because its webhook was opened meanwhile.
+async fn release_if_open(pipeline: &Pipeline, tenant: &Tenant, id: WebhookId) -> Option<Millis> {
+    match pipeline.release_if_open(tenant, id).await {
+        Ok(released) => released.then(|| pipeline.clock.now()),
+        Err(error) => {
+            tracing::warn!(%error, "held deliveries could not be released");
+            None
+        }
+    }
+}
+
+/// What is told of an attempt.
+fn message(webhook: &str, job: &Job, record: &Record) -> Message {
+    let event = &job.event;
+    let delivery = Delivery {
+        id: job.delivery_id,
+        event: event.key.clone(),
+        webhook_id: job.webhook_id,
+        state: record.to,
+        reason: record.reason.clone(),
+        attempts: record.attempt.as_ref().map_or(job.attempts, |attempt| attempt.number),
+        next_attempt_at: record.next_attempt_at,
+        created_at: record.now,
+        subject: event.subject().map(ToOwned::to_owned),
+    };
+    Message {
+        delivery,
+        event_type: event.event_type.clone(),
+        webhook: webhook.to_owned(),
+        attempt: record.attempt.clone(),
+    }
+}
+
+fn log(webhook: &str, job: &Job, record: &Record) {
+    let Some(attempt) = &record.attempt else { return };
+    let status = attempt.response.as_ref().map(|response| response.status);
+    tracing::debug!(
+        webhook,
+        delivery_id = %job.delivery_id,
+        event_id = %job.event.key.id,
+        attempt = attempt.number,
+        status,
+        took_ms = attempt.took_ms,
+        state = record.to.as_str(),
+        error = attempt.error,
+    );
+    metrics::counter!("antar_attempts_total", "state" => record.to.as_str()).increment(1);
+}
+
+/// Writes a record, again and again while the database is away. A record that is lost in a crash
+/// means that the delivery is sent again with the same id. None: it could not be written at all.
+async fn write(pipeline: &Pipeline, record: Record) -> Option<Recorded> {
+    const WAIT_MS_MAX: u64 = 5_000;
+    let mut wait_ms = 50;
+    loop {
+        match pipeline.store.record(record.clone()).await {
+            Ok(recorded) => return Some(recorded),
+            Err(StoreError::Busy | StoreError::Unavailable(_)) => {
+                tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+                wait_ms = (wait_ms * 2).min(WAIT_MS_MAX);
+            }
+            Err(error) => {
+                tracing::error!(%error, delivery_id = %record.delivery_id, "an attempt could not be recorded");
+                return None;
+            }
+        }
+    }
+}
