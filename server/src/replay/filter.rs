@@ -13,8 +13,8 @@ pub(super) struct Filter {
     wants: Wants,
     /// The webhook itself has a say.
     as_webhook: bool,
-    /// Deliveries that wait are replaced.
-    replaces: bool,
+    /// Only deliveries that wait are meant.
+    only_waiting: bool,
 }
 
 impl Filter {
@@ -30,8 +30,13 @@ impl Filter {
         Ok(Filter {
             wants: Wants::new(event_types, Vec::new(), rule),
             as_webhook: matches!(selection.of, ReplayOf::Events { .. }),
-            replaces: matches!(selection.of, ReplayOf::Deliveries { .. }),
+            only_waiting: selection.of == ReplayOf::Deliveries { state: Some(State::Pending) },
         })
+    }
+
+    /// Every new delivery takes the place of one that waits.
+    pub(super) fn replaces_waiting(&self) -> bool {
+        self.only_waiting
     }
 
     /// The event to send, if this row means one.
@@ -48,8 +53,8 @@ impl Filter {
     }
 
     /// The waiting delivery that a new one takes the place of.
-    pub(super) fn instead_of(&self, candidate: &Candidate) -> Option<DeliveryId> {
-        let (id, state) = candidate.delivery.filter(|_| self.replaces)?;
+    pub(super) fn instead_of(candidate: &Candidate) -> Option<DeliveryId> {
+        let (id, state) = candidate.delivery?;
         (state == State::Pending).then_some(id)
     }
 }

@@ -198,14 +198,10 @@ impl Replays {
         let selection = request.selection(self.config(), self.clock().now())?;
         let ReplayOf::Listed { event_ids } = &selection.of else { return Ok(selection) };
         const IDS_AT_ONCE: usize = 500;
-        for (number, ids) in event_ids.chunks(IDS_AT_ONCE).enumerate() {
+        for ids in event_ids.chunks(IDS_AT_ONCE) {
             let found = self.store().newest_events(&tenant.id, ids).await?;
-            for (at, id) in ids.iter().enumerate() {
-                let Some(event) = found.get(id) else {
-                    let pointer = format!("/event_ids/{}", number * IDS_AT_ONCE + at);
-                    tracing::debug!(%id, pointer, "a listed event is not there");
-                    return Err(ChangeError::NotFound("event"));
-                };
+            for id in ids {
+                let event = found.get(id).ok_or(ChangeError::NotFound("event"))?;
                 if event.dropped_reason.is_some() {
                     return Err(ChangeError::Conflict(format!(
                         "the event {id} was dropped at intake, and its data was never stored"

@@ -155,6 +155,10 @@ impl Replays {
 
     /// False while too much of what it made waits to be attempted.
     async fn has_room(&self, run: &mut Run) -> Result<bool, StoreError> {
+        if run.filter.replaces_waiting() {
+            // What it makes waits instead of another one.
+            return Ok(true);
+        }
         let open_max = self.config().open_max;
         if run.open.len() >= open_max {
             run.open = self.store().open_deliveries(&run.open, self.clock().now()).await?;
@@ -254,7 +258,7 @@ impl Replays {
             match run.filter.wanted(webhook, &row) {
                 Some(event) if !is_own(run, &row, event) => {
                     let delivery = new_delivery(&run.replay, webhook, event, now);
-                    let instead_of = run.filter.instead_of(&row);
+                    let instead_of = Filter::instead_of(&row);
                     step.deliveries.push((Arc::new(event.clone()), delivery, instead_of));
                 }
                 _ => step.skipped += 1,
@@ -296,7 +300,9 @@ impl Run {
         self.replay.position = to;
         let room = DELIVERY_IDS_SHOWN.saturating_sub(self.delivery_ids.len());
         self.delivery_ids.extend(made.iter().take(room));
-        self.open.extend(made);
+        if !self.filter.replaces_waiting() {
+            self.open.extend(made);
+        }
     }
 }
 
@@ -305,7 +311,7 @@ fn is_own(run: &Run, row: &Candidate, event: &Event) -> bool {
     row.delivery.is_some_and(|(id, _)| id == delivery_id(&run.replay, event))
 }
 
-/// Due now: claiming takes turns between webhooks, and what is live goes before it.
+/// Due now, and never in flight: claiming takes turns between webhooks.
 fn new_delivery(replay: &Replay, webhook: &Webhook, event: &Event, now: Millis) -> NewDelivery {
     let delivery = crate::pipeline::new_delivery(webhook, now, |_| false);
     NewDelivery { id: delivery_id(replay, event), ..delivery }

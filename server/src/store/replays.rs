@@ -1,21 +1,13 @@
-//! Replays: what is selected, how far it got, and the deliveries it makes.
-//!
-//! A step makes deliveries and moves the position in one transaction, and only for the owner that
-//! began at the position it read: after a crash, or on another node, it goes on exactly there.
-
-use std::sync::Arc;
+//! Replays: what is selected, how far it got, and who is at it.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::by_hand::cancel_one;
 use super::conn::{Conn, run};
 use super::page::{Page, Place, page, rows_to_ask};
-use super::schema::{deliveries, nodes, replays};
-use super::{NewDelivery, Owner, Store, StoreError, accept, from_json, json_text};
-use crate::model::{
-    DeliveryId, Event, Millis, Replay, ReplayId, ReplayState, State, TenantId, WebhookId,
-};
+use super::schema::{nodes, replays};
+use super::{Owner, Store, StoreError, from_json, json_text};
+use crate::model::{Millis, Replay, ReplayId, ReplayState, TenantId, WebhookId};
 
 /// Nobody is at it: its node is gone, or began a new life.
 macro_rules! orphan {
@@ -26,23 +18,6 @@ macro_rules! orphan {
             .assume_not_null()
     };
 }
-/// Deliveries to make, and where the replay stands after them.
-#[derive(Clone, Debug)]
-pub struct ReplayStep {
-    pub id: ReplayId,
-    pub owner: Owner,
-    /// Where the replay must stand for the step to count.
-    pub from: String,
-    /// Where it stands afterwards.
-    pub to: String,
-    /// New deliveries, each perhaps instead of one that waits and is cancelled. Where that one does
-    /// not wait any more, or the new one is there already, nothing is made.
-    pub deliveries: Vec<(Arc<Event>, NewDelivery, Option<DeliveryId>)>,
-    /// Looked at and left out, beside those of `deliveries` that turn out so.
-    pub skipped: u64,
-    pub now: Millis,
-}
-
 /// How a replay ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ReplayEnd<'a> {
@@ -114,7 +89,7 @@ impl Row {
     }
 }
 
-fn stored(count: u64) -> i64 {
+pub(super) fn stored(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
@@ -148,39 +123,6 @@ impl Store {
                 }
                 run!(conn, |c| diesel::insert_into(replays::table).values(&row).execute(c))?;
                 Ok(())
-            })
-        })
-        .await
-    }
-
-    /// Makes the deliveries of a step and moves the replay on. Says of each whether it was made.
-    ///
-    /// # Errors
-    /// `Conflict` when the replay does not stand at `from`, was stopped, or has another owner: then
-    /// nothing was made. `Unavailable`.
-    pub async fn replay_step(&self, step: ReplayStep) -> Result<Vec<bool>, StoreError> {
-        self.write(move |conn| {
-            Box::pin(async move {
-                let mut made = Vec::with_capacity(step.deliveries.len());
-                for (event, delivery, instead_of) in &step.deliveries {
-                    made.push(make(conn, &step, event, delivery, *instead_of).await?);
-                }
-                let count = made.iter().filter(|made| **made).count();
-                let left_out = stored(step.skipped) + size(made.len() - count);
-                let moved = run!(conn, |c| diesel::update(replays::table.find(step.id))
-                    .filter(replays::owner_node.eq(&step.owner.node))
-                    .filter(replays::owner_epoch.eq(step.owner.epoch))
-                    .filter(replays::position.eq(&step.from))
-                    .set((
-                        replays::position.eq(&step.to),
-                        replays::made.eq(replays::made + size(count)),
-                        replays::skipped.eq(replays::skipped + left_out),
-                    ))
-                    .execute(c))?;
-                match moved {
-                    1 => Ok(made),
-                    _ => Err(StoreError::Conflict("the replay stands elsewhere".to_owned())),
-                }
             })
         })
         .await
@@ -408,56 +350,6 @@ fn ended(state: ReplayState, error: Option<&str>, now: Millis) -> Ended<'_> {
     Ended { state, error, owner_node: None, owner_epoch: None, ended_at: Some(now) }
 }
 
-/// True: the delivery is new. One that is there already was made for the same event before.
-async fn make(
-    conn: &mut Conn,
-    step: &ReplayStep,
-    event: &Event,
-    delivery: &NewDelivery,
-    instead_of: Option<DeliveryId>,
-) -> Result<bool, StoreError> {
-    if let Some(id) = instead_of
-        && !cancel_one(conn, id, step.now).await?
-    {
-        return Ok(false);
-    }
-    let row = accept::delivery_row(event, delivery, &step.owner, step.now);
-    let count = run!(conn, |c| diesel::insert_into(deliveries::table)
-        .values(&row)
-        .on_conflict_do_nothing()
-        .execute(c))?;
-    Ok(count == 1)
-}
-
-fn size(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
-}
-
 fn tie(place: &Place) -> Result<ReplayId, StoreError> {
     place.tie.parse().map_err(|_| StoreError::BadCursor)
-}
-
-impl Store {
-    /// Those of the deliveries that are due or held and not yet attempted, or being attempted.
-    ///
-    /// # Errors
-    /// `Unavailable`.
-    pub async fn open_deliveries(
-        &self,
-        ids: &[DeliveryId],
-        now: Millis,
-    ) -> Result<Vec<DeliveryId>, StoreError> {
-        let mut lease = self.read().await?;
-        let rows = run!(lease.conn(), |c| deliveries::table
-            .filter(deliveries::id.eq_any(ids))
-            .select((deliveries::id, deliveries::state, deliveries::next_attempt_at))
-            .load::<(DeliveryId, State, Option<Millis>)>(c))?;
-        lease.give_back();
-        let open = rows.into_iter().filter(|(_, state, at)| match state {
-            State::InFlight => true,
-            State::Pending => at.is_none_or(|at| at <= now),
-            _ => false,
-        });
-        Ok(open.map(|(id, ..)| id).collect())
-    }
 }
