@@ -74,3 +74,60 @@ pub(super) fn delivery_id(replay: &Replay, event: &Event) -> DeliveryId {
     let ms = u64::try_from(replay.started_at.0).unwrap_or_default();
     DeliveryId(uuid::Builder::from_unix_timestamp_millis(ms, &random).into_uuid())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{EventKey, Millis, ReplayState, WebhookId};
+
+    fn event(source: &str, id: &str) -> Event {
+        let key = EventKey {
+            tenant: "t".parse().unwrap(),
+            source: source.to_owned(),
+            id: id.parse().unwrap(),
+        };
+        let data: antar_json::Document = "{}".parse().unwrap();
+        Event::new(key, "a.b".parse().unwrap(), Millis(0), Vec::new(), data.root())
+    }
+
+    fn replay() -> Replay {
+        let now = Millis(1_800_000_000_123);
+        Replay {
+            id: ReplayId::new(now),
+            tenant: "t".parse().unwrap(),
+            webhook_id: WebhookId::new(now),
+            selection: Selection {
+                of: ReplayOf::Deliveries { state: None },
+                since: None,
+                until: now,
+                subject: None,
+                event_types: Vec::new(),
+                rule: None,
+            },
+            state: ReplayState::Running,
+            pace_per_s: 1,
+            total: 0,
+            exact: true,
+            made: 0,
+            skipped: 0,
+            position: String::new(),
+            error: None,
+            started_at: now,
+            ended_at: None,
+        }
+    }
+
+    #[test]
+    fn an_event_has_one_delivery_in_a_replay() {
+        let replay = replay();
+        let id = delivery_id(&replay, &event("s", "a"));
+        assert_eq!(delivery_id(&replay, &event("s", "a")), id);
+        assert_eq!(id.0.get_version_num(), 7);
+        assert_eq!(id.0.get_timestamp().unwrap().to_unix(), (1_800_000_000, 123_000_000));
+        for other in [event("s", "b"), event("", "a"), event("a", "s")] {
+            assert_ne!(delivery_id(&replay, &other), id);
+        }
+        let again = Replay { id: ReplayId::new(replay.started_at), ..replay };
+        assert_ne!(delivery_id(&again, &event("s", "a")), id);
+    }
+}
