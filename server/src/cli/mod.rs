@@ -7,18 +7,22 @@
 mod apply;
 mod client;
 mod config;
+mod data;
 mod explain;
 mod forward;
 mod listen;
 mod migrate;
 mod options;
 mod pretty;
+mod preview;
 mod receive;
 mod replay;
+mod request;
 mod screen;
 mod send;
 mod serve;
 mod sse;
+mod test;
 mod webhook;
 
 use std::process::ExitCode;
@@ -56,6 +60,8 @@ enum Command {
     Apply(apply::Arguments),
     Send(send::Arguments),
     Receive(receive::Arguments),
+    Preview(preview::Arguments),
+    Test(test::Arguments),
     Explain(explain::Arguments),
     Replay(replay::Arguments),
     Listen(listen::Arguments),
@@ -83,6 +89,8 @@ pub async fn main() -> ExitCode {
         Command::Apply(arguments) => apply::run(arguments, screen).await,
         Command::Send(arguments) => send::run(arguments, screen).await,
         Command::Receive(arguments) => receive::run(arguments, screen).await,
+        Command::Preview(arguments) => preview::run(arguments, screen).await,
+        Command::Test(arguments) => test::run(arguments, screen).await,
         Command::Explain(arguments) => explain::run(arguments, screen).await,
         Command::Replay(arguments) => replay::run(arguments, screen).await,
         Command::Listen(arguments) => listen::run(arguments, screen).await,

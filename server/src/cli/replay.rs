@@ -7,11 +7,10 @@ use anyhow::bail;
 use http::Method;
 use serde_json::{Map, Value as Json, json};
 
-use super::Usage;
 use super::client::{CallError, Client, segment};
 use super::options::ApiOptions;
 use super::screen::{BOLD, DIM, GREEN, RED, Screen, YELLOW};
-use super::webhook;
+use super::{Usage, request, webhook};
 
 /// How often a replay is asked how far it is.
 const ASK_EVERY: Duration = Duration::from_millis(500);
@@ -179,13 +178,7 @@ fn show_plan(plan: &Json, screen: Screen) {
 fn rendered(preview: &Json) -> Vec<String> {
     let request = &preview["request"];
     if request.is_object() {
-        let text = |name: &str| request[name].as_str().unwrap_or_default();
-        let mut lines = vec![format!("{} {}", text("method"), text("url"))];
-        for (name, value) in request["headers"].as_object().into_iter().flatten() {
-            lines.push(format!("{name}: {}", value.as_str().unwrap_or_default()));
-        }
-        lines.extend(text("body").lines().map(ToOwned::to_owned));
-        return lines;
+        return request::lines(request);
     }
     let stages = preview["stages"].as_array().into_iter().flatten();
     let mut stopped =

@@ -1,6 +1,5 @@
 //! `antar send`
 
-use std::io::Read;
 use std::path::PathBuf;
 
 use antar_json::{Builder, Document, Kind};
@@ -8,10 +7,10 @@ use anyhow::{Context, bail};
 use http::Method;
 use serde_json::Value as Json;
 
-use super::Usage;
 use super::client::{Problem, segment};
 use super::options::ApiOptions;
 use super::screen::{GREEN, RED, Screen, YELLOW};
+use super::{Usage, data};
 
 /// Posts an event, or a file of events.
 ///
@@ -72,7 +71,7 @@ impl Arguments {
     fn events(&self) -> anyhow::Result<Document> {
         if let Some(file) = &self.file {
             let (name, text) = if file.as_os_str() == "-" {
-                ("standard input".to_owned(), standard_input()?)
+                ("standard input".to_owned(), data::standard_input()?)
             } else {
                 let name = file.display().to_string();
                 (name.clone(), std::fs::read_to_string(file).with_context(|| name)?)
@@ -80,15 +79,9 @@ impl Arguments {
             return text.parse().with_context(|| format!("{name} is no JSON"));
         }
         let data = match self.data.as_deref() {
-            None => "{}".to_owned(),
-            Some("-") => standard_input()?,
-            Some(text) => match text.strip_prefix('@') {
-                Some(file) => std::fs::read_to_string(file).with_context(|| file.to_owned())?,
-                None => text.to_owned(),
-            },
+            None => Document::empty_object(),
+            Some(text) => data::read(text)?,
         };
-        let data: Document =
-            data.parse().map_err(|error| Usage::error(format!("--data is no JSON: {error}")))?;
         if data.root().kind() != Kind::Object {
             return Err(Usage::error(
                 "--data is a JSON object, such as '{\"order\": {\"id\": 1}}'",
@@ -116,12 +109,6 @@ impl Arguments {
         event.key("data").copy(data.root()).end();
         event.finish()
     }
-}
-
-fn standard_input() -> anyhow::Result<String> {
-    let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text).context("standard input")?;
-    Ok(text)
 }
 
 fn attribute(text: &str) -> Result<(String, String), String> {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::Replays;
 use super::filter::Filter;
 use crate::model::{Event, EventId, EventType, Selection};
-use crate::pipeline::explain::Preview;
+use crate::pipeline::preview::Preview;
 use crate::pipeline::tenant::Tenant;
 use crate::pipeline::webhook::Webhook;
 use crate::registry::ChangeError;
