@@ -101,6 +101,20 @@ on_both_databases! {
         assert_eq!(made.get("warnings"), None, "{made}");
     }
 
+    async fn a_rule_that_no_event_can_match_is_pointed_out(server: TestServer) {
+        server.apply_platforms().await;
+        let warned = async |name: &str, rule: Value| {
+            let webhook = json!({"name": name, "profile": "chatthing", "url": "http://127.0.0.1:9/w", "event_types": ["conversation.started"], "rule": rule});
+            let made = server.api.post("webhooks", &webhook).await.expect(201).json();
+            made.get("warnings").map(|warnings| warnings[0].clone())
+        };
+        let no_root = warned("root", json!({"conversation": {"botName": ["My Bot"]}})).await.unwrap();
+        assert_eq!((&no_root["pointer"], &no_root["suggestion"]), (&json!("/rule"), &json!("data.conversation.botName")));
+        let slip = warned("slip", json!({"data": {"conversation": {"botNmae": ["My Bot"]}}})).await.unwrap();
+        assert!(slip["detail"].as_str().unwrap().contains("`data.conversation.botNmae`"), "{slip}");
+        assert_eq!(warned("fine", json!({"data": {"conversation": {"botName": ["My Bot"]}}, "attributes": {"x": ["y"]}})).await, None);
+    }
+
     async fn the_documented_custom_payload_and_the_literal_token(server: TestServer) {
         server.apply_platforms().await;
         let receiver = Receiver::start().await;

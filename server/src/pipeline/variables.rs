@@ -57,9 +57,7 @@ pub enum Found<'a> {
 #[must_use]
 pub fn shape(profile: &Profile, known: &CatalogType, tenant: &TenantId) -> Shape {
     let spec = &known.spec;
-    let schema = spec.schema.as_ref().map(Document::root);
-    let example = spec.example.as_ref().map(Document::root);
-    let data = Reader { root: schema }.read(schema, example, 0);
+    let data = data_shape(known);
     let event = known.example_event(tenant);
     let parts = PayloadParts {
         event: &event,
@@ -87,6 +85,14 @@ pub fn shape(profile: &Profile, known: &CatalogType, tenant: &TenantId) -> Shape
         }
     }
     root
+}
+
+/// The `data` of the events of a type.
+#[must_use]
+pub fn data_shape(known: &CatalogType) -> Shape {
+    let schema = known.spec.schema.as_ref().map(Document::root);
+    let example = known.spec.example.as_ref().map(Document::root);
+    Reader { root: schema }.read(schema, example, 0)
 }
 
 /// What stands under a key of the payload.
@@ -172,6 +178,22 @@ impl Shape {
             Found::Open { below, known }
         } else {
             Found::Nowhere { below, known }
+        }
+    }
+
+    /// Whether a rule's path may lead to something. Rules look into every element of an array.
+    #[must_use]
+    pub fn may_hold<'p>(&self, mut steps: impl Iterator<Item = &'p str>) -> bool {
+        let mut shape = self;
+        while let (VariableKind::Array, Some(element)) =
+            (shape.kind.unwrap_or(VariableKind::Scalar), &shape.element)
+        {
+            shape = element;
+        }
+        let Some(step) = steps.next() else { return true };
+        match shape.members.iter().find(|(key, _)| key == step) {
+            Some((_, member)) => member.may_hold(steps),
+            None => shape.open || shape.kind != Some(VariableKind::Object),
         }
     }
 
@@ -344,6 +366,8 @@ mod tests {
         let nowhere = Found::Nowhere { below: "a".to_owned(), known: vec!["b", "c"] };
         assert_eq!(shape.find("a.x.y"), nowhere);
         assert!(matches!(shape.find("a.b.x"), Found::Nowhere { .. }));
+        let may_hold = |path: &str| shape.may_hold(path.split('.'));
+        assert_eq!(["a.c.d", "a.c.e", "a.x", "g"].map(may_hold), [true, false, false, true]);
     }
 
     #[test]

@@ -77,6 +77,11 @@ impl Wants {
         self.filter_for(event_type).is_some()
     }
 
+    /// The dotted paths that the rule looks at.
+    pub fn rule_paths(&self) -> impl Iterator<Item = &str> {
+        self.rule.paths()
+    }
+
     /// The first of its event types that takes this one.
     #[must_use]
     pub fn filter_for(&self, event_type: &str) -> Option<&TypeFilter> {

@@ -12,14 +12,16 @@ use crate::pipeline::profile::{CatalogType, Profile};
 use crate::pipeline::render::{self, CannotRender, RenderInput};
 use crate::pipeline::tenant::{Tenant, TenantState};
 use crate::pipeline::transform::Transformed;
-use crate::pipeline::variables::{Found, Shape, VariableKind, shape};
+use crate::pipeline::variables::{Found, Shape, VariableKind, data_shape, shape};
 use crate::pipeline::webhook::Webhook;
 
 /// The types that a webhook takes, and their payloads as its templates see them.
 pub(super) struct Known {
     types: Vec<Arc<CatalogType>>,
     shapes: Vec<Shape>,
-    /// Whether nothing else can come: every type it names is known, and no transform changes them.
+    /// Whether nothing else can come: every type it names is known and described.
+    typed: bool,
+    /// Whether templates see just that: no transform changes it.
     complete: bool,
 }
 
@@ -54,12 +56,11 @@ impl Registry {
             let plugin = state.plugin(&used.plugin);
             plugin.is_none_or(|stored| stored.meta.kind == PluginKind::Transform)
         });
-        let complete = !types.is_empty()
-            && types.iter().all(described)
-            && spec.event_types.iter().all(named)
-            && !transforms;
+        let typed =
+            !types.is_empty() && types.iter().all(described) && spec.event_types.iter().all(named);
+        let complete = typed && !transforms;
         let shapes = types.iter().map(|known| shape(profile, known, &tenant.id)).collect();
-        Known { types, shapes, complete }
+        Known { types, shapes, typed, complete }
     }
 
     /// What looks like a slip in a webhook that works.
@@ -70,6 +71,7 @@ impl Registry {
         let mut warnings =
             known.strangers(&templates(&plan.url, &plan.headers, plan.body.as_ref()));
         warnings.extend(known.unrendered(webhook));
+        warnings.extend(webhook.plan.wants.rule_paths().filter_map(|path| known.odd_rule(path)));
         warnings
     }
 }
@@ -150,6 +152,30 @@ impl Known {
         }
         // Where anything may stand, only a name that is nearly one of the known is worth a word.
         if maybe && best.is_none() { None } else { Some(best) }
+    }
+
+    /// What is odd about a path of the rule: it begins with nothing that the rule document has, or no
+    /// type has it in its data.
+    fn odd_rule(&self, path: &str) -> Option<FieldError> {
+        const ROOTS: [&str; 6] = ["id", "type", "timestamp", "tenant", "attributes", "data"];
+        let mut steps = path.split('.');
+        let root = steps.next().unwrap_or_default();
+        if !ROOTS.contains(&root) {
+            let suggestion = match nearest(root, ROOTS) {
+                Some(near) => path.replacen(root, near, 1),
+                None => format!("data.{path}"),
+            };
+            let detail = format!(
+                "no event has `{path}`: rules look at {}; did you mean `{suggestion}`?",
+                ROOTS.join(", ")
+            );
+            let suggestion = Some(suggestion);
+            return Some(FieldError { suggestion, ..FieldError::new("/rule", detail) });
+        }
+        let typed = self.typed && root == "data";
+        let known = self.types.iter().any(|known| data_shape(known).may_hold(steps.clone()));
+        let detail = format!("the event types that this webhook takes have no `{path}`");
+        (typed && !known).then(|| FieldError::new("/rule", detail))
     }
 
     /// Refuses a webhook that can't be rendered for the example of any type it takes.
