@@ -1,18 +1,14 @@
 //! The bundled filter `by-inbox`.
 
-use antar_sdk::{Event, Verdict, config, filter};
+use antar_sdk::{Config, Event, Verdict, filter};
 
-#[config]
+#[derive(Config)]
 struct ByInbox {
     /// Names of inboxes; the event's must be one of them.
     inboxes: Vec<String>,
     /// Where the inbox's name is, as a dotted path that begins at `data`.
-    #[serde(default = "inbox_name")]
+    #[config(default = "conversation.inbox.name")]
     path: String,
-}
-
-fn inbox_name() -> String {
-    "conversation.inbox.name".into()
 }
 
 /// Passes events of certain inboxes.
@@ -40,12 +36,13 @@ mod tests {
 
     #[test]
     fn fixtures() {
-        check_filter(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures"), by_inbox);
+        check_filter("fixtures", by_inbox);
     }
 
     #[test]
     fn names_are_compared_letter_by_letter() {
-        let config = || ByInbox { inboxes: vec!["Sales".into()], path: inbox_name() };
+        let config =
+            || ByInbox { inboxes: vec!["Sales".into()], path: "conversation.inbox.name".into() };
         let ask = |name: &str| {
             let data = format!(r#"{{"conversation": {{"inbox": {{"name": "{name}"}}}}}}"#);
             by_inbox(event(&data), config())

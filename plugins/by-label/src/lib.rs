@@ -1,26 +1,22 @@
 //! The bundled filter `by-label`.
 
-use antar_sdk::{Event, Verdict, config, filter};
+use antar_sdk::{Config, Event, Verdict, filter};
 
-#[config]
+#[derive(Config)]
 struct ByLabel {
     /// At least one of these must be there.
-    #[serde(default)]
+    #[config(default)]
     any: Vec<String>,
     /// All of these must be there.
-    #[serde(default)]
+    #[config(default)]
     all: Vec<String>,
     /// None of these may be there.
-    #[serde(default)]
+    #[config(default)]
     none: Vec<String>,
     /// Where the labels are, as a dotted path that begins at `data`. Arrays on the way are stepped
     /// through: `conversation.labels.name` reads the name of each label.
-    #[serde(default = "labels")]
+    #[config(default = "conversation.labels")]
     path: String,
-}
-
-fn labels() -> String {
-    "conversation.labels".into()
 }
 
 /// Passes events by their labels.
@@ -50,13 +46,14 @@ mod tests {
 
     fn ask(any: &[&str], all: &[&str], none: &[&str]) -> Verdict {
         let list = |labels: &[&str]| labels.iter().map(ToString::to_string).collect();
-        let config = ByLabel { any: list(any), all: list(all), none: list(none), path: labels() };
+        let path = "conversation.labels".into();
+        let config = ByLabel { any: list(any), all: list(all), none: list(none), path };
         by_label(event(r#"{"conversation": {"labels": ["vip", "new"]}}"#), config)
     }
 
     #[test]
     fn fixtures() {
-        check_filter(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures"), by_label);
+        check_filter("fixtures", by_label);
     }
 
     #[test]

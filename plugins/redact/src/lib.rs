@@ -2,27 +2,23 @@
 
 mod find;
 
-use antar_sdk::{Event, Json, Outcome, config, transform};
+use antar_sdk::{Config, Event, Json, Outcome, transform};
 
-#[config]
+#[derive(Config)]
 struct Redact {
     /// Dotted paths that begin at `data`. What stands there is replaced whole, of whatever kind;
     /// arrays on the way are stepped through: `contacts.phone` is the phone of each contact.
-    #[serde(default)]
+    #[config(default)]
     paths: Vec<String>,
     /// Replaces e-mail addresses in all strings.
-    #[serde(default)]
+    #[config(default)]
     emails: bool,
     /// Replaces phone numbers in all strings.
-    #[serde(default)]
+    #[config(default)]
     phones: bool,
     /// What stands in their place.
-    #[serde(default = "redacted")]
+    #[config(default = "[redacted]")]
     replacement: String,
-}
-
-fn redacted() -> String {
-    "[redacted]".into()
 }
 
 /// Takes personal data out of events.
@@ -95,12 +91,13 @@ mod tests {
 
     #[test]
     fn fixtures() {
-        check_transform(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures"), redact);
+        check_transform("fixtures", redact);
     }
 
     #[test]
     fn an_address_and_the_number_in_it_are_one() {
-        let config = Redact { paths: vec![], emails: true, phones: true, replacement: redacted() };
+        let config =
+            Redact { paths: vec![], emails: true, phones: true, replacement: "[redacted]".into() };
         let data = r#"{"text":"+6281234567890@wa.example or (021) 555-0123 4"}"#;
         let outcome = redact(event(data), config);
         let expected: Json = r#"{"text":"[redacted] or [redacted]"}"#.parse().unwrap();
@@ -113,7 +110,7 @@ mod tests {
             paths: vec![String::new()],
             emails: false,
             phones: false,
-            replacement: redacted(),
+            replacement: "[redacted]".into(),
         };
         assert!(matches!(redact(event(r#"{"a":1}"#), config), Outcome::Drop(_)));
     }

@@ -2,17 +2,17 @@
 
 mod shape;
 
-use antar_sdk::{Event, Json, Outcome, Problem, config, json_text::Builder, transform};
+use antar_sdk::{Config, Event, Json, Outcome, Problem, json_text::Builder, transform};
 
 use shape::Shape;
 
-#[config]
+#[derive(Config)]
 struct Reshape {
     /// The new document, key by key, in the order in which they are written.
     to: Shape,
     /// Writes the keys of the old document after it that were not taken: neither read whole by a
     /// path nor written already.
-    #[serde(default)]
+    #[config(default)]
     rest: bool,
 }
 
@@ -46,6 +46,6 @@ mod tests {
 
     #[test]
     fn fixtures() {
-        check_transform(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures"), reshape);
+        check_transform("fixtures", reshape);
     }
 }

@@ -1,10 +1,10 @@
 //! What plugins see.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, str::FromStr};
 
 use antar_json::{Kind, Value};
 
-use crate::Json;
+use crate::{Date, Json, phone};
 
 /// Something that happened. `data` is a JSON object, as it was posted or as a type of yours.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +25,11 @@ impl<D> Event<D> {
         self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
+    /// When it happened.
+    pub fn happened(&self) -> Option<Date> {
+        Date::parse(&self.timestamp)
+    }
+
     /// The same event with other data.
     pub fn with_data<T>(self, data: T) -> Event<T> {
         let Event { id, event_type, tenant, timestamp, attributes, data: _ } = self;
@@ -38,9 +43,39 @@ impl Event<Json> {
         self.data.at(path)
     }
 
-    /// The text of the first scalar at a path. See [`Event::strings`].
-    pub fn string(&self, path: &str) -> Option<String> {
+    /// The text of the first scalar at a path: of a string its characters, of a number or boolean
+    /// its JSON text. See [`Event::strings`].
+    pub fn text(&self, path: &str) -> Option<String> {
         self.strings(path).next()
+    }
+
+    /// The first scalar at a path as a number of whatever type is asked for, exactly: of a JSON
+    /// number, or of a string that holds one. Nothing when it does not fit: no fraction becomes an
+    /// integer, and no integer loses digits unless an `f64` is asked for.
+    ///
+    /// ```
+    /// let event = antar_sdk::testing::event(r#"{"id": 8202522731445525542, "score": "7"}"#);
+    /// assert_eq!(event.number("id"), Some(8_202_522_731_445_525_542_u64));
+    /// assert_eq!(event.number("score"), Some(7_u8));
+    /// assert_eq!(event.number::<i32>("id"), None);
+    /// ```
+    pub fn number<N: FromStr>(&self, path: &str) -> Option<N> {
+        self.text(path)?.trim().parse().ok()
+    }
+
+    /// Whether the first scalar at a path is `true`, or the string of that word.
+    pub fn is(&self, path: &str) -> bool {
+        self.text(path).is_some_and(|text| text == "true")
+    }
+
+    /// The first scalar at a path as a point in time. See [`Date::parse`].
+    pub fn date(&self, path: &str) -> Option<Date> {
+        Date::parse(&self.text(path)?)
+    }
+
+    /// The first scalar at a path as a phone number. See [`phone::e164`].
+    pub fn phone(&self, path: &str, country: &str) -> Option<String> {
+        phone::e164(&self.text(path)?, country)
     }
 
     /// The texts of all scalars at a path: of a string its characters, of a number or boolean its

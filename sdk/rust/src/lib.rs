@@ -3,9 +3,9 @@
 //! A plugin is a function. A *filter* says pass or drop, a *transform* returns new data:
 //!
 //! ```
-//! use antar_sdk::{Event, Verdict, config, filter};
+//! use antar_sdk::{Config, Event, Verdict, filter};
 //!
-//! #[config]
+//! #[derive(Config)]
 //! struct ByLabel {
 //!     /// One of these must be among the conversation's labels.
 //!     any: Vec<String>,
@@ -30,8 +30,8 @@
 //! /// Adds a full name.
 //! #[transform]
 //! fn full_name(event: Event) -> Result<Outcome, Problem> {
-//!     let Some(first) = event.string("contact.first") else { return Ok(Outcome::Unchanged) };
-//!     let last = event.string("contact.last").unwrap_or_default();
+//!     let Some(first) = event.text("contact.first") else { return Ok(Outcome::Unchanged) };
+//!     let last = event.text("contact.last").unwrap_or_default();
 //!     Ok(Outcome::replace(event.data.set("contact.name", &format!("{first} {last}"))?))
 //! }
 //!
@@ -47,20 +47,27 @@
 //! Compiled for `wasm32-unknown-unknown` the crate is a component that Antar takes. Anywhere else
 //! the attributes leave an ordinary function, so unit tests need no WASM: see [`testing`].
 
+extern crate self as antar_sdk;
+
 mod answer;
 #[cfg(all(target_arch = "wasm32", feature = "arena"))]
 mod arena;
+mod config;
+mod date;
 mod edit;
 mod event;
 mod guest;
 mod json;
 pub mod log;
+pub mod phone;
 pub mod testing;
 
 pub use answer::{IntoOutcome, IntoVerdict, Outcome, Problem, Replacement, Verdict};
 /// Reading and writing JSON text in place, beneath [`Json`].
 pub use antar_json as json_text;
-pub use antar_sdk_macros::{config, filter, transform};
+pub use antar_sdk_macros::{Config, filter, transform};
+pub use config::Config;
+pub use date::{Date, Local};
 pub use event::Event;
 pub use json::Json;
 pub use schemars;
@@ -69,7 +76,7 @@ pub use serde;
 /// For the code that the attributes make.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::guest::{NoConfig, config_schema, filter, prepare, transform};
+    pub use crate::guest::{config_schema, filter, prepare, transform};
     #[cfg(target_arch = "wasm32")]
     pub use wit_bindgen;
     pub use {schemars, serde};

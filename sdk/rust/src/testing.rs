@@ -12,15 +12,24 @@
 //! left out. `expect` is `"pass"` (a transform's: unchanged), `{"drop": "reason"}`,
 //! `{"data": {…}}` (compared as text, with `event_type`, `attributes` and `headers` if it sets
 //! any), `{"split": [{"data": {…}}]}`, `{"retry": "reason"}` or `{"fail": "reason"}`.
+//!
+//! ```no_run
+//! # fn by_label(_: antar_sdk::Event) -> antar_sdk::Verdict { antar_sdk::Verdict::Pass }
+//! antar_sdk::testing::check_filter("fixtures", by_label);
+//! ```
+//!
+//! Cargo runs tests in the package's folder, so `"fixtures"` is the one beside its `Cargo.toml`.
+//! `antar plugin test` runs the same files through the compiled plugin.
 
 #![expect(clippy::panic, reason = "this is for tests, and a panic is how a test fails")]
 
 use std::path::Path;
 
+use crate::{
+    Event, IntoOutcome, IntoVerdict, Outcome, Problem, Replacement, Verdict,
+    guest::{self, Function},
+};
 use antar_json::{Builder, Document, Value};
-use serde::de::DeserializeOwned;
-
-use crate::{Event, IntoOutcome, IntoVerdict, Outcome, Problem, Replacement, Verdict, guest};
 
 /// An event with this data, and something plausible everywhere else.
 ///
@@ -43,14 +52,12 @@ pub fn event(data: &str) -> Event {
 ///
 /// # Panics
 /// With both answers, when one is not as expected; when the folder has no fixtures.
-pub fn check_filter<D, C, R>(folder: impl AsRef<Path>, plugin: impl Fn(Event<D>, C) -> R)
+pub fn check_filter<A, F>(folder: impl AsRef<Path>, plugin: F)
 where
-    D: DeserializeOwned + 'static,
-    C: DeserializeOwned,
-    R: IntoVerdict,
+    F: Function<A, Answer: IntoVerdict> + Copy,
 {
     check(folder.as_ref(), |event, config| {
-        let answer = guest::filter(&plugin, event, config);
+        let answer = guest::filter(plugin, event, config);
         answer_text(answer.map(|verdict| match verdict {
             Verdict::Pass => Outcome::Unchanged,
             Verdict::Drop(reason) => Outcome::Drop(reason),
@@ -62,13 +69,11 @@ where
 ///
 /// # Panics
 /// As [`check_filter`].
-pub fn check_transform<D, C, R>(folder: impl AsRef<Path>, plugin: impl Fn(Event<D>, C) -> R)
+pub fn check_transform<A, F>(folder: impl AsRef<Path>, plugin: F)
 where
-    D: DeserializeOwned + 'static,
-    C: DeserializeOwned,
-    R: IntoOutcome,
+    F: Function<A, Answer: IntoOutcome> + Copy,
 {
-    check(folder.as_ref(), |event, config| answer_text(guest::transform(&plugin, event, config)));
+    check(folder.as_ref(), |event, config| answer_text(guest::transform(plugin, event, config)));
 }
 
 fn check(folder: &Path, answer: impl Fn(Event<String>, &str) -> Document) {

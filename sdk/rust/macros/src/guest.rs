@@ -62,15 +62,7 @@ fn guest(kind: Kind, function: &ItemFn) -> TokenStream {
     let face = format_ident!("{}", kind.name());
     let world = format!("{}-plugin", kind.name());
     let description = description(function);
-    let (plugin, schema) = if function.sig.inputs.len() == 2 {
-        (quote! { super::#name }, quote! { __private::config_schema(super::#name) })
-    } else {
-        (
-            quote! { |event, _: __private::NoConfig| super::#name(event) },
-            quote! { ::std::string::String::new() },
-        )
-    };
-    let run = run(kind, &face, &plugin);
+    let run = run(kind, &face, name);
     quote! {
         // Compiled to WASM it is called by the exports below.
         #[cfg(not(target_arch = "wasm32"))]
@@ -97,7 +89,10 @@ fn guest(kind: Kind, function: &ItemFn) -> TokenStream {
             impl face::Guest for Plugin {
                 fn describe() -> face::About {
                     __private::prepare();
-                    face::About { description: #description.into(), config_schema: #schema }
+                    face::About {
+                        description: #description.into(),
+                        config_schema: __private::config_schema(super::#name),
+                    }
                 }
 
                 #run
@@ -126,7 +121,7 @@ fn guest(kind: Kind, function: &ItemFn) -> TokenStream {
     }
 }
 
-fn run(kind: Kind, face: &Ident, plugin: &TokenStream) -> TokenStream {
+fn run(kind: Kind, face: &Ident, name: &Ident) -> TokenStream {
     match kind {
         Kind::Filter => quote! {
             fn run(
@@ -134,7 +129,7 @@ fn run(kind: Kind, face: &Ident, plugin: &TokenStream) -> TokenStream {
                 config: ::std::string::String,
             ) -> ::core::result::Result<face::Verdict, face::Problem> {
                 __private::prepare();
-                match __private::#face(#plugin, event(raw), &config) {
+                match __private::#face(super::#name, event(raw), &config) {
                     Ok(::antar_sdk::Verdict::Pass) => Ok(face::Verdict::Pass),
                     Ok(::antar_sdk::Verdict::Drop(reason)) => Ok(face::Verdict::Drop(reason)),
                     Err(e) => Err(problem(e)),
@@ -158,7 +153,7 @@ fn run(kind: Kind, face: &Ident, plugin: &TokenStream) -> TokenStream {
                 }
 
                 __private::prepare();
-                match __private::#face(#plugin, event(raw), &config) {
+                match __private::#face(super::#name, event(raw), &config) {
                     Ok(Outcome::Unchanged) => Ok(face::Outcome::Unchanged),
                     Ok(Outcome::Replace(one)) => Ok(face::Outcome::Replace(replacement(one))),
                     Ok(Outcome::Split(all)) => {

@@ -1,9 +1,9 @@
 //! The attributes of `antar-sdk`. Their documentation is there.
 
+mod config;
 mod guest;
 
 use proc_macro::TokenStream;
-use quote::quote;
 
 use guest::Kind;
 
@@ -28,19 +28,11 @@ pub fn transform(arguments: TokenStream, item: TokenStream) -> TokenStream {
 }
 
 /// Makes a struct or enum (part of) a config: it can be read, refuses fields that it does not
-/// know, and has a JSON Schema with the doc comments as descriptions. Attributes of `serde` and
-/// `schemars` work on its fields.
-#[proc_macro_attribute]
-pub fn config(_arguments: TokenStream, item: TokenStream) -> TokenStream {
-    let item = proc_macro2::TokenStream::from(item);
-    quote! {
-        #[derive(
-            ::antar_sdk::__private::serde::Deserialize,
-            ::antar_sdk::__private::schemars::JsonSchema,
-        )]
-        #[serde(crate = "::antar_sdk::__private::serde", deny_unknown_fields)]
-        #[schemars(crate = "::antar_sdk::__private::schemars")]
-        #item
-    }
-    .into()
+/// know, and has a JSON Schema with the doc comments as descriptions.
+///
+/// A field that may be left out is an `Option`, or has `#[config(default)]` or
+/// `#[config(default = VALUE)]`. Attributes of `serde` and `schemars` work as well.
+#[proc_macro_derive(Config, attributes(config, serde, schemars))]
+pub fn config(item: TokenStream) -> TokenStream {
+    config::expand(item.into()).into()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use antar_sdk::{Event, Json, Outcome, Problem, Replacement, config, log, transform};
+use antar_sdk::{Config, Event, Json, Outcome, Problem, Replacement, log, transform};
 use serde::{Deserialize, Serialize};
 
 #[derive(Deserialize, Serialize)]
@@ -14,13 +14,13 @@ struct Data {
     more: BTreeMap<String, Json>,
 }
 
-#[config]
+#[derive(Config)]
 struct Typed {
     /// What to do.
     act: Act,
 }
 
-#[config]
+#[derive(Config)]
 #[serde(rename_all = "lowercase")]
 enum Act {
     /// Adds one to the id.
