@@ -38,7 +38,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "config", "clock", "seal",
         ],
     ),
-    ("cli", &["model", "store", "config", "data_folder"]),
+    // Plugins are tried out by the host that the server has.
+    ("cli", &["model", "store", "config", "data_folder", "plugin"]),
 ];
 
 /// Files that put the parts together; they may name all.

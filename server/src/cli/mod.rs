@@ -13,6 +13,7 @@ mod forward;
 mod listen;
 mod migrate;
 mod options;
+mod plugin;
 mod pretty;
 mod preview;
 mod receive;
@@ -65,6 +66,7 @@ enum Command {
     Explain(explain::Arguments),
     Replay(replay::Arguments),
     Listen(listen::Arguments),
+    Plugin(plugin::Arguments),
     Migrate(migrate::Arguments),
     Config(config::Arguments),
 }
@@ -94,6 +96,7 @@ pub async fn main() -> ExitCode {
         Command::Explain(arguments) => explain::run(arguments, screen).await,
         Command::Replay(arguments) => replay::run(arguments, screen).await,
         Command::Listen(arguments) => listen::run(arguments, screen).await,
+        Command::Plugin(arguments) => plugin::run(arguments, screen).await,
         Command::Migrate(arguments) => migrate::run(arguments, screen).await,
         Command::Config(arguments) => config::run(&arguments, screen),
     };

@@ -1,0 +1,47 @@
+//! `antar plugin build`
+
+use serde_json::json;
+
+use super::super::screen::{GREEN, Screen};
+use super::project::Project;
+use super::size;
+
+/// Compiles the project to a .wasm file.
+///
+/// The tool chain for WebAssembly is found, or made if that is possible. What the compiler says
+/// goes to standard error.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Arguments {}
+
+const EXAMPLES: &str = "\
+Example:
+  antar plugin build                          makes build/NAME.wasm
+  ANTAR_WASM_TARGET=debian antar plugin build takes one way to a tool chain alone: installed,
+                                              rustup, rust-src or debian";
+
+pub(super) fn run(_arguments: &Arguments, screen: Screen) -> anyhow::Result<()> {
+    let project = Project::here()?;
+    let path = project.build(&mut progress)?;
+    let size_bytes = std::fs::metadata(&path)?.len();
+    let shown = shown(&path);
+    if screen.is_text() {
+        let size = size(usize::try_from(size_bytes)?);
+        screen.line(&format!("{} {shown}, {size}", screen.paint(GREEN, "built")));
+    } else {
+        screen
+            .json(&json!({"name": project.name.as_str(), "path": shown, "size_bytes": size_bytes}));
+    }
+    Ok(())
+}
+
+/// A line of the compiler, or of who looks for one.
+pub(super) fn progress(line: &str) {
+    eprintln!("{line}");
+}
+
+/// The path from the current folder, where that is shorter.
+pub(super) fn shown(path: &std::path::Path) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(here).unwrap_or(path).display().to_string()
+}

@@ -1,0 +1,76 @@
+//! The languages that plugins are written in. One file for each; another language is a file and a
+//! line in [`Lang`] and [`Lang::language`].
+
+mod rust;
+mod rust_sdk;
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::project::{Project, WrittenKind};
+use crate::model::PluginName;
+
+/// As in `--lang` and in the project's file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Lang {
+    /// Small and fast; needs cargo
+    Rust,
+}
+
+/// What `new` and `build` ask of a language.
+pub(super) trait Language {
+    /// What has to be on the machine, as a sentence.
+    fn needs(&self) -> &'static str;
+
+    /// The file that the author writes.
+    fn source(&self) -> &'static str;
+
+    /// Refuses a name that the language can't give a project, and says why.
+    fn check_name(&self, name: &PluginName) -> Result<(), String>;
+
+    /// The files of a new project, but for the one that all languages have: path from the
+    /// project's folder, and text. The SDK is among them.
+    fn files(&self, scaffold: &Scaffold<'_>) -> Vec<(String, String)>;
+
+    /// Compiles a project, and returns the path of the .wasm file. `progress` gets what the
+    /// compiler says, line by line.
+    fn build(&self, project: &Project, progress: &mut dyn FnMut(&str)) -> anyhow::Result<PathBuf>;
+}
+
+/// What a new project is made for.
+pub(super) struct Scaffold<'a> {
+    pub(super) name: &'a PluginName,
+    pub(super) kind: WrittenKind,
+}
+
+impl Lang {
+    pub(super) fn language(self) -> &'static dyn Language {
+        match self {
+            Lang::Rust => &rust::Rust,
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Lang::Rust => "rust",
+        }
+    }
+
+    /// All names, for messages.
+    pub(super) fn names() -> String {
+        let all = <Lang as clap::ValueEnum>::value_variants();
+        all.iter().map(|lang| lang.name()).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl Scaffold<'_> {
+    /// `template` with each `{{word}}` replaced.
+    pub(super) fn fill(&self, template: &str, words: &[(&str, &str)]) -> String {
+        let own = [("name", self.name.as_str()), ("kind", self.kind.name())];
+        own.iter().chain(words).fold(template.to_owned(), |text, (word, value)| {
+            text.replace(&format!("{{{{{word}}}}}"), value)
+        })
+    }
+}
