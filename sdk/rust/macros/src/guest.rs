@@ -1,11 +1,13 @@
 //! From a function to the exports of a component.
 
-use proc_macro2::{Ident, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote};
 use syn::{Error, Expr, ExprLit, FnArg, ItemFn, Lit, Meta};
 
-/// The interfaces that the exports implement.
-const WIT: &str = include_str!("../../../wit/plugin.wit");
+/// What `wit-bindgen` makes of the contract, kept as text: making it takes longer to compile than
+/// all the rest of a plugin. A test holds it to the contract.
+const FILTER: &str = include_str!("../bindings/filter.txt");
+const TRANSFORM: &str = include_str!("../bindings/transform.txt");
 
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
@@ -49,6 +51,15 @@ fn check(kind: Kind, arguments: &TokenStream, function: &ItemFn) -> Option<Error
 }
 
 impl Kind {
+    /// The exports, as code that stands in a module of the plugin.
+    fn bindings(self) -> Result<TokenStream, Error> {
+        let text = match self {
+            Kind::Filter => FILTER,
+            Kind::Transform => TRANSFORM,
+        };
+        text.parse().map_err(|_| Error::new(Span::call_site(), "the SDK's bindings can't be read"))
+    }
+
     fn name(self) -> &'static str {
         match self {
             Kind::Filter => "filter",
@@ -60,7 +71,7 @@ impl Kind {
 fn guest(kind: Kind, function: &ItemFn) -> TokenStream {
     let name = &function.sig.ident;
     let face = format_ident!("{}", kind.name());
-    let world = format!("{}-plugin", kind.name());
+    let bindings = kind.bindings().unwrap_or_else(|e| e.to_compile_error());
     let description = description(function);
     let run = run(kind, &face, name);
     quote! {
@@ -76,11 +87,7 @@ fn guest(kind: Kind, function: &ItemFn) -> TokenStream {
         mod __antar_guest {
             use ::antar_sdk::__private;
 
-            ::antar_sdk::__private::wit_bindgen::generate!({
-                inline: #WIT,
-                world: #world,
-                runtime_path: "::antar_sdk::__private::wit_bindgen::rt",
-            });
+            #bindings
 
             use exports::antar::plugin::#face as face;
 

@@ -7,8 +7,7 @@ macro_rules! files {
     };
 }
 
-/// The places among each other are those of the repository's `sdk`, because the macros read the
-/// contract by a relative path.
+/// All that is compiled; the SDK's own tests stay here.
 const FILES: &[(&str, &str)] = files! {
     "LICENSE": "LICENSE",
     "wit/plugin.wit": "sdk/wit/plugin.wit",
@@ -19,6 +18,8 @@ const FILES: &[(&str, &str)] = files! {
     "json/src/value.rs": "crates/json/src/value.rs",
     "rust/Cargo.toml": "sdk/rust/Cargo.toml",
     "rust/macros/Cargo.toml": "sdk/rust/macros/Cargo.toml",
+    "rust/macros/bindings/filter.txt": "sdk/rust/macros/bindings/filter.txt",
+    "rust/macros/bindings/transform.txt": "sdk/rust/macros/bindings/transform.txt",
     "rust/macros/src/config.rs": "sdk/rust/macros/src/config.rs",
     "rust/macros/src/guest.rs": "sdk/rust/macros/src/guest.rs",
     "rust/macros/src/lib.rs": "sdk/rust/macros/src/lib.rs",
@@ -107,7 +108,8 @@ mod tests {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         for (folder, to) in [
             ("sdk/rust/src", "rust/src"),
-            ("sdk/rust/macros", "rust/macros"),
+            ("sdk/rust/macros/bindings", "rust/macros/bindings"),
+            ("sdk/rust/macros/src", "rust/macros/src"),
             ("sdk/wit", "wit"),
             ("crates/json/src", "json/src"),
         ] {
