@@ -34,16 +34,69 @@ pub enum BuildError {
     /// The compiler's words.
     #[error("cargo build failed:\n{0}")]
     Failed(String),
+    /// What cargo missed, in its words.
+    #[error(
+        "crates.io can't be reached, and not all crates that are needed are on this machine:\n{0}\n\
+         Run `cargo fetch` in the same folder where there is a network, and bring its Cargo.lock and \
+         the folder registry of ~/.cargo along; or name a mirror in ~/.cargo/config.toml under \
+         [source.crates-io]"
+    )]
+    Offline(String),
     #[error("{0} built, but made no .wasm file: its [lib] needs crate-type = [\"cdylib\"]")]
     NoWasm(String),
 }
+
+/// What cargo says when it gets nothing from the network, or was told not to ask it.
+const NETWORK: &[&str] = &[
+    "spurious network error",
+    "failed to download",
+    "download of config.json failed",
+    "resolve host",
+    "you're using offline mode",
+    "without the offline flag",
+    "but --offline was specified",
+];
 
 pub(crate) fn run(
     target: &WasmTarget,
     build: &Build<'_>,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Vec<PathBuf>, BuildError> {
-    let mut child = command(target, build).spawn()?;
+    match run_once(&mut command(target, build), progress)? {
+        Ok(messages) => files(&messages, build),
+        Err(complaints) if is_about_network(&complaints) => {
+            progress("crates.io can't be reached; trying with the crates on this machine");
+            match run_once(command(target, build).arg("--offline"), progress)? {
+                Ok(messages) => files(&messages, build),
+                Err(complaints) if is_about_network(&complaints) => {
+                    Err(BuildError::Offline(missed(&complaints)))
+                }
+                Err(complaints) => Err(BuildError::Failed(complaints)),
+            }
+        }
+        Err(complaints) => Err(BuildError::Failed(complaints)),
+    }
+}
+
+fn is_about_network(complaints: &str) -> bool {
+    NETWORK.iter().any(|words| complaints.contains(words))
+}
+
+/// The lines that say what was looked for, without cargo's advice.
+fn missed(complaints: &str) -> String {
+    let lines = complaints.lines().map(str::trim);
+    let words = ["error: ", "required by ", "failed to ", "no matching package"];
+    let named = lines.filter(|line| words.iter().any(|word| line.starts_with(word)));
+    let named: Vec<String> = named.take(6).map(|line| format!("  {line}")).collect();
+    named.join("\n")
+}
+
+/// Cargo's messages, or what it complained of.
+fn run_once(
+    command: &mut Command,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Result<String, String>, BuildError> {
+    let mut child = command.spawn()?;
     let stdout = child.stdout.take();
     // Both pipes are read at once, or a full one would stop cargo.
     let reading = thread::spawn(move || {
@@ -63,10 +116,7 @@ pub(crate) fn run(
     }
     let status = child.wait()?;
     let messages = reading.join().unwrap_or_default();
-    if !status.success() {
-        return Err(BuildError::Failed(complaints));
-    }
-    files(&messages, build)
+    Ok(if status.success() { Ok(messages) } else { Err(complaints) })
 }
 
 fn command(target: &WasmTarget, build: &Build<'_>) -> Command {
@@ -138,6 +188,18 @@ mod tests {
     fn build<'a>(packages: &'a [&'a str]) -> Build<'a> {
         let here = Path::new(".");
         Build { manifest: here, packages, target_dir: here, profile: "release" }
+    }
+
+    #[test]
+    fn what_is_missing_without_a_network_is_told_from_other_failures() {
+        let offline = "error: no matching package named `schemars` found\nlocation searched: \
+                       crates.io index\nrequired by package `antar-sdk v0.1.0 (/x)`\nAs a reminder, \
+                       you're using offline mode (--offline)";
+        assert!(is_about_network(offline));
+        let text = BuildError::Offline(missed(offline)).to_string();
+        assert!(text.contains("no matching package named `schemars`"), "{text}");
+        assert!(text.contains("cargo fetch") && !text.contains("reminder"), "{text}");
+        assert!(!is_about_network("error[E0308]: mismatched types"));
     }
 
     #[test]

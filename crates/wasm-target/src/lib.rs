@@ -42,6 +42,9 @@ impl WasmTarget {
             Ok(name) => vec![Way::named(&name).ok_or(NoWasmTarget::UnknownWay(name))?],
             Err(_) => Way::ALL.to_vec(),
         };
+        if !way::has_rust() {
+            return Err(NoWasmTarget::NoRust);
+        }
         WasmTarget::find_among(&ways, progress)
     }
 

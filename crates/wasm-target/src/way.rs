@@ -35,6 +35,8 @@ pub enum Way {
 pub enum NoWasmTarget {
     #[error("ANTAR_WASM_TARGET is {0:?}; it can be installed, rustup, rust-src or debian")]
     UnknownWay(String),
+    #[error("there is no `rustc`: install Rust, https://rustup.rs")]
+    NoRust,
     #[error("{}", explain(.0))]
     NoWay(Vec<(Way, String)>),
 }
@@ -122,6 +124,11 @@ impl Way {
         environment.push(("RUSTC_BOOTSTRAP", "1".into()));
         WasmTarget { way: self, build_std: true, environment }
     }
+}
+
+/// Whether there is a compiler at all.
+pub(crate) fn has_rust() -> bool {
+    output("rustc", &["--version"]).is_some() || Path::new(DEBIAN_RUSTC).exists()
 }
 
 fn is_installed() -> bool {

@@ -45,11 +45,15 @@ pub(super) async fn run(local: &Local, fixtures: &[Fixture]) -> Vec<Check> {
     ]
 }
 
-/// A config that the plugin accepts: of a fixture, else made from its schema.
+/// A config that the plugin accepts: the longest of the fixtures', else one made from its schema.
 fn config(local: &Local, fixtures: &[Fixture]) -> String {
     let accepted =
         |text: &str| text.parse().is_ok_and(|config| local.config_errors(&config).is_empty());
-    let of_fixture = fixtures.iter().map(|f| f.config.as_str()).find(|text| accepted(text));
+    let of_fixture = fixtures
+        .iter()
+        .map(|f| f.config.as_str())
+        .filter(|text| accepted(text))
+        .max_by_key(|text| text.len());
     let schema = || local.plugin.config_schema().and_then(|text| serde_json::from_str(text).ok());
     of_fixture.map(str::to_owned).unwrap_or_else(|| {
         schema().map_or_else(|| "{}".to_owned(), |schema| odd::sample_config(&schema).to_string())
