@@ -126,6 +126,40 @@ async fn from_nothing_to_a_delivery_in_rust() {
     says(&request.text(), &[ID, "+6281234567890"]);
 }
 
+/// The blocks of `docs/plugins.md` that begin with ```` ```sh test ````, as one script.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_five_minutes_of_the_docs_run_as_written() {
+    let docs = std::fs::read_to_string(root().join("docs/plugins.md")).unwrap();
+    let blocks = |kind: &str| -> Vec<String> {
+        let begins = format!("```{kind}\n");
+        let parts = docs.split(&begins).skip(1);
+        parts.map(|part| part.split("```").next().unwrap().to_owned()).collect()
+    };
+    let receiver = Receiver::start().await;
+    let server = BinaryServer::start(Database::sqlite()).await;
+    let shell = Shell::for_server(&server);
+    let script = blocks("sh test").join("\n").replace("http://127.0.0.1:8099", &receiver.url(""));
+    assert!(script.contains("antar plugin new"), "{script}");
+    let path =
+        format!("{}:{}", binary().parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let ran = Command::new("bash")
+        .args(["-c", &format!("set -euxo pipefail\n{script}")])
+        .current_dir(&shell.folder)
+        .env_remove("CARGO")
+        .envs(shell.environment.iter().map(|(name, value)| (name, value)))
+        .env("PATH", path)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let arrived = receiver.wait(1).await;
+    assert_eq!(arrived.len(), 1);
+    says(&arrived[0].text(), &["abc-123"]);
+    // The function that the page shows is the one that it made.
+    let source = std::fs::read_to_string(shell.folder.join("vip-only/src/lib.rs")).unwrap();
+    says(&source, &[&blocks("rust")[0]]);
+}
+
 #[test]
 fn a_filter_project_works_at_once_and_tells_of_mistakes() {
     let mut shell = Shell::new();
@@ -245,8 +279,8 @@ fn any_guest_can_be_tested_run_and_inspected() {
     );
     let said = shell.fails(1, &["run", &typed, "--event", "event.json"]);
     says(&said, &["refused when a webhook is saved", "\\\"act\\\" is a required property"]);
-    shell.write("panic.json", r#"{"act": "panic"}"#);
-    let said = shell.fails(1, &["run", &typed, "--event", "event.json", "--config", "panic.json"]);
+    shell.write("panic.json", r#"{"event": {"data": {"id": 7}}, "config": {"act": "panic"}}"#);
+    let said = shell.fails(1, &["run", &typed, "--event", "panic.json"]);
     says(&said, &["index out of bounds", "trap: the plugin stopped: "]);
     shell.write("event.json", "[]");
     says(&shell.fails(2, &["run", &typed, "--event", "event.json"]), &["event.json: an event is "]);
