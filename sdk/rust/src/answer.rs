@@ -151,6 +151,10 @@ impl From<Replacement> for Outcome {
 }
 
 /// What a filter's function may return: a verdict, or a result of one.
+#[diagnostic::on_unimplemented(
+    message = "a filter can't return `{Self}`",
+    note = "return a `Verdict`, or a `Result<Verdict, Problem>`"
+)]
 pub trait IntoVerdict {
     /// The answer.
     fn into_verdict(self) -> Result<Verdict, Problem>;
@@ -169,6 +173,10 @@ impl<E: Into<Problem>> IntoVerdict for Result<Verdict, E> {
 }
 
 /// What a transform's function may return: an outcome, new data, or a result of either.
+#[diagnostic::on_unimplemented(
+    message = "a transform can't return `{Self}`",
+    note = "return an `Outcome` or the new data as `Json`, or a `Result` of either"
+)]
 pub trait IntoOutcome {
     /// The answer.
     fn into_outcome(self) -> Result<Outcome, Problem>;

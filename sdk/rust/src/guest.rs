@@ -16,6 +16,11 @@ pub fn prepare() {
 }
 
 /// A function that an author wrote, with a config or without.
+#[diagnostic::on_unimplemented(
+    message = "this function can't be a plugin",
+    note = "write it as `fn name(event: Event)` or `fn name(event: Event, config: C)`, where `C` has \
+            `#[derive(Config)]`"
+)]
 pub trait Function<Arguments> {
     /// The event's data.
     type Data: DeserializeOwned + 'static;

@@ -79,7 +79,7 @@ fn fields(data: &mut Data) -> Result<Vec<&mut Field>, Error> {
         Data::Enum(data) => {
             Ok(data.variants.iter_mut().flat_map(|variant| variant.fields.iter_mut()).collect())
         }
-        Data::Union(data) => Err(Error::new_spanned(&data.union_token, "a config is no union")),
+        Data::Union(data) => Err(Error::new(data.union_token.span, "a config is no union")),
     }
 }
 

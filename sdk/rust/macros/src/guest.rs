@@ -75,10 +75,13 @@ fn guest(kind: Kind, function: &ItemFn) -> TokenStream {
     let description = description(function);
     let run = run(kind, &face, name);
     quote! {
-        // Compiled to WASM it is called by the exports below.
+        // Only in WASM it is called by the exports below; what doesn't fit is told everywhere.
         #[cfg(not(target_arch = "wasm32"))]
         const _: () = {
-            let _ = #name;
+            fn fits(event: ::antar_sdk::Event<::std::string::String>, config: &str) {
+                let _ = ::antar_sdk::__private::#face(#name, event, config);
+            }
+            let _ = fits;
         };
 
         #[cfg(target_arch = "wasm32")]

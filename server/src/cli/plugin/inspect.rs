@@ -9,7 +9,7 @@ use wasmparser::{Encoding, Parser, Payload};
 
 use super::super::pretty::pretty;
 use super::super::screen::{BOLD, DIM, GREEN, RED, Screen};
-use super::local;
+use super::local::Local;
 use super::size;
 use crate::plugin::Plugin;
 
@@ -54,7 +54,7 @@ pub(super) async fn run(arguments: &Arguments, screen: Screen) -> anyhow::Result
     let contents = contents(&wasm).with_context(named)?;
     let digest = hex::encode(Sha256::digest(&wasm));
     let size_bytes = wasm.len();
-    let plugin = local::host()?.inspect_and_compile(wasm.into()).await;
+    let plugin = Local::of(wasm).await?.map(|local| local.plugin);
     if screen.is_text() {
         show(&contents, &digest, size_bytes, plugin.as_ref().ok(), screen);
     } else {

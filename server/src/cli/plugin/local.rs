@@ -4,7 +4,10 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use crate::plugin::{Call, CallReport, Host, Limits, Place, Plugin};
+use crate::plugin::{Call, CallReport, Host, Limits, Place, Plugin, UploadError};
+
+/// Calls come one after another; each slot costs address space alone.
+const INSTANCES: u32 = 4;
 
 /// A plugin that can be called here, with the limits that a server has by default.
 pub(super) struct Local {
@@ -43,9 +46,14 @@ impl Local {
     pub(super) async fn load(file: &Path) -> anyhow::Result<Local> {
         let named = || file.display().to_string();
         let wasm = std::fs::read(file).with_context(named)?;
-        let host = host()?;
-        let plugin = host.inspect_and_compile(wasm.into()).await.with_context(named)?;
-        Ok(Local { host, plugin })
+        Local::of(wasm).await?.with_context(named)
+    }
+
+    /// The same with a file's bytes. The outer error is of this machine, not of the file.
+    pub(super) async fn of(wasm: Vec<u8>) -> anyhow::Result<Result<Local, UploadError>> {
+        let host = Host::new(Limits { instances_max: INSTANCES, ..Limits::default() })?;
+        let plugin = host.inspect_and_compile(wasm.into()).await;
+        Ok(plugin.map(|plugin| Local { host, plugin }))
     }
 
     pub(super) async fn call(&self, event: &Event, config: &str, place: Place) -> CallReport {
@@ -67,9 +75,4 @@ impl Local {
         let errors = self.plugin.config_errors(&config.root().to_serde()).into_iter();
         errors.map(|error| format!("config{}: {}", error.pointer, error.detail)).collect()
     }
-}
-
-/// A host for one call at a time.
-pub(super) fn host() -> anyhow::Result<Host> {
-    Ok(Host::new(Limits { instances_max: 1, ..Limits::default() })?)
 }

@@ -98,7 +98,8 @@ pub(super) async fn run(arguments: Arguments, screen: Screen) -> anyhow::Result<
         );
     }
     if screen.is_text() {
-        let size = size(local.plugin.size_bytes());
+        let bytes = std::fs::metadata(&file).map_or(0, |metadata| metadata.len());
+        let size = size(usize::try_from(bytes)?);
         screen.line(&format!("{}: a {}, {size}", screen.paint(BOLD, &shown(&file)), kind.name()));
     }
     let (mut fixtures, mut checks) = (Vec::new(), Vec::new());
