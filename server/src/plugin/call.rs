@@ -12,9 +12,12 @@ use wasmtime::{Store, Trap};
 use super::{
     Host, Level, Limits, Outcome, Plugin,
     bindings::types,
+    compile::Entry,
+    empty_world::World,
     guest::Guest,
     outcome::{from_outcome, from_problem, from_verdict},
-    upload::Entry,
+    pool::permit,
+    upload::{Described, Placed},
 };
 
 /// Where a plugin is used. It decides what an answer may change.
@@ -76,6 +79,9 @@ pub enum CallError {
     /// Not the plugin's fault: every slot was taken.
     #[error("no instance became free within {waited_ms} ms")]
     Busy { waited_ms: u64 },
+    /// It failed too often, and was not called.
+    #[error("the plugin is paused: it {reason}")]
+    Paused { reason: String, retry_in_ms: u64 },
 }
 
 impl CallError {
@@ -96,7 +102,30 @@ impl CallError {
             CallError::TooMuchMemory { .. } => "too_much_memory",
             CallError::BadOutput(_) => "bad_output",
             CallError::Busy { .. } => "busy",
+            CallError::Paused { .. } => "paused",
         }
+    }
+
+    /// Whether something is wrong with the plugin: not what it says, nor what others do.
+    #[must_use]
+    pub fn is_failure(&self) -> bool {
+        match self {
+            CallError::Trap(_)
+            | CallError::TimedOut { .. }
+            | CallError::TooMuchMemory { .. }
+            | CallError::BadOutput(_) => true,
+            CallError::Retry(_)
+            | CallError::Fail(_)
+            | CallError::Busy { .. }
+            | CallError::Paused { .. } => false,
+        }
+    }
+}
+
+impl CallReport {
+    /// Of a call that did not begin.
+    fn none(error: CallError) -> CallReport {
+        CallReport { result: Err(error), logs: Vec::new(), took_us: 0, memory_bytes: 0 }
     }
 }
 
@@ -104,51 +133,88 @@ impl Host {
     /// Runs `plugin` on one event in a fresh instance, within the limits. Never blocks the thread
     /// for longer than a millisecond or two. Dropping the future stops the guest.
     pub async fn call(&self, plugin: &Plugin, call: Call<'_>) -> CallReport {
-        let _slot = match self.slot().await {
-            Ok(slot) => slot,
-            Err(e) => {
-                return CallReport {
-                    result: Err(e),
-                    logs: Vec::new(),
-                    took_us: 0,
-                    memory_bytes: 0,
-                };
-            }
+        let entry = match plugin.0.breaker.enter(|| (self.now_ms)()) {
+            Ok(entry) => entry,
+            Err(paused) => return CallReport::none(paused),
         };
+        let report = self.call_uncounted(plugin, call).await;
+        entry.ended(report.result.as_ref().err(), || (self.now_ms)());
+        plugin.0.figures.count(&report);
+        report
+    }
+
+    /// What one call costs in microseconds, the median of a few. None when the plugin fails on this
+    /// event.
+    pub async fn cost_us(&self, plugin: &Plugin, call: Call<'_>) -> Option<u64> {
+        const CALLS: usize = 5;
+        let mut took = Vec::with_capacity(CALLS);
+        for _ in 0..CALLS {
+            let report = self.call_uncounted(plugin, call).await;
+            match report.result {
+                Ok(_) | Err(CallError::Retry(_) | CallError::Fail(_)) => took.push(report.took_us),
+                Err(_) => return None,
+            }
+        }
+        took.sort_unstable();
+        took.get(CALLS / 2).copied()
+    }
+
+    async fn call_uncounted(&self, plugin: &Plugin, call: Call<'_>) -> CallReport {
+        let (limits, code) = (&plugin.0.limits, &plugin.0.code);
+        let pool = self.pool(code.pool);
+        let wait_ms = limits.wait_time_ms;
+        let _own = match permit(&plugin.0.slots, wait_ms).await {
+            Ok(own) => own,
+            Err(busy) => return CallReport::none(busy),
+        };
+        let _slot = match pool.slot(wait_ms).await {
+            Ok(slot) => slot,
+            Err(busy) => return CallReport::none(busy),
+        };
+        let _beat = self.ticker.beat();
         let started = Instant::now();
-        let mut store = self.store();
-        let running = run(&mut store, plugin.entry(), call, &self.limits);
-        let result = within(self.limits.call_time_ms, running).await;
+        let mut store = pool.store(limits);
+        if code.survey.imports_wasi() {
+            let at = call.timestamp.parse::<jiff::Timestamp>();
+            let at_ms = at.map_or(0, |at| u64::try_from(at.as_millisecond()).unwrap_or(0));
+            store.data_mut().enter(World::new(at_ms, call.id));
+        }
+        let running = run(&mut store, &code.entry, call, limits);
+        let result = within(limits.call_time_ms, running).await;
         let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let result = result.unwrap_or_else(|e| Err(self.explain(&store, e)));
+        let result = result.unwrap_or_else(|e| Err(explain(&store, e, limits)));
         let guest = store.data_mut();
         CallReport { result, logs: guest.take_logs(), took_us, memory_bytes: guest.memory_bytes }
     }
 
     /// The plugin's own words about itself.
-    pub(super) async fn describe(&self, entry: &Entry) -> Result<types::About, CallError> {
-        let _slot = self.slot().await?;
-        let mut store = self.store();
-        let about = within(self.limits.describe_time_ms, describe(&mut store, entry)).await;
-        about.map_err(|e| self.explain(&store, e))
+    pub(super) async fn describe(&self, placed: &Placed) -> Result<Described, CallError> {
+        let pool = self.pool(placed.pool);
+        let mut limits = self.limits.clone();
+        limits.memory_bytes_max = limits.pool_memory_bytes(placed.pool);
+        let _slot = pool.slot(limits.wait_time_ms).await?;
+        let _beat = self.ticker.beat();
+        let mut store = pool.store(&limits);
+        let about = within(limits.describe_time_ms, describe(&mut store, &placed.entry)).await;
+        let about = about.map_err(|e| explain(&store, e, &limits))?;
+        Ok(Described { about, memory_bytes: store.data().memory_bytes })
     }
+}
 
-    fn explain(&self, store: &Store<Guest>, ended: Ended) -> CallError {
-        let limits = &self.limits;
-        match ended {
-            Ended::TimedOut { limit_ms } => CallError::TimedOut { limit_ms },
-            Ended::Stopped(_) if store.data().memory_refused => {
-                CallError::TooMuchMemory { limit_bytes: limits.memory_bytes_max }
-            }
-            Ended::Stopped(e) => match e.downcast_ref::<Trap>() {
-                Some(trap) => CallError::Trap(trap.to_string()),
-                // The engine's error for it is private; its text is all there is to tell it by.
-                None if format!("{e:#}").contains("fuel allocated for hostcalls") => {
-                    CallError::BadOutput(format!("more than {} bytes", limits.output_bytes_max))
-                }
-                None => CallError::Trap(format!("{e:#}")),
-            },
+fn explain(store: &Store<Guest>, ended: Ended, limits: &Limits) -> CallError {
+    match ended {
+        Ended::TimedOut { limit_ms } => CallError::TimedOut { limit_ms },
+        Ended::Stopped(_) if store.data().memory_refused => {
+            CallError::TooMuchMemory { limit_bytes: limits.memory_bytes_max }
         }
+        Ended::Stopped(e) => match e.downcast_ref::<Trap>() {
+            Some(trap) => CallError::Trap(trap.to_string()),
+            // The engine's error for it is private; its text is all there is to tell it by.
+            None if format!("{e:#}").contains("fuel allocated for hostcalls") => {
+                CallError::BadOutput(format!("more than {} bytes", limits.output_bytes_max))
+            }
+            None => CallError::Trap(format!("{e:#}")),
+        },
     }
 }
 

@@ -2,7 +2,7 @@
 
 use wasmtime::ResourceLimiter;
 
-use super::{Limits, bindings::log};
+use super::{Limits, bindings::log, empty_world::World};
 
 /// How much a log line matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -20,11 +20,16 @@ pub(super) struct Guest {
     table_elements_max: usize,
     log_lines_max: usize,
     log_bytes_left: usize,
+    /// Of all its memories.
     pub(super) memory_bytes: usize,
     /// A request for more memory than allowed; the call ends with it.
     pub(super) memory_refused: bool,
     logs: Vec<(Level, String)>,
     lines_lost: usize,
+    /// What it sees of the world, when it imports WASI.
+    world: Option<Box<World>>,
+    /// What was printed after the last line's end.
+    printed: Vec<u8>,
 }
 
 impl Guest {
@@ -38,11 +43,57 @@ impl Guest {
             memory_refused: false,
             logs: Vec::new(),
             lines_lost: 0,
+            world: None,
+            printed: Vec::new(),
         }
+    }
+
+    /// Gives it time and randomness, before it is called.
+    pub(super) fn enter(&mut self, world: World) {
+        self.world = Some(Box::new(world));
+    }
+
+    pub(super) fn world(&mut self) -> &mut World {
+        self.world.get_or_insert_with(|| Box::new(World::new(0, "")))
+    }
+
+    /// Takes what was written to standard output or error, line by line, into the log.
+    pub(super) fn print(&mut self, bytes: &[u8]) {
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            match part.strip_suffix(b"\n") {
+                Some(rest) => {
+                    self.printed.extend_from_slice(rest);
+                    self.end_line();
+                }
+                // A line without an end is kept as far as the log would keep it.
+                None if self.printed.len() < self.log_bytes_left => {
+                    self.printed.extend_from_slice(part);
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn end_line(&mut self) {
+        let line = String::from_utf8_lossy(&std::mem::take(&mut self.printed)).into_owned();
+        self.keep(Level::Info, line);
+    }
+
+    fn keep(&mut self, level: Level, mut message: String) {
+        if self.logs.len() >= self.log_lines_max || self.log_bytes_left == 0 {
+            self.lines_lost += 1;
+            return;
+        }
+        truncate(&mut message, self.log_bytes_left);
+        self.log_bytes_left -= message.len().max(1);
+        self.logs.push((level, message));
     }
 
     /// The lines that were kept, and a last one that counts the others.
     pub(super) fn take_logs(&mut self) -> Vec<(Level, String)> {
+        if !self.printed.is_empty() {
+            self.end_line();
+        }
         let mut logs = std::mem::take(&mut self.logs);
         if self.lines_lost > 0 {
             logs.push((Level::Warn, format!("{} more lines were not kept", self.lines_lost)));
@@ -52,20 +103,14 @@ impl Guest {
 }
 
 impl log::Host for Guest {
-    fn write(&mut self, level: log::Level, mut message: String) {
-        if self.logs.len() >= self.log_lines_max || self.log_bytes_left == 0 {
-            self.lines_lost += 1;
-            return;
-        }
-        truncate(&mut message, self.log_bytes_left);
-        self.log_bytes_left -= message.len().max(1);
+    fn write(&mut self, level: log::Level, message: String) {
         let level = match level {
             log::Level::Debug => Level::Debug,
             log::Level::Info => Level::Info,
             log::Level::Warn => Level::Warn,
             log::Level::Error => Level::Error,
         };
-        self.logs.push((level, message));
+        self.keep(level, message);
     }
 }
 
@@ -83,15 +128,17 @@ impl ResourceLimiter for Guest {
     /// Refuses by trap, not by `-1`: an allocator that gets `-1` aborts anyway, without a reason.
     fn memory_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        if desired > self.memory_bytes_max {
+        // A component may have several memories: all together count.
+        let bytes = self.memory_bytes.saturating_add(desired.saturating_sub(current));
+        if bytes > self.memory_bytes_max {
             self.memory_refused = true;
-            wasmtime::bail!("{desired} bytes of memory are more than {}", self.memory_bytes_max);
+            wasmtime::bail!("{bytes} bytes of memory are more than {}", self.memory_bytes_max);
         }
-        self.memory_bytes = self.memory_bytes.max(desired);
+        self.memory_bytes = bytes;
         Ok(true)
     }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::HostError;
+use super::{HostError, PoolName, overrides::Override};
 
 /// Limits of all plugins. Part of the server's configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,11 +16,20 @@ pub struct Limits {
     pub describe_time_ms: u64,
     /// How long a call waits for a free instance before it is given up as busy.
     pub wait_time_ms: u64,
-    /// Calls that run at once. Each keeps a slot of memory and stack reserved (address space,
-    /// not memory, until it is used).
+    /// Calls that run at once in the small pool. Each keeps a slot of memory and stack reserved
+    /// (address space, not memory, until it is used).
     pub instances_max: u32,
-    /// Memory of one instance. At least 1 MiB: most compilers reserve that much for the stack.
+    /// Memory of one instance in the small pool. At least 1 MiB: most compilers reserve that much
+    /// for the stack.
     pub memory_bytes_max: usize,
+    /// The same in the large pool, where plugins go that don't fit into the small one:
+    /// interpreters.
+    pub large_instances_max: u32,
+    /// Memory of one instance in the large pool.
+    pub large_memory_bytes_max: usize,
+    /// Calls of one plugin at once. At most half of its pool in any case, unless an override says
+    /// otherwise: a slow plugin leaves room for the others.
+    pub instances_per_plugin_max: u32,
     /// Stack of one instance that the host keeps for it (WASM guests keep another of their own).
     pub stack_bytes_max: usize,
     /// Elements in one function table.
@@ -43,8 +52,33 @@ pub struct Limits {
     pub reason_bytes_max: usize,
     /// The largest module or component that is taken.
     pub upload_bytes_max: usize,
+    /// How long an upload's answer waits for the compiler; then it says 202, and the state is to
+    /// be asked for.
+    pub upload_wait_ms: u64,
     /// Uploads that are compiled at once; others wait.
     pub compiles_max: usize,
+    /// How long one may be compiled before it is given up.
+    pub compile_time_ms: u64,
+    /// Compiled code that is kept in the data folder, so that a start compiles nothing. What was
+    /// not used for longest goes first.
+    pub cache_bytes_max: u64,
+    /// Failures in a row (traps, time-outs, answers that can't be used) after which a plugin is
+    /// paused; 0 for never.
+    pub breaker_failures_max: u32,
+    /// How long it is paused before one call tries again.
+    pub breaker_pause_ms: u64,
+    /// Plugins that have figures of their own in `/metrics`; the others are counted together.
+    pub metrics_plugins_max: usize,
+    /// What an override may raise `call_time_ms` to.
+    pub override_call_time_ms_max: u64,
+    /// What an override may raise `output_bytes_max` to.
+    pub override_output_bytes_max: usize,
+    /// What an override may raise `log_lines_max` to.
+    pub override_log_lines_max: usize,
+    /// What an override may raise `log_bytes_max` to.
+    pub override_log_bytes_max: usize,
+    /// Other limits for single plugins.
+    pub overrides: Vec<Override>,
 }
 
 impl Default for Limits {
@@ -55,6 +89,9 @@ impl Default for Limits {
             wait_time_ms: 1_000,
             instances_max: 64,
             memory_bytes_max: 16 << 20,
+            large_instances_max: 4,
+            large_memory_bytes_max: 128 << 20,
+            instances_per_plugin_max: 32,
             stack_bytes_max: 512 << 10,
             table_elements_max: 20_000,
             output_bytes_max: 4 << 20,
@@ -65,8 +102,19 @@ impl Default for Limits {
             log_lines_max: 100,
             log_bytes_max: 16 << 10,
             reason_bytes_max: 1_024,
-            upload_bytes_max: 16 << 20,
+            upload_bytes_max: 64 << 20,
+            upload_wait_ms: 2_000,
             compiles_max: 1,
+            compile_time_ms: 120_000,
+            cache_bytes_max: 1 << 30,
+            breaker_failures_max: 50,
+            breaker_pause_ms: 30_000,
+            metrics_plugins_max: 200,
+            override_call_time_ms_max: 10_000,
+            override_output_bytes_max: 16 << 20,
+            override_log_lines_max: 1_000,
+            override_log_bytes_max: 256 << 10,
+            overrides: Vec::new(),
         }
     }
 }
@@ -82,6 +130,10 @@ impl Limits {
         at_least("describe_time_ms", self.describe_time_ms, 1)?;
         at_least("instances_max", self.instances_max.into(), 1)?;
         at_least("memory_bytes_max", self.memory_bytes_max as u64, 1 << 20)?;
+        at_least("large_instances_max", self.large_instances_max.into(), 1)?;
+        let small = self.memory_bytes_max as u64;
+        at_least("large_memory_bytes_max", self.large_memory_bytes_max as u64, small)?;
+        at_least("instances_per_plugin_max", self.instances_per_plugin_max.into(), 1)?;
         at_least("stack_bytes_max", self.stack_bytes_max as u64, PAGE as u64)?;
         at_least("table_elements_max", self.table_elements_max as u64, 100)?;
         at_least("output_bytes_max", self.output_bytes_max as u64, 1_024)?;
@@ -89,6 +141,25 @@ impl Limits {
         at_least("split_max", self.split_max as u64, 1)?;
         at_least("about_bytes_max", self.about_bytes_max as u64, 1_024)?;
         at_least("upload_bytes_max", self.upload_bytes_max as u64, PAGE as u64)?;
-        at_least("compiles_max", self.compiles_max as u64, 1)
+        at_least("compiles_max", self.compiles_max as u64, 1)?;
+        at_least("compile_time_ms", self.compile_time_ms, 1)?;
+        at_least("breaker_pause_ms", self.breaker_pause_ms, 1)?;
+        self.overrides.iter().try_for_each(|one| one.check(self))
+    }
+
+    /// Memory of one instance of this pool.
+    pub(super) fn pool_memory_bytes(&self, pool: PoolName) -> usize {
+        match pool {
+            PoolName::Small => self.memory_bytes_max,
+            PoolName::Large => self.large_memory_bytes_max,
+        }
+    }
+
+    /// Slots of this pool.
+    pub(super) fn pool_instances(&self, pool: PoolName) -> u32 {
+        match pool {
+            PoolName::Small => self.instances_max,
+            PoolName::Large => self.large_instances_max,
+        }
     }
 }

@@ -1,27 +1,41 @@
 //! The host of plugins: WASM components that see one event and one config, and nothing else.
 //!
 //! Everything a guest may do is what `guest::Guest`, the state of its store, offers: writing log
-//! lines, up to a bound. There are no files, no network, no environment, no clock and no
-//! randomness. Every call runs in a fresh instance, so nothing is left from one event to the next.
+//! lines, up to a bound. There are no files, no network, no environment; clock and randomness follow
+//! from the event ([`empty_world`]). Every call runs in a fresh instance, so nothing is left from one event to the next.
 //! What a call may cost is named in [`Limits`].
 //!
 //! This module knows nothing of the rest of the server.
 
 mod bindings;
+mod breaker;
+mod cache;
 mod call;
+mod compile;
+mod empty_world;
 mod engine;
+mod figures;
 mod guest;
 mod limits;
 mod outcome;
+mod overrides;
+mod plugin;
+mod pool;
+mod survey;
 mod ticker;
 mod upload;
 
+pub use breaker::Pause;
 pub use call::{Call, CallError, CallReport, Place};
-pub use engine::{Host, HostError};
+pub use engine::{Host, HostError, Now};
 pub use guest::Level;
 pub use limits::Limits;
 pub use outcome::{Outcome, Replacement};
-pub use upload::{ConfigError, Kind, Plugin, UploadError};
+pub use overrides::Override;
+pub use plugin::{ConfigError, Kind, Plugin};
+pub use pool::PoolName;
+pub use survey::Survey;
+pub use upload::{Known, Owner, UploadError};
 
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ const TICK: Duration = Duration::from_millis(1);
 /// Ticks without a call after which the thread sleeps until the next one.
 const IDLE_TICKS_MAX: u32 = 50;
 
-/// Raises the engine's epoch once a millisecond while calls run, from a thread that ends with it.
+/// Raises the engines' epochs once a millisecond while calls run, from a thread that ends with it.
 pub(super) struct Ticker {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -30,12 +30,12 @@ struct Shared {
 pub(super) struct Beat<'a>(&'a Shared);
 
 impl Ticker {
-    pub(super) fn start(engine: wasmtime::Engine) -> std::io::Result<Ticker> {
+    pub(super) fn start(engines: [wasmtime::Engine; 2]) -> std::io::Result<Ticker> {
         let shared = Arc::new(Shared::default());
         let seen = Arc::clone(&shared);
         let thread = thread::Builder::new()
             .name("plugin-ticker".into())
-            .spawn(move || seen.beat(&engine))?;
+            .spawn(move || seen.beat(&engines))?;
         Ok(Ticker { shared, thread: Some(thread) })
     }
 
@@ -56,12 +56,12 @@ impl Ticker {
 }
 
 impl Shared {
-    fn beat(&self, engine: &wasmtime::Engine) {
+    fn beat(&self, engines: &[wasmtime::Engine]) {
         let mut idle = 0;
         while !self.stop.load(SeqCst) {
             if idle < IDLE_TICKS_MAX {
                 thread::sleep(TICK);
-                engine.increment_epoch();
+                engines.iter().for_each(wasmtime::Engine::increment_epoch);
                 idle = if self.calls.load(SeqCst) == 0 { idle + 1 } else { 0 };
                 continue;
             }

@@ -1,44 +1,19 @@
 //! From uploaded bytes to a plugin that can be called.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use wasmtime::component::{Component, InstancePre};
+use tokio::sync::Semaphore;
 
 use super::{
-    CallError, Host,
-    bindings::{self, filter::FilterPluginPre, transform::TransformPluginPre, types::About},
-    guest::Guest,
+    CallError, Host, Plugin, PoolName, Survey,
+    bindings::types::About,
+    breaker::Breaker,
+    compile::{Entry, LinkError, link},
+    plugin::{Code, Inner},
+    pool::Pool,
 };
-
-/// The two kinds of plugins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// Says pass or drop.
-    Filter,
-    /// Returns new data, or drops.
-    Transform,
-}
-
-/// A compiled plugin. Cloning it copies a pointer. It can be called by the host that made it.
-#[derive(Clone)]
-pub struct Plugin(Arc<Inner>);
-
-struct Inner {
-    entry: Entry,
-    digest: String,
-    about: About,
-    config: Option<jsonschema::Validator>,
-    wasm: Bytes,
-}
-
-/// A component with its imports linked.
-pub(super) enum Entry {
-    Filter(FilterPluginPre<Guest>),
-    Transform(TransformPluginPre<Guest>),
-}
 
 /// Why an upload is refused.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +30,12 @@ pub enum UploadError {
     Module(String),
     #[error("this component can't be compiled: {0}")]
     Component(String),
-    #[error("a plugin may import antar:plugin/log@1.0.0 and nothing else; this one imports {}", .0.join(", "))]
+    #[error("compiling it took longer than {limit_ms} ms (plugins.compile_time_ms)")]
+    TooSlow { limit_ms: u64 },
+    #[error(
+        "a plugin may import antar:plugin/log@1.0.0, WASI, and nothing else; this one imports {}",
+        .0.join(", ")
+    )]
     Imports(Vec<String>),
     #[error(
         "a plugin exports antar:plugin/filter@1.0.0 or antar:plugin/transform@1.0.0, one of them; \
@@ -71,155 +51,195 @@ pub enum UploadError {
     Internal(String),
 }
 
-/// One thing that is wrong in a config.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigError {
-    /// JSON pointer into the config.
-    pub pointer: String,
-    pub detail: String,
+/// Whose plugin it is. Limits and figures depend on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Owner {
+    pub tenant: String,
+    /// The plugin's name.
+    pub plugin: String,
 }
 
-impl Plugin {
-    #[must_use]
-    pub fn kind(&self) -> Kind {
-        match self.0.entry {
-            Entry::Filter(_) => Kind::Filter,
-            Entry::Transform(_) => Kind::Transform,
-        }
-    }
-
+/// What is known of a plugin that was taken before.
+#[derive(Clone, Debug)]
+pub struct Known {
     /// SHA-256 of the uploaded bytes, in hex.
-    #[must_use]
-    pub fn digest(&self) -> &str {
-        &self.0.digest
-    }
-
-    #[must_use]
-    pub fn description(&self) -> &str {
-        &self.0.about.description
-    }
-
-    /// JSON Schema text of the config, if the plugin gives one.
-    #[must_use]
-    pub fn config_schema(&self) -> Option<&str> {
-        Some(self.0.about.config_schema.as_str()).filter(|schema| !schema.is_empty())
-    }
-
-    #[must_use]
-    pub fn size_bytes(&self) -> usize {
-        self.0.wasm.len()
-    }
-
-    /// What was uploaded: to be stored, and given to [`Host::load`] after a restart.
-    #[must_use]
-    pub fn wasm(&self) -> &Bytes {
-        &self.0.wasm
-    }
-
-    /// What its schema has against a config. Without a schema, nothing.
-    #[must_use]
-    pub fn config_errors(&self, config: &serde_json::Value) -> Vec<ConfigError> {
-        let Some(validator) = &self.0.config else { return Vec::new() };
-        let error = |e: jsonschema::ValidationError<'_>| ConfigError {
-            pointer: e.instance_path().to_string(),
-            detail: e.to_string(),
-        };
-        validator.iter_errors(config).map(error).collect()
-    }
-
-    pub(super) fn entry(&self) -> &Entry {
-        &self.0.entry
-    }
-}
-
-impl std::fmt::Debug for Plugin {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Plugin({:?}, {})", self.kind(), self.digest())
-    }
+    pub digest: String,
+    pub size_bytes: u64,
+    pub description: String,
+    /// JSON Schema text of the config, "" for none.
+    pub config_schema: String,
 }
 
 impl Host {
     /// Checks and compiles an upload, a component or a core module that carries its component
-    /// type, and asks it what it is. Takes from milliseconds to seconds, off the calling thread.
-    pub async fn inspect_and_compile(&self, wasm: Bytes) -> Result<Plugin, UploadError> {
+    /// type, and asks it what it is. Takes from milliseconds to a minute, on other threads.
+    pub async fn compile(&self, wasm: Bytes, owner: &Owner) -> Result<Plugin, UploadError> {
         let limit_bytes = self.limits.upload_bytes_max;
         if wasm.len() > limit_bytes {
             return Err(UploadError::TooLarge { size_bytes: wasm.len(), limit_bytes });
         }
-        // The semaphore is never closed.
-        let turn = self.compiles.acquire().await;
-        let (engine, linker, bytes) = (self.engine.clone(), self.linker.clone(), wasm.clone());
-        let compiling = tokio::task::spawn_blocking(move || {
-            let component = compile(&engine, &bytes)?;
-            link(linker, &engine, &component).map(|entry| (entry, digest(&bytes)))
-        });
-        let (entry, digest) =
-            compiling.await.map_err(|e| UploadError::Internal(e.to_string()))??;
-        drop(turn);
-        let about = self.describe(&entry).await.map_err(UploadError::Describe)?;
+        let size_bytes = wasm.len() as u64;
+        let (digest, code) = self.machine_code(wasm).await?;
+        let code = Arc::new(code);
+        let mut placed = self.place(&code, self.pool_wanted(owner)).await?;
+        let mut described = self.describe(&placed).await;
+        if placed.pool == PoolName::Small && needs_more(&described, self.limits.memory_bytes_max) {
+            placed = self.place(&code, PoolName::Large).await?;
+            described = self.describe(&placed).await;
+        }
+        let about = described.map_err(UploadError::Describe)?.about;
         if about.description.len() + about.config_schema.len() > self.limits.about_bytes_max {
             let what = format!("more than {} bytes", self.limits.about_bytes_max);
             return Err(UploadError::Describe(CallError::BadOutput(what)));
         }
+        self.plugin(placed, about, digest, size_bytes, owner)
+    }
+
+    /// A plugin that was taken before, after a restart. `wasm` is asked for its bytes when its code
+    /// is not in the cache.
+    pub async fn load<E: From<UploadError>>(
+        &self,
+        known: Known,
+        owner: &Owner,
+        wasm: impl Future<Output = Result<Bytes, E>>,
+    ) -> Result<Plugin, E> {
+        let compiler = self.compiler.clone();
+        let digest = known.digest.clone();
+        let cached = blocking(move || Ok(compiler.cached(&digest))).await?;
+        let code = match cached {
+            Some(code) => code,
+            None => self.machine_code(wasm.await?).await?.1,
+        };
+        let code = Arc::new(code);
+        let mut placed = self.place(&code, self.pool_wanted(owner)).await?;
+        let about = About { description: known.description, config_schema: known.config_schema };
+        if placed.pool == PoolName::Small {
+            // As at upload: a guest that half fills the small pool belongs into the large one.
+            let described = self.describe(&placed).await;
+            if needs_more(&described, self.limits.memory_bytes_max) {
+                placed = self.place(&code, PoolName::Large).await?;
+            }
+        }
+        Ok(self.plugin(placed, about, known.digest, known.size_bytes, owner)?)
+    }
+
+    /// The same code for another owner, if it fits the limits that that one has.
+    #[must_use]
+    pub fn share(&self, plugin: &Plugin, owner: &Owner) -> Option<Plugin> {
+        let wants_large = self.pool_wanted(owner) == PoolName::Large;
+        let fits = !wants_large || plugin.pool() == PoolName::Large;
+        fits.then(|| self.owned(plugin.0.code.clone(), owner))
+    }
+
+    fn pool_wanted(&self, owner: &Owner) -> PoolName {
+        let large = self.limits.wants_large(&owner.tenant, &owner.plugin);
+        if large { PoolName::Large } else { PoolName::Small }
+    }
+
+    /// From the cache or the compiler, with the digest.
+    async fn machine_code(&self, wasm: Bytes) -> Result<(String, Vec<u8>), UploadError> {
+        let limit_ms = self.limits.compile_time_ms;
+        let compiler = self.compiler.clone();
+        // The semaphore is never closed.
+        let turn = self.compiles.clone().acquire_owned().await;
+        let compiling = blocking(move || {
+            // Held to the end, also when nobody waits for it any more.
+            let _turn = turn;
+            let digest = hex::encode(Sha256::digest(&wasm));
+            let code = match compiler.cached(&digest) {
+                Some(code) => code,
+                None => compiler.compile(&digest, &wasm)?,
+            };
+            Ok((digest, code))
+        });
+        match tokio::time::timeout(Duration::from_millis(limit_ms), compiling).await {
+            Ok(made) => made,
+            Err(_) => Err(UploadError::TooSlow { limit_ms }),
+        }
+    }
+
+    /// Links code in the first pool that it fits, from `first` on.
+    async fn place(&self, code: &Arc<Vec<u8>>, first: PoolName) -> Result<Placed, UploadError> {
+        if first == PoolName::Small {
+            match linked(&self.small, code).await? {
+                Ok(placed) => return Ok(placed),
+                Err(LinkError::Refused(error)) => return Err(error),
+                Err(LinkError::TooLarge(_)) => {}
+            }
+        }
+        match linked(&self.large, code).await? {
+            Ok(placed) => Ok(placed),
+            Err(LinkError::Refused(error)) => Err(error),
+            Err(LinkError::TooLarge(what)) => Err(UploadError::Component(what)),
+        }
+    }
+
+    fn plugin(
+        &self,
+        placed: Placed,
+        about: About,
+        digest: String,
+        size_bytes: u64,
+        owner: &Owner,
+    ) -> Result<Plugin, UploadError> {
         let config = config_validator(&about.config_schema)?;
-        Ok(Plugin(Arc::new(Inner { entry, digest, about, config, wasm })))
+        let Placed { entry, survey, pool } = placed;
+        let code = Code { entry, pool, survey, digest, size_bytes, about, config };
+        Ok(self.owned(Arc::new(code), owner))
     }
 
-    /// A plugin that was taken before, after a restart.
-    pub async fn load(&self, wasm: &[u8]) -> Result<Plugin, UploadError> {
-        self.inspect_and_compile(Bytes::copy_from_slice(wasm)).await
+    fn owned(&self, code: Arc<Code>, owner: &Owner) -> Plugin {
+        let limits = self.limits.of_plugin(code.pool, &owner.tenant, &owner.plugin);
+        Plugin(Arc::new(Inner {
+            slots: Semaphore::new(limits.instances_per_plugin_max as usize),
+            breaker: Breaker::new(limits.breaker_failures_max, limits.breaker_pause_ms),
+            figures: self.named.figures(&owner.tenant, &owner.plugin),
+            code,
+            limits,
+        }))
     }
 }
 
-fn digest(bytes: &[u8]) -> String {
-    hex::encode(Sha256::digest(bytes))
+/// Code that is linked in a pool.
+pub(super) struct Placed {
+    pub(super) entry: Entry,
+    pub(super) survey: Survey,
+    pub(super) pool: PoolName,
 }
 
-fn compile(engine: &wasmtime::Engine, bytes: &[u8]) -> Result<Component, UploadError> {
-    let failed = |e: wasmtime::Error| UploadError::Component(format!("{e:#}"));
-    match bytes.get(..8) {
-        // Version 1, layer 0: a core module.
-        Some(b"\0asm\x01\0\0\0") => {
-            let component = wit_component::ComponentEncoder::default()
-                .validate(true)
-                .module(bytes)
-                .and_then(|encoder| encoder.encode())
-                .map_err(|e| UploadError::Module(format!("{e:#}")))?;
-            Component::new(engine, component).map_err(failed)
-        }
-        // Only the binary form: `Component::new` would take text and ELF files as well.
-        Some(header) if header.starts_with(b"\0asm") => {
-            Component::from_binary(engine, bytes).map_err(failed)
-        }
-        _ => Err(UploadError::NotWasm),
+/// What a plugin says of itself, and how much memory it took to say it.
+pub(super) struct Described {
+    pub(super) about: About,
+    pub(super) memory_bytes: usize,
+}
+
+/// Whether a guest should have a larger slot: one that fills half of it by saying who it is has too
+/// little room for work.
+fn needs_more(described: &Result<Described, CallError>, memory_bytes_max: usize) -> bool {
+    match described {
+        Ok(described) => described.memory_bytes > memory_bytes_max / 2,
+        Err(error) => matches!(error, CallError::TooMuchMemory { .. }),
     }
 }
 
-/// Checks what the component wants and gives, and links it.
-fn link(
-    mut linker: wasmtime::component::Linker<Guest>,
-    engine: &wasmtime::Engine,
-    component: &Component,
-) -> Result<Entry, UploadError> {
-    let failed = |e: wasmtime::Error| UploadError::Component(format!("{e:#}"));
-    let form = component.component_type();
-    let names = || form.imports(engine).map(|(name, _)| name);
-    let allowed = |name: &str| bindings::IMPORTS.contains(&name) || name.starts_with("wasi:");
-    let refused: Vec<String> = names().filter(|n| !allowed(n)).map(str::to_owned).collect();
-    if !refused.is_empty() {
-        return Err(UploadError::Imports(refused));
-    }
-    if names().any(|name| name.starts_with("wasi:")) {
-        // Many tool chains import WASI for things they never call. Calling one is a trap.
-        linker.define_unknown_imports_as_traps(component).map_err(failed)?;
-    }
-    let exports: Vec<&str> = form.exports(engine).map(|(name, _)| name).collect();
-    let linked: InstancePre<Guest> = linker.instantiate_pre(component).map_err(failed)?;
-    match (exports.contains(&bindings::FILTER), exports.contains(&bindings::TRANSFORM)) {
-        (true, false) => FilterPluginPre::new(linked).map(Entry::Filter).map_err(failed),
-        (false, true) => TransformPluginPre::new(linked).map(Entry::Transform).map_err(failed),
-        _ => Err(UploadError::Exports(exports.into_iter().map(str::to_owned).collect())),
-    }
+async fn linked(
+    pool: &Arc<Pool>,
+    code: &Arc<Vec<u8>>,
+) -> Result<Result<Placed, LinkError>, UploadError> {
+    let (pool, code) = (pool.clone(), code.clone());
+    blocking(move || {
+        let linked = link(&pool, &code);
+        Ok(linked.map(|(entry, survey)| Placed { entry, survey, pool: pool.name }))
+    })
+    .await
+}
+
+/// Off the threads that serve.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, UploadError> + Send + 'static,
+) -> Result<T, UploadError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|e| UploadError::Internal(e.to_string()))?
 }
 
 fn config_validator(schema: &str) -> Result<Option<jsonschema::Validator>, UploadError> {

@@ -11,12 +11,12 @@ use super::compile::{Surroundings, compile};
 use super::{Registry, STANDARD, catalog, keys, sources};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::model::{ProfileSpec, Secret, TenantId, WebhookSpec};
+use crate::model::{PluginMeta, ProfileSpec, Secret, TenantId, WebhookSpec};
 use crate::pipeline::address::AddressPolicy;
 use crate::pipeline::profile::CatalogType;
 use crate::pipeline::tenant::{StoredPlugin, StoredSecret, Tenant};
 use crate::pipeline::webhook::Webhook;
-use crate::plugin::{Host, Plugin};
+use crate::plugin::{Host, Known, Owner, Plugin};
 use crate::seal::Sealer;
 use crate::store::{PluginRow, Store, WebhookRow};
 
@@ -113,28 +113,46 @@ impl Registry {
         // The same file in many tenants is compiled once.
         let mut compiled: HashMap<String, Plugin> = HashMap::new();
         for row in rows {
+            let Some(tenant) = &row.tenant else { continue };
             let meta = row.meta;
-            let plugin = match compiled.get(&meta.digest) {
-                Some(plugin) => plugin.clone(),
+            let owner = Owner { tenant: tenant.to_string(), plugin: meta.name.to_string() };
+            let known = compiled.get(&meta.digest).and_then(|plugin| self.host.share(plugin, &owner));
+            let plugin = match known {
+                Some(plugin) => plugin,
                 None => {
-                    let wasm = self
-                        .store
-                        .plugin_wasm(row.tenant.as_ref(), &meta.name, meta.version)
-                        .await?;
-                    let plugin = self.host.load(&wasm).await.with_context(|| {
+                    let plugin = self.load_plugin(tenant, &meta, &owner).await.with_context(|| {
                         format!("the plugin {}@{} can't be loaded", meta.name, meta.version)
                     })?;
                     compiled.insert(meta.digest.clone(), plugin.clone());
                     plugin
                 }
             };
-            let Some(tenant) = &row.tenant else { continue };
             self.in_tenant(tenant)?.change(|state| {
                 let versions = state.plugins.entry(meta.name.clone()).or_default();
                 versions.insert(meta.version, StoredPlugin { meta, plugin });
             });
         }
         Ok(())
+    }
+
+    async fn load_plugin(
+        &self,
+        tenant: &TenantId,
+        meta: &PluginMeta,
+        owner: &Owner,
+    ) -> anyhow::Result<Plugin> {
+        let schema = meta.config_schema.as_ref().map_or("", antar_json::Document::text);
+        let known = Known {
+            digest: meta.digest.clone(),
+            size_bytes: meta.size_bytes,
+            description: meta.description.clone(),
+            config_schema: schema.to_owned(),
+        };
+        let wasm = async {
+            let wasm = self.store.plugin_wasm(Some(tenant), &meta.name, meta.version).await?;
+            Ok::<_, anyhow::Error>(bytes::Bytes::from(wasm))
+        };
+        self.host.load(known, owner, wasm).await
     }
 
     fn load_webhook(&self, row: WebhookRow) -> anyhow::Result<()> {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{ChangeError, Registry};
 use crate::model::{PluginKind, PluginMeta, PluginName};
 use crate::pipeline::tenant::{StoredPlugin, Tenant};
-use crate::plugin::Kind;
+use crate::plugin::{Kind, Owner};
 use crate::store::PluginRow;
 
 impl Registry {
@@ -19,7 +19,8 @@ impl Registry {
         wasm: Bytes,
     ) -> Result<PluginMeta, ChangeError> {
         // Compiling takes its time and needs nothing of ours.
-        let plugin = self.host.inspect_and_compile(wasm).await?;
+        let owner = Owner { tenant: tenant.id.to_string(), plugin: name.to_string() };
+        let plugin = self.host.compile(wasm.clone(), &owner).await?;
         let _one = self.change_in(tenant).await?;
         let mut meta = PluginMeta {
             name: name.clone(),
@@ -29,13 +30,13 @@ impl Registry {
                 Kind::Transform => PluginKind::Transform,
             },
             digest: plugin.digest().to_owned(),
-            size_bytes: plugin.size_bytes() as u64,
+            size_bytes: plugin.size_bytes(),
             description: plugin.description().to_owned(),
             config_schema: plugin.config_schema().and_then(|schema| schema.parse().ok()),
             created_at: self.now(),
         };
         let row = PluginRow { tenant: Some(tenant.id.clone()), meta: meta.clone() };
-        meta.version = self.store.insert_plugin(row, plugin.wasm().to_vec()).await?;
+        meta.version = self.store.insert_plugin(row, wasm.to_vec()).await?;
         tenant.change(|state| {
             let stored = StoredPlugin { meta: meta.clone(), plugin };
             state.plugins.entry(name).or_default().insert(meta.version, stored);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use crate::plugin::{Call, CallReport, Host, Limits, Place, Plugin, UploadError};
+use crate::plugin::{Call, CallReport, Host, Limits, Owner, Place, Plugin, UploadError};
 
 /// Calls come one after another; each slot costs address space alone.
 const INSTANCES: u32 = 4;
@@ -52,7 +52,7 @@ impl Local {
     /// The same with a file's bytes. The outer error is of this machine, not of the file.
     pub(super) async fn of(wasm: Vec<u8>) -> anyhow::Result<Result<Local, UploadError>> {
         let host = Host::new(Limits { instances_max: INSTANCES, ..Limits::default() })?;
-        let plugin = host.inspect_and_compile(wasm.into()).await;
+        let plugin = host.compile(wasm.into(), &Owner::default()).await;
         Ok(plugin.map(|plugin| Local { host, plugin }))
     }
 

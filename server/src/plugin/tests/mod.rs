@@ -10,7 +10,7 @@ use antar_test_guests::Guest;
 use bytes::Bytes;
 use tokio::sync::{Mutex, OnceCell};
 
-use super::{Call, CallError, CallReport, Host, Limits, Outcome, Place, Plugin};
+use super::{Call, CallError, CallReport, Host, Limits, Outcome, Owner, Place, Plugin};
 
 /// A host and one plugin.
 struct Bench {
@@ -25,7 +25,14 @@ static COMPILED: Mutex<Vec<(Guest, Plugin)>> = Mutex::const_new(Vec::new());
 /// Few slots, so that a test does not reserve what a server does, and patience with a machine that
 /// runs many tests at once.
 fn limits() -> Limits {
-    Limits { instances_max: 4, call_time_ms: 5_000, wait_time_ms: 5_000, ..Limits::default() }
+    Limits {
+        instances_max: 4,
+        instances_per_plugin_max: 4,
+        large_instances_max: 1,
+        call_time_ms: 5_000,
+        wait_time_ms: 5_000,
+        ..Limits::default()
+    }
 }
 
 impl Bench {
@@ -36,14 +43,14 @@ impl Bench {
         if let Some((_, plugin)) = compiled.iter().find(|(of, _)| *of == guest) {
             return Bench { host, plugin: plugin.clone() };
         }
-        let plugin = host.inspect_and_compile(Bytes::from(guest.wasm())).await.unwrap();
+        let plugin = host.compile(Bytes::from(guest.wasm()), &Owner::default()).await.unwrap();
         compiled.push((guest, plugin.clone()));
         Bench { host, plugin }
     }
 
     async fn with(guest: Guest, limits: Limits) -> Bench {
         let host = Arc::new(Host::new(limits).unwrap());
-        let plugin = host.inspect_and_compile(Bytes::from(guest.wasm())).await.unwrap();
+        let plugin = host.compile(Bytes::from(guest.wasm()), &Owner::default()).await.unwrap();
         Bench { host, plugin }
     }
 

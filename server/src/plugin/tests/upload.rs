@@ -3,13 +3,13 @@
 use antar_test_guests::from_text;
 
 use super::{
-    super::{HostError, Kind, UploadError},
+    super::{HostError, Kind, Known, UploadError},
     *,
 };
 
 async fn refused(wasm: impl Into<Bytes>) -> UploadError {
     let host = Host::new(limits()).unwrap();
-    host.inspect_and_compile(wasm.into()).await.unwrap_err()
+    host.compile(wasm.into(), &Owner::default()).await.unwrap_err()
 }
 
 #[tokio::test]
@@ -18,8 +18,15 @@ async fn an_upload_is_known_by_its_digest_and_can_be_loaded_again() {
     assert_eq!(plugin.kind(), Kind::Transform);
     assert_eq!(plugin.config_schema(), None);
     assert_eq!(plugin.digest().len(), 64);
-    assert_eq!(plugin.wasm().len(), plugin.size_bytes());
-    let again = host.load(plugin.wasm()).await.unwrap();
+    assert_eq!(plugin.size_bytes(), Guest::Hostile.wasm().len() as u64);
+    let known = Known {
+        digest: plugin.digest().to_owned(),
+        size_bytes: plugin.size_bytes(),
+        description: plugin.description().to_owned(),
+        config_schema: String::new(),
+    };
+    let wasm = async { Ok::<_, UploadError>(Guest::Hostile.wasm().into()) };
+    let again = host.load(known, &Owner::default(), wasm).await.unwrap();
     assert_eq!(again.digest(), plugin.digest());
     let report = host.call(&again, call("{}", "{}")).await;
     assert_eq!(report.result, Ok(Outcome::Pass));
@@ -71,11 +78,11 @@ async fn what_is_no_plugin_is_refused_with_the_reason() {
 #[tokio::test]
 async fn limits_of_size_are_checked_at_upload() {
     let host = Host::new(Limits { upload_bytes_max: 64 << 10, ..limits() }).unwrap();
-    let large = host.inspect_and_compile(vec![0; (64 << 10) + 1].into()).await.unwrap_err();
+    let large = host.compile(vec![0; (64 << 10) + 1].into(), &Owner::default()).await.unwrap_err();
     assert!(matches!(large, UploadError::TooLarge { size_bytes: 65_537, limit_bytes: 65_536 }));
     let memory =
         from_text("(component (core module (memory 1000)) (core instance (instantiate 0)))");
-    let memory = host.inspect_and_compile(memory.into()).await.unwrap_err();
+    let memory = host.compile(memory.into(), &Owner::default()).await.unwrap_err();
     assert!(matches!(&memory, UploadError::Component(why) if why.contains("memory")), "{memory:?}");
 }
 

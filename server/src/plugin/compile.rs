@@ -1,0 +1,116 @@
+//! From bytes to machine code, and from that to something that can be called.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use wasmtime::component::{Component, InstancePre};
+
+use super::{
+    Kind, Survey, UploadError,
+    bindings::{filter::FilterPluginPre, transform::TransformPluginPre},
+    cache::Cache,
+    empty_world,
+    guest::Guest,
+    pool::Pool,
+    survey::{component_of, survey},
+};
+
+/// How far the compiler stands behind everything else, as `nice` counts.
+const NICE: i32 = 10;
+const STACK_BYTES: usize = 16 << 20;
+
+/// Makes machine code, on threads of its own that give way to all others.
+pub(super) struct Compiler {
+    engine: wasmtime::Engine,
+    cache: Option<Cache>,
+    threads: rayon::ThreadPool,
+    /// How often the compiler really ran.
+    compiled: AtomicU64,
+}
+
+/// A component with its imports linked.
+pub(super) enum Entry {
+    Filter(FilterPluginPre<Guest>),
+    Transform(TransformPluginPre<Guest>),
+}
+
+impl Compiler {
+    pub(super) fn new(
+        engine: wasmtime::Engine,
+        cache: Option<Cache>,
+    ) -> Result<Compiler, rayon::ThreadPoolBuildError> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = rayon::ThreadPoolBuilder::new()
+            .num_threads((cores / 2).max(1))
+            .thread_name(|number| format!("plugin-compiler-{number}"))
+            // Deeply nested uploads are followed by recursion, up to the parser's limits.
+            .stack_size(STACK_BYTES)
+            .start_handler(|_| give_way())
+            .build()?;
+        Ok(Compiler { engine, cache, threads, compiled: AtomicU64::new(0) })
+    }
+
+    #[cfg(test)]
+    pub(super) fn compiled(&self) -> u64 {
+        self.compiled.load(Relaxed)
+    }
+
+    /// Code that was made from the file of this digest before.
+    pub(super) fn cached(&self, digest: &str) -> Option<Vec<u8>> {
+        self.cache.as_ref()?.get(digest)
+    }
+
+    /// Makes code of an upload. Takes from milliseconds to a minute, and holds the thread.
+    pub(super) fn compile(&self, digest: &str, wasm: &[u8]) -> Result<Vec<u8>, UploadError> {
+        let code = self.threads.install(|| {
+            let component = component_of(wasm)?;
+            // What can't be a plugin is told before the compiler begins.
+            survey(&component)?;
+            let code = self.engine.precompile_component(&component);
+            code.map_err(|e| UploadError::Component(format!("{e:#}")))
+        })?;
+        self.compiled.fetch_add(1, Relaxed);
+        if let Some(cache) = &self.cache {
+            cache.put(digest, &code);
+        }
+        Ok(code)
+    }
+}
+
+/// Puts this thread behind all others. On Linux a thread has a priority of its own.
+fn give_way() {
+    #[cfg(target_os = "linux")]
+    #[expect(unsafe_code, reason = "there is no safe call for it without another crate")]
+    // SAFETY: takes three numbers; 0 is the calling thread. Where it fails nothing changes.
+    unsafe {
+        libc::setpriority(libc::PRIO_PROCESS, 0, NICE);
+    }
+}
+
+/// Why code can't be used in a pool.
+pub(super) enum LinkError {
+    /// It asks for more than the pool's slots have.
+    TooLarge(String),
+    Refused(UploadError),
+}
+
+/// Loads code that [`Compiler`] made, and links it to what plugins may use.
+pub(super) fn link(pool: &Pool, code: &[u8]) -> Result<(Entry, Survey), LinkError> {
+    // SAFETY: the code was made by this process, or by an earlier one and is unchanged since.
+    #[expect(unsafe_code, reason = "machine code is trusted; the cache says why that is sound")]
+    let component = unsafe { Component::deserialize(&pool.engine, code) };
+    // Code of these settings loads, unless it asks for more than a slot has.
+    let component = component.map_err(|e| LinkError::TooLarge(format!("{e:#}")))?;
+    let form = component.component_type();
+    let imports = form.imports(&pool.engine).map(|(name, _)| name.to_owned()).collect();
+    let exports = form.exports(&pool.engine).map(|(name, _)| name.to_owned()).collect();
+    let survey = Survey::of(imports, exports).map_err(LinkError::Refused)?;
+    let refused = |e: wasmtime::Error| LinkError::Refused(UploadError::Component(format!("{e:#}")));
+    let mut linker = pool.linker.clone();
+    empty_world::link(&mut linker, &pool.engine, &component).map_err(refused)?;
+    let linked: InstancePre<Guest> = linker.instantiate_pre(&component).map_err(refused)?;
+    let entry = match survey.kind {
+        Kind::Filter => FilterPluginPre::new(linked).map(Entry::Filter),
+        Kind::Transform => TransformPluginPre::new(linked).map(Entry::Transform),
+    };
+    Ok((entry.map_err(refused)?, survey))
+}
