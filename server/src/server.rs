@@ -113,7 +113,10 @@ async fn start(
     stop: watch::Receiver<bool>,
 ) -> anyhow::Result<(App, Worker)> {
     let sealer = folder.sealer(&store).await?;
-    let host = Arc::new(Host::new(config.plugins.clone())?);
+    let time = clock.clone();
+    let now_ms = Arc::new(move || time.now().0);
+    let code = config.server.data_dir.join("plugin-code");
+    let host = Arc::new(Host::open(config.plugins.clone(), Some(&code), now_ms)?);
     let policy = AddressPolicy {
         loopback: config.server.dev,
         allowed: config.delivery.allowed_networks.clone(),
@@ -126,6 +129,7 @@ async fn start(
         Registry::load(config.clone(), clock.clone(), store.clone(), sealer, host.clone(), policy)
             .await?;
     let registry = Arc::new(registry);
+    registry.resume_uploads().await?;
     registry.admit_operator_key(&folder.operator_key).await?;
     let default = crate::DEFAULT_TENANT.parse().map_err(anyhow::Error::msg)?;
     if registry.tenant(&default).is_none() {

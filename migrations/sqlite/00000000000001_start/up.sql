@@ -78,6 +78,12 @@ CREATE TABLE plugins (
     size_bytes BIGINT NOT NULL,
     description TEXT NOT NULL,
     config_schema TEXT,
+    state TEXT NOT NULL,
+    error TEXT,
+    pool TEXT,
+    imports TEXT NOT NULL,
+    exports TEXT NOT NULL,
+    call_us BIGINT,
     created_at BIGINT NOT NULL,
     wasm BLOB NOT NULL,
     PRIMARY KEY (tenant, name, version)

@@ -7,7 +7,7 @@ use actix_web::http::header::{
     CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE,
 };
 use actix_web::{HttpResponse, web};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde_json::json;
 
 use super::answer::{self, Answer};
@@ -67,7 +67,14 @@ pub(super) fn recorder() -> Option<&'static PrometheusHandle> {
         let buckets = [
             0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
         ];
+        // From a filter's microseconds to an interpreter's milliseconds.
+        let of_plugins = [
+            0.000_005, 0.000_01, 0.000_02, 0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002,
+            0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0,
+        ];
+        let calls = Matcher::Full("antar_plugin_call_seconds".to_owned());
         let builder = PrometheusBuilder::new().set_buckets(&buckets).ok()?;
+        let builder = builder.set_buckets_for_metric(calls, &of_plugins).ok()?;
         // An error means that somebody who runs this server as a library has a recorder already.
         builder.install_recorder().ok()
     };

@@ -1,6 +1,6 @@
 //! Plugins: uploaded, listed, tried out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use actix_web::HttpRequest;
 use actix_web::http::header::CONTENT_TYPE;
@@ -14,7 +14,8 @@ use super::error::{Code, Problem};
 use super::page::{List, Paging};
 use super::path::{Id, Query};
 use super::sample;
-use crate::model::{Invalid, PluginMeta, PluginName};
+use crate::model::{Invalid, Millis, PluginMeta, PluginName, PluginState};
+use crate::pipeline::tenant::{StoredPlugin, TenantState};
 use crate::pipeline::transform::{PluginInput, call_plugin};
 use crate::plugin::{CallReport, Outcome, Place, Replacement};
 
@@ -28,14 +29,61 @@ pub(super) struct NameQuery {
     name: PluginName,
 }
 
+/// A version of a plugin.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct PluginView {
+    #[serde(flatten)]
+    meta: PluginMeta,
+    /// Why it is not called at the moment; null otherwise.
+    paused: Option<PauseView>,
+}
+
+/// A plugin failed too often in a row. What needs it waits, unless its `on_error` says otherwise.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct PauseView {
+    reason: String,
+    /// When one call tries again.
+    until: Millis,
+}
+
+impl PluginView {
+    fn ready(stored: &StoredPlugin) -> PluginView {
+        let paused = stored.plugin.pause();
+        let paused = paused.map(|p| PauseView { reason: p.reason, until: Millis(p.until_ms) });
+        PluginView { meta: stored.meta.clone(), paused }
+    }
+
+    fn other(meta: &PluginMeta) -> PluginView {
+        PluginView { meta: meta.clone(), paused: None }
+    }
+
+    /// The newest version that can be called, else the newest; or the one of `NAME@VERSION`.
+    fn find(state: &TenantState, name: &str) -> Option<PluginView> {
+        if let Some(stored) = state.plugin(name) {
+            return Some(PluginView::ready(stored));
+        }
+        let (name, version) = match name.split_once('@') {
+            Some((name, version)) => (name, Some(version.parse::<u32>().ok()?)),
+            None => (name, None),
+        };
+        let uploads = state.uploads.get(&name.parse::<PluginName>().ok()?)?;
+        let meta = match version {
+            Some(version) => uploads.get(&version),
+            None => uploads.values().next_back(),
+        };
+        meta.map(PluginView::other)
+    }
+}
+
 /// Upload a version of a plugin
 ///
 /// A WASM component, or a core module with its component type. It is compiled, checked and asked
-/// what it is; versions count up and never change.
+/// what it is; versions count up and never change. 202 when compiling takes longer than
+/// `plugins.upload_wait_ms`: ask for `NAME@VERSION` until `state` is no longer `compiling`.
 #[utoipa::path(
     post, path = "/v1/tenants/{tenant}/plugins", tag = "plugins", params(NameQuery),
     request_body(content = inline(Upload), content_type = "application/wasm"),
-    responses((status = 201, body = PluginMeta))
+    responses((status = 201, body = PluginView), (status = 202, body = PluginView))
 )]
 pub(super) async fn upload(
     access: Access<Manage>,
@@ -50,52 +98,59 @@ pub(super) async fn upload(
             "a plugin is uploaded as application/wasm",
         ));
     }
-    answer::created(&access.app.registry.upload_plugin(&access.tenant, query.name, wasm).await?)
+    let meta = access.app.registry.upload_plugin(&access.tenant, query.name, wasm).await?;
+    let view = PluginView::other(&meta);
+    if meta.state == PluginState::Compiling {
+        return answer::accepted(&view);
+    }
+    answer::created(&view)
 }
 
 /// List plugins, each with its newest version
 #[utoipa::path(
     get, path = "/v1/tenants/{tenant}/plugins", tag = "plugins", params(Paging),
-    responses((status = 200, body = List<PluginMeta>))
+    responses((status = 200, body = List<PluginView>))
 )]
 pub(super) async fn list(access: Access<Read>, Query(paging): Query<Paging>) -> Answer {
-    let newest: Vec<PluginMeta> = access.tenant.read(|state| {
-        let newest = state.plugins.values().filter_map(|versions| versions.values().next_back());
-        newest.map(|stored| stored.meta.clone()).collect()
+    let newest: Vec<PluginView> = access.tenant.read(|state| {
+        let names: BTreeSet<_> = state.plugins.keys().chain(state.uploads.keys()).collect();
+        names.into_iter().filter_map(|name| PluginView::find(state, name.as_str())).collect()
     });
-    answer::ok(&List::of(
-        newest.into_iter(),
-        |meta| meta.name.clone(),
-        &paging,
-        &access.app.config,
-    )?)
+    let name = |view: &PluginView| view.meta.name.clone();
+    answer::ok(&List::of(newest.into_iter(), name, &paging, &access.app.config)?)
 }
 
-/// Get the newest version of a plugin, or the one of `NAME@VERSION`
+/// Get the newest version of a plugin that can be called, or the one of `NAME@VERSION`
 #[utoipa::path(
     get, path = "/v1/tenants/{tenant}/plugins/{name}", tag = "plugins",
-    responses((status = 200, body = PluginMeta))
+    responses((status = 200, body = PluginView))
 )]
 pub(super) async fn get(access: Access<Read>, Id(name): Id<String>) -> Answer {
-    let meta = access.tenant.read(|state| state.plugin(&name).map(|stored| stored.meta.clone()));
-    answer::ok(&meta.ok_or_else(|| Problem::not_found("plugin"))?)
+    let view = access.tenant.read(|state| PluginView::find(state, &name));
+    answer::ok(&view.ok_or_else(|| Problem::not_found("plugin"))?)
 }
 
 /// List the versions of a plugin, oldest first
 #[utoipa::path(
     get, path = "/v1/tenants/{tenant}/plugins/{name}/versions", tag = "plugins", params(Paging),
-    responses((status = 200, body = List<PluginMeta>))
+    responses((status = 200, body = List<PluginView>))
 )]
 pub(super) async fn versions(
     access: Access<Read>,
     Id(name): Id<PluginName>,
     Query(paging): Query<Paging>,
 ) -> Answer {
-    let versions: Option<Vec<PluginMeta>> = access.tenant.read(|state| {
-        Some(state.plugins.get(&name)?.values().map(|stored| stored.meta.clone()).collect())
+    let versions: BTreeMap<u32, PluginView> = access.tenant.read(|state| {
+        let ready = state.plugins.get(&name).into_iter().flatten();
+        let others = state.uploads.get(&name).into_iter().flatten();
+        let ready = ready.map(|(number, stored)| (*number, PluginView::ready(stored)));
+        ready.chain(others.map(|(number, meta)| (*number, PluginView::other(meta)))).collect()
     });
-    let versions = versions.ok_or_else(|| Problem::not_found("plugin"))?;
-    answer::ok(&List::of(versions.into_iter(), |meta| meta.version, &paging, &access.app.config)?)
+    if versions.is_empty() {
+        return Err(Problem::not_found("plugin"));
+    }
+    let number = |view: &PluginView| view.meta.version;
+    answer::ok(&List::of(versions.into_values(), number, &paging, &access.app.config)?)
 }
 
 /// Delete a plugin, or the one version of `NAME@VERSION`

@@ -63,6 +63,8 @@ impl std::str::FromStr for State {
 pub mod reason {
     pub const WEBHOOK_DISABLED: &str = "webhook_disabled";
     pub const WEBHOOK_PAUSED: &str = "webhook_paused";
+    /// A plugin failed too often; the delivery waits for it.
+    pub const PLUGIN_PAUSED: &str = "plugin_paused";
     pub const WEBHOOK_DELETED: &str = "webhook_deleted";
     pub const CANCELLED: &str = "cancelled";
 }

@@ -27,7 +27,10 @@ pub use ids::{
 };
 pub use invalid::{FieldError, Invalid};
 pub use key::{ApiKey, KeyId, Scope};
-pub use plugin::{IntakeOnError, IntakePlugin, OnError, PluginKind, PluginMeta, PluginUse};
+pub use plugin::{
+    IntakeOnError, IntakePlugin, OnError, PluginKind, PluginMeta, PluginPool, PluginState,
+    PluginUse,
+};
 pub use profile::{
     FacetSpec, Incoming, PayloadEntry, PayloadValue, ProfileSpec, RestOf, SecretSpec,
 };

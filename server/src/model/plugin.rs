@@ -65,6 +65,27 @@ pub struct IntakePlugin {
     pub on_error: IntakeOnError,
 }
 
+/// Whether a version can be called.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PluginState {
+    /// Taken, and not compiled yet.
+    Compiling,
+    Ready,
+    /// It can't be compiled; `error` says why. Upload another version.
+    Failed,
+}
+
+/// Where instances of a plugin are made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PluginPool {
+    /// Little memory, many slots: compiled languages.
+    Small,
+    /// Much memory, few slots: interpreters.
+    Large,
+}
+
 /// One immutable version of an uploaded plugin.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct PluginMeta {
@@ -79,5 +100,17 @@ pub struct PluginMeta {
     /// JSON Schema of the config; null for none.
     #[schema(value_type = Option<Object>)]
     pub config_schema: Option<Document>,
+    pub state: PluginState,
+    /// Why it failed; null otherwise.
+    pub error: Option<String>,
+    /// Null until it is ready.
+    pub pool: Option<PluginPool>,
+    /// Names of what it asks for.
+    pub imports: Vec<String>,
+    /// Names of what it offers.
+    pub exports: Vec<String>,
+    /// What one call took at upload, on an example of the tenant's catalog and without a config,
+    /// in microseconds; null when it failed on that.
+    pub call_us: Option<u64>,
     pub created_at: Millis,
 }

@@ -59,7 +59,9 @@ use self::transform::TransformEnd;
 use self::webhook::Webhook;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::model::{Attempt, Event, EventId, EventKey, Frozen, Invalid, Millis, State, WebhookId};
+use crate::model::{
+    Attempt, Event, EventId, EventKey, Frozen, Invalid, Millis, State, WebhookId, reason,
+};
 use crate::plugin::Host;
 use crate::store::{AcceptedOnce, NewDelivery, NewEvent, Owner, Record, Store, StoreError};
 
@@ -277,6 +279,13 @@ impl Pipeline {
                 attempt.error = Some(reason.clone());
                 return self.ended(job, Some(attempt), None, State::Failed, Some(reason));
             }
+            Err(NoRequest::Held { retry_in_ms }) => {
+                let why = Some(reason::PLUGIN_PAUSED.to_owned());
+                let mut held = self.ended(job, None, None, State::Pending, why);
+                let wait_ms = i64::try_from(retry_in_ms).unwrap_or(i64::MAX);
+                held.record.next_attempt_at = Some(held.record.now.plus_ms(wait_ms));
+                return held;
+            }
             Err(NoRequest::Retry(error)) => {
                 attempt.took_ms = took_ms(began);
                 return self.decide(webhook, job, attempt, None, &Verdict::NoAnswer, error);
@@ -320,6 +329,7 @@ impl Pipeline {
             TransformEnd::Drop(reason) => Err(NoRequest::Dropped(reason)),
             TransformEnd::Fail(reason) => Err(NoRequest::Failed(reason)),
             TransformEnd::Retry(reason) => Err(NoRequest::Retry(reason)),
+            TransformEnd::Hold { retry_in_ms, .. } => Err(NoRequest::Held { retry_in_ms }),
         }
     }
 
@@ -415,6 +425,10 @@ enum NoRequest {
     Dropped(String),
     Failed(String),
     Retry(String),
+    /// To be tried again without counting.
+    Held {
+        retry_in_ms: u64,
+    },
 }
 
 fn render_input<'a>(webhook: &'a Webhook, job: &'a Job) -> RenderInput<'a> {

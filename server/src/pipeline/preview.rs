@@ -89,9 +89,9 @@ impl Pipeline {
         let (outcome, reason) = match &end {
             TransformEnd::Go(_) => (StageOutcome::Pass, None),
             TransformEnd::Drop(reason) => (StageOutcome::Drop, Some(reason)),
-            TransformEnd::Retry(reason) | TransformEnd::Fail(reason) => {
-                (StageOutcome::Fail, Some(reason))
-            }
+            TransformEnd::Retry(reason)
+            | TransformEnd::Fail(reason)
+            | TransformEnd::Hold { reason, .. } => (StageOutcome::Fail, Some(reason)),
         };
         let reason = reason.map(|reason| mask(reason.clone(), &secrets));
         preview.push("transform", outcome, reason, began, json!({ "plugins": steps }));

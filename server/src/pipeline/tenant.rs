@@ -31,6 +31,8 @@ pub struct TenantState {
     pub secrets: BTreeMap<SecretName, StoredSecret>,
     /// Versions by name, oldest first.
     pub plugins: BTreeMap<PluginName, BTreeMap<u32, StoredPlugin>>,
+    /// Versions that are being compiled, or can't be.
+    pub uploads: BTreeMap<PluginName, BTreeMap<u32, PluginMeta>>,
     /// Known values of facets with the text shown to people, by facet.
     pub facet_values: BTreeMap<String, BTreeMap<String, Option<String>>>,
     webhooks: HashMap<WebhookId, Arc<Webhook>>,
@@ -64,6 +66,7 @@ impl Tenant {
             event_types: BTreeMap::new(),
             secrets: BTreeMap::new(),
             plugins: BTreeMap::new(),
+            uploads: BTreeMap::new(),
             facet_values: BTreeMap::new(),
             webhooks: HashMap::new(),
             index: Index::new(),
@@ -108,6 +111,16 @@ impl TenantState {
         match version {
             Some(version) => versions.get(&version),
             None => versions.values().next_back(),
+        }
+    }
+
+    /// A version is ready, or deleted.
+    pub fn forget_upload(&mut self, name: &PluginName, version: u32) {
+        if let Some(versions) = self.uploads.get_mut(name) {
+            versions.remove(&version);
+            if versions.is_empty() {
+                self.uploads.remove(name);
+            }
         }
     }
 

@@ -27,6 +27,11 @@ pub enum TransformEnd {
     Retry(String),
     /// The delivery ends as failed.
     Fail(String),
+    /// A plugin is paused. The delivery waits, and no attempt is counted.
+    Hold {
+        reason: String,
+        retry_in_ms: u64,
+    },
 }
 
 /// One call, for previews.
@@ -88,6 +93,9 @@ pub async fn transform(
                 let reason = named(used, &error.to_string());
                 match used.on_error {
                     OnError::Skip => {}
+                    OnError::Retry if let CallError::Paused { retry_in_ms, .. } = error => {
+                        return TransformEnd::Hold { reason, retry_in_ms };
+                    }
                     OnError::Retry => return TransformEnd::Retry(reason),
                     OnError::Drop => return TransformEnd::Drop(reason),
                     OnError::Fail => return TransformEnd::Fail(reason),

@@ -47,7 +47,9 @@ impl Pipeline {
                 render::render(input, &transformed).map_err(|e| e.to_string())
             }
             TransformEnd::Drop(reason) => Err(format!("dropped by {reason}")),
-            TransformEnd::Fail(reason) | TransformEnd::Retry(reason) => Err(reason),
+            TransformEnd::Fail(reason)
+            | TransformEnd::Retry(reason)
+            | TransformEnd::Hold { reason, .. } => Err(reason),
         };
         let prepared = frozen.and_then(|frozen| {
             report.unresolved.clone_from(&frozen.unresolved);

@@ -15,7 +15,7 @@ use super::{
 };
 
 /// How far the compiler stands behind everything else, as `nice` counts.
-const NICE: i32 = 10;
+const NICE: i32 = 5;
 const STACK_BYTES: usize = 16 << 20;
 
 /// Makes machine code, on threads of its own that give way to all others.
@@ -23,6 +23,8 @@ pub(super) struct Compiler {
     engine: wasmtime::Engine,
     cache: Option<Cache>,
     threads: rayon::ThreadPool,
+    /// For looking into uploads while others are compiled.
+    readers: rayon::ThreadPool,
     /// How often the compiler really ran.
     compiled: AtomicU64,
 }
@@ -39,14 +41,17 @@ impl Compiler {
         cache: Option<Cache>,
     ) -> Result<Compiler, rayon::ThreadPoolBuildError> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let threads = rayon::ThreadPoolBuilder::new()
-            .num_threads((cores / 2).max(1))
-            .thread_name(|number| format!("plugin-compiler-{number}"))
-            // Deeply nested uploads are followed by recursion, up to the parser's limits.
-            .stack_size(STACK_BYTES)
-            .start_handler(|_| give_way())
-            .build()?;
-        Ok(Compiler { engine, cache, threads, compiled: AtomicU64::new(0) })
+        let threads = |count, name| {
+            rayon::ThreadPoolBuilder::new()
+                .num_threads(count)
+                .thread_name(move |number| format!("plugin-{name}-{number}"))
+                // Deeply nested uploads are followed by recursion, up to the parser's limits.
+                .stack_size(STACK_BYTES)
+                .start_handler(|_| give_way())
+                .build()
+        };
+        let (readers, threads) = (threads(1, "reader")?, threads((cores / 2).max(1), "compiler")?);
+        Ok(Compiler { engine, cache, threads, readers, compiled: AtomicU64::new(0) })
     }
 
     #[cfg(test)]
@@ -57,6 +62,11 @@ impl Compiler {
     /// Code that was made from the file of this digest before.
     pub(super) fn cached(&self, digest: &str) -> Option<Vec<u8>> {
         self.cache.as_ref()?.get(digest)
+    }
+
+    /// What an upload asks for and offers.
+    pub(super) fn survey(&self, wasm: &[u8]) -> Result<Survey, UploadError> {
+        self.readers.install(|| survey(&component_of(wasm)?))
     }
 
     /// Makes code of an upload. Takes from milliseconds to a minute, and holds the thread.

@@ -6,7 +6,6 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store,
@@ -16,23 +15,12 @@ use wasmtime::{
 use super::{CallError, Limits, bindings::log, guest::Guest};
 
 /// The two pools.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PoolName {
     /// Little memory, many slots: plugins in compiled languages.
     Small,
     /// Much memory, few slots: interpreters.
     Large,
-}
-
-impl PoolName {
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            PoolName::Small => "small",
-            PoolName::Large => "large",
-        }
-    }
 }
 
 /// One pool: an engine, and as many permits as it has slots. (An exhausted pool is an error, it

@@ -71,6 +71,17 @@ pub struct Known {
 }
 
 impl Host {
+    /// What an upload asks for and offers, and its digest: SHA-256, in hex. Refuses what can't be a
+    /// plugin, without compiling it.
+    pub async fn survey(&self, wasm: Bytes) -> Result<(Survey, String), UploadError> {
+        let limit_bytes = self.limits.upload_bytes_max;
+        if wasm.len() > limit_bytes {
+            return Err(UploadError::TooLarge { size_bytes: wasm.len(), limit_bytes });
+        }
+        let compiler = self.compiler.clone();
+        blocking(move || Ok((compiler.survey(&wasm)?, hex::encode(Sha256::digest(&wasm))))).await
+    }
+
     /// Checks and compiles an upload, a component or a core module that carries its component
     /// type, and asks it what it is. Takes from milliseconds to a minute, on other threads.
     pub async fn compile(&self, wasm: Bytes, owner: &Owner) -> Result<Plugin, UploadError> {

@@ -11,7 +11,7 @@ use super::compile::{Surroundings, compile};
 use super::{Registry, STANDARD, catalog, keys, sources};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::model::{PluginMeta, ProfileSpec, Secret, TenantId, WebhookSpec};
+use crate::model::{PluginMeta, PluginState, ProfileSpec, Secret, TenantId, WebhookSpec};
 use crate::pipeline::address::AddressPolicy;
 use crate::pipeline::profile::CatalogType;
 use crate::pipeline::tenant::{StoredPlugin, StoredSecret, Tenant};
@@ -115,14 +115,23 @@ impl Registry {
         for row in rows {
             let Some(tenant) = &row.tenant else { continue };
             let meta = row.meta;
+            if meta.state != PluginState::Ready {
+                self.in_tenant(tenant)?.change(|state| {
+                    let versions = state.uploads.entry(meta.name.clone()).or_default();
+                    versions.insert(meta.version, meta);
+                });
+                continue;
+            }
             let owner = Owner { tenant: tenant.to_string(), plugin: meta.name.to_string() };
-            let known = compiled.get(&meta.digest).and_then(|plugin| self.host.share(plugin, &owner));
+            let known =
+                compiled.get(&meta.digest).and_then(|plugin| self.host.share(plugin, &owner));
             let plugin = match known {
                 Some(plugin) => plugin,
                 None => {
-                    let plugin = self.load_plugin(tenant, &meta, &owner).await.with_context(|| {
-                        format!("the plugin {}@{} can't be loaded", meta.name, meta.version)
-                    })?;
+                    let plugin =
+                        self.load_plugin(tenant, &meta, &owner).await.with_context(|| {
+                            format!("the plugin {}@{} can't be loaded", meta.name, meta.version)
+                        })?;
                     compiled.insert(meta.digest.clone(), plugin.clone());
                     plugin
                 }

@@ -13,6 +13,7 @@ mod plugins;
 mod secrets;
 mod sources;
 mod tenants;
+mod uploads;
 mod webhooks;
 
 use std::collections::{BTreeMap, HashMap};

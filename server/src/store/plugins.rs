@@ -7,7 +7,7 @@ use super::columns::{count_of, tenant_of, tenant_text};
 use super::conn::{Conn, run};
 use super::schema::plugins;
 use super::{Store, StoreError};
-use crate::model::{Millis, PluginKind, PluginMeta, PluginName, TenantId};
+use crate::model::{Millis, PluginKind, PluginMeta, PluginName, PluginPool, PluginState, TenantId};
 
 #[derive(Clone, Debug)]
 pub struct PluginRow {
@@ -27,6 +27,12 @@ struct Columns {
     size_bytes: i64,
     description: String,
     config_schema: Option<String>,
+    state: String,
+    error: Option<String>,
+    pool: Option<String>,
+    imports: String,
+    exports: String,
+    call_us: Option<i64>,
     created_at: Millis,
 }
 
@@ -61,11 +67,44 @@ impl Store {
                         plugins::size_bytes.eq(i64::try_from(meta.size_bytes).unwrap_or(i64::MAX)),
                         plugins::description.eq(&meta.description),
                         plugins::config_schema.eq(config_schema),
+                        plugins::state.eq(state_text(meta.state)),
+                        plugins::error.eq(&meta.error),
+                        plugins::pool.eq(meta.pool.map(pool_text)),
+                        plugins::imports.eq(names_text(&meta.imports)),
+                        plugins::exports.eq(names_text(&meta.exports)),
+                        plugins::call_us.eq(meta.call_us.and_then(|us| i64::try_from(us).ok())),
                         plugins::created_at.eq(meta.created_at),
                         plugins::wasm.eq(&wasm),
                     ))
                     .execute(c))?;
                 Ok(count_of(version))
+            })
+        })
+        .await
+    }
+
+    /// What became of a version that was being compiled: everything but its name, number and
+    /// bytes.
+    ///
+    /// # Errors
+    /// `NotFound` when it was deleted meanwhile, `Unavailable`.
+    pub async fn update_plugin(&self, row: PluginRow) -> Result<(), StoreError> {
+        self.write(move |conn| {
+            Box::pin(async move {
+                let PluginRow { tenant, meta } = &row;
+                let key = (tenant_text(tenant.as_ref()), &meta.name, i64::from(meta.version));
+                let config_schema = meta.config_schema.as_ref().map(antar_json::Document::text);
+                let count = run!(conn, |c| diesel::update(plugins::table.find(key))
+                    .set((
+                        plugins::description.eq(&meta.description),
+                        plugins::config_schema.eq(config_schema),
+                        plugins::state.eq(state_text(meta.state)),
+                        plugins::error.eq(&meta.error),
+                        plugins::pool.eq(meta.pool.map(pool_text)),
+                        plugins::call_us.eq(meta.call_us.and_then(|us| i64::try_from(us).ok())),
+                    ))
+                    .execute(c))?;
+                if count > 0 { Ok(()) } else { Err(StoreError::NotFound) }
             })
         })
         .await
@@ -128,6 +167,30 @@ fn kind_text(kind: PluginKind) -> &'static str {
     }
 }
 
+fn state_text(state: PluginState) -> &'static str {
+    match state {
+        PluginState::Compiling => "compiling",
+        PluginState::Ready => "ready",
+        PluginState::Failed => "failed",
+    }
+}
+
+fn pool_text(pool: PluginPool) -> &'static str {
+    match pool {
+        PluginPool::Small => "small",
+        PluginPool::Large => "large",
+    }
+}
+
+/// Names as a JSON array.
+fn names_text(names: &[String]) -> String {
+    serde_json::Value::from(names).to_string()
+}
+
+fn names_of(text: &str) -> Result<Vec<String>, StoreError> {
+    serde_json::from_str(text).map_err(|e| StoreError::Corrupt(e.to_string()))
+}
+
 pub(super) async fn load(conn: &mut Conn) -> Result<Vec<PluginRow>, StoreError> {
     let rows = run!(conn, |c| plugins::table
         .select(Columns::as_select())
@@ -143,6 +206,18 @@ impl Columns {
             "transform" => PluginKind::Transform,
             other => return Err(StoreError::Corrupt(format!("`{other}` is no kind of plugin"))),
         };
+        let state = match self.state.as_str() {
+            "compiling" => PluginState::Compiling,
+            "ready" => PluginState::Ready,
+            "failed" => PluginState::Failed,
+            other => return Err(StoreError::Corrupt(format!("`{other}` is no state of a plugin"))),
+        };
+        let pool = match self.pool.as_deref() {
+            None => None,
+            Some("small") => Some(PluginPool::Small),
+            Some("large") => Some(PluginPool::Large),
+            Some(other) => return Err(StoreError::Corrupt(format!("`{other}` is no pool"))),
+        };
         let config_schema = self.config_schema.map(|text| text.parse()).transpose();
         Ok(PluginRow {
             tenant: tenant_of(self.tenant)?,
@@ -155,6 +230,12 @@ impl Columns {
                 description: self.description,
                 config_schema: config_schema
                     .map_err(|e: antar_json::ParseError| StoreError::Corrupt(e.to_string()))?,
+                state,
+                error: self.error,
+                pool,
+                imports: names_of(&self.imports)?,
+                exports: names_of(&self.exports)?,
+                call_us: self.call_us.and_then(|us| u64::try_from(us).ok()),
                 created_at: self.created_at,
             },
         })

@@ -87,6 +87,12 @@ diesel::table! {
         size_bytes -> BigInt,
         description -> Text,
         config_schema -> Nullable<Text>,
+        state -> Text,
+        error -> Nullable<Text>,
+        pool -> Nullable<Text>,
+        imports -> Text,
+        exports -> Text,
+        call_us -> Nullable<BigInt>,
         created_at -> BigInt,
         wasm -> Binary,
     }

@@ -38,6 +38,8 @@ impl Builder {
         // Retries in tests are asked for within milliseconds.
         config.delivery.poll_ms = 50;
         config.server.drain_ms = 2_000;
+        // A busy machine compiles slowly; tests of the background say so themselves.
+        config.plugins.upload_wait_ms = 60_000;
         Builder { database, data_dir: None, config, manual: false, ignore_unseen: false }
     }
 

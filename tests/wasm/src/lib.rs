@@ -21,7 +21,7 @@ pub enum Guest {
     Reshape,
     /// A transform without the SDK that does what its config's `mode` says. See its source.
     Hostile,
-    /// A filter without the SDK that imports WASI, and calls it when its config is `{"call":true}`.
+    /// A filter without the SDK that imports WASI and calls the part that its config names.
     Wasi,
     /// A transform with the SDK: typed data, logs, a panic.
     Typed,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{super::Level, *};
+use super::*;
 
 #[tokio::test]
 async fn a_loop_is_stopped_and_others_go_on_meanwhile_on_the_same_thread() {

@@ -1,8 +1,11 @@
 //! The host with real guests, compiled from source.
 
 mod bundled;
+mod cache;
+mod forged;
 mod hostile;
 mod upload;
+mod world;
 
 use std::sync::Arc;
 
@@ -10,7 +13,7 @@ use antar_test_guests::Guest;
 use bytes::Bytes;
 use tokio::sync::{Mutex, OnceCell};
 
-use super::{Call, CallError, CallReport, Host, Limits, Outcome, Owner, Place, Plugin};
+use super::{Call, CallError, CallReport, Host, Level, Limits, Outcome, Owner, Place, Plugin};
 
 /// A host and one plugin.
 struct Bench {

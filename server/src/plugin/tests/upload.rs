@@ -48,16 +48,6 @@ async fn an_import_that_is_not_allowed_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn wasi_may_be_imported_and_gives_nothing() {
-    let bench = Bench::new(Guest::Wasi).await;
-    assert_eq!(bench.ask("{}").await, Ok(Outcome::Pass));
-    match bench.ask(r#"{"call":true}"#).await {
-        Err(CallError::Trap(why)) => assert!(why.contains("wasi:cli/environment"), "{why}"),
-        other => panic!("{other:?}"),
-    }
-}
-
-#[tokio::test]
 async fn what_is_no_plugin_is_refused_with_the_reason() {
     assert!(matches!(refused(&b""[..]).await, UploadError::NotWasm));
     assert!(matches!(refused(&b"(component)"[..]).await, UploadError::NotWasm));
@@ -80,10 +70,6 @@ async fn limits_of_size_are_checked_at_upload() {
     let host = Host::new(Limits { upload_bytes_max: 64 << 10, ..limits() }).unwrap();
     let large = host.compile(vec![0; (64 << 10) + 1].into(), &Owner::default()).await.unwrap_err();
     assert!(matches!(large, UploadError::TooLarge { size_bytes: 65_537, limit_bytes: 65_536 }));
-    let memory =
-        from_text("(component (core module (memory 1000)) (core instance (instantiate 0)))");
-    let memory = host.compile(memory.into(), &Owner::default()).await.unwrap_err();
-    assert!(matches!(&memory, UploadError::Component(why) if why.contains("memory")), "{memory:?}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use diesel::sql_types::BigInt;
 use diesel::{QueryableByName, sql_query};
 
 use super::*;
-use crate::model::{ApiKey, PluginKind, PluginMeta, Scope, SourceId};
+use crate::model::{ApiKey, PluginKind, PluginMeta, PluginPool, PluginState, Scope, SourceId};
 use crate::store::conn::run;
 
 pub(super) fn webhook_row(tenant_name: &str, name: &str) -> WebhookRow {
@@ -36,6 +36,12 @@ fn plugin_row(tenant_name: Option<&str>) -> PluginRow {
             size_bytes: 3,
             description: String::new(),
             config_schema: Some(r#"{"type":"object"}"#.parse().unwrap()),
+            state: PluginState::Ready,
+            error: None,
+            pool: Some(PluginPool::Small),
+            imports: vec!["a".to_owned()],
+            exports: Vec::new(),
+            call_us: Some(7),
             created_at: NOW,
         },
     }

@@ -1,0 +1,180 @@
+//! Uploads: compiled while the caller waits, or in the background when that takes longer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::task::JoinHandle;
+
+use super::{ChangeError, Registry, example_event};
+use crate::model::{PluginKind, PluginMeta, PluginName, PluginPool, PluginState};
+use crate::pipeline::tenant::{StoredPlugin, Tenant};
+use crate::plugin::{Call, Kind, Owner, Place, Plugin, PoolName, Survey, UploadError};
+use crate::store::{PluginRow, StoreError};
+
+/// A compiled plugin, and what one call of it takes.
+type Compiled = Result<(Plugin, Option<u64>), UploadError>;
+
+impl Registry {
+    /// Compiles, describes and stores a new version. When compiling takes longer than an answer
+    /// should, the version is stored as it is and goes on in the background: `compiling`, then
+    /// `ready` or `failed`.
+    pub async fn upload_plugin(
+        self: &Arc<Self>,
+        tenant: &Arc<Tenant>,
+        name: PluginName,
+        wasm: Bytes,
+    ) -> Result<PluginMeta, ChangeError> {
+        let (Survey { kind, imports, exports }, digest) = self.host.survey(wasm.clone()).await?;
+        let mut meta = PluginMeta {
+            name: name.clone(),
+            version: 0,
+            kind: match kind {
+                Kind::Filter => PluginKind::Filter,
+                Kind::Transform => PluginKind::Transform,
+            },
+            digest,
+            size_bytes: wasm.len() as u64,
+            description: String::new(),
+            config_schema: None,
+            state: PluginState::Compiling,
+            error: None,
+            pool: None,
+            imports,
+            exports,
+            call_us: None,
+            created_at: self.now(),
+        };
+        let mut compiling = self.compile(tenant.clone(), name, wasm.clone());
+        let wait = Duration::from_millis(self.host.limits().upload_wait_ms);
+        let compiled = match tokio::time::timeout(wait, &mut compiling).await {
+            Ok(ended) => Some(ended.unwrap_or_else(broke)?),
+            Err(_) => None,
+        };
+        if let Some((plugin, call_us)) = &compiled {
+            complete(&mut meta, plugin, *call_us);
+        }
+        let _one = self.change_in(tenant).await?;
+        let row = PluginRow { tenant: Some(tenant.id.clone()), meta: meta.clone() };
+        meta.version = self.store.insert_plugin(row, wasm.to_vec()).await?;
+        put(tenant, meta.clone(), compiled.map(|(plugin, _)| plugin));
+        if meta.state == PluginState::Compiling {
+            tokio::spawn(self.clone().finish(tenant.clone(), meta.clone(), compiling));
+        }
+        Ok(meta)
+    }
+
+    /// Compiles what an earlier run of the server left uncompiled.
+    pub async fn resume_uploads(self: &Arc<Self>) -> Result<(), StoreError> {
+        for tenant in self.tenants() {
+            let unfinished: Vec<PluginMeta> = tenant.read(|state| {
+                let uploads = state.uploads.values().flat_map(|versions| versions.values());
+                uploads.filter(|meta| meta.state == PluginState::Compiling).cloned().collect()
+            });
+            for meta in unfinished {
+                let wasm =
+                    self.store.plugin_wasm(Some(&tenant.id), &meta.name, meta.version).await?;
+                let compiling = self.compile(tenant.clone(), meta.name.clone(), wasm.into());
+                tokio::spawn(self.clone().finish(tenant.clone(), meta, compiling));
+            }
+        }
+        Ok(())
+    }
+
+    fn compile(
+        self: &Arc<Self>,
+        tenant: Arc<Tenant>,
+        name: PluginName,
+        wasm: Bytes,
+    ) -> JoinHandle<Compiled> {
+        let registry = self.clone();
+        tokio::spawn(async move {
+            let owner = Owner { tenant: tenant.id.to_string(), plugin: name.to_string() };
+            let plugin = registry.host.compile(wasm, &owner).await?;
+            let call_us = registry.cost_us(&tenant, &plugin).await;
+            Ok((plugin, call_us))
+        })
+    }
+
+    /// What a call takes on an example of the tenant's catalog, or on no data.
+    async fn cost_us(&self, tenant: &Tenant, plugin: &Plugin) -> Option<u64> {
+        let example = tenant.read(|state| {
+            let profile = state.profile.types.values();
+            state.event_types.values().chain(profile).find_map(|known| example_event(&known.spec))
+        });
+        let (event_type, data) = match &example {
+            Some(event) => (event.event_type.as_str(), event.data().raw()),
+            None => ("example", "{}"),
+        };
+        let call = Call {
+            id: "example",
+            event_type,
+            tenant: tenant.id.as_str(),
+            timestamp: "2026-03-10T12:00:00.000Z",
+            attributes: example.as_ref().map_or(&[], |event| event.attributes.as_slice()),
+            data,
+            config: "{}",
+            place: Place::Webhook,
+        };
+        self.host.cost_us(plugin, call).await
+    }
+
+    /// Waits for the compiler, then stores what came of it.
+    async fn finish(
+        self: Arc<Self>,
+        tenant: Arc<Tenant>,
+        mut meta: PluginMeta,
+        compiling: JoinHandle<Compiled>,
+    ) {
+        let compiled = compiling.await.unwrap_or_else(broke);
+        match &compiled {
+            Ok((plugin, call_us)) => complete(&mut meta, plugin, *call_us),
+            Err(error) => {
+                meta.state = PluginState::Failed;
+                meta.error = Some(error.to_string());
+            }
+        }
+        // Gone meanwhile: then there is nobody to tell.
+        let Ok(_one) = self.change_in(&tenant).await else { return };
+        let row = PluginRow { tenant: Some(tenant.id.clone()), meta: meta.clone() };
+        match self.store.update_plugin(row).await {
+            Ok(()) => put(&tenant, meta, compiled.ok().map(|(plugin, _)| plugin)),
+            Err(StoreError::NotFound) => {}
+            Err(error) => {
+                tracing::error!(%error, plugin = %meta.name, "what came of an upload can't be stored");
+            }
+        }
+    }
+}
+
+fn broke(error: tokio::task::JoinError) -> Compiled {
+    Err(UploadError::Internal(error.to_string()))
+}
+
+fn complete(meta: &mut PluginMeta, plugin: &Plugin, call_us: Option<u64>) {
+    meta.state = PluginState::Ready;
+    meta.description = plugin.description().to_owned();
+    meta.config_schema = plugin.config_schema().and_then(|schema| schema.parse().ok());
+    meta.pool = Some(match plugin.pool() {
+        PoolName::Small => PluginPool::Small,
+        PoolName::Large => PluginPool::Large,
+    });
+    meta.call_us = call_us;
+}
+
+/// Puts a version where it belongs: among those that can be called, or the others.
+fn put(tenant: &Tenant, meta: PluginMeta, plugin: Option<Plugin>) {
+    tenant.change(|state| {
+        let (name, version) = (meta.name.clone(), meta.version);
+        match plugin {
+            Some(plugin) => {
+                state.forget_upload(&name, version);
+                let versions = state.plugins.entry(name).or_default();
+                versions.insert(version, StoredPlugin { meta, plugin });
+            }
+            None => {
+                state.uploads.entry(name).or_default().insert(version, meta);
+            }
+        }
+    });
+}
