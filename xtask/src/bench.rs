@@ -23,15 +23,30 @@ enum Part {
     Rules,
     /// Filling a CRM's payload, beside the same written by hand with `serde_json`.
     Templates,
+    /// A call of a plugin, beside a reused instance, native code and, with `-- --extism`, Extism.
+    Plugins,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let (package, example) = match arguments.what {
         Part::Rules => ("antar-rules", "bench"),
         Part::Templates => ("antar-template", "render"),
+        Part::Plugins => return plugins(&arguments.rest),
     };
     Screen::new().heading(&format!("cargo run --release -p {package} --example {example}"));
     let mut command = cargo(&crate::root());
     command.args(["run", "--release", "--locked", "-p", package, "--example", example, "--"]);
     must(command.args(&arguments.rest))
+}
+
+/// The bench of plugins has a workspace of its own, beside this one.
+fn plugins(rest: &[String]) -> Result<()> {
+    let mut words = vec!["run", "--release", "--locked"];
+    let extism = rest.iter().any(|word| word == "--extism");
+    if extism {
+        // Extism's newest version asks for a newer compiler than it needs.
+        words.extend(["--features", "extism", "--ignore-rust-version"]);
+    }
+    Screen::new().heading(&format!("cd bench && cargo {}", words.join(" ")));
+    must(cargo(&crate::root().join("bench")).args(words))
 }

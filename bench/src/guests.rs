@@ -1,0 +1,41 @@
+//! The guests, compiled from source.
+
+use std::path::Path;
+
+use antar_wasm_target::{Build, WasmTarget};
+use anyhow::{Result, anyhow};
+
+pub(crate) struct Guests {
+    pub(crate) filter: Vec<u8>,
+    pub(crate) transform: Vec<u8>,
+    /// With Rust's own allocator.
+    pub(crate) plain: Vec<u8>,
+    #[cfg(feature = "extism")]
+    pub(crate) extism: Vec<u8>,
+}
+
+impl Guests {
+    pub(crate) fn build() -> Result<Guests> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let target = WasmTarget::find(&mut |line| eprintln!("{line}"))?;
+        // One by one: together, features of one would be those of all.
+        let wasm = |package: &str| {
+            let build = Build {
+                manifest: &root.join("Cargo.toml"),
+                packages: &[package],
+                target_dir: &root.join("target/guests"),
+                profile: "guest",
+            };
+            let files = target.cargo_build(&build, &mut |line| eprintln!("{line}"))?;
+            let file = files.first().ok_or_else(|| anyhow!("{package} gave no module"))?;
+            anyhow::Ok(std::fs::read(file)?)
+        };
+        Ok(Guests {
+            filter: wasm("bench-guest-filter")?,
+            transform: wasm("bench-guest-transform")?,
+            plain: wasm("bench-guest-plain")?,
+            #[cfg(feature = "extism")]
+            extism: wasm("bench-guest-extism")?,
+        })
+    }
+}
