@@ -85,6 +85,13 @@ fn sentence(webhook: &Webhook, delivery: &Delivery, now: Millis) -> Option<Strin
         (State::Pending, Some(reason::WEBHOOK_PAUSED)) => {
             "waits, because the webhook is paused; resume it to let it go on".to_owned()
         }
+        (State::Pending, Some(reason::PLUGIN_PAUSED)) => {
+            let until =
+                delivery.next_attempt_at.map_or_else(String::new, |at| format!(" until {at}"));
+            format!(
+                "waits{until}, because a plugin of it failed too often in a row and is paused; look at the plugin"
+            )
+        }
         (State::Pending, _) => match (delivery.next_attempt_at, said) {
             (Some(at), Some(why)) if at > now => {
                 format!("attempt {} failed: {why}; the next one is at {at}", delivery.attempts)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
-use super::{ChangeError, Registry, example_event};
+use super::{ChangeError, Registry};
 use crate::model::{PluginKind, PluginMeta, PluginName, PluginPool, PluginState};
 use crate::pipeline::tenant::{StoredPlugin, Tenant};
 use crate::plugin::{Call, Kind, Owner, Place, Plugin, PoolName, Survey, UploadError};
@@ -99,8 +99,9 @@ impl Registry {
     /// What a call takes on an example of the tenant's catalog, or on no data.
     async fn cost_us(&self, tenant: &Tenant, plugin: &Plugin) -> Option<u64> {
         let example = tenant.read(|state| {
-            let profile = state.profile.types.values();
-            state.event_types.values().chain(profile).find_map(|known| example_event(&known.spec))
+            let mut all = state.event_types.values().chain(state.profile.types.values());
+            let known = all.find(|known| known.spec.example.is_some())?;
+            Some(known.example_event(&tenant.id))
         });
         let (event_type, data) = match &example {
             Some(event) => (event.event_type.as_str(), event.data().raw()),

@@ -51,7 +51,14 @@ impl Local {
 
     /// The same with a file's bytes. The outer error is of this machine, not of the file.
     pub(super) async fn of(wasm: Vec<u8>) -> anyhow::Result<Result<Local, UploadError>> {
-        let host = Host::new(Limits { instances_max: INSTANCES, ..Limits::default() })?;
+        let limits = Limits {
+            instances_max: INSTANCES,
+            large_instances_max: INSTANCES,
+            // Checks make it fail on purpose.
+            breaker_failures_max: 0,
+            ..Limits::default()
+        };
+        let host = Host::new(limits)?;
         let plugin = host.compile(wasm.into(), &Owner::default()).await;
         Ok(plugin.map(|plugin| Local { host, plugin }))
     }
