@@ -155,6 +155,7 @@ mod tests {
                 webhook_id: WebhookId::new(now),
                 state: State::Delivered,
                 reason: None,
+                stage: None,
                 attempts: 1,
                 next_attempt_at: None,
                 created_at: now,

@@ -147,6 +147,7 @@ CREATE TABLE deliveries (
     webhook_id BLOB NOT NULL,
     state TEXT NOT NULL,
     reason TEXT,
+    stage TEXT,
     attempts BIGINT NOT NULL,
     schedule_start BIGINT NOT NULL,
     next_attempt_at BIGINT,

@@ -18,8 +18,10 @@ pub(super) struct DeliveryView {
     webhook_id: WebhookId,
     state: State,
     /// Why it stands so: a sentence, or `webhook_disabled`, `webhook_paused`, `webhook_deleted`,
-    /// `cancelled`.
+    /// `plugin_paused`, `cancelled`.
     reason: Option<String>,
+    /// Where its last attempt ended: `transform`, `render`, `sign` or `deliver`.
+    stage: Option<String>,
     /// Attempts made so far.
     attempts: u32,
     /// Null when it is held, on its way or at its end.
@@ -37,6 +39,7 @@ impl DeliveryView {
             webhook_id: delivery.webhook_id,
             state: delivery.state,
             reason: delivery.reason,
+            stage: delivery.stage,
             attempts: delivery.attempts,
             next_attempt_at: delivery.next_attempt_at,
             created_at: delivery.created_at,

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use antar_json::{Builder, Document, Kind};
+use antar_json::{Builder, Document, Kind, Value};
 
 use super::error::Problem;
 use crate::app::App;
 use crate::config::IntakeConfig;
-use crate::model::{Attributes, Event, EventId, EventKey, EventType, Invalid, Millis};
+use crate::model::{Event, EventType, Invalid, Millis};
 use crate::pipeline::intake::{self, Draft};
 use crate::pipeline::profile::{CatalogType, Profile};
 use crate::pipeline::tenant::Tenant;
@@ -36,19 +36,18 @@ impl Sample {
         let data = self.data.or(example).unwrap_or_else(Document::empty_object);
         let of_example = known.map(|known| known.spec.example_attributes.clone());
         let attributes = self.attributes.or(of_example).unwrap_or_default();
-        Ok(event_of(
-            tenant,
-            None,
-            self.event_type,
-            None,
-            attributes.into_iter().collect(),
-            &data,
-            now,
-        ))
+        let draft = Draft {
+            id: None,
+            event_type: self.event_type,
+            timestamp: None,
+            attributes: attributes.into_iter().collect(),
+            data,
+        };
+        Ok(draft.event(tenant.id.clone(), now))
     }
 }
 
-/// An event as somebody would post it; without `data` the example of its type is taken.
+/// An event as somebody would post it; without `data` the example of its type is taken, or none.
 pub(super) fn posted(
     app: &App,
     tenant: &Tenant,
@@ -59,45 +58,30 @@ pub(super) fn posted(
     let event_type = root.get("type").and_then(|value| value.as_str()?.parse().ok());
     let known = event_type
         .and_then(|event_type: EventType| catalog_type(app, tenant, profile, &event_type));
-    let example = known.filter(|_| root.get("data").is_none());
-    let filled = example.and_then(|known| {
-        let mut out = Builder::new();
-        out.object();
-        for (key, value) in root.members() {
-            out.copy_key(key).copy(value);
-        }
-        if root.get("attributes").is_none() {
-            out.key("attributes").object();
-            for (name, value) in &known.spec.example_attributes {
-                out.key(name).string(value);
-            }
-            out.end();
-        }
-        out.key("data").copy(known.spec.example.as_ref()?.root()).end();
-        Some(out.finish())
-    });
+    let left_out = root.kind() == Kind::Object && root.get("data").is_none();
+    let filled = left_out.then(|| filled_up(root, known.as_deref()));
     let limits: &IntakeConfig = &app.config.intake;
     let draft = intake::draft(filled.as_ref().unwrap_or(event).root(), limits)?;
-    let Draft { id, event_type, timestamp, attributes, data } = draft;
-    Ok(event_of(tenant, id, event_type, timestamp, attributes, &data, app.clock.now()))
+    Ok(draft.event(tenant.id.clone(), app.clock.now()))
 }
 
-fn event_of(
-    tenant: &Tenant,
-    id: Option<EventId>,
-    event_type: EventType,
-    timestamp: Option<Millis>,
-    attributes: Attributes,
-    data: &Document,
-    now: Millis,
-) -> Event {
-    let source = attributes.iter().find(|(name, _)| name == "source");
-    let key = EventKey {
-        tenant: tenant.id.clone(),
-        source: source.map(|(_, value)| value.clone()).unwrap_or_default(),
-        id: id.unwrap_or_else(|| EventId::new(now)),
-    };
-    Event::new(key, event_type, timestamp.unwrap_or(now), attributes, data.root())
+/// A posted event with the example's data, or none.
+fn filled_up(event: Value<'_>, known: Option<&CatalogType>) -> Document {
+    let mut out = Builder::new();
+    out.object();
+    for (key, value) in event.members() {
+        out.copy_key(key).copy(value);
+    }
+    if let Some(known) = known.filter(|_| event.get("attributes").is_none()) {
+        out.key("attributes").object();
+        for (name, value) in &known.spec.example_attributes {
+            out.key(name).string(value);
+        }
+        out.end();
+    }
+    let example = known.and_then(|known| known.spec.example.clone());
+    out.key("data").copy(example.unwrap_or_else(Document::empty_object).root()).end();
+    out.finish()
 }
 
 /// The catalog entry of a type: the tenant's own, else the profile's, else the operator's.

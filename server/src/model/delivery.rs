@@ -59,6 +59,27 @@ impl std::str::FromStr for State {
     }
 }
 
+/// A part of the way to a receiver.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stage {
+    Transform,
+    Render,
+    Sign,
+    Deliver,
+}
+
+impl Stage {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Stage::Transform => "transform",
+            Stage::Render => "render",
+            Stage::Sign => "sign",
+            Stage::Deliver => "deliver",
+        }
+    }
+}
+
 /// Reasons that code compares; all others are sentences for people.
 pub mod reason {
     pub const WEBHOOK_DISABLED: &str = "webhook_disabled";
@@ -77,6 +98,8 @@ pub struct Delivery {
     pub webhook_id: WebhookId,
     pub state: State,
     pub reason: Option<String>,
+    /// Where its last attempt ended: `transform`, `render`, `sign` or `deliver`.
+    pub stage: Option<String>,
     /// Attempts made so far.
     pub attempts: u32,
     pub next_attempt_at: Option<Millis>,

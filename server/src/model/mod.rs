@@ -18,7 +18,9 @@ mod tenant;
 mod time;
 mod webhook;
 
-pub use delivery::{Attempt, Delivery, Frozen, FrozenHeader, Response, SentRequest, State, reason};
+pub use delivery::{
+    Attempt, Delivery, Frozen, FrozenHeader, Response, SentRequest, Stage, State, reason,
+};
 pub use event::{Attributes, Event, EventKey, document_of};
 pub use event_type::{Direction, EventTypeSpec, SchemaMode};
 pub use ids::{

@@ -41,9 +41,8 @@ pub fn explain(
     };
     if let Some(delivery) = delivery {
         let stage = match delivery.state {
-            State::Dropped => "transform",
             State::Missed => "route",
-            _ => "deliver",
+            _ => delivery.stage.as_deref().unwrap_or("deliver"),
         };
         let detail = json!({
             "delivery_id": delivery.id,
@@ -100,7 +99,11 @@ fn sentence(webhook: &Webhook, delivery: &Delivery, now: Millis) -> Option<Strin
             _ => format!("is due and waits for its turn{}", limits(webhook)),
         },
         (State::InFlight, _) => {
-            format!("a node is at attempt {}{}", delivery.attempts + 1, limits(webhook))
+            format!(
+                "a node has it: attempt {} is under way or waits for its turn{}",
+                delivery.attempts + 1,
+                limits(webhook)
+            )
         }
         (State::Cancelled, Some(reason::CANCELLED)) => {
             "cancelled by hand; retry it to send it after all".to_owned()

@@ -3,7 +3,9 @@
 use antar_json::{Document, Kind, ParseError, Value};
 
 use crate::config::IntakeConfig;
-use crate::model::{Attributes, EventId, EventType, FieldError, Invalid, Millis};
+use crate::model::{
+    Attributes, Event, EventId, EventKey, EventType, FieldError, Invalid, Millis, TenantId,
+};
 
 /// An event as posted: checked, but not yet given an id and a time of acceptance.
 #[derive(Clone, Debug)]
@@ -14,6 +16,21 @@ pub struct Draft {
     pub attributes: Attributes,
     /// An object.
     pub data: Document,
+}
+
+impl Draft {
+    /// The event, with what was left out.
+    #[must_use]
+    pub fn event(self, tenant: TenantId, now: Millis) -> Event {
+        let source = self.attributes.iter().find(|(name, _)| name == "source");
+        let key = EventKey {
+            tenant,
+            source: source.map(|(_, source)| source.clone()).unwrap_or_default(),
+            id: self.id.unwrap_or_else(|| EventId::new(now)),
+        };
+        let timestamp = self.timestamp.unwrap_or(now);
+        Event::new(key, self.event_type, timestamp, self.attributes, self.data.root())
+    }
 }
 
 /// What was posted.

@@ -10,6 +10,7 @@
 
 pub mod address;
 mod answers;
+mod batch;
 pub mod cloudevents;
 pub mod deliver;
 pub mod diff;
@@ -46,6 +47,7 @@ pub use self::job::{Job, new_delivery};
 use self::job::{held_in, jobs_of};
 pub use self::trial::TestReport;
 
+use self::batch::Batch;
 use self::deliver::{SendError, Sender};
 use self::facets::Learned;
 use self::intake::Draft;
@@ -59,9 +61,7 @@ use self::transform::TransformEnd;
 use self::webhook::Webhook;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::model::{
-    Attempt, Event, EventId, EventKey, Frozen, Invalid, Millis, State, WebhookId, reason,
-};
+use crate::model::{Attempt, Event, Frozen, Invalid, Millis, Stage, State, WebhookId, reason};
 use crate::plugin::Host;
 use crate::store::{AcceptedOnce, NewDelivery, NewEvent, Owner, Record, Store, StoreError};
 
@@ -101,25 +101,11 @@ pub struct Attempted {
     pub disable: Option<String>,
 }
 
-/// What a request becomes on its way to the commit.
-#[derive(Default)]
-struct Batch {
-    events: Vec<NewEvent>,
-    /// Of all events together.
-    deliveries: usize,
-    learned: Vec<Learned>,
-}
-
-impl Batch {
-    fn push(&mut self, new: NewEvent) {
-        self.deliveries += new.deliveries.len();
-        self.events.push(new);
-    }
-
-    /// Drops the events from `first` on: their draft was refused after all.
-    fn take_back(&mut self, first: usize) {
-        let refused = self.events.drain(first..);
-        self.deliveries -= refused.map(|new| new.deliveries.len()).sum::<usize>();
+impl Attempted {
+    /// It ended before it was sent.
+    fn at(mut self, stage: Stage) -> Attempted {
+        self.record.stage = Some(stage);
+        self
     }
 }
 
@@ -184,7 +170,7 @@ impl Pipeline {
         batch: &mut Batch,
         starts_now: &impl Fn(WebhookId) -> bool,
     ) -> Result<Result<Made, Invalid>, AcceptError> {
-        let event = event_of(tenant, draft, now);
+        let event = draft.event(tenant.id.clone(), now);
         let id = event.key.id.clone();
         let first = batch.events.len();
         let events =
@@ -272,23 +258,27 @@ impl Pipeline {
         let frozen = match frozen {
             Ok(frozen) => frozen,
             Err(NoRequest::Dropped(reason)) => {
-                return self.ended(job, None, None, State::Dropped, Some(reason));
+                let dropped = self.ended(job, None, None, State::Dropped, Some(reason));
+                return dropped.at(Stage::Transform);
             }
             Err(NoRequest::Failed(reason)) => {
                 attempt.took_ms = took_ms(began);
                 attempt.error = Some(reason.clone());
-                return self.ended(job, Some(attempt), None, State::Failed, Some(reason));
+                let failed = self.ended(job, Some(attempt), None, State::Failed, Some(reason));
+                return failed.at(Stage::Transform);
             }
             Err(NoRequest::Held { retry_in_ms }) => {
                 let why = Some(reason::PLUGIN_PAUSED.to_owned());
                 let mut held = self.ended(job, None, None, State::Pending, why);
                 let wait_ms = i64::try_from(retry_in_ms).unwrap_or(i64::MAX);
                 held.record.next_attempt_at = Some(held.record.now.plus_ms(wait_ms));
-                return held;
+                return held.at(Stage::Transform);
             }
-            Err(NoRequest::Retry(error)) => {
+            Err(NoRequest::Retry { stage, error, unresolved }) => {
                 attempt.took_ms = took_ms(began);
-                return self.decide(webhook, job, attempt, None, &Verdict::NoAnswer, error);
+                attempt.unresolved = unresolved;
+                let verdict = Verdict::NoAnswer;
+                return self.decide(webhook, job, attempt, None, &verdict, error).at(stage);
             }
         };
         attempt.unresolved.clone_from(&frozen.unresolved);
@@ -296,7 +286,8 @@ impl Pipeline {
             Ok(prepared) => prepared,
             Err(error) => {
                 attempt.took_ms = took_ms(began);
-                return self.decide(webhook, job, attempt, None, &Verdict::NoAnswer, error);
+                let verdict = Verdict::NoAnswer;
+                return self.decide(webhook, job, attempt, None, &verdict, error).at(Stage::Sign);
             }
         };
         let answer = self.sender.send(&prepared.outgoing).await;
@@ -324,11 +315,18 @@ impl Pipeline {
         match transform::transform(&self.host, tenant, webhook, &job.event, |_| {}).await {
             TransformEnd::Go(transformed) => {
                 let input = render_input(webhook, job);
-                render::render(input, &transformed).map_err(|e| NoRequest::Retry(e.to_string()))
+                render::render(input, &transformed).map_err(|error| NoRequest::Retry {
+                    stage: Stage::Render,
+                    error: error.to_string(),
+                    unresolved: error.unresolved,
+                })
             }
             TransformEnd::Drop(reason) => Err(NoRequest::Dropped(reason)),
             TransformEnd::Fail(reason) => Err(NoRequest::Failed(reason)),
-            TransformEnd::Retry(reason) => Err(NoRequest::Retry(reason)),
+            TransformEnd::Retry(error) => {
+                let (stage, unresolved) = (Stage::Transform, Vec::new());
+                Err(NoRequest::Retry { stage, error, unresolved })
+            }
             TransformEnd::Hold { retry_in_ms, .. } => Err(NoRequest::Held { retry_in_ms }),
         }
     }
@@ -413,6 +411,7 @@ impl Pipeline {
             frozen,
             to,
             reason,
+            stage: Some(Stage::Deliver),
             next_attempt_at: None,
             now: self.clock.now(),
         };
@@ -424,7 +423,11 @@ impl Pipeline {
 enum NoRequest {
     Dropped(String),
     Failed(String),
-    Retry(String),
+    Retry {
+        stage: Stage,
+        error: String,
+        unresolved: Vec<String>,
+    },
     /// To be tried again without counting.
     Held {
         retry_in_ms: u64,
@@ -433,17 +436,6 @@ enum NoRequest {
 
 fn render_input<'a>(webhook: &'a Webhook, job: &'a Job) -> RenderInput<'a> {
     RenderInput { webhook, event: &job.event, delivery_id: job.delivery_id, test: false }
-}
-
-fn event_of(tenant: &Tenant, draft: Draft, now: Millis) -> Event {
-    let source = draft.attributes.iter().find(|(name, _)| name == "source");
-    let key = EventKey {
-        tenant: tenant.id.clone(),
-        source: source.map(|(_, source)| source.clone()).unwrap_or_default(),
-        id: draft.id.unwrap_or_else(|| EventId::new(now)),
-    };
-    let timestamp = draft.timestamp.unwrap_or(now);
-    Event::new(key, draft.event_type, timestamp, draft.attributes, draft.data.root())
 }
 
 fn took_ms(began: Instant) -> u64 {

@@ -1,12 +1,14 @@
 //! From a frozen request to one that can go out: secrets put in, signed, and a masked copy of it
 //! for the record.
 
+use std::sync::OnceLock;
+
 use antar_template::{MissingSecret, Piece};
 use bytes::Bytes;
 
 use super::deliver::Outgoing;
 use super::render::FORBIDDEN_HEADERS;
-use super::secrets::{MASK, mask};
+use super::secrets::{MASK, Masker};
 use super::sign::{CannotSign, Keys, SignInput, SignedHeader, sign};
 use super::tenant::Tenant;
 use super::webhook::Webhook;
@@ -23,6 +25,8 @@ pub struct Prepared {
     pub signed: Vec<String>,
     /// Values that must not show up in a stored answer.
     sensitive: Vec<Secret>,
+    /// Made of them when there is something to mask.
+    masker: OnceLock<Masker>,
 }
 
 /// Why a rendered request can't go out.
@@ -97,7 +101,7 @@ pub fn prepare(
         body,
         timeout_ms: input.webhook.plan.timeout_ms,
     };
-    Ok(Prepared { outgoing, sent, signed, sensitive: secrets.used })
+    Ok(Prepared { outgoing, sent, signed, sensitive: secrets.used, masker: OnceLock::new() })
 }
 
 struct Header {
@@ -171,6 +175,9 @@ impl Prepared {
     /// A text about the answer, masked likewise.
     #[must_use]
     pub fn mask_text(&self, text: String) -> String {
-        mask(text, &self.sensitive)
+        if text.is_empty() {
+            return text;
+        }
+        self.masker.get_or_init(|| Masker::of(&self.sensitive)).mask(text)
     }
 }

@@ -10,7 +10,7 @@ use super::Pipeline;
 use super::diff::diff;
 use super::prepare::{PrepareInput, prepare};
 use super::render::{self, RenderInput};
-use super::secrets::mask;
+use super::secrets::Masker;
 use super::tenant::Tenant;
 use super::transform::{self, Step, TransformEnd, secrets_of};
 use super::webhook::Webhook;
@@ -61,7 +61,7 @@ impl Pipeline {
             unresolved: Vec::new(),
             warnings: Vec::new(),
         };
-        preview.intake(tenant, event);
+        preview.intake(tenant, webhook, event);
         if preview.route(webhook, event) {
             self.preview_request(tenant, webhook, event, &mut preview).await;
         }
@@ -81,9 +81,9 @@ impl Pipeline {
         preview: &mut Preview,
     ) {
         let began = Instant::now();
-        let (mut steps, secrets) = (Vec::new(), config_secrets(tenant, webhook));
+        let (mut steps, masker) = (Vec::new(), config_masker(tenant, webhook));
         let end = transform::transform(&self.host, tenant, webhook, event, |step| {
-            steps.push(describe(&step, &secrets));
+            steps.push(describe(&step, &masker));
         })
         .await;
         let (outcome, reason) = match &end {
@@ -93,7 +93,7 @@ impl Pipeline {
             | TransformEnd::Fail(reason)
             | TransformEnd::Hold { reason, .. } => (StageOutcome::Fail, Some(reason)),
         };
-        let reason = reason.map(|reason| mask(reason.clone(), &secrets));
+        let reason = reason.map(|reason| masker.mask(reason.clone()));
         preview.push("transform", outcome, reason, began, json!({ "plugins": steps }));
         let TransformEnd::Go(transformed) = end else { return };
 
@@ -107,6 +107,7 @@ impl Pipeline {
             Err(error) => {
                 let detail = json!({ "place": error.place });
                 let reason = Some(error.to_string());
+                preview.unresolved = error.unresolved;
                 return preview.push("render", StageOutcome::Fail, reason, began, detail);
             }
         };
@@ -167,9 +168,10 @@ impl Preview {
         self.stages.push(Stage { stage, outcome, reason, took_us, detail });
     }
 
-    fn intake(&mut self, tenant: &Tenant, event: &Event) {
+    fn intake(&mut self, tenant: &Tenant, webhook: &Webhook, event: &Event) {
         let began = Instant::now();
         let known = tenant.read(|state| state.catalog_type(&event.event_type).cloned());
+        let known = known.or_else(|| webhook.profile.types.get(&event.event_type).cloned());
         let miss = known.as_ref().and_then(|known| known.miss(event.data()));
         let reason = miss.map(|miss| {
             format!("misses the type's schema at `data{}`: {}", miss.pointer, miss.detail)
@@ -196,14 +198,15 @@ impl Preview {
     }
 }
 
-/// The secrets that plugins see in their configs, and might show.
-fn config_secrets(tenant: &Tenant, webhook: &Webhook) -> Vec<Secret> {
+/// Knows the secrets that plugins see in their configs, and might show.
+fn config_masker(tenant: &Tenant, webhook: &Webhook) -> Masker {
     let names = webhook.plan.plugins.iter().flat_map(|used| secrets_of(used.config.root()));
-    names.filter_map(|name| tenant.secret(&name)).collect()
+    let secrets: Vec<Secret> = names.filter_map(|name| tenant.secret(&name)).collect();
+    Masker::of(&secrets)
 }
 
-/// One plugin's call, for people, without `secrets`.
-fn describe(step: &Step, secrets: &[Secret]) -> Json {
+/// One plugin's call, for people, without secrets.
+fn describe(step: &Step, masker: &Masker) -> Json {
     let Some(report) = &step.report else {
         return json!({ "plugin": step.plugin, "outcome": "fail", "reason": "there is no such plugin" });
     };
@@ -216,18 +219,18 @@ fn describe(step: &Step, secrets: &[Secret]) -> Json {
     };
     let logs = report.logs.iter().map(|(level, text)| {
         let level = format!("{level:?}").to_lowercase();
-        json!({ "level": level, "text": mask(text.clone(), secrets) })
+        json!({ "level": level, "text": masker.mask(text.clone()) })
     });
-    let data = after.map(|with| masked(&with.data, secrets));
+    let data = after.map(|with| masked(&with.data, masker));
     let headers = after.map(|with| {
         let shown =
-            |(name, value): &(String, String)| (name.clone(), mask(value.clone(), secrets).into());
+            |(name, value): &(String, String)| (name.clone(), masker.mask(value.clone()).into());
         with.headers.iter().map(shown).collect::<serde_json::Map<_, _>>()
     });
     json!({
         "plugin": step.plugin,
         "outcome": outcome,
-        "reason": reason.map(|reason| mask(reason, secrets)),
+        "reason": reason.map(|reason| masker.mask(reason)),
         "took_us": report.took_us,
         "memory_bytes": report.memory_bytes,
         "logs": logs.collect::<Vec<_>>(),
@@ -238,9 +241,9 @@ fn describe(step: &Step, secrets: &[Secret]) -> Json {
     })
 }
 
-fn masked(data: &Document, secrets: &[Secret]) -> Document {
+fn masked(data: &Document, masker: &Masker) -> Document {
     // A secret that is a part of the JSON itself, such as a digit, can't be masked in it.
-    mask(data.text().to_owned(), secrets).parse().unwrap_or_else(|_| Document::empty_object())
+    masker.mask(data.text().to_owned()).parse().unwrap_or_else(|_| Document::empty_object())
 }
 
 /// How large a request became, and what is missing in it.

@@ -31,16 +31,34 @@ pub struct CannotRender {
     /// `url`, `body` or `headers.NAME`.
     pub place: String,
     pub error: String,
+    /// All tokens without a value, where that is why.
+    pub unresolved: Vec<String>,
 }
 
 impl CannotRender {
     fn new(place: impl Into<String>, error: &RenderError) -> CannotRender {
-        CannotRender { place: place.into(), error: error.to_string() }
+        CannotRender { place: place.into(), error: error.to_string(), unresolved: Vec::new() }
     }
 }
 
 /// Makes the request that every attempt of the delivery sends.
 pub fn render(input: RenderInput<'_>, transformed: &Transformed) -> Result<Frozen, CannotRender> {
+    let unresolved = input.webhook.plan.unresolved;
+    let mut rendered = render_with(input, transformed, unresolved);
+    // Whoever mends one wants to know of them all.
+    if let (Err(error), Unresolved::Fail) = (&mut rendered, unresolved)
+        && let Ok(otherwise) = render_with(input, transformed, Unresolved::Empty)
+    {
+        error.unresolved = otherwise.unresolved;
+    }
+    rendered
+}
+
+fn render_with(
+    input: RenderInput<'_>,
+    transformed: &Transformed,
+    treatment: Unresolved,
+) -> Result<Frozen, CannotRender> {
     let RenderInput { webhook, event, delivery_id, .. } = input;
     let plan = &webhook.plan;
     let data = transformed.data.as_ref().map_or_else(|| event.data(), Document::root);
@@ -51,7 +69,7 @@ pub fn render(input: RenderInput<'_>, transformed: &Transformed) -> Result<Froze
     let mut unresolved = Vec::new();
     let secrets = transformed.secrets.as_slice();
     let mut place = |place: String, template: &Template| {
-        let rendered = template.render(&scope, plan.unresolved);
+        let rendered = template.render(&scope, treatment);
         let rendered = rendered.map_err(|e| CannotRender::new(place, &e))?;
         unresolved.extend(rendered.unresolved);
         Ok((!rendered.omitted).then(|| mark(rendered.pieces, secrets)))

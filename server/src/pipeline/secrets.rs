@@ -29,15 +29,62 @@ fn shapes(secret: &Secret) -> Vec<(Zeroizing<String>, Escape)> {
     shapes
 }
 
-/// `text` with every secret in every shape masked.
-#[must_use]
-pub fn mask(mut text: String, secrets: &[Secret]) -> String {
-    for (shape, _) in secrets.iter().flat_map(shapes) {
-        if text.contains(shape.as_str()) {
-            text = text.replace(shape.as_str(), MASK);
+/// Masks secrets in what others wrote: a receiver echoes what it was sent, whole or in parts, and
+/// maybe quoted once more.
+pub struct Masker {
+    /// Longest first.
+    shapes: Vec<Zeroizing<String>>,
+}
+
+impl Masker {
+    #[must_use]
+    pub fn of<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Masker {
+        let mut masker = Masker { shapes: Vec::new() };
+        for secret in secrets {
+            masker.add(secret);
+            url_parts(secret.reveal()).iter().for_each(|part| masker.add(part));
+        }
+        masker.shapes.sort_by_key(|shape| std::cmp::Reverse(shape.len()));
+        masker.shapes.dedup();
+        masker
+    }
+
+    fn add(&mut self, secret: &Secret) {
+        for (shape, _) in shapes(secret) {
+            // A body that is quoted in a JSON answer, by writers that escape slashes and by others.
+            let quoted = Zeroizing::new(Escape::JsonText.escaped(&shape));
+            for more in [Zeroizing::new(quoted.replace('/', "\\/")), quoted, shape] {
+                if !self.shapes.contains(&more) {
+                    self.shapes.push(more);
+                }
+            }
         }
     }
-    text
+
+    #[must_use]
+    pub fn mask(&self, mut text: String) -> String {
+        for shape in &self.shapes {
+            if text.contains(shape.as_str()) {
+                text = text.replace(shape.as_str(), MASK);
+            }
+        }
+        text
+    }
+}
+
+/// What a receiver sees of a URL that is a secret as a whole: path and query, and of these the parts
+/// that are long enough to be keys.
+fn url_parts(text: &str) -> Vec<Secret> {
+    const KEY_BYTES_MIN: usize = 16;
+    let is_url = ["https://", "http://"].iter().any(|scheme| text.starts_with(scheme));
+    let Some(url) = is_url.then(|| url::Url::parse(text).ok()).flatten() else {
+        return Vec::new();
+    };
+    let (path, query) = (url.path(), url.query().unwrap_or_default());
+    let whole = [format!("{path}?{query}"), path.to_owned(), query.to_owned()];
+    let keys = path.split('/').chain(query.split(['&', '=']));
+    let keys = keys.filter(|part| part.len() >= KEY_BYTES_MIN).map(str::to_owned);
+    whole.into_iter().chain(keys).map(Secret::new).collect()
 }
 
 /// Puts markers where a plugin wrote a secret of its config, so that it is not stored.
@@ -80,10 +127,32 @@ mod tests {
         let secret = [Secret::new("pass word+1/2=\"x".to_owned())];
         for escape in Escape::ALL {
             let echoed = format!("<{}>", escape.escaped(secret[0].reveal()));
-            let masked = mask(echoed.clone(), &secret);
-            assert!(masked.trim_matches(['<', '>', '"']) == MASK, "{echoed} became {masked}");
+            let quoted = antar_json::quote(&echoed);
+            for echoed in [echoed, quoted.replace('/', "\\/"), quoted] {
+                let masked = Masker::of(&secret).mask(echoed.clone());
+                assert!(
+                    masked.trim_matches(['<', '>', '"', '\\']) == MASK,
+                    "{echoed} became {masked}"
+                );
+            }
         }
-        assert_eq!(mask("abc".to_owned(), &[Secret::new("b".to_owned())]), "abc");
+        let short = Secret::new("b".to_owned());
+        assert_eq!(Masker::of([&short]).mask("abc".to_owned()), "abc");
+    }
+
+    #[test]
+    fn the_parts_of_a_secret_url_are_masked_where_they_are_echoed() {
+        let url =
+            Secret::new("https://hooks.example/services/T0/B0/TOKENabcdef0123456?k=v".to_owned());
+        let masker = Masker::of([&url]);
+        for (echoed, masked) in [
+            ("Cannot POST /services/T0/B0/TOKENabcdef0123456", "Cannot POST •••"),
+            (r#"{"path": "\/services\/T0\/B0\/TOKENabcdef0123456?k=v"}"#, r#"{"path": "•••"}"#),
+            ("no such token: TOKENabcdef0123456", "no such token: •••"),
+            ("services of hooks.example", "services of hooks.example"),
+        ] {
+            assert_eq!(masker.mask(echoed.to_owned()), masked);
+        }
     }
 
     #[test]

@@ -44,7 +44,10 @@ impl Pipeline {
         let frozen = match transformed {
             TransformEnd::Go(transformed) => {
                 let input = RenderInput { test: true, ..render_input(webhook, &job) };
-                render::render(input, &transformed).map_err(|e| e.to_string())
+                render::render(input, &transformed).map_err(|error| {
+                    report.unresolved.clone_from(&error.unresolved);
+                    error.to_string()
+                })
             }
             TransformEnd::Drop(reason) => Err(format!("dropped by {reason}")),
             TransformEnd::Fail(reason)

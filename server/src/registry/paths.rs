@@ -202,7 +202,7 @@ impl Known {
             let delivery_id = crate::model::DeliveryId(uuid::Uuid::nil());
             let input = RenderInput { webhook, event: &event, delivery_id, test: false };
             let transformed = Transformed { data: None, headers: Vec::new(), secrets: Vec::new() };
-            let CannotRender { place, error } = render::render(input, &transformed).err()?;
+            let CannotRender { place, error, .. } = render::render(input, &transformed).err()?;
             let pointer = match place.strip_prefix("headers.") {
                 Some(name) => format!("/headers/{}", pointer_token(name)),
                 None => format!("/{place}"),

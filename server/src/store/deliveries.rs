@@ -44,6 +44,7 @@ pub(super) struct Row {
     pub(super) webhook_id: WebhookId,
     state: State,
     reason: Option<String>,
+    stage: Option<String>,
     attempts: i64,
     schedule_start: i64,
     next_attempt_at: Option<Millis>,
@@ -72,6 +73,7 @@ impl Row {
             state: self.state,
             // In flight the column holds a wish to cancel: `by_hand.rs`.
             reason: self.reason,
+            stage: self.stage,
             attempts: count_of(self.attempts),
             next_attempt_at: self.next_attempt_at,
             created_at: self.created_at,

@@ -12,7 +12,7 @@ use super::commit::Job;
 use super::conn::{Conn, each, run};
 use super::schema::deliveries;
 use super::{Owner, Store, StoreError};
-use crate::model::{Attempt, DeliveryId, Frozen, Millis, State};
+use crate::model::{Attempt, DeliveryId, Frozen, Millis, Stage, State};
 
 diesel::define_sql_function! {
     fn coalesce(kept: Nullable<Text>, new: Nullable<Text>) -> Nullable<Text>;
@@ -30,6 +30,8 @@ pub struct Record {
     /// Any but `InFlight`.
     pub to: State,
     pub reason: Option<String>,
+    /// Where it ended.
+    pub stage: Option<Stage>,
     /// Counts for `Pending` only; none: held.
     pub next_attempt_at: Option<Millis>,
     pub now: Millis,
@@ -86,7 +88,7 @@ pub(super) async fn write(
         return Ok(Vec::new());
     }
     let counts = each!(conn, jobs, |job, c| {
-        let Record { delivery_id, owner, to, reason, next_attempt_at, now, attempt, .. } =
+        let Record { delivery_id, owner, to, reason, stage, next_attempt_at, now, attempt, .. } =
             &*job.record;
         diesel::update(deliveries::table)
             .filter(deliveries::id.eq(delivery_id))
@@ -97,6 +99,7 @@ pub(super) async fn write(
             .set((
                 deliveries::state.eq(to),
                 deliveries::reason.eq(reason),
+                deliveries::stage.eq(stage.map(Stage::as_str)),
                 deliveries::next_attempt_at.eq(next_attempt_at.filter(|_| *to == State::Pending)),
                 deliveries::attempts.eq(deliveries::attempts + i64::from(attempt.is_some())),
                 deliveries::owner_node.eq(None::<&str>),

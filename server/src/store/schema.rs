@@ -160,6 +160,7 @@ diesel::table! {
         webhook_id -> Binary,
         state -> Text,
         reason -> Nullable<Text>,
+        stage -> Nullable<Text>,
         attempts -> BigInt,
         schedule_start -> BigInt,
         next_attempt_at -> Nullable<BigInt>,

@@ -55,6 +55,7 @@ fn moved(
         frozen: None,
         to,
         reason: reason.map(ToOwned::to_owned),
+        stage: None,
         next_attempt_at,
         now: pipeline.clock.now(),
     }
@@ -146,6 +147,7 @@ fn message(webhook: &str, job: &Job, record: &Record) -> Message {
         webhook_id: job.webhook_id,
         state: record.to,
         reason: record.reason.clone(),
+        stage: record.stage.map(|stage| stage.as_str().to_owned()),
         attempts: record.attempt.as_ref().map_or(job.attempts, |attempt| attempt.number),
         next_attempt_at: record.next_attempt_at,
         created_at: record.now,

@@ -120,13 +120,15 @@ fn start_postgres(shop: &mut Workshop) -> Result<Outcome> {
 
 fn run_tests(shop: &mut Workshop) -> Result<Outcome> {
     let url = shop.database_url()?;
-    // Tests that kill the server need the program itself.
-    must(cargo(&shop.root).args(["build", "--locked", "--package", "antar", "--bin", "antar"]))?;
+    const PACKAGES: [&str; 3] = ["--workspace", "--exclude", "antar-tidy"];
+    // Tests that kill the server need the program itself. Built together with them, so that every
+    // dependency is compiled once, with the features that all of them want.
+    must(cargo(&shop.root).args(["build", "--locked", "--bins", "--tests"]).args(PACKAGES))?;
     let folder = std::env::var_os("CARGO_TARGET_DIR").map_or(shop.root.join("target"), Into::into);
     let binary = std::path::absolute(folder.join("debug").join("antar"))?;
     let binary = binary.to_str().context("the path of the target folder is no UTF-8")?.to_owned();
     let env = [("ANTAR_TEST_DATABASE_URL", url.as_str()), ("ANTAR_BIN", &binary)];
-    shop.cargo_test(&["--workspace", "--exclude", "antar-tidy", "--no-fail-fast"], &env)
+    shop.cargo_test(&[&PACKAGES[..], &["--no-fail-fast"]].concat(), &env)
 }
 
 fn build_docs(shop: &mut Workshop) -> Result<Outcome> {

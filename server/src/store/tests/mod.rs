@@ -199,6 +199,7 @@ pub(super) fn record(delivery_id: DeliveryId, to: State) -> Record {
         frozen: None,
         to,
         reason: None,
+        stage: None,
         next_attempt_at: None,
         now: NOW,
     }
