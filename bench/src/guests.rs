@@ -8,6 +8,9 @@ use anyhow::{Result, anyhow};
 pub(crate) struct Guests {
     pub(crate) filter: Vec<u8>,
     pub(crate) transform: Vec<u8>,
+    /// Compiled for speed, not for size.
+    pub(crate) fast_filter: Vec<u8>,
+    pub(crate) fast_transform: Vec<u8>,
     /// With Rust's own allocator.
     pub(crate) plain: Vec<u8>,
     #[cfg(feature = "extism")]
@@ -19,23 +22,25 @@ impl Guests {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let target = WasmTarget::find(&mut |line| eprintln!("{line}"))?;
         // One by one: together, features of one would be those of all.
-        let wasm = |package: &str| {
+        let wasm = |package: &str, profile: &str| {
             let build = Build {
                 manifest: &root.join("Cargo.toml"),
                 packages: &[package],
                 target_dir: &root.join("target/guests"),
-                profile: "guest",
+                profile,
             };
             let files = target.cargo_build(&build, &mut |line| eprintln!("{line}"))?;
             let file = files.first().ok_or_else(|| anyhow!("{package} gave no module"))?;
             anyhow::Ok(std::fs::read(file)?)
         };
         Ok(Guests {
-            filter: wasm("bench-guest-filter")?,
-            transform: wasm("bench-guest-transform")?,
-            plain: wasm("bench-guest-plain")?,
+            filter: wasm("bench-guest-filter", "guest")?,
+            transform: wasm("bench-guest-transform", "guest")?,
+            fast_filter: wasm("bench-guest-filter", "guest-fast")?,
+            fast_transform: wasm("bench-guest-transform", "guest-fast")?,
+            plain: wasm("bench-guest-plain", "guest")?,
             #[cfg(feature = "extism")]
-            extism: wasm("bench-guest-extism")?,
+            extism: wasm("bench-guest-extism", "guest")?,
         })
     }
 }

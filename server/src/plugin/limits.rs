@@ -30,6 +30,10 @@ pub struct Limits {
     /// Calls of one plugin at once. At most half of its pool in any case, unless an override says
     /// otherwise: a slow plugin leaves room for the others.
     pub instances_per_plugin_max: u32,
+    /// Memories that stay prepared for the plugin that last used them. A call of a plugin that finds
+    /// none costs ten times as much. Each takes 4 GiB of address space, and up to 256 KiB of memory
+    /// once it was used.
+    pub warm_memories_max: u32,
     /// Stack of one instance that the host keeps for it (WASM guests keep another of their own).
     pub stack_bytes_max: usize,
     /// Elements in one function table.
@@ -92,6 +96,7 @@ impl Default for Limits {
             large_instances_max: 4,
             large_memory_bytes_max: 128 << 20,
             instances_per_plugin_max: 32,
+            warm_memories_max: 1_024,
             stack_bytes_max: 512 << 10,
             table_elements_max: 20_000,
             output_bytes_max: 4 << 20,

@@ -87,9 +87,12 @@ fn engine_config(name: PoolName, limits: &Limits) -> Config {
     };
     // One holds the guest's data; tool chains add small ones for what they put between modules.
     let memories_per_call = 4;
+    // Interpreters are few, and take a lot to keep.
+    let warm = if name == PoolName::Small { limits.warm_memories_max } else { count };
     pool.total_component_instances(count)
         .total_core_instances(count.saturating_mul(cores_per_call))
-        .total_memories(count.saturating_mul(memories_per_call))
+        .total_memories(count.saturating_mul(memories_per_call).saturating_add(warm))
+        .max_unused_warm_slots(warm)
         .total_tables(count.saturating_mul(tables_per_call))
         .total_stacks(count)
         .max_core_instances_per_component(cores_per_call)

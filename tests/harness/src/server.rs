@@ -40,6 +40,8 @@ impl Builder {
         config.server.drain_ms = 2_000;
         // A busy machine compiles slowly; tests of the background say so themselves.
         config.plugins.upload_wait_ms = 60_000;
+        // Many servers share the address space of one process.
+        config.plugins.warm_memories_max = 16;
         Builder { database, data_dir: None, config, manual: false, ignore_unseen: false }
     }
 

@@ -32,6 +32,7 @@ fn limits() -> Limits {
         instances_max: 4,
         instances_per_plugin_max: 4,
         large_instances_max: 1,
+        warm_memories_max: 16,
         call_time_ms: 5_000,
         wait_time_ms: 5_000,
         ..Limits::default()
