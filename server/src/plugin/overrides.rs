@@ -61,7 +61,8 @@ impl Limits {
     /// Memory that the operator asks for beyond the small pool's.
     pub(super) fn wants_large(&self, tenant: &str, plugin: &str) -> bool {
         let of = self.overrides.iter().filter(|one| one.is_for(tenant, plugin));
-        of.filter_map(|one| one.memory_bytes_max).last().is_some_and(|b| b > self.memory_bytes_max)
+        let last = of.filter_map(|one| one.memory_bytes_max).next_back();
+        last.is_some_and(|bytes| bytes > self.memory_bytes_max)
     }
 
     /// The limits of one plugin in its pool.

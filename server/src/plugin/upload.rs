@@ -10,8 +10,8 @@ use super::{
     CallError, Host, Plugin, PoolName, Survey,
     bindings::types::About,
     breaker::Breaker,
+    callable::{Code, Inner},
     compile::{Entry, LinkError, link},
-    plugin::{Code, Inner},
     pool::Pool,
 };
 
