@@ -227,7 +227,7 @@ fn without_a_project_the_way_to_one_is_named() {
     says(&shell.fails(2, &["new", "match", "--kind", "filter"]), &["can't be a Rust package's"]);
     says(
         &shell.fails(2, &["new", "x", "--kind", "filter", "--lang", "cobol"]),
-        &["possible values: rust"],
+        &["possible values: rust, js, python"],
     );
     says(&shell.fails(1, &["test", "none.wasm"]), &["none.wasm: there is no such file"]);
 }

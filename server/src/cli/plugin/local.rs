@@ -1,13 +1,18 @@
 //! The server's host of plugins, in this process.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 
-use crate::plugin::{Call, CallReport, Host, Limits, Owner, Place, Plugin, UploadError};
+use super::build::progress;
+use crate::plugin::{
+    Call, CallReport, Host, HostError, Limits, Now, Owner, Place, Plugin, UploadError,
+};
 
-/// Calls come one after another; each slot costs address space alone.
-const INSTANCES: u32 = 4;
+/// A compilation that takes longer is told of.
+const SILENT_MS: u64 = 1_500;
 
 /// A plugin that can be called here, with the limits that a server has by default.
 pub(super) struct Local {
@@ -51,15 +56,8 @@ impl Local {
 
     /// The same with a file's bytes. The outer error is of this machine, not of the file.
     pub(super) async fn of(wasm: Vec<u8>) -> anyhow::Result<Result<Local, UploadError>> {
-        let limits = Limits {
-            instances_max: INSTANCES,
-            large_instances_max: INSTANCES,
-            // Checks make it fail on purpose.
-            breaker_failures_max: 0,
-            ..Limits::default()
-        };
-        let host = Host::new(limits)?;
-        let plugin = host.compile(wasm.into(), &Owner::default()).await;
+        let host = host()?;
+        let plugin = compile(&host, wasm).await;
         Ok(plugin.map(|plugin| Local { host, plugin }))
     }
 
@@ -82,4 +80,53 @@ impl Local {
         let errors = self.plugin.config_errors(&config.root().to_serde()).into_iter();
         errors.map(|error| format!("config{}: {}", error.pointer, error.detail)).collect()
     }
+}
+
+/// A host for one call at a time, that keeps what it compiled for the next command.
+fn host() -> anyhow::Result<Host> {
+    let limits = Limits {
+        instances_max: 1,
+        // A person is waiting, who may stop it.
+        compile_time_ms: 600_000,
+        cache_bytes_max: 512 << 20,
+        // Checks make it fail on purpose.
+        breaker_failures_max: 0,
+        ..Limits::default()
+    };
+    let now: Now = Arc::new(|| 0);
+    if let Some(folder) = cache_folder() {
+        match Host::open(limits.clone(), Some(&folder), now.clone()) {
+            Err(HostError::Cache(error)) => {
+                progress(&format!("{}: compiled code is not kept: {error}", folder.display()));
+            }
+            opened => return Ok(opened?),
+        }
+    }
+    Ok(Host::open(limits, None, now)?)
+}
+
+/// Compiles as the server does, and says so when it takes long.
+async fn compile(host: &Host, wasm: Vec<u8>) -> Result<Plugin, UploadError> {
+    let owner = Owner::default();
+    let compiled = host.compile(wasm.into(), &owner);
+    tokio::pin!(compiled);
+    let quickly = tokio::time::timeout(Duration::from_millis(SILENT_MS), &mut compiled).await;
+    if let Ok(compiled) = quickly {
+        return compiled;
+    }
+    progress("compiling it to machine code, once for each build of the plugin");
+    compiled.await
+}
+
+/// Where programs keep what they can make again, by the custom of the platform.
+fn cache_folder() -> Option<PathBuf> {
+    let var = |name| std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
+    let caches = if cfg!(target_os = "macos") {
+        var("HOME").map(|home| home.join("Library/Caches"))
+    } else if cfg!(windows) {
+        var("LOCALAPPDATA")
+    } else {
+        var("XDG_CACHE_HOME").or_else(|| var("HOME").map(|home| home.join(".cache")))
+    };
+    caches.map(|caches| caches.join("antar").join("compiled-plugins"))
 }

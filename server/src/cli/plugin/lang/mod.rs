@@ -1,6 +1,9 @@
 //! The languages that plugins are written in. One file for each; another language is a file and a
 //! line in [`Lang`] and [`Lang::language`].
 
+mod js;
+mod program;
+mod python;
 mod rust;
 mod rust_sdk;
 
@@ -17,6 +20,10 @@ use crate::model::PluginName;
 pub(super) enum Lang {
     /// Small and fast; needs cargo
     Rust,
+    /// Node and npm build it, QuickJS runs it
+    Js,
+    /// Python 3 builds it; large
+    Python,
 }
 
 /// What `new` and `build` ask of a language.
@@ -49,12 +56,16 @@ impl Lang {
     pub(super) fn language(self) -> &'static dyn Language {
         match self {
             Lang::Rust => &rust::Rust,
+            Lang::Js => &js::Js,
+            Lang::Python => &python::Python,
         }
     }
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Lang::Rust => "rust",
+            Lang::Js => "js",
+            Lang::Python => "python",
         }
     }
 
