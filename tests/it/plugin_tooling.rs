@@ -12,14 +12,14 @@ use tempfile::TempDir;
 const ID: &str = "8202522731445525542";
 
 /// A folder to call `antar` in.
-struct Shell {
+pub(crate) struct Shell {
     folder: PathBuf,
     environment: Vec<(&'static str, String)>,
     _home: TempDir,
 }
 
 impl Shell {
-    fn new() -> Shell {
+    pub(crate) fn new() -> Shell {
         let home = tempfile::tempdir().unwrap();
         // What projects are built from is compiled once, not in every folder.
         let target = root().join("target/plugin-projects").display().to_string();
@@ -27,24 +27,34 @@ impl Shell {
         Shell { folder: home.path().to_owned(), environment, _home: home }
     }
 
-    fn for_server(server: &BinaryServer) -> Shell {
+    pub(crate) fn for_server(server: &BinaryServer) -> Shell {
         let mut shell = Shell::new();
         shell.environment.push(("ANTAR_URL", server.base.clone()));
         shell.environment.push(("ANTAR_KEY", server.key.clone()));
         shell
     }
 
-    fn cd(&mut self, folder: &str) {
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Variables of the environment, beside those that are there.
+    pub(crate) fn set(&mut self, environment: &[(&'static str, &str)]) {
+        let text = environment.iter().map(|(name, value)| (*name, (*value).to_owned()));
+        self.environment.extend(text);
+    }
+
+    pub(crate) fn cd(&mut self, folder: &str) {
         self.folder = self.folder.join(folder);
     }
 
-    fn write(&self, path: &str, text: &str) {
+    pub(crate) fn write(&self, path: &str, text: &str) {
         let path = self.folder.join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
 
-    fn command(&self, words: &[&str]) -> Command {
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(binary());
         command.arg("plugin").args(words).current_dir(&self.folder).stdin(Stdio::null());
         // Of the cargo that runs the tests.
@@ -53,12 +63,12 @@ impl Shell {
         command
     }
 
-    fn run(&self, words: &[&str]) -> Output {
+    pub(crate) fn run(&self, words: &[&str]) -> Output {
         self.command(words).output().unwrap()
     }
 
     /// What it prints: JSON lines, as into any pipe.
-    fn ok(&self, words: &[&str]) -> Vec<Value> {
+    pub(crate) fn ok(&self, words: &[&str]) -> Vec<Value> {
         let text = self.text(words);
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
@@ -73,7 +83,7 @@ impl Shell {
 
     /// All that it says when it fails, with this exit code.
     #[track_caller]
-    fn fails(&self, code: i32, words: &[&str]) -> String {
+    pub(crate) fn fails(&self, code: i32, words: &[&str]) -> String {
         let output = self.run(words);
         let out = String::from_utf8_lossy(&output.stdout);
         let said = format!("{out}{}", String::from_utf8_lossy(&output.stderr));
@@ -87,7 +97,7 @@ fn path(guest: Guest) -> String {
 }
 
 #[track_caller]
-fn says(text: &str, parts: &[&str]) {
+pub(crate) fn says(text: &str, parts: &[&str]) {
     for part in parts {
         assert!(text.contains(part), "{part:?} is not in: {text}");
     }

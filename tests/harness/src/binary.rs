@@ -46,12 +46,21 @@ pub struct BinaryServer {
     port: u16,
     data_dir: TempDir,
     database: Database,
+    environment: Vec<(&'static str, &'static str)>,
     child: Option<Child>,
     seen: Arc<Mutex<Seen>>,
 }
 
 impl BinaryServer {
     pub async fn start(database: Database) -> BinaryServer {
+        BinaryServer::start_with(database, &[]).await
+    }
+
+    /// With settings, `ANTAR_GROUP_NAME` and value.
+    pub async fn start_with(
+        database: Database,
+        environment: &[(&'static str, &'static str)],
+    ) -> BinaryServer {
         let data_dir = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let base = format!("http://127.0.0.1:{port}");
@@ -64,6 +73,7 @@ impl BinaryServer {
             port,
             data_dir,
             database,
+            environment: environment.to_vec(),
             child: None,
             seen,
         };
@@ -81,6 +91,7 @@ impl BinaryServer {
         if !self.database.url().is_empty() {
             command.args(["--database-url", self.database.url()]);
         }
+        command.envs(self.environment.iter().copied());
         command.stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(out);
         let child = self.child.insert(command.spawn().unwrap());
         eventually("antar serve is ready", async || {

@@ -55,3 +55,27 @@ pub(crate) fn postgres(say: &mut dyn FnMut(&str)) -> Result<Binaries> {
         ),
     }
 }
+
+/// The languages of plugins, beside Rust, whose programs are missing and can't be installed: their
+/// tests are left out.
+pub(crate) fn missing_languages(say: &mut dyn FnMut(&str)) -> Result<Vec<&'static str>> {
+    let has_node = || ["node", "npm"].iter().all(|name| in_path(name).is_some());
+    let has_venv = || works(Command::new("python3").args(["-c", "import venv, ensurepip"]));
+    let languages: [(&str, &dyn Fn() -> bool, &[&str]); 2] = [
+        ("js", &has_node, &["nodejs", "npm"]),
+        ("python", &has_venv, &["python3", "python3-venv"]),
+    ];
+    let mut missing = Vec::new();
+    for (lang, is_there, packages) in languages {
+        if is_there() || (apt_install(packages, say)? && is_there()) {
+            continue;
+        }
+        say(&format!(
+            "LEFT OUT: the tests of plugins in {lang}. They need {}: `apt-get install {}` on Debian and Ubuntu",
+            packages.join(" and "),
+            packages.join(" ")
+        ));
+        missing.push(lang);
+    }
+    Ok(missing)
+}

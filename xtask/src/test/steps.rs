@@ -10,7 +10,7 @@ use crate::guests::Guests;
 pub(crate) const ALL: &[Step] = &[
     Step {
         name: "prerequisites",
-        about: "toolchain, C compiler, WASM target, PostgreSQL",
+        about: "toolchain, C compiler, WASM target, PostgreSQL, Node, Python",
         fix: "install what the message names and start again",
         run: check_prerequisites,
     },
@@ -70,7 +70,17 @@ fn check_prerequisites(shop: &mut Workshop) -> Result<Outcome> {
         let version = prerequisites::postgres(&mut say)?.version()?;
         say(&version);
     }
-    Ok(Outcome::Passed(String::new()))
+    let missing = prerequisites::missing_languages(&mut say)?;
+    Ok(Outcome::Passed(left_out(&missing)))
+}
+
+/// What the summary says of tests that are left out.
+fn left_out(languages: &[&str]) -> String {
+    if languages.is_empty() {
+        String::new()
+    } else {
+        format!("LEFT OUT: plugins in {}", languages.join(", "))
+    }
 }
 
 fn check_format(shop: &mut Workshop) -> Result<Outcome> {
@@ -127,7 +137,12 @@ fn run_tests(shop: &mut Workshop) -> Result<Outcome> {
     let folder = std::env::var_os("CARGO_TARGET_DIR").map_or(shop.root.join("target"), Into::into);
     let binary = std::path::absolute(folder.join("debug").join("antar"))?;
     let binary = binary.to_str().context("the path of the target folder is no UTF-8")?.to_owned();
-    let env = [("ANTAR_TEST_DATABASE_URL", url.as_str()), ("ANTAR_BIN", &binary)];
+    let screen = shop.screen;
+    let missing = prerequisites::missing_languages(&mut |text| screen.note(text))?.join(",");
+    let mut env = vec![("ANTAR_TEST_DATABASE_URL", url.as_str()), ("ANTAR_BIN", &binary)];
+    if !missing.is_empty() {
+        env.push(("ANTAR_TEST_LEAVE_OUT", &missing));
+    }
     shop.cargo_test(&[&PACKAGES[..], &["--no-fail-fast"]].concat(), &env)
 }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use super::super::options::environment;
 use super::build::progress;
+use crate::config::Config;
 use crate::plugin::{
     Call, CallReport, Host, HostError, Limits, Now, Owner, Place, Plugin, UploadError,
 };
@@ -14,7 +16,8 @@ use crate::plugin::{
 /// A compilation that takes longer is told of.
 const SILENT_MS: u64 = 1_500;
 
-/// A plugin that can be called here, with the limits that a server has by default.
+/// A plugin that can be called here, with the limits that a server would have that is started with
+/// this environment.
 pub(super) struct Local {
     pub(super) host: Host,
     pub(super) plugin: Plugin,
@@ -91,7 +94,7 @@ fn host() -> anyhow::Result<Host> {
         cache_bytes_max: 512 << 20,
         // Checks make it fail on purpose.
         breaker_failures_max: 0,
-        ..Limits::default()
+        ..Config::load(None, environment())?.plugins
     };
     let now: Now = Arc::new(|| 0);
     if let Some(folder) = cache_folder() {

@@ -55,7 +55,7 @@ const RESERVED: &[&str] = &[
 
 impl Language for Python {
     fn needs(&self) -> &'static str {
-        "A build needs Python 3.10 or later with venv and pip; the first one installs \
+        "A build needs Python 3.9 or later with venv and pip; the first one installs \
          componentize-py into the project (70 MB), and takes a minute."
     }
 
@@ -195,7 +195,7 @@ fn install(folder: &Path, progress: &mut dyn FnMut(&str)) -> anyhow::Result<Path
         if failed.is_offline() {
             bail!(
                 "pip finds no package for something that requirements.txt names: there is no network to its index, \
-                 or this Python is older than 3.10. `pip config set global.index-url ADDRESS` names another index"
+                 or this Python is older than 3.9. `pip config set global.index-url ADDRESS` names another index"
             );
         }
         bail!("pip install failed; what it said is above");
