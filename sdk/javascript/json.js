@@ -83,6 +83,7 @@ function decimal(text) {
   const [, sign, whole, fraction = "", exponent = "0"] = DECIMAL.exec(text);
   const digits = (whole + fraction).replace(/^0+/, "");
   const short = digits.replace(/0+$/, "");
-  if (short === "") return `${sign}0`;
+  // The sign of a zero is kept by a number, though String does not show it.
+  if (short === "") return "0";
   return `${sign}${short}e${Number(exponent) - fraction.length + digits.length - short.length}`;
 }

@@ -59,15 +59,14 @@ pub(crate) fn postgres(say: &mut dyn FnMut(&str)) -> Result<Binaries> {
 /// The languages of plugins, beside Rust, whose programs are missing and can't be installed: their
 /// tests are left out.
 pub(crate) fn missing_languages(say: &mut dyn FnMut(&str)) -> Result<Vec<&'static str>> {
-    let has_node = || ["node", "npm"].iter().all(|name| in_path(name).is_some());
-    let has_venv = || works(Command::new("python3").args(["-c", "import venv, ensurepip"]));
-    let languages: [(&str, &dyn Fn() -> bool, &[&str]); 2] = [
-        ("js", &has_node, &["nodejs", "npm"]),
-        ("python", &has_venv, &["python3", "python3-venv"]),
-    ];
+    let is_there = |lang: &str| match lang {
+        "js" => ["node", "npm"].iter().all(|name| in_path(name).is_some()),
+        _ => works(Command::new("python3").args(["-c", "import venv, ensurepip"])),
+    };
+    let languages = [("js", ["nodejs", "npm"]), ("python", ["python3", "python3-venv"])];
     let mut missing = Vec::new();
-    for (lang, is_there, packages) in languages {
-        if is_there() || (apt_install(packages, say)? && is_there()) {
+    for (lang, packages) in languages {
+        if is_there(lang) || (apt_install(&packages, say)? && is_there(lang)) {
             continue;
         }
         say(&format!(

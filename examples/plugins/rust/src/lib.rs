@@ -1,7 +1,7 @@
 //! Makes a HubSpot contact of a conversation's event.
 
+use antar_sdk::serde::Serialize;
 use antar_sdk::{Config, Event, Outcome, Problem, transform};
-use serde::Serialize;
 
 #[derive(Config)]
 struct Settings {
@@ -15,11 +15,13 @@ struct Settings {
 
 /// What `POST /crm/v3/objects/contacts` takes.
 #[derive(Serialize)]
+#[serde(crate = "antar_sdk::serde")]
 struct Contact {
     properties: Properties,
 }
 
 #[derive(Serialize)]
+#[serde(crate = "antar_sdk::serde")]
 struct Properties {
     #[serde(skip_serializing_if = "Option::is_none")]
     email: Option<String>,

@@ -103,6 +103,12 @@ impl Language for Js {
             need_file(folder, name, "JavaScript")?;
         }
         let node = node()?;
+        // It names the line of a mistake; componentize-qjs does not.
+        let mut check = Command::new(&node);
+        if let Err(failed) = run(check.current_dir(folder).args(["--check", "plugin.js"]))? {
+            progress(&failed.said);
+            bail!("plugin.js is no JavaScript; what node said is above");
+        }
         install(folder, progress)?;
         let kind = project.kind.name();
         write(&folder.join("build/entry.js"), &entry(kind))?;
