@@ -145,6 +145,32 @@ causes! {
     TagInScript,
     /// The text ends inside a markup tag, comment or script.
     EndsInMarkup,
+    /// A tag in a body of a type that is not known here.
+    ContentTypeUnknown,
+    /// What stands there is no XML.
+    NotXml,
+    /// Something beside the root element.
+    OutsideRootElement,
+    /// The text can end without an element.
+    NoRootElement,
+    /// An end tag of another element, or of none.
+    EndTagMismatch,
+    /// The text ends inside an element.
+    EndsInElement,
+    /// Written-out elements nest deeper than [`crate::Limits::depth_max`].
+    MarkupTooDeep,
+    /// `&` without a reference that XML knows.
+    MarkupReference,
+    /// An attribute that can stand in a tag twice.
+    AttributeTwice,
+    /// A character that a form does not hold.
+    FormCharacter,
+    /// A `%` without two hex digits after it.
+    PercentUnfinished,
+    /// A part of a URL's path that is written `.` or `..`.
+    DotSegment,
+    /// A URL without a host.
+    NoHost,
 }
 
 impl Cause {
@@ -218,6 +244,23 @@ impl Cause {
                 "put it into text or a quoted attribute"
             }
             Cause::EndsInMarkup => "close the tag, its quotes or the comment",
+            Cause::ContentTypeUnknown => {
+                "set Content-Type to application/json, application/x-www-form-urlencoded, application/xml, text/html, text/markdown or text/plain, or to a type that ends in +json or +xml"
+            }
+            Cause::NotXml => "check the text before this place: tags, quotes and names",
+            Cause::OutsideRootElement | Cause::NoRootElement => {
+                "write one element around everything, outside of any block"
+            }
+            Cause::EndTagMismatch | Cause::EndsInElement => {
+                "end each element that is begun, the last one first"
+            }
+            Cause::MarkupTooDeep => "write fewer levels out",
+            Cause::MarkupReference => "for the character itself write `&amp;`",
+            Cause::AttributeTwice => "write it once, with the condition inside its quotes",
+            Cause::FormCharacter => "write it percent-encoded",
+            Cause::PercentUnfinished => "for the character itself write `%25`",
+            Cause::DotSegment => "write the path out that is meant",
+            Cause::NoHost => "write the host after `https://`",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A template, from its text to a plan that is proved.
 
 use crate::expression::Expression;
+use crate::form_grammar::Form;
 use crate::json_grammar::Json;
 use crate::markup_grammar::Markup;
 use crate::parse::{self, Use};
@@ -9,6 +10,7 @@ use crate::prove::{self, Grammar, Stuck};
 use crate::render::{self, Check};
 use crate::scan::Fault;
 use crate::url_grammar::Url;
+use crate::xml_grammar::Xml;
 use crate::{
     Cause, ContentType, Limits, Place, RenderError, Rendered, Scope, TemplateError, Unresolved,
 };
@@ -49,7 +51,8 @@ pub struct Variable {
 }
 
 impl Template {
-    /// Compiles and proves `source` for `place`. Spaces around a URL or a header value are dropped.
+    /// Compiles and proves `source` for `place`. Spaces around a URL, a header's value or
+    /// a form are dropped.
     pub fn compile(
         source: &str,
         place: &Place,
@@ -145,33 +148,40 @@ fn prove(source: &str, place: &Place, limits: &Limits, nodes: &mut [Node]) -> Re
             }
             prove::prove(&Url { host_may_vary: !hosts_allowed.is_empty() }, source, nodes)
         }
-        Place::Header => prove::prove(&Anything(Slot::Header), source, nodes),
+        Place::Header => prove::prove(&Anything(Some(Slot::Header)), source, nodes),
         Place::Body(ContentType::Json) => {
             prove::prove(&Json { depth_max: limits.depth_max }, source, nodes)
         }
-        Place::Body(ContentType::Form) => prove::prove(&Anything(Slot::Form), source, nodes),
-        Place::Body(ContentType::Markup) => prove::prove(&Markup, source, nodes),
-        Place::Body(ContentType::Text) => prove::prove(&Anything(Slot::Text), source, nodes),
+        Place::Body(ContentType::Form) => prove::prove(&Form, source, nodes),
+        Place::Body(ContentType::Xml) => {
+            prove::prove(&Xml { depth_max: limits.depth_max }, source, nodes)
+        }
+        Place::Body(ContentType::Html) => prove::prove(&Markup, source, nodes),
+        Place::Body(ContentType::Text) => prove::prove(&Anything(Some(Slot::Text)), source, nodes),
+        Place::Body(ContentType::Unknown) => prove::prove(&Anything(None), source, nodes),
     }
 }
 
-/// A place where every text is right and every hole is escaped in one way.
-struct Anything(Slot);
+/// A place where every text is right and every hole is escaped in one way. Without a slot no way is
+/// known, and a hole can't stand there.
+struct Anything(Option<Slot>);
 
 impl Grammar for Anything {
     type State = ();
 
     fn start(&self) {}
 
-    fn text(&self, (): &mut (), text: &str, events: &mut Vec<(usize, Event)>) -> Result<(), Stuck> {
-        if self.0 == Slot::Form {
-            events.extend(text.match_indices('&').map(|(at, _)| (at, Event::Parameter)));
-        }
+    fn text(&self, (): &mut (), _: &str, _: &mut Vec<(usize, Event)>) -> Result<(), Stuck> {
         Ok(())
     }
 
     fn hole(&self, (): &mut (), _hole: &Hole) -> Result<Slot, Stuck> {
-        Ok(self.0)
+        self.0.ok_or_else(|| {
+            Stuck::new(
+                Cause::ContentTypeUnknown,
+                "Antar knows no way to put a value safely into a body of this Content-Type",
+            )
+        })
     }
 
     fn join(&self, (): &(), (): &()) -> Result<(), Stuck> {
@@ -193,8 +203,16 @@ struct Located<'s> {
 impl<'s> Located<'s> {
     fn new(whole: &'s str, place: &Place) -> Located<'s> {
         match place {
-            Place::Body(_) => Located { whole, text: whole, cut: 0 },
-            _ => Located { whole, text: whole.trim(), cut: whole.len() - whole.trim_start().len() },
+            Place::Body(
+                ContentType::Json
+                | ContentType::Xml
+                | ContentType::Html
+                | ContentType::Text
+                | ContentType::Unknown,
+            ) => Located { whole, text: whole, cut: 0 },
+            Place::Url { .. } | Place::Header | Place::Body(ContentType::Form) => {
+                Located { whole, text: whole.trim(), cut: whole.len() - whole.trim_start().len() }
+            }
         }
     }
 

@@ -6,9 +6,14 @@ pub enum ContentType {
     Json,
     /// `application/x-www-form-urlencoded`
     Form,
-    /// XML and HTML
-    Markup,
+    /// `application/xml`, `text/xml` and what ends in `+xml`: proved to be well formed.
+    Xml,
+    /// `text/html`
+    Html,
+    /// `text/plain` and `text/markdown`: values stand in it as they are.
     Text,
+    /// A type with rules of its own that are not known here: a body of it takes no values.
+    Unknown,
 }
 
 /// Where a template's output goes, which decides how values are escaped in it.
@@ -26,10 +31,11 @@ pub enum Place {
 
 impl ContentType {
     /// The type of a body: what the Content-Type header says; without one, JSON when the first
-    /// character outside tags is `{` or `[`, or the text is one lone hole; else plain text.
+    /// character outside tags is `{` or `[`, or the text is one lone hole; else plain text. A header
+    /// whose type comes from a tag may say anything.
     #[must_use]
     pub fn of(header: Option<&str>, body: &str) -> ContentType {
-        match header {
+        match header.filter(|header| !header.trim().is_empty()) {
             Some(header) => ContentType::of_media_type(header),
             None => ContentType::of_text(body),
         }
@@ -40,10 +46,13 @@ impl ContentType {
         match media_type.as_str() {
             "application/json" | "text/json" => ContentType::Json,
             "application/x-www-form-urlencoded" => ContentType::Form,
-            "text/html" | "text/xml" | "application/xml" => ContentType::Markup,
+            "text/html" => ContentType::Html,
+            "text/xml" | "application/xml" => ContentType::Xml,
+            "text/plain" | "text/markdown" => ContentType::Text,
+            other if other.contains("{{") => ContentType::Unknown,
             other if other.ends_with("+json") => ContentType::Json,
-            other if other.ends_with("+xml") => ContentType::Markup,
-            _ => ContentType::Text,
+            other if other.ends_with("+xml") => ContentType::Xml,
+            _ => ContentType::Unknown,
         }
     }
 

@@ -19,6 +19,7 @@ mod decimal;
 mod error;
 mod escape;
 mod expression;
+mod form_grammar;
 mod helpers;
 mod json_grammar;
 mod limits;
@@ -34,6 +35,7 @@ mod scan;
 mod suggest;
 mod url_grammar;
 mod value;
+mod xml_grammar;
 
 pub use cause::Cause;
 pub use compile::{Template, Variable};

@@ -11,7 +11,8 @@ pub struct Limits {
     pub source_bytes_max: usize,
     /// Most `{{tags}}` in one template.
     pub tags_max: usize,
-    /// Deepest nesting of blocks, of subexpressions, and of the JSON a template writes out itself.
+    /// Deepest nesting of blocks, of subexpressions, and of the JSON or XML a template writes
+    /// out itself.
     pub depth_max: usize,
     /// Longest rendered text, and longest value a helper may make.
     pub output_bytes_max: usize,

@@ -1,4 +1,4 @@
-//! XML and HTML, as far as it matters for escaping: a hole may stand in text and in a quoted
+//! HTML, as far as it matters for escaping: a hole may stand in text and in a quoted
 //! attribute, nowhere else.
 
 use crate::Cause;

@@ -1,8 +1,10 @@
 //! A URL's parts, for the proof of URL templates: no hole in the scheme, none in the host without
-//! allowed hosts, and everything else percent-encoded.
+//! allowed hosts, and everything else percent-encoded. What is written out must be what a URL
+//! reader would make of it, so that the URL that is shown is the one that is sent.
 
 use crate::Cause;
 use crate::expression::Expression;
+use crate::form_grammar::{percent, percent_unfinished};
 use crate::plan::{Event, Hole, Slot};
 use crate::prove::{Grammar, Stuck};
 
@@ -15,15 +17,30 @@ pub(crate) struct Url {
 pub(crate) enum State {
     /// In the scheme and its slashes; what was read of them.
     Scheme(String),
-    After {
-        host: bool,
-        tail: bool,
-    },
+    After(Parts),
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Parts {
+    host: bool,
+    path: bool,
+    query: bool,
+    fragment: bool,
+    /// Whether the host may be empty so far.
+    hostless: bool,
+    /// What was read of a part of the path, as long as it is the same in every way here and may
+    /// turn out to be dots.
+    segment: Option<String>,
+    /// Hex digits that a `%` still lacks.
+    percent_missing: u8,
 }
 
 const SCHEMES: [&str; 2] = ["https://", "http://"];
 
 const HOST_DETAIL: &str = "a variable in the host could send data anywhere";
+
+/// Longest spelling of `..`: `%2e%2e`.
+const DOTS_CHARACTERS_MAX: usize = 6;
 
 impl Grammar for Url {
     type State = State;
@@ -50,7 +67,7 @@ impl Grammar for Url {
                 State::Scheme(read) => {
                     read.push(c.to_ascii_lowercase());
                     if SCHEMES.contains(&read.as_str()) {
-                        *state = State::After { host: true, tail: false };
+                        *state = State::After(Parts::authority());
                     } else if !SCHEMES.iter().any(|scheme| scheme.starts_with(read.as_str())) {
                         let stuck = Stuck::new(
                             Cause::UrlScheme,
@@ -59,10 +76,8 @@ impl Grammar for Url {
                         return Err(Stuck { at, ..stuck });
                     }
                 }
-                State::After { host, tail } => {
-                    if matches!(c, '/' | '\\' | '?' | '#') {
-                        (*host, *tail) = (false, true);
-                    }
+                State::After(parts) => {
+                    parts.character(c).map_err(|stuck| Stuck { at, ..stuck })?;
                     let event = match c {
                         '?' => Some(Event::Query),
                         '&' => Some(Event::Parameter),
@@ -81,24 +96,38 @@ impl Grammar for Url {
         match state {
             State::Scheme(_) => Err(Stuck::new(Cause::TagInScheme, "scheme and host can't come from a tag here")
                 .suggest("begin with `https://` and the host; a URL that is secret may be one `{{antar.secret.NAME}}` alone")),
-            State::After { host: true, .. } if secret => {
+            State::After(Parts { host: true, .. }) if secret => {
                 Err(Stuck::new(Cause::SecretInHost, "a secret can't stand in the host")
                     .suggest("make the whole URL one secret, or put it after the host"))
             }
-            State::After { host: true, .. } if !self.host_may_vary => {
+            State::After(Parts { host: true, .. }) if !self.host_may_vary => {
                 Err(Stuck::new(Cause::TagInHost, HOST_DETAIL).suggest("write the host out, or list the hosts that are allowed"))
             }
-            State::After { host: true, .. } => Ok(Slot::Host),
-            State::After { .. } => Ok(Slot::Url),
+            State::After(parts) => {
+                if parts.percent_missing > 0 {
+                    return Err(percent_unfinished());
+                }
+                (parts.hostless, parts.segment) = (false, None);
+                Ok(if parts.host { Slot::Host } else { Slot::Url })
+            }
         }
     }
 
     fn join(&self, one: &State, other: &State) -> Result<State, Stuck> {
         match (one, other) {
             _ if one == other => Ok(one.clone()),
-            (State::After { host: a, tail: b }, State::After { host: c, tail: d }) => {
-                Ok(State::After { host: *a || *c, tail: *b || *d })
+            (State::After(a), State::After(b)) if a.percent_missing == b.percent_missing => {
+                Ok(State::After(Parts {
+                    host: a.host || b.host,
+                    path: a.path || b.path,
+                    query: a.query || b.query,
+                    fragment: a.fragment || b.fragment,
+                    hostless: a.hostless || b.hostless,
+                    segment: a.segment.clone().filter(|_| a.segment == b.segment),
+                    percent_missing: a.percent_missing,
+                }))
             }
+            (State::After(_), State::After(_)) => Err(percent_unfinished()),
             _ => Err(Stuck::new(
                 Cause::SchemeInBranch,
                 "every way through this block must write scheme and host, or none",
@@ -112,7 +141,98 @@ impl Grammar for Url {
                 Cause::UrlScheme,
                 "a URL begins with `https://` or `http://`, then the host",
             )),
-            State::After { .. } => Ok(()),
+            State::After(parts) if parts.percent_missing > 0 => Err(percent_unfinished()),
+            State::After(parts) => parts.end_part(),
+        }
+    }
+}
+
+impl Parts {
+    fn authority() -> Parts {
+        Parts {
+            host: true,
+            path: false,
+            query: false,
+            fragment: false,
+            hostless: true,
+            segment: None,
+            percent_missing: 0,
+        }
+    }
+
+    fn character(&mut self, c: char) -> Result<(), Stuck> {
+        percent(&mut self.percent_missing, c)?;
+        if !self.may_stand(c) {
+            return Err(self.unfit(c));
+        }
+        match c {
+            '/' if self.host || self.path => {
+                self.end_part()?;
+                // Of a query or fragment that this may be as well nothing is known.
+                let sure = !self.query && !self.fragment;
+                (self.path, self.segment) = (true, sure.then(String::new));
+            }
+            '?' if self.host || self.path => {
+                self.end_part()?;
+                (self.path, self.query, self.segment) = (false, true, None);
+            }
+            '#' => {
+                self.end_part()?;
+                (self.path, self.query, self.fragment) = (false, false, true);
+                self.segment = None;
+            }
+            _ => {
+                self.hostless = false;
+                if let Some(segment) = &mut self.segment {
+                    segment.push(c);
+                }
+                self.segment.take_if(|segment| segment.len() > DOTS_CHARACTERS_MAX);
+            }
+        }
+        if matches!(c, '/' | '?' | '#') {
+            self.host = false;
+        }
+        Ok(())
+    }
+
+    /// The host or a part of the path ends here.
+    fn end_part(&self) -> Result<(), Stuck> {
+        if self.host && self.hostless {
+            return Err(Stuck::new(Cause::NoHost, "the URL can be without a host"));
+        }
+        match &self.segment {
+            Some(segment) if is_dots(segment) => Err(Stuck::new(
+                Cause::DotSegment,
+                format!(
+                    "`{segment}` in a path leads to another folder and would not be sent as written"
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// What the URL standard neither changes nor refuses there.
+    fn may_stand(&self, c: char) -> bool {
+        let host = c.is_ascii_alphanumeric() || "-._~:@[]!$&()*+,/?#".contains(c);
+        let tail = c.is_ascii_graphic() && !"\"<>\\^`{}".contains(c);
+        let quote = c == '\'' && self.query;
+        (host || !self.host) && (tail || self.host) && !quote
+    }
+
+    fn unfit(&self, c: char) -> Stuck {
+        let place = if self.host { "the host" } else { "a URL" };
+        let stuck = Stuck::new(Cause::UrlCharacter, format!("`{c}` can't stand in {place}"));
+        match c {
+            '\\' => stuck.suggest("write `/`"),
+            _ if self.host && !c.is_ascii() => {
+                stuck.suggest("write the host as DNS has it, beginning with `xn--`")
+            }
+            _ if self.host => stuck.suggest("a host is made of letters, digits, `-` and `.`"),
+            '\'' => stuck.suggest("write `%27`"),
+            c => {
+                let encoded = crate::escape::percent_encoded(c.encode_utf8(&mut [0; 4]));
+                stuck.suggest(format!("write `{encoded}`"))
+            }
         }
     }
 }

@@ -105,8 +105,9 @@ fn body_type(spec: &WebhookSpec) -> &'static str {
     match content_type_of(spec, body) {
         ContentType::Json => "application/json",
         ContentType::Form => "application/x-www-form-urlencoded",
-        ContentType::Markup => "application/xml; charset=utf-8",
-        ContentType::Text => "text/plain; charset=utf-8",
+        ContentType::Xml => "application/xml; charset=utf-8",
+        ContentType::Html => "text/html; charset=utf-8",
+        ContentType::Text | ContentType::Unknown => "text/plain; charset=utf-8",
     }
 }
 

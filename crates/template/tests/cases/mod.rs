@@ -144,7 +144,7 @@ fn case(dice: &mut Dice) -> Case {
             let xml = texts::xml(dice);
             Case {
                 template: xml.print(),
-                place: body(ContentType::Markup),
+                place: body(ContentType::Xml),
                 subject: Subject::Xml(xml),
             }
         }

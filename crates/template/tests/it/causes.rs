@@ -2,7 +2,8 @@
 
 use antar_template::{Cause, ContentType, Limits, Place, Template};
 
-/// One refused template for each cause: J(SON), T(ext), U(RL), X(ML).
+/// One refused template for each cause: J(SON), T(ext), U(RL), F(orm), H(TML), X(ML), or a type that
+/// is not known.
 const REFUSED: &[(Cause, char, &str)] = &[
     (Cause::TagNotClosed, 'T', "a {{b"),
     (Cause::EmptyTag, 'T', "{{}}"),
@@ -64,11 +65,23 @@ const REFUSED: &[(Cause, char, &str)] = &[
     (Cause::TagInHost, 'U', "https://{{a}}.example/"),
     (Cause::SecretInHost, 'U', "https://{{antar.secret.a}}/"),
     (Cause::SchemeInBranch, 'U', "{{#if a}}https://b{{/if}}"),
-    (Cause::TagInMarkupTag, 'X', "<a href={{b}}>"),
-    (Cause::TagInComment, 'X', "<!-- {{b}} -->"),
-    (Cause::TagInCdata, 'X', "<![CDATA[{{b}}]]>"),
-    (Cause::TagInScript, 'X', "<script>{{b}}</script>"),
-    (Cause::EndsInMarkup, 'X', "<a b=\"{{c}}>"),
+    (Cause::TagInMarkupTag, 'H', "<a href={{b}}>"),
+    (Cause::TagInComment, 'H', "<!-- {{b}} -->"),
+    (Cause::TagInCdata, 'H', "<![CDATA[{{b}}]]>"),
+    (Cause::TagInScript, 'H', "<script>{{b}}</script>"),
+    (Cause::EndsInMarkup, 'H', "<a b=\"{{c}}>"),
+    (Cause::ContentTypeUnknown, '?', "{\"a\": {{b}} }"),
+    (Cause::NotXml, 'X', "<a b>"),
+    (Cause::OutsideRootElement, 'X', "{\"a\": 1}"),
+    (Cause::NoRootElement, 'X', "<!-- a -->"),
+    (Cause::EndTagMismatch, 'X', "<a></b>"),
+    (Cause::EndsInElement, 'X', "<a>{{b}}"),
+    (Cause::MarkupReference, 'X', "<a>b & c</a>"),
+    (Cause::AttributeTwice, 'X', "<a b='1' {{#each c}}d='{{this}}' {{/each}}/>"),
+    (Cause::FormCharacter, 'F', "{\"a\": {{b}} }"),
+    (Cause::PercentUnfinished, 'F', "a=1%{{b}}"),
+    (Cause::DotSegment, 'U', "https://a/b/../{{c}}"),
+    (Cause::NoHost, 'U', "https:///{{c}}"),
 ];
 
 /// Those that take much text.
@@ -84,6 +97,7 @@ fn large() -> Vec<(Cause, char, String)> {
         (Cause::TagTooDeep, 'T', format!("{{{{a {}", "(a ".repeat(50))),
         (Cause::BlocksTooDeep, 'T', "{{#if a}}".repeat(33)),
         (Cause::ProofTooLarge, 'J', nested),
+        (Cause::MarkupTooDeep, 'X', "<a>".repeat(40)),
         (Cause::JsonTooDeep, 'J', format!("{}1{}", "[".repeat(40), "]".repeat(40))),
     ]
 }
@@ -95,7 +109,10 @@ fn every_cause_is_produced_and_every_error_is_complete() {
     for (cause, place, source) in small.chain(large()) {
         let place = match place {
             'J' => Place::Body(ContentType::Json),
-            'X' => Place::Body(ContentType::Markup),
+            'F' => Place::Body(ContentType::Form),
+            'H' => Place::Body(ContentType::Html),
+            'X' => Place::Body(ContentType::Xml),
+            '?' => Place::Body(ContentType::Unknown),
             'U' => Place::Url { hosts_allowed: Vec::new() },
             _ => Place::Body(ContentType::Text),
         };

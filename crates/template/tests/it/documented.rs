@@ -28,7 +28,7 @@ fn place(words: &str) -> Option<Place> {
     Some(match words {
         "JSON" => Place::Body(ContentType::Json),
         "text" => Place::Body(ContentType::Text),
-        "XML" => Place::Body(ContentType::Markup),
+        "XML" => Place::Body(ContentType::Xml),
         "form" => Place::Body(ContentType::Form),
         "URL" => Place::Url { hosts_allowed: Vec::new() },
         "header" => Place::Header,

@@ -208,7 +208,7 @@ fn urls_and_markup_that_leak() {
         ],
     );
     check(
-        &Place::Body(ContentType::Markup),
+        &Place::Body(ContentType::Html),
         &[
             ("<a href={{b}}>", (1, 9, "{{b}}", "inside a markup tag", "name=")),
             ("<{{b}}>", (1, 2, "{{b}}", "inside a markup tag", "name=")),

@@ -11,3 +11,4 @@ mod places;
 mod promises;
 #[cfg(test)]
 mod support;
+mod written_out;

@@ -42,7 +42,7 @@ fn triple_braces_ampersand_and_json_change_nothing() {
     {
         assert_eq!(json(&format!("[\"{token}\"]")), r#"["O'Neil \"Bob\" <b@x>\n"]"#, "{token}");
         assert_eq!(
-            body(ContentType::Markup, &format!("<b>{token}</b>"), EVENT, Unresolved::Fail),
+            body(ContentType::Html, &format!("<b>{token}</b>"), EVENT, Unresolved::Fail),
             "<b>O&#39;Neil &quot;Bob&quot; &lt;b@x&gt;\n</b>"
         );
     }
@@ -55,7 +55,7 @@ fn other_bodies_follow_their_type() {
         "name=O%27Neil+%22Bob%22+%3Cb%40x%3E%0A&u=n%C3%A9+%F0%9F%98%80"
     );
     assert_eq!(
-        body(ContentType::Markup, "<a t=\"{{name}}\">{{user}}</a>", EVENT, Unresolved::Fail),
+        body(ContentType::Html, "<a t=\"{{name}}\">{{user}}</a>", EVENT, Unresolved::Fail),
         "<a t=\"O&#39;Neil &quot;Bob&quot; &lt;b@x&gt;&#10;\">{&quot;b&quot;:1,&quot;a&quot;:[1.0,2e3],&quot;s&quot;:&quot;x\\ny&quot;}</a>"
     );
     assert_eq!(body(ContentType::Text, "{{crlf}}", EVENT, Unresolved::Fail), "a\r\nX-Evil: 1\0b");
@@ -340,9 +340,27 @@ fn the_content_type_is_what_the_header_says_or_the_text_looks_like() {
     let of = ContentType::of;
     assert_eq!(of(Some("application/vnd.api+json; charset=utf-8"), "x"), ContentType::Json);
     assert_eq!(of(Some("Application/X-WWW-Form-Urlencoded"), "{"), ContentType::Form);
-    assert_eq!(of(Some("text/html"), "{"), ContentType::Markup);
-    assert_eq!(of(Some("application/soap+xml"), "{"), ContentType::Markup);
-    assert_eq!(of(Some("text/csv"), "{"), ContentType::Text);
+    assert_eq!(of(Some("text/html"), "{"), ContentType::Html);
+    assert_eq!(of(Some("application/soap+xml"), "{"), ContentType::Xml);
+    assert_eq!(of(Some("text/markdown; charset=utf-8"), "{"), ContentType::Text);
+    assert_eq!(of(Some(" "), "{"), ContentType::Json);
+    for unknown in [
+        "application/x-ndjson",
+        "application/jsonl",
+        "application/json-seq",
+        "application/json5",
+        "application/graphql",
+        "application/javascript",
+        "text/javascript",
+        "application/yaml",
+        "text/yaml",
+        "text/csv",
+        "multipart/form-data; boundary=x",
+        "{{type}}+json",
+        "application/json, text/csv",
+    ] {
+        assert_eq!(of(Some(unknown), "{"), ContentType::Unknown, "{unknown}");
+    }
     for json in [
         " {\"a\": 1}",
         "[1]",

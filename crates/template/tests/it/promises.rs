@@ -341,7 +341,7 @@ proptest! {
         let form = body(ContentType::Form, "a={{t}}&b=1", &event, Unresolved::Literal);
         let pairs: Vec<_> = url::form_urlencoded::parse(form.as_bytes()).into_owned().collect();
         prop_assert_eq!(pairs, [("a".to_owned(), text), ("b".to_owned(), "1".to_owned())]);
-        let markup = body(ContentType::Markup, "{{{t}}}", &event, Unresolved::Literal);
+        let markup = body(ContentType::Html, "{{{t}}}", &event, Unresolved::Literal);
         prop_assert!(!markup.contains(['<', '>', '"', '\'', '\0']), "{}", markup);
     }
 
