@@ -36,8 +36,12 @@ pub struct Variable {
     /// From the root, dotted: blocks around it, `../`, `this` and block parameters are resolved.
     /// `[]` stands for each element of an array (or member of an object): `items[].name`. Empty
     /// for the whole payload. Keys are as they are in the event: one with a dot in it
-    /// (`[a.b]`) looks like two, which [`antar_json::Value::at`] finds all the same.
+    /// (`[a.b]`) looks like two, which [`antar_json::Value::at`] finds all the same; `steps` tells
+    /// them apart.
     pub path: String,
+    /// The same path, a key each: `user.[a.b]` is `user`, `a.b`. `[]` is a step of its own:
+    /// `items[].name` is `items`, `[]`, `name`. Empty for the whole payload.
+    pub steps: Vec<String>,
     /// Where it stands. Lines and columns count from 1, columns in characters.
     pub line: usize,
     pub column: usize,
@@ -137,6 +141,15 @@ fn any_hole(nodes: &[Node], test: &dyn Fn(&Hole) -> bool) -> bool {
     })
 }
 
+fn any_loop(nodes: &[Node]) -> bool {
+    nodes.iter().any(|node| match node {
+        Node::Text(_) | Node::Hole(_) => false,
+        Node::If(block) => any_loop(&block.then) || any_loop(&block.otherwise),
+        Node::Each(_) => true,
+        Node::With(block) => any_loop(&block.body) || any_loop(&block.otherwise),
+    })
+}
+
 fn prove(source: &str, place: &Place, limits: &Limits, nodes: &mut [Node]) -> Result<(), Fault> {
     match place {
         Place::Url { hosts_allowed } => {
@@ -150,7 +163,8 @@ fn prove(source: &str, place: &Place, limits: &Limits, nodes: &mut [Node]) -> Re
         }
         Place::Header => prove::prove(&Anything(Some(Slot::Header)), source, nodes),
         Place::Body(ContentType::Json) => {
-            prove::prove(&Json { depth_max: limits.depth_max }, source, nodes)
+            let loops = any_loop(nodes);
+            prove::prove(&Json { depth_max: limits.depth_max, loops }, source, nodes)
         }
         Place::Body(ContentType::Form) => prove::prove(&Form, source, nodes),
         Place::Body(ContentType::Xml) => {
@@ -191,6 +205,18 @@ impl Grammar for Anything {
     fn end(&self, (): &()) -> Result<(), Stuck> {
         Ok(())
     }
+}
+
+/// The steps joined by dots; `[]` stands right after what it belongs to.
+fn dotted(steps: &[String]) -> String {
+    let mut path = String::new();
+    for step in steps {
+        if !path.is_empty() && step != parse::EACH {
+            path.push('.');
+        }
+        path.push_str(step);
+    }
+    path
 }
 
 /// The text that is compiled and what was cut off before it.
@@ -245,7 +271,7 @@ impl<'s> Located<'s> {
     fn variable(&self, used: Use) -> Variable {
         let (line, column) = self.position(used.start);
         let token = self.piece(used.start, used.end);
-        let Use { path, scalar_only, relative, .. } = used;
-        Variable { path, line, column, token, scalar_only, relative }
+        let Use { steps, scalar_only, relative, .. } = used;
+        Variable { path: dotted(&steps), steps, line, column, token, scalar_only, relative }
     }
 }

@@ -11,8 +11,13 @@ use crate::prove::{Grammar, Stuck};
 const LOOP: &str =
     "in a loop write `{{#each … join=\",\"}}`, which puts the commas between its turns";
 
+const BRANCHES: &str =
+    "let each part under a condition bring the comma before it, inside its block";
+
 pub(crate) struct Json {
     pub(crate) depth_max: usize,
+    /// Whether the template has a loop, which advice on commas may then speak of.
+    pub(crate) loops: bool,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -255,7 +260,7 @@ impl Grammar for Json {
         match state.positions.as_slice() {
             [P::String { key: false }] => Ok(Slot::JsonText),
             [P::String { key: true }] => Ok(Slot::JsonKey),
-            positions => Err(no_hole(positions, &hole.token)),
+            positions => Err(self.no_hole(positions, &hole.token)),
         }
     }
 
@@ -296,6 +301,10 @@ impl Grammar for Json {
             return Err(Stuck::new(Cause::EndsInBrackets, format!("the text ends inside {what}"))
                 .suggest(format!("add `{close}`")));
         }
+        if state.positions == [P::Root] {
+            return Err(Stuck::new(Cause::NoValue, "the body is empty, and JSON needs a value")
+                .suggest("write a value, such as `{}` or `null`"));
+        }
         if state.positions.contains(&P::Root) {
             return Err(Stuck::new(Cause::NoValue, "the text can end without a JSON value")
                 .suggest("write a value in every branch, such as `null`"));
@@ -313,7 +322,7 @@ impl Json {
         let mut change = Move::Stay;
         for position in &state.positions {
             let Some((to, moved)) = position.step(c, &state.stack) else {
-                return Err(rejected(*position, c, state));
+                return Err(self.rejected(*position, c, state));
             };
             next.push(to);
             change = moved;
@@ -333,74 +342,81 @@ impl Json {
         state.positions = next;
         Ok(())
     }
-}
 
-fn rejected(position: Position, c: char, state: &State) -> Stuck {
-    if matches!((position, c), (P::Element, ']') | (P::Key, '}')) {
-        let some =
-            if state.positions.len() > 1 { "there can be a comma" } else { "a comma stands" };
-        return Stuck::new(
-            Cause::TrailingComma,
-            format!("{some} right before `{c}`, which JSON does not allow"),
-        )
-        .suggest(LOOP);
-    }
-    if let (P::String { .. }, '\u{0}'..='\u{1f}') = (position, c) {
-        return Stuck::new(
-            Cause::ControlInString,
-            "a line break or control character can't stand in a JSON string",
-        )
-        .suggest("write `\\n`, or close the string with `\"`");
-    }
-    let found = match position {
-        P::Root if c == '<' => "this is no JSON".to_owned(),
-        _ => format!("`{c}` can't stand here"),
-    };
-    let expects = position.expects(&state.stack);
-    let stuck = match state.positions.len() {
-        1 => Stuck::new(Cause::NotJson, format!("{found}: JSON needs {expects}")),
-        _ => Stuck::new(
-            Cause::NotJson,
-            format!(
-                "{found} in every case: after a branch left out, or a loop without turns, JSON needs {expects}"
+    fn rejected(&self, position: Position, c: char, state: &State) -> Stuck {
+        if matches!((position, c), (P::Element, ']') | (P::Key, '}')) {
+            let (some, advice) = match (state.positions.len(), self.loops) {
+                (1, _) => ("a comma stands", Cause::TrailingComma.advice()),
+                (_, true) => ("there can be a comma", LOOP),
+                (_, false) => ("there can be a comma", BRANCHES),
+            };
+            let detail = format!("{some} right before `{c}`, which JSON does not allow");
+            return Stuck::new(Cause::TrailingComma, detail).suggest(advice);
+        }
+        if let (P::String { .. }, '\u{0}'..='\u{1f}') = (position, c) {
+            return Stuck::new(
+                Cause::ControlInString,
+                "a line break or control character can't stand in a JSON string",
+            )
+            .suggest("write `\\n`, or close the string with `\"`");
+        }
+        let found = match position {
+            P::Root if c == '<' => "this is no JSON".to_owned(),
+            _ => format!("`{c}` can't stand here"),
+        };
+        let expects = position.expects(&state.stack);
+        let stuck = match state.positions.len() {
+            1 => Stuck::new(Cause::NotJson, format!("{found}: JSON needs {expects}")),
+            _ => Stuck::new(
+                Cause::NotJson,
+                format!(
+                    "{found} in every case: after a branch left out, or a loop without turns, JSON needs {expects}"
+                ),
             ),
-        ),
-    };
-    match (position, c) {
-        (P::Root | P::Member | P::Element | P::ArrayStart, '\'') => {
-            stuck.suggest("JSON strings take double quotes")
+        };
+        match (position, c) {
+            (P::Member, _) if state.positions.len() > 1 => {
+                stuck.suggest("write a value in every branch: `{{else}}null` where the block ends")
+            }
+            (P::Root | P::Member | P::Element | P::ArrayStart, '\'') => {
+                stuck.suggest("JSON strings take double quotes")
+            }
+            (P::Key | P::ObjectStart, c) if c != '"' => {
+                stuck.suggest("write keys like `\"name\": …`")
+            }
+            (P::AfterValue, '"' | '{' | '[') => stuck.suggest("put a comma between"),
+            _ => stuck,
         }
-        (P::Key | P::ObjectStart, c) if c != '"' => stuck.suggest("write keys like `\"name\": …`"),
-        (P::AfterValue, '"' | '{' | '[') => stuck.suggest("put a comma between"),
-        _ => stuck,
     }
-}
 
-fn no_hole(positions: &[Position], token: &str) -> Stuck {
-    let position = positions.iter().find(|position| !position.takes_value());
-    match position.copied().unwrap_or(P::AfterValue) {
-        P::ObjectStart | P::Key => {
-            Stuck::new(Cause::KeyWithoutQuotes, "an object needs a key in double quotes here")
-                .suggest(format!("write `\"{token}\": …`"))
+    fn no_hole(&self, positions: &[Position], token: &str) -> Stuck {
+        let position = positions.iter().find(|position| !position.takes_value());
+        match position.copied().unwrap_or(P::AfterValue) {
+            P::ObjectStart | P::Key => {
+                Stuck::new(Cause::KeyWithoutQuotes, "an object needs a key in double quotes here")
+                    .suggest(format!("write `\"{token}\": …`"))
+            }
+            P::Escape { .. } | P::Hex { .. } | P::Pair { .. } => Stuck::new(
+                Cause::TagAfterBackslash,
+                "a backslash in a JSON string can't be followed by a tag",
+            )
+            .suggest(
+                "for one backslash in the value write three before a tag: Handlebars drops one",
+            ),
+            P::Number(_) => Stuck::new(Cause::TagInNumber, "a tag can't continue a number")
+                .suggest("put the whole number into the tag"),
+            P::AfterValue if positions.len() > 1 => Stuck::new(
+                Cause::MissingComma,
+                "a value can follow another one here without a comma between",
+            ),
+            P::AfterValue => Stuck::new(
+                Cause::MissingComma,
+                "a value follows another one without a comma between",
+            )
+            .suggest(if self.loops { LOOP } else { Cause::MissingComma.advice() }),
+            P::Colon => Stuck::new(Cause::MissingColon, "a key is followed by a tag")
+                .suggest("put `:` between"),
+            _ => Stuck::new(Cause::TagInWord, "no value can stand here"),
         }
-        P::Escape { .. } | P::Hex { .. } | P::Pair { .. } => Stuck::new(
-            Cause::TagAfterBackslash,
-            "a backslash in a JSON string can't be followed by a tag",
-        )
-        .suggest("for one backslash in the value write three before a tag: Handlebars drops one"),
-        P::Number(_) => Stuck::new(Cause::TagInNumber, "a tag can't continue a number")
-            .suggest("put the whole number into the tag"),
-        P::AfterValue if positions.len() > 1 => Stuck::new(
-            Cause::MissingComma,
-            "a value can follow another one here without a comma between",
-        ),
-        P::AfterValue => {
-            Stuck::new(Cause::MissingComma, "a value follows another one without a comma between")
-                .suggest(LOOP)
-        }
-        P::Colon => {
-            Stuck::new(Cause::MissingColon, "a key is followed by a tag").suggest("put `:` between")
-        }
-        _ => Stuck::new(Cause::TagInWord, "no value can stand here"),
     }
 }

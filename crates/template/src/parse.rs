@@ -9,17 +9,21 @@ use handlebars::template::{
 use handlebars::{Template as Tree, TemplateErrorReason};
 
 use crate::expression::{Call, Expression};
-use crate::helpers;
+use crate::helpers::{self, Helper};
 use crate::plan::{Block, Hole, If, Node, Text};
 use crate::scan::{Fault, Tag, TagKind};
 use crate::{Cause, Limits, Place, suggest};
 
 mod blocks;
 mod names;
+mod unreadable;
 
 pub(crate) use names::Use;
 
 const BLOCKS: [&str; 4] = ["if", "unless", "each", "with"];
+
+/// Stands in a path for each element of an array, or member of an object.
+pub(crate) const EACH: &str = "[]";
 
 pub(crate) struct Parsed {
     pub(crate) nodes: Vec<Node>,
@@ -30,13 +34,21 @@ pub(crate) struct Parsed {
 
 pub(crate) fn parse(source: &str, place: &Place, limits: &Limits) -> Result<Parsed, Vec<Fault>> {
     let tags = crate::scan::tags(source, limits).map_err(|fault| vec![fault])?;
+    // `a[0]` would be read as two arguments, silently.
+    let indexed = tags.iter().filter(|tag| tag.kind != TagKind::Comment);
+    let indexed = indexed.filter(|tag| unreadable::is_indexed(source, tag.start, tag.end));
+    let indexed: Vec<_> =
+        indexed.map(|tag| unreadable::fault(source, tag.start, tag.end)).collect();
+    if !indexed.is_empty() {
+        return Err(indexed);
+    }
     let tree = tree(source, &tags).map_err(|fault| vec![fault])?;
     let mut reader = Reader {
         source,
         place,
         tags: &tags,
         taken: 0,
-        frames: vec![Scope { is_loop: false, path: Some(String::new()), names: Vec::new() }],
+        frames: vec![Scope { is_loop: false, path: Some(Vec::new()), names: Vec::new() }],
         faults: Vec::new(),
         variables: Vec::new(),
         secrets: Vec::new(),
@@ -46,12 +58,7 @@ pub(crate) fn parse(source: &str, place: &Place, limits: &Limits) -> Result<Pars
     let nodes = reader.nodes(&tree);
     if reader.taken != tags.len() && reader.faults.is_empty() {
         let tag = tags[reader.taken.min(tags.len() - 1)];
-        reader.faults.push(Fault::new(
-            Cause::Unreadable,
-            tag.start,
-            tag.end,
-            "this tag can't be read",
-        ));
+        reader.faults.push(unreadable::fault(source, tag.start, tag.end));
     }
     if reader.faults.is_empty() {
         Ok(Parsed {
@@ -79,9 +86,7 @@ fn tree(source: &str, tags: &[Tag]) -> Result<Tree, Fault> {
     let at = error.map_or(0, |error| place_of(&error, source));
     let tag = tags.iter().find(|tag| at < tag.end).or(tags.last());
     let (start, end) = tag.map_or((at, at), |tag| (tag.start, tag.end));
-    Err(Fault::new(Cause::Unreadable, start, end, "this tag can't be read").suggest(
-        "a tag is a path, or a helper with its arguments: `{{user.name}}`, `{{upper user.name}}`",
-    ))
+    Err(unreadable::fault(source, start, end))
 }
 
 /// The byte that the parser complains about.
@@ -100,8 +105,8 @@ fn place_of(error: &handlebars::TemplateError, source: &str) -> usize {
 /// A context that a block opens, as far as it is known before any event.
 struct Scope {
     is_loop: bool,
-    /// The path from the root; `[]` stands for each element.
-    path: Option<String>,
+    /// The steps from the root.
+    path: Option<Vec<String>>,
     /// Block parameters: `as |item index|`.
     names: Vec<String>,
 }
@@ -212,16 +217,20 @@ impl Reader<'_> {
                 format!("`{name}` is a block: `{{{{#{name} …}}}}…{{{{/{name}}}}}`"),
             );
         }
-        if let ("json", [argument]) = (name, spec.params.as_slice()) {
-            // Values keep their type wherever they stand, so this changes nothing.
-            return self.value(argument, tag, direct);
+        if name == "json" {
+            return self.json(spec, tag, direct);
         }
         let Some(helper) = helpers::find(name) else {
             return self.unknown_helper(name, tag);
         };
         let passes_on = direct && helper.passes_on;
+        // What `and` passes on before its last is false, null or empty: no object.
+        let first =
+            if helper.helper == Helper::And { spec.params.len().saturating_sub(1) } else { 0 };
+        let placed = |at: usize| passes_on && at >= first;
+        let parameters = spec.params.iter().enumerate();
         let arguments: Vec<_> =
-            spec.params.iter().map(|param| self.value_of_argument(param, tag, passes_on)).collect();
+            parameters.map(|(at, param)| self.value_of_argument(param, tag, placed(at))).collect();
         let options = self.options(helper, &spec.hash, tag);
         if let Err((cause, detail)) = helpers::check(helper, &arguments) {
             return self.fault(cause, tag, detail);
@@ -232,15 +241,30 @@ impl Reader<'_> {
         Expression::Call(Box::new(Call { helper: helper.helper, arguments, options, token }))
     }
 
+    /// Values keep their type wherever they stand, so `json` changes nothing.
+    fn json(&mut self, spec: &HelperTemplate, tag: Tag, direct: bool) -> Expression {
+        match (spec.params.as_slice(), spec.hash.keys().next()) {
+            ([argument], None) => self.value(argument, tag, direct),
+            (_, Some(name)) => {
+                self.fault(Cause::UnknownOption, tag, format!("`json` has no option `{name}`"))
+            }
+            (arguments, None) => {
+                let detail = format!("`json` takes one argument, not {}", arguments.len());
+                self.fault(Cause::ArgumentCount, tag, detail)
+            }
+        }
+    }
+
     fn unknown_helper(&mut self, name: &str, tag: Tag) -> Expression {
-        let known = helpers::names().chain(BLOCKS).chain(["json"]);
+        let known = || helpers::names().chain(BLOCKS).chain(["json"]);
         let mut fault = Fault::new(
             Cause::UnknownHelper,
             tag.start,
             tag.end,
             format!("there is no helper `{name}`"),
         );
-        if let Some(near) = suggest::nearest(name, known) {
+        let near = suggest::nearest(name, known()).or_else(|| suggest::contained(name, known()));
+        if let Some(near) = near {
             fault = fault.suggest(format!("did you mean `{near}`?"));
         }
         self.faults.push(fault);
@@ -367,7 +391,8 @@ impl Reader<'_> {
 
     fn scope(&self, subject: &Expression, is_loop: bool, names: Option<&BlockParam>) -> Scope {
         let path = self.path_from_root(subject);
-        let path = if is_loop { path.map(|path| format!("{path}[]")) } else { path };
+        let each = is_loop.then(|| EACH.to_owned());
+        let path = path.map(|steps| steps.into_iter().chain(each).collect());
         let name = |parameter: &Parameter| parameter.as_name().unwrap_or_default().to_owned();
         let names = match names {
             None => Vec::new(),

@@ -187,6 +187,14 @@ impl<'s> Scanner<'s> {
                 Ok(TagKind::Open)
             }
             '/' => self.close(word(after), start, end),
+            '^' if !after.is_empty()
+                && (self.blocks.is_empty()
+                    || !["if", "unless", "each", "with"].contains(&word(after))) =>
+            {
+                let condition = after.strip_prefix("if ").unwrap_or(after).trim();
+                Err(Fault::new(Cause::Unsupported, start, end, "`{{^` is no block of its own here")
+                    .suggest(format!("write `{{{{#unless {condition}}}}}…{{{{/unless}}}}`")))
+            }
             '^' => self.branch(after.is_empty(), start, end),
             _ if word(inner) == "else" => {
                 self.branch(inner[4..].trim_start().is_empty(), start, end)

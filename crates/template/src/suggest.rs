@@ -1,7 +1,7 @@
 //! "Did you mean …".
 
 /// The candidate that is nearest to `word`: at most a third of its characters off (never fewer than
-/// two), counting a swap of neighbours as one.
+/// two) and never more than half, counting a swap of neighbours as one.
 #[must_use]
 pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let word: Vec<char> = word.to_lowercase().chars().collect();
@@ -10,11 +10,33 @@ pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) ->
         .into_iter()
         .map(|candidate| {
             let other: Vec<char> = candidate.to_lowercase().chars().collect();
-            (distance(&word, &other), candidate)
+            (distance(&word, &other), other.len().max(word.len()), candidate)
         })
-        .filter(|(distance, _)| *distance <= far && *distance < word.len().max(1))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+        .filter(|(distance, longer, _)| *distance <= far && distance * 2 <= *longer)
+        .filter(|(distance, ..)| *distance < word.len().max(1))
+        .min_by_key(|(distance, ..)| *distance)
+        .map(|(_, _, candidate)| candidate)
+}
+
+/// The candidate that `word` says and more: `uppercase` and `toUpper` say `upper`.
+pub(crate) fn contained<'c>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'c str>,
+) -> Option<&'c str> {
+    let mut words = vec![String::new()];
+    for c in word.chars() {
+        if c.is_uppercase() || matches!(c, '_' | '-' | '.') {
+            words.push(String::new());
+        }
+        if let Some(last) = words.last_mut().filter(|_| c.is_alphanumeric()) {
+            last.extend(c.to_lowercase());
+        }
+    }
+    let whole = word.to_lowercase();
+    candidates.into_iter().filter(|known| known.len() > 3).find(|known| {
+        let shortened = whole.len() > 3 && known.starts_with(&whole);
+        shortened || whole.starts_with(known) || words.iter().any(|word| word == known)
+    })
 }
 
 /// Edits between two words, with swaps of neighbours (optimal string alignment).
@@ -48,5 +70,8 @@ mod tests {
         assert_eq!(nearest("conversation.userData.emial", known), Some(known[0]));
         assert_eq!(nearest("order.total", known), None);
         assert_eq!(nearest("x", ["y"]), None);
+        assert_eq!(nearest("foo", ["or", "not"]), None);
+        assert_eq!(nearest("log", ["lt", "eq"]), None);
+        assert_eq!(nearest("fi", ["or", "if"]), Some("if"));
     }
 }

@@ -23,7 +23,7 @@ const ANTAR: [&str; 9] = [
 /// A path of the root that the template reads, and where.
 #[derive(Debug)]
 pub(crate) struct Use {
-    pub(crate) path: String,
+    pub(crate) steps: Vec<String>,
     pub(crate) start: usize,
     pub(crate) end: usize,
     pub(crate) scalar_only: bool,
@@ -62,9 +62,9 @@ impl Reader<'_> {
     ) -> Expression {
         let scalar_only = direct && matches!(self.place, Place::Url { .. } | Place::Header);
         if let Some(base) = &self.frames[frame].path {
-            let path = joined(base, &steps);
+            let steps = [base.as_slice(), &steps].concat();
             let (start, end) = (at.start, at.end);
-            self.variables.push(Use { path, start, end, scalar_only, relative: frame != 0 });
+            self.variables.push(Use { steps, start, end, scalar_only, relative: frame != 0 });
         }
         let base = if frame == 0 { Base::Root } else { Base::Frame(up) };
         let dotted = steps.join(".");
@@ -186,37 +186,38 @@ impl Reader<'_> {
             }
             _ => None,
         };
-        let path = match helper {
+        let steps = match helper {
             Helper::Lookup => {
                 let keys: Option<Vec<String>> = arguments[1..].iter().map(constant).collect();
-                keys.map(|keys| joined(&base, &keys))
+                keys.map(|keys| [base, keys].concat())
             }
             Helper::Join => {
                 let key = options.iter().find(|option| option.0 == "key");
-                key.and_then(|key| constant(&key.1)).map(|key| format!("{base}[].{key}"))
+                let key = key.and_then(|key| constant(&key.1));
+                key.map(|key| [base, vec![super::EACH.to_owned(), key]].concat())
             }
             _ => None,
         };
-        if let Some(path) = path {
+        if let Some(steps) = steps {
             let relative =
                 matches!(&arguments[0], Expression::Path(path) if path.base != Base::Root);
             let (start, end) = (tag.start, tag.end);
             let scalar_only = scalar_only && helper == Helper::Lookup;
-            self.variables.push(Use { path, start, end, scalar_only, relative });
+            self.variables.push(Use { steps, start, end, scalar_only, relative });
         }
     }
 
-    /// The path of an expression from the root, where it has one.
-    pub(super) fn path_from_root(&self, expression: &Expression) -> Option<String> {
+    /// The steps of an expression from the root, where it is a path.
+    pub(super) fn path_from_root(&self, expression: &Expression) -> Option<Vec<String>> {
         let Expression::Path(path) = expression else { return None };
         let base = match path.base {
-            Base::Root => "",
+            Base::Root => &[],
             Base::Frame(up) => {
                 self.frames.get(self.frames.len().checked_sub(up + 1)?)?.path.as_deref()?
             }
             Base::Antar => return None,
         };
-        Some(joined(base, &path.steps))
+        Some([base, &path.steps].concat())
     }
 
     /// Where `raw` stands inside its tag: the first such word outside quotes that no word before
@@ -270,17 +271,6 @@ fn word_in(tag: &str, raw: &str, from: usize) -> Option<usize> {
         };
     }
     None
-}
-
-fn joined(base: &str, steps: &[String]) -> String {
-    let mut path = base.to_owned();
-    for step in steps {
-        if !path.is_empty() {
-            path.push('.');
-        }
-        path.push_str(step);
-    }
-    path
 }
 
 fn meta_path(steps: &[String]) -> Expression {

@@ -56,6 +56,20 @@ fn tags_that_are_no_tags() {
             ("a {{b..}} c", (1, 3, "{{b..}}", "can't be read", "path")),
             ("{{a}} {{b 007}}", (1, 7, "{{b 007}}", "can't be read", "path")),
             ("{{\"text\"}}", (1, 1, "{{\"text\"}}", "can't be read", "path")),
+            ("{{data.a[0]}}", (1, 1, "{{data.a[0]}}", "can't be read", "`{{data.a.0}}`")),
+            ("{{a[0].b[\"c d\"]}}", (1, 1, "{{a[0].b[\"c d\"]}}", "can't be", "{{a.0.b.[c d]}}")),
+            ("{{upper a[0]}}", (1, 1, "{{upper a[0]}}", "can't be read", "`{{upper a.0}}`")),
+            ("{{s | upper}}", (1, 1, "{{s | upper}}", "can't be read", "`{{upper s}}`")),
+            ("{{s|upper}}", (1, 1, "{{s|upper}}", "can't be read", "`{{upper s}}`")),
+            ("{{s | join: \"|\"}}", (1, 1, "{{s | join: \"|\"}}", "can't", "`{{join s \"|\"}}`")),
+            ("{{data..s}}", (1, 1, "{{data..s}}", "can't be read", "`{{data.s}}`")),
+            ("{{^if x}}a{{/if}}", (1, 1, "{{^if x}}", "`{{^`", "`{{#unless x}}")),
+            ("{{^a}}b{{/a}}", (1, 1, "{{^a}}", "`{{^`", "`{{#unless a}}")),
+            ("{{#if x}}{{^a}}b{{/a}}{{/if}}", (1, 10, "{{^a}}", "`{{^`", "`{{#unless a}}")),
+            (
+                "{{replace s \"\n\" \" \"}}",
+                (1, 1, "{{replace s \"\n\" \" \"}}", "can't be read", "write `\\n`"),
+            ),
         ],
     );
 }
@@ -91,6 +105,16 @@ fn names_that_mean_nothing() {
                 (1, 11, "join=\",\"", "belongs to `each`", "{{#each"),
             ),
             ("{{#with a x=1}}{{/with}}", (1, 11, "x=1", "`with` has no options", "")),
+            ("{{json a b}}", (1, 1, "{{json a b}}", "`json` takes one argument, not 2", "")),
+            ("{{json a b=1}}", (1, 1, "{{json a b=1}}", "no option `b`", "")),
+            ("{{foo a}}", (1, 1, "{{foo a}}", "no helper `foo`", "the page on templates")),
+            ("{{log a}}", (1, 1, "{{log a}}", "no helper `log`", "the page on templates")),
+            ("{{uppercase a}}", (1, 1, "{{uppercase a}}", "no helper", "did you mean `upper`?")),
+            (
+                "{{toLowerCase a}}",
+                (1, 1, "{{toLowerCase a}}", "no helper", "did you mean `lower`?"),
+            ),
+            ("{{trunc a 3}}", (1, 1, "{{trunc a 3}}", "no helper", "did you mean `truncate`?")),
             ("{{upper a b}}", (1, 1, "{{upper a b}}", "one argument, not 2", "")),
             (
                 "{{hash}} {{replace a \"b\"}}",
@@ -135,7 +159,10 @@ fn json_that_is_none() {
     check(
         &json(),
         &[
-            ("{\"a\": {{b}},\n }", (2, 2, "}", "comma stands right before `}`", "join=")),
+            (
+                "{\"a\": {{b}},\n }",
+                (2, 2, "}", "comma stands right before `}`", "take the comma out"),
+            ),
             ("[{{#each a}}{{this}},{{/each}}]", (1, 31, "]", "there can be a comma", "join=")),
             ("[{{#each a}}{{this}}{{/each}}]", (1, 13, "{{this}}", "later turn", "join=")),
             (
@@ -157,7 +184,7 @@ fn json_that_is_none() {
             ("[{{#each a join=\",\"}}{{this}}{{/each}},1]", (1, 39, ",", "in every case", "")),
             ("{ {{a}}: 1 }", (1, 3, "{{a}}", "key in double quotes", "\"{{a}}\"")),
             ("{\"a\": 1{{b}}}", (1, 8, "{{b}}", "continue a number", "whole number")),
-            ("[1 {{b}}]", (1, 4, "{{b}}", "without a comma", "join=")),
+            ("[1 {{b}}]", (1, 4, "{{b}}", "without a comma", "put a comma between")),
             ("{\"a\" {{b}}}", (1, 6, "{{b}}", "key is followed by a tag", "`:`")),
             ("\"a\\{{b}}", (1, 8, "}", "inside a string", "add")),
             ("\"a\\\\{{b}}\"", (1, 5, "{{b}}", "backslash", "three")),
@@ -167,7 +194,7 @@ fn json_that_is_none() {
             ("{\"a\": {{b}}", (1, 11, "}", "inside an object", "add `}`")),
             ("[\"a]", (1, 4, "]", "inside a string", "add")),
             ("{{#if a}}{\"b\": 1}{{/if}}", (1, 24, "}", "without a JSON value", "null")),
-            ("[{{#if a}}1,{{/if}}]", (1, 20, "]", "there can be a comma", "join=")),
+            ("[{{#if a}}1,{{/if}}]", (1, 20, "]", "there can be a comma", "the comma before it")),
             (
                 "[{{#each a}}{{#if @first}}1{{else if @last}},{{/if}}{{/each}}]",
                 (1, 62, "]", "there can be a comma", "join="),
@@ -180,8 +207,11 @@ fn json_that_is_none() {
             ("[nul]", (1, 5, "]", "true", "")),
             ("[01]", (1, 3, "1", "`,` or `]`", "")),
             ("[\"\\ud83d\"]", (1, 9, "\"", "surrogate", "")),
-            ("{{a}}{{b}}", (1, 6, "{{b}}", "without a comma", "join=")),
-            ("", (1, 1, "", "without a JSON value", "null")),
+            ("{{a}}{{b}}", (1, 6, "{{b}}", "without a comma", "put a comma between")),
+            ("", (1, 1, "", "the body is empty", "null")),
+            ("{{! nothing }}\n", (1, 15, "\n", "the body is empty", "null")),
+            ("{\"a\":{{#if x}}1{{/if}} }", (1, 24, "}", "in every case", "{{else}}null")),
+            ("{\"a\":{{#if x}}1{{/if}}}", (1, 23, "}", "in every case", "{{else}}null")),
             ("{\"a\": {{b}} {{!c}} \"d\"}", (1, 20, "\"", "`,` or `}`", "comma")),
             ("[{{#if a}}{{#if @root}}1{{/if}}{{/if}} 2]", (1, 40, "2", "in every case", "")),
         ],

@@ -2,7 +2,7 @@
 
 use antar_template::{ContentType, Limits, Place, Template, Unresolved};
 
-use crate::support::{body, compile, url};
+use crate::support::{body, compile, render, url};
 
 #[test]
 fn variables_are_paths_from_the_root_with_their_places() {
@@ -23,6 +23,40 @@ fn variables_are_paths_from_the_root_with_their_places() {
     let template = compile(&Place::Body(ContentType::Text), "é\n {{upper  user.name}}");
     let variable = &template.variables()[0];
     assert_eq!((variable.line, variable.column, variable.token.as_str()), (2, 11, "user.name"));
+}
+
+#[test]
+fn steps_tell_keys_with_dots_from_members() {
+    let source = r#"{{data.[x.y]}}{{data.x.y}}{{this}}{{#each rows}}{{[a b].c}}{{/each}}{{join items key="k.l"}}"#;
+    let template = compile(&Place::Body(ContentType::Text), source);
+    let found: Vec<_> = template.variables().into_iter().map(|v| (v.path, v.steps)).collect();
+    let expected: [(&str, &[&str]); 7] = [
+        ("data.x.y", &["data", "x.y"]),
+        ("data.x.y", &["data", "x", "y"]),
+        ("", &[]),
+        ("rows", &["rows"]),
+        ("rows[].a b.c", &["rows", "[]", "a b", "c"]),
+        ("items", &["items"]),
+        ("items[].k.l", &["items", "[]", "k.l"]),
+    ];
+    let owned = |steps: &[&str]| steps.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let expected: Vec<_> =
+        expected.iter().map(|(path, steps)| ((*path).to_owned(), owned(steps))).collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn only_what_can_be_placed_has_to_be_scalar() {
+    let source = "https://x/{{#if a}}{{/if}}{{#unless b}}{{/unless}}{{#each c}}{{/each}}{{#with d}}{{/with}}{{lookup e \"k\"}}{{and f g}}{{upper (default h i)}}{{default j k}}";
+    let template = compile(&Place::Url { hosts_allowed: Vec::new() }, source);
+    let scalar = |v: &antar_template::Variable| v.scalar_only;
+    let found: Vec<_> = template.variables().into_iter().filter(scalar).map(|v| v.path).collect();
+    assert_eq!(found, ["e.k", "g", "j", "k"]);
+    // What `default` chooses is placed, and an object can't be.
+    let place = Place::Url { hosts_allowed: Vec::new() };
+    let sent = |source: &str| render(&place, source, r#"{"o": {"a": 1}}"#, Unresolved::Empty);
+    assert!(sent("https://x/{{default o \"x\"}}").is_err());
+    assert_eq!(sent("https://x/{{and o \"x\"}}").unwrap().masked(), "https://x/x");
 }
 
 #[test]
