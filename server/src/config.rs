@@ -107,7 +107,7 @@ settings!(
         claim_max: usize = 256,
         /// How often the database is asked for due deliveries when nothing else says so.
         poll_ms: u64 = 1_000,
-        /// How much of an answer is kept, in bytes.
+        /// How much of an answer is kept, of its headers and of its body each, in bytes.
         response_bytes_max: usize = 64 << 10,
         /// Idle connections kept to one host.
         idle_per_host_max: usize = 16,

@@ -115,6 +115,54 @@ on_both_databases! {
         assert_eq!(warned("fine", json!({"data": {"conversation": {"botName": ["My Bot"]}}, "attributes": {"x": ["y"]}})).await, None);
     }
 
+    async fn slips_in_types_hosts_and_places_are_pointed_out(server: TestServer) {
+        server.apply_platforms().await;
+        let post = async |name: &str, more: Value| {
+            let mut webhook = json!({"name": name, "profile": "chatthing", "url": "http://127.0.0.1:9/w", "event_types": ["conversation.started"]});
+            webhook.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            server.api.post("webhooks", &webhook).await
+        };
+        let warning = async |name: &str, more: Value| post(name, more).await.expect(201).json()["warnings"][0].clone();
+        let typo = warning("type", json!({"event_types": ["conversation.startd"]})).await;
+        assert_eq!((&typo["pointer"], &typo["suggestion"]), (&json!("/event_types/0"), &json!("conversation.started")));
+        let idle = warning("facet", json!({"facets": {"data_source": ["Docs"]}})).await;
+        assert_eq!(idle["pointer"], "/facets/data_source");
+        let under_data = warning("data", json!({"body": "{{data.conversation.botName}}"})).await;
+        assert_eq!(under_data["suggestion"], "conversation.botName");
+        let hosts = post("hosts", json!({"hosts_allowed": ["crm.example", "https://crm.example", ""]})).await.expect(422).json();
+        let pointers: Vec<&Value> = hosts["errors"].as_array().unwrap().iter().map(|error| &error["pointer"]).collect();
+        assert_eq!(pointers, ["/hosts_allowed/1", "/hosts_allowed/2"]);
+        // What is switched off may be in the making.
+        post("off", json!({"custom_payload": false, "body": "{\"a\":"})).await.expect(201);
+    }
+
+    async fn an_answer_shows_no_part_of_a_secret_url(server: TestServer) {
+        let receiver = Receiver::start().await;
+        let path = "/services/T0/B0/TOKENabcdef0123456";
+        receiver.reply_with(|request, _| Reply::status(404).body(format!("Cannot POST {}", request.path())));
+        server.api.put("secrets/hook", &json!({"value": receiver.url(path)})).await.expect(201);
+        let webhook = json!({"name": "w", "url": "{{antar.secret.hook}}", "event_types": ["*"]});
+        let webhook = server.api.create_webhook(&webhook).await;
+        let tested = server.api.post(&format!("webhooks/{}/test", webhook.id), &json!({})).await.expect(200).json();
+        assert_eq!(tested["response"]["body"], "Cannot POST •••");
+        receiver.wait(1).await;
+    }
+
+    async fn what_could_not_be_rendered_says_so(server: TestServer) {
+        let webhook = json!({"name": "w", "url": "http://127.0.0.1:9/w", "event_types": ["a.b"], "unresolved": "fail",
+            "body": r#"{"a": {{data.one}}, "b": {{data.two}}}"#, "retry": {"attempts_max": 1}});
+        let webhook = server.api.create_webhook(&webhook).await;
+        let event_id = server.api.send(&json!({"type": "a.b", "data": {}})).await;
+        let failed = server.api.delivery_in("failed", "").await;
+        let row = server.api.explain(&event_id, &webhook).await;
+        assert_eq!((&row["stage"], &row["outcome"]), (&json!("render"), &json!("failed")), "{row}");
+        let attempt = server.api.attempts(&failed).await.remove(0);
+        assert_eq!(attempt["unresolved"], json!(["{{data.one}}", "{{data.two}}"]));
+        server.api.delete(&format!("webhooks/{}", webhook.id)).await.expect(204);
+        let rows = server.api.list(&format!("events/{event_id}/explain")).await;
+        assert_eq!((rows.len(), &rows[0]["reason"]), (1, &json!("the webhook was deleted")));
+    }
+
     async fn the_documented_custom_payload_and_the_literal_token(server: TestServer) {
         server.apply_platforms().await;
         let receiver = Receiver::start().await;

@@ -18,6 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // The order of the stages, and what they commit: values go in and come out here.
     ("pipeline/mod.rs", &["model", "plugin", "config", "clock", "store", "seal"]),
     ("pipeline/answers.rs", &["model", "store"]),
+    ("pipeline/batch.rs", &["store"]),
     ("pipeline/job.rs", &["model", "store"]),
     ("registry", &["model", "store", "pipeline", "plugin", "config", "clock", "seal"]),
     ("worker", &["model", "store", "pipeline", "plugin", "registry", "live", "config", "clock"]),

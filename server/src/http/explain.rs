@@ -35,7 +35,14 @@ pub(super) async fn event(
         List::of(state.webhooks().cloned(), |webhook| webhook.id, &paging, &access.app.config)
     })?;
     let now = access.app.clock.now();
-    answer::ok(&webhooks.map(|webhook| about(&webhook, &event, deliveries.get(&webhook.id), now)))
+    let last_page = webhooks.next_cursor.is_none();
+    let mut rows =
+        webhooks.map(|webhook| about(&webhook, &event, deliveries.get(&webhook.id), now));
+    if last_page {
+        let gone = deliveries.values().filter(|d| access.tenant.webhook(d.webhook_id).is_none());
+        rows.data.extend(gone.map(of_deleted));
+    }
+    answer::ok(&rows)
 }
 
 /// Which event.
@@ -63,6 +70,18 @@ pub(super) async fn webhook(
     let deliveries = newest_deliveries(&access, &event, Some(id)).await?;
     let now = access.app.clock.now();
     answer::ok(&about(&webhook, &event, deliveries.get(&id), now))
+}
+
+/// A delivery whose webhook is no longer there.
+fn of_deleted(delivery: &Delivery) -> Explanation {
+    Explanation {
+        webhook_id: delivery.webhook_id,
+        name: String::new(),
+        outcome: delivery.state.as_str().to_owned(),
+        stage: delivery.stage.clone().unwrap_or_else(|| "deliver".to_owned()),
+        reason: Some("the webhook was deleted".to_owned()),
+        detail: json!({ "delivery_id": delivery.id, "attempts": delivery.attempts, "reason": delivery.reason }),
+    }
 }
 
 fn about(

@@ -117,14 +117,16 @@ impl Sender {
         watch: Option<&Watch>,
     ) -> Result<Response, SendError> {
         let answer = client.request(request).await.map_err(|error| {
-            let text = chain(&error);
+            // The client's own words say only that it was the client.
+            let cause = std::error::Error::source(&error);
+            let text = cause.map_or_else(|| chain(&error), chain);
             if error.is_connect() { SendError::Connect(text) } else { SendError::Broke(text) }
         })?;
         if let Some(watch) = watch {
             watch.head_arrived();
         }
         let status = answer.status().as_u16();
-        let headers = header_map(answer.headers());
+        let headers = header_map(answer.headers(), self.response_bytes_max);
         let mut body = answer.into_body();
         let (mut text, mut truncated) = (Vec::new(), false);
         while let Some(frame) = body.frame().await {
@@ -160,9 +162,16 @@ fn request(outgoing: &Outgoing) -> Result<Request<Full<Bytes>>, SendError> {
     request.body(Full::new(body)).map_err(|e| bad(e.to_string()))
 }
 
-fn header_map(headers: &http::HeaderMap) -> serde_json::Map<String, serde_json::Value> {
+/// The headers that fit into `bytes_max`.
+fn header_map(
+    headers: &http::HeaderMap,
+    bytes_max: usize,
+) -> serde_json::Map<String, serde_json::Value> {
     let mut map = serde_json::Map::new();
+    let mut room = bytes_max;
     for (name, value) in headers {
+        let Some(left) = room.checked_sub(name.as_str().len() + value.len()) else { continue };
+        room = left;
         let value = String::from_utf8_lossy(value.as_bytes());
         match map.get_mut(name.as_str()) {
             Some(serde_json::Value::String(known)) => {
@@ -216,7 +225,10 @@ impl tower_service::Service<Uri> for Guarded {
             let addresses: Vec<_> = match host.parse::<IpAddr>() {
                 Ok(address) => vec![(address, port).into()],
                 Err(_) => {
-                    let found = tokio::net::lookup_host((host.as_str(), port)).await?.collect();
+                    let found = tokio::net::lookup_host((host.as_str(), port)).await;
+                    let unknown =
+                        |e| std::io::Error::other(format!("{host} can't be resolved: {e}"));
+                    let found = found.map_err(unknown)?.collect();
                     watch.iter().for_each(|watch| watch.name_resolved());
                     found
                 }

@@ -48,9 +48,9 @@ pub enum Found<'a> {
     /// Something of this kind, where it is known.
     There(Option<VariableKind>),
     /// Nothing is said about it: an object's members are not all known.
-    Open { below: String, known: Vec<&'a str> },
-    /// Nothing can be there. `below` is the last part of the path that exists, `known` its members.
-    Nowhere { below: String, known: Vec<&'a str> },
+    Open { below: usize, known: Vec<&'a str> },
+    /// Nothing can be there. The first `below` steps of the path exist, `known` are the members there.
+    Nowhere { below: usize, known: Vec<&'a str> },
 }
 
 /// The default payload of the events of a type, as `profile` sends it.
@@ -144,33 +144,31 @@ impl Shape {
     fn at<'p>(&self, steps: impl Iterator<Item = &'p str>) -> Result<&Shape, (&Shape, usize)> {
         let mut shape = self;
         for (count, step) in steps.enumerate() {
-            let name = step.trim_end_matches("[]");
-            let mut next = shape.members.iter().find(|(key, _)| key == name).map(|(_, s)| s);
-            let index = name.parse::<usize>().is_ok() && !name.is_empty();
-            if next.is_none() && index {
-                next = shape.element.as_deref();
-            }
-            for _ in 0..(step.len() - name.len()) / "[]".len() {
-                // `each` goes through objects as well; what their members are is not looked at.
-                let inner = |s: &Shape| s.kind != Some(VariableKind::Scalar);
-                next = next.and_then(|s| s.element.as_deref().or(inner(s).then_some(&OPEN)));
-            }
+            let next = match step {
+                "[]" => {
+                    // `each` goes through objects as well; what their members are is not looked at.
+                    let inner = shape.kind != Some(VariableKind::Scalar);
+                    shape.element.as_deref().or(inner.then_some(&OPEN))
+                }
+                name => {
+                    let member = shape.members.iter().find(|(key, _)| key == name).map(|(_, s)| s);
+                    let element =
+                        shape.element.as_deref().filter(|_| name.parse::<usize>().is_ok());
+                    member.or(element)
+                }
+            };
             shape = next.ok_or((shape, count))?;
         }
         Ok(shape)
     }
 
-    /// What a dotted path from the root leads to. `[]` after a step is any element of the array.
+    /// What a path from the root leads to. The step `[]` is any element of an array.
     #[must_use]
-    pub fn find(&self, path: &str) -> Found<'_> {
-        if path.is_empty() {
-            return Found::There(self.kind);
-        }
-        let (shape, count) = match self.at(path.split('.')) {
+    pub fn find(&self, steps: &[String]) -> Found<'_> {
+        let (shape, below) = match self.at(steps.iter().map(String::as_str)) {
             Ok(shape) => return Found::There(shape.kind),
             Err(last) => last,
         };
-        let below = path.split('.').take(count).collect::<Vec<_>>().join(".");
         let known = shape.members.iter().map(|(key, _)| key.as_str()).collect();
         let says_nothing = shape.kind.is_none()
             || (shape.kind == Some(VariableKind::Array) && shape.element.is_none());
@@ -209,11 +207,13 @@ impl Shape {
     fn walk(&self, path: &str, found: &mut Vec<Variable>) {
         /// A catalog is read by people.
         const VARIABLES_MAX: usize = 1_000;
-        for (name, shape) in self.members.iter().filter(|(name, _)| can_be_named(name)) {
+        let named = self.members.iter().filter(|(name, _)| !name.is_empty() && !name.contains(']'));
+        for (name, shape) in named {
             if found.len() == VARIABLES_MAX {
                 return;
             }
-            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            let step = if can_be_named(name) { name.clone() } else { format!("[{name}]") };
+            let path = if path.is_empty() { step } else { format!("{path}.{step}") };
             found.push(Variable {
                 path: path.clone(),
                 kind: shape.kind.unwrap_or(VariableKind::Scalar),
@@ -225,9 +225,9 @@ impl Shape {
     }
 }
 
-/// Keys with dots, spaces or braces are no part of a path.
+/// Other keys stand in brackets in a path.
 fn can_be_named(name: &str) -> bool {
-    !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "_-$@".contains(c))
+    name.chars().all(|c| c.is_alphanumeric() || "_-$@".contains(c))
 }
 
 fn kind_of(value: Value<'_>) -> VariableKind {
@@ -253,12 +253,16 @@ impl<'a> Reader<'a> {
         }
         let parts = schema.map(|schema| self.parts(schema, depth)).unwrap_or_default();
         let said = |name: &str| parts.iter().find_map(|part| part.get(name));
-        let kind = said("type").and_then(kind_named);
+        // Where alternatives differ, anything may come.
+        let mut kinds = parts.iter().filter_map(|part| part.get("type").and_then(kind_named));
+        let first = kinds.next();
+        let mixed = first.is_some_and(|first| kinds.any(|other| other != first));
+        let kind = first.filter(|_| !mixed);
         let kind = kind.or_else(|| said("properties").map(|_| VariableKind::Object));
         let kind = kind.or_else(|| said("items").map(|_| VariableKind::Array));
         let description = said("description").or_else(|| said("title")).and_then(|v| v.as_str());
         let mut shape = Shape {
-            kind: kind.or(example.map(kind_of)),
+            kind: kind.or_else(|| example.filter(|_| !mixed).map(kind_of)),
             description: description.unwrap_or_default().into_owned(),
             example: example.map(|value| value.to_document()),
             ..Shape::default()
@@ -340,6 +344,11 @@ mod tests {
         Reader { root }.read(root, example.as_ref().map(Document::root), 0)
     }
 
+    fn find<'s>(shape: &'s Shape, path: &str) -> Found<'s> {
+        let steps: Vec<String> = path.split('.').map(ToOwned::to_owned).collect();
+        shape.find(&steps)
+    }
+
     fn lines(shape: &Shape) -> Vec<String> {
         let text =
             |v: &Variable| v.example.as_ref().map_or("-".to_owned(), |e| e.text().to_owned());
@@ -356,16 +365,17 @@ mod tests {
                 r#"a Object  {"b":1.50,"c":[{"d":1}]}"#,
                 "a.b Scalar  1.50",
                 r#"a.c Array  [{"d":1}]"#,
+                "[e f] Scalar  1",
                 "g Scalar  null",
             ]
         );
-        assert_eq!(shape.find("a.c[].d"), Found::There(Some(VariableKind::Scalar)));
-        assert_eq!(shape.find("a.c.0.d"), Found::There(Some(VariableKind::Scalar)));
-        assert_eq!(shape.find("a"), Found::There(Some(VariableKind::Object)));
-        assert_eq!(shape.find("a[]"), Found::There(None));
-        let nowhere = Found::Nowhere { below: "a".to_owned(), known: vec!["b", "c"] };
-        assert_eq!(shape.find("a.x.y"), nowhere);
-        assert!(matches!(shape.find("a.b.x"), Found::Nowhere { .. }));
+        assert_eq!(find(&shape, "a.c.[].d"), Found::There(Some(VariableKind::Scalar)));
+        assert_eq!(find(&shape, "a.c.0.d"), Found::There(Some(VariableKind::Scalar)));
+        assert_eq!(find(&shape, "a"), Found::There(Some(VariableKind::Object)));
+        assert_eq!(find(&shape, "a.[]"), Found::There(None));
+        let nowhere = Found::Nowhere { below: 1, known: vec!["b", "c"] };
+        assert_eq!(find(&shape, "a.x.y"), nowhere);
+        assert!(matches!(find(&shape, "a.b.x"), Found::Nowhere { .. }));
         let may_hold = |path: &str| shape.may_hold(path.split('.'));
         assert_eq!(["a.c.d", "a.c.e", "a.x", "g"].map(may_hold), [true, false, false, true]);
     }
@@ -390,15 +400,15 @@ mod tests {
                 "more Scalar  2",
             ]
         );
-        assert!(matches!(shape.find("free.y"), Found::Open { .. }));
-        assert!(matches!(shape.find("tags[].y"), Found::Open { .. }));
-        assert!(matches!(shape.find("user.phone"), Found::Nowhere { .. }));
+        assert!(matches!(find(&shape, "free.y"), Found::Open { .. }));
+        assert!(matches!(find(&shape, "tags.[].y"), Found::Open { .. }));
+        assert!(matches!(find(&shape, "user.phone"), Found::Nowhere { .. }));
     }
 
     #[test]
     fn schemas_may_go_round_in_circles() {
         let shape = read(r##"{"properties": {"child": {"$ref": "#"}}}"##, "");
-        assert!(matches!(shape.find("child.child.child"), Found::There(_)));
+        assert!(matches!(find(&shape, "child.child.child"), Found::There(_)));
         assert!(shape.variables().len() < 20);
     }
 }

@@ -46,8 +46,9 @@ pub(super) fn compile(spec: &WebhookSpec, around: &Surroundings<'_>) -> Result<P
         check.plugins(spec);
     }
     let url = check.url(spec);
-    let headers = check.headers(&spec.headers);
-    let body = spec.body.as_ref().and_then(|body| {
+    // What is not used may be in the making.
+    let headers = spec.custom_payload.then(|| check.headers(&spec.headers)).unwrap_or_default();
+    let body = spec.body.as_ref().filter(|_| spec.custom_payload).and_then(|body| {
         let place = Place::Body(content_type_of(spec, body));
         check.template("/body", body, &place)
     });
@@ -63,9 +64,9 @@ pub(super) fn compile(spec: &WebhookSpec, around: &Surroundings<'_>) -> Result<P
     let (Some(rule), Some(success), Some(url), None) = (rule, success, url, check.code) else {
         return Err(Invalid { code: check.code.unwrap_or("invalid"), errors: check.errors });
     };
-    let (method, headers, content_type, body) = match spec.custom_payload {
-        true => (spec.method, headers, body_type(spec), body),
-        false => (Method::default(), Vec::new(), "application/json", None),
+    let (method, content_type) = match spec.custom_payload {
+        true => (spec.method, body_type(spec)),
+        false => (Method::default(), "application/json"),
     };
     Ok(Plan {
         wants: Wants::new(spec.event_types.clone(), facets, rule),
@@ -227,6 +228,14 @@ impl Check<'_> {
     }
 
     fn url(&mut self, spec: &WebhookSpec) -> Option<Template> {
+        for (number, host) in spec.hosts_allowed.iter().enumerate() {
+            let known = url::Url::parse(&format!("https://{host}/")).ok();
+            if known.as_ref().and_then(url::Url::host_str) != Some(host.as_str()) {
+                let detail =
+                    "is a host without scheme and port, in lower case, such as eu.crm.example";
+                self.error(&format!("/hosts_allowed/{number}"), detail);
+            }
+        }
         let place = Place::Url { hosts_allowed: spec.hosts_allowed.clone() };
         let template = self.template("/url", &spec.url, &place)?;
         let dev = self.around.config.server.dev;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use antar_template::{Template, Unresolved, Variable, nearest};
 
 use super::Registry;
-use crate::model::{FieldError, Invalid, PluginKind, WebhookSpec};
+use crate::model::{EventType, FieldError, Invalid, PluginKind, WebhookSpec};
 use crate::pipeline::intake::pointer_token;
 use crate::pipeline::profile::{CatalogType, Profile};
 use crate::pipeline::render::{self, CannotRender, RenderInput};
@@ -18,6 +18,8 @@ use crate::pipeline::webhook::Webhook;
 /// The types that a webhook takes, and their payloads as its templates see them.
 pub(super) struct Known {
     types: Vec<Arc<CatalogType>>,
+    /// Every type of the catalog.
+    names: Vec<EventType>,
     shapes: Vec<Shape>,
     /// Whether nothing else can come: every type it names is known and described.
     typed: bool,
@@ -38,6 +40,7 @@ impl Registry {
         };
         let operators = self.event_types();
         let all = state.event_types.values().chain(profile.types.values()).chain(&operators);
+        let names = all.clone().map(|known| known.spec.name.clone()).collect();
         let mut types: Vec<Arc<CatalogType>> = Vec::new();
         for known in all.filter(|known| accepted(known)) {
             // The tenant's own goes first, then its profile's.
@@ -60,7 +63,7 @@ impl Registry {
             !types.is_empty() && types.iter().all(described) && spec.event_types.iter().all(named);
         let complete = typed && !transforms;
         let shapes = types.iter().map(|known| shape(profile, known, &tenant.id)).collect();
-        Known { types, shapes, typed, complete }
+        Known { types, names, shapes, typed, complete }
     }
 
     /// What looks like a slip in a webhook that works.
@@ -71,9 +74,30 @@ impl Registry {
         let mut warnings =
             known.strangers(&templates(&plan.url, &plan.headers, plan.body.as_ref()));
         warnings.extend(known.unrendered(webhook));
+        warnings.extend(known.odd_types(&webhook.spec));
+        warnings.extend(idle_facets(webhook));
         warnings.extend(webhook.plan.wants.rule_paths().filter_map(|path| known.odd_rule(path)));
         warnings
     }
+}
+
+/// Facets that constrain none of the types that the webhook takes.
+fn idle_facets(webhook: &Webhook) -> Vec<FieldError> {
+    let idle = |name: &&String| {
+        let facet = webhook.profile.spec.facets.iter().find(|facet| facet.name == **name);
+        facet.is_some_and(|facet| {
+            let named = webhook.spec.event_types.iter().map(|filter| filter.as_str());
+            let mut reached = named.filter(|name| {
+                name.contains('*') || facet.event_types.iter().any(|filter| filter.accepts(name))
+            });
+            !facet.event_types.is_empty() && reached.next().is_none()
+        })
+    };
+    let said = |name: &String| {
+        let detail = "says nothing about the event types that this webhook takes";
+        FieldError::new(format!("/facets/{}", pointer_token(name)), detail)
+    };
+    webhook.spec.facets.keys().filter(idle).map(said).collect()
 }
 
 /// A webhook's templates, each with its pointer.
@@ -93,7 +117,7 @@ impl Known {
         let nested = |variable: &Variable| {
             variable.scalar_only
                 && self.shapes.iter().any(|shape| {
-                    let found = shape.find(&variable.path);
+                    let found = shape.find(&variable.steps);
                     use VariableKind::{Array, Object};
                     matches!(found, Found::There(Some(Object | Array)))
                 })
@@ -115,6 +139,7 @@ impl Known {
         let nowhere = |variable: &Variable| self.nearest_to(variable).is_some();
         let error = |variable: Variable| {
             let near = self.nearest_to(&variable).flatten();
+            let near = near.or_else(|| self.under_data(&variable));
             let hint =
                 near.as_ref().map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
             let types = match self.types.as_slice() {
@@ -134,7 +159,7 @@ impl Known {
         let mut best = None::<String>;
         let mut maybe = false;
         for shape in &self.shapes {
-            let (below, known) = match shape.find(&variable.path) {
+            let (below, known) = match shape.find(&variable.steps) {
                 Found::There(_) => return None,
                 Found::Open { below, known } => {
                     maybe = true;
@@ -142,12 +167,12 @@ impl Known {
                 }
                 Found::Nowhere { below, known } => (below, known),
             };
-            let depth = if below.is_empty() { 0 } else { below.split('.').count() };
-            let step = variable.path.split('.').nth(depth).unwrap_or_default();
-            let rest = variable.path.splitn(depth + 2, '.').nth(depth + 1);
-            if let Some(near) = nearest(step, known) {
-                let parts = [Some(below.as_str()).filter(|b| !b.is_empty()), Some(near), rest];
-                best = Some(parts.into_iter().flatten().collect::<Vec<_>>().join("."));
+            let near = variable.steps.get(below).and_then(|step| nearest(step, known));
+            // Inside loops there is no path from the root that could be written.
+            if let Some(near) = near.filter(|_| !variable.relative) {
+                let mut steps = variable.steps.clone();
+                near.clone_into(&mut steps[below]);
+                best = Some(steps.join("."));
             }
         }
         // Where anything may stand, only a name that is nearly one of the known is worth a word.
@@ -176,6 +201,35 @@ impl Known {
         let known = self.types.iter().any(|known| data_shape(known).may_hold(steps.clone()));
         let detail = format!("the event types that this webhook takes have no `{path}`");
         (typed && !known).then(|| FieldError::new("/rule", detail))
+    }
+
+    /// The path one level up or down, for whoever took `data` for granted, or forgot it.
+    fn under_data(&self, variable: &Variable) -> Option<String> {
+        let there = |steps: &[String]| {
+            let found = |shape: &Shape| matches!(shape.find(steps), Found::There(_));
+            (!steps.is_empty() && self.shapes.iter().any(found)).then(|| steps.join("."))
+        };
+        match variable.steps.split_first()? {
+            _ if variable.relative => None,
+            (first, rest) if first == "data" => there(rest),
+            _ => there(&[&["data".to_owned()], variable.steps.as_slice()].concat()),
+        }
+    }
+
+    /// What is odd about an event type: the catalog has none of this name, but one that is near.
+    fn odd_types(&self, spec: &WebhookSpec) -> Vec<FieldError> {
+        let odd = |(number, filter): (usize, &crate::model::TypeFilter)| {
+            let name = filter.as_str();
+            let known = self.names.iter().map(|known| known.as_str());
+            if name.contains('*') || known.clone().any(|known| known == name) {
+                return None;
+            }
+            let near = nearest(name, known)?.to_owned();
+            let detail = format!("the catalog has no `{name}`; did you mean `{near}`?");
+            let at = FieldError::new(format!("/event_types/{number}"), detail);
+            Some(FieldError { suggestion: Some(near), ..at })
+        };
+        spec.event_types.iter().enumerate().filter_map(odd).collect()
     }
 
     /// Refuses a webhook that can't be rendered for the example of any type it takes.

@@ -64,6 +64,9 @@ impl ReplayRequest {
         now: Millis,
     ) -> Result<Selection, Invalid> {
         self.check_pace(config)?;
+        if self.since.zip(self.until).is_some_and(|(since, until)| since > until) {
+            return Err(Invalid::at("/until", "is after `since`"));
+        }
         // What the replay itself makes, and what comes from now on, is later.
         let started = now.plus_ms(1);
         Ok(Selection {
@@ -89,6 +92,9 @@ impl ReplayRequest {
         }
         if let Some(event_ids) = &self.event_ids {
             let max = config.event_ids_max;
+            if event_ids.is_empty() {
+                return Err(Invalid::at("/event_ids", "lists at least one event"));
+            }
             if event_ids.len() > max {
                 let detail = format!(
                     "lists {} events, {max} are allowed (replay.event_ids_max)",

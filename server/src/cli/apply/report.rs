@@ -144,7 +144,7 @@ impl Report {
                 .iter()
                 .map(|error| {
                     json!({"pointer": error.pointer, "detail": error.detail, "line": line_of(error),
-                    "suggestion": error.suggestion})
+                    "text_line": error.line, "text_column": error.column, "suggestion": error.suggestion})
                 })
                 .collect();
             let more = json!({"file": resource.origin.file, "document": resource.origin.number,
