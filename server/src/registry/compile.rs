@@ -47,7 +47,7 @@ pub(super) fn compile(spec: &WebhookSpec, around: &Surroundings<'_>) -> Result<P
     }
     let url = check.url(spec);
     // What is not used may be in the making.
-    let headers = spec.custom_payload.then(|| check.headers(&spec.headers)).unwrap_or_default();
+    let headers = if spec.custom_payload { check.headers(&spec.headers) } else { Vec::new() };
     let body = spec.body.as_ref().filter(|_| spec.custom_payload).and_then(|body| {
         let place = Place::Body(content_type_of(spec, body));
         check.template("/body", body, &place)
