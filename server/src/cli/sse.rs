@@ -1,4 +1,4 @@
-//! Server-Sent Events, read line by line: https://html.spec.whatwg.org/multipage/server-sent-events.html
+//! Server-Sent Events, read line by line: <https://html.spec.whatwg.org/multipage/server-sent-events.html>
 
 /// Longest text of one event.
 const EVENT_BYTES_MAX: usize = 64 << 20;

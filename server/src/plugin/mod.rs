@@ -2,7 +2,7 @@
 //!
 //! Everything a guest may do is what `guest::Guest`, the state of its store, offers: writing log
 //! lines, up to a bound. There are no files, no network, no environment; clock and randomness follow
-//! from the event ([`empty_world`]). Every call runs in a fresh instance, so nothing is left from one event to the next.
+//! from the event (`empty_world`). Every call runs in a fresh instance, so nothing is left from one event to the next.
 //! What a call may cost is named in [`Limits`].
 //!
 //! This module knows nothing of the rest of the server.
