@@ -134,13 +134,7 @@ pub(super) fn notes(answer: &Json, screen: Screen) {
         screen.line(&screen.paint(YELLOW, &line));
     }
     for warning in answer["warnings"].as_array().into_iter().flatten() {
-        let text = |name: &str| warning[name].as_str().unwrap_or_default();
-        let place = match (warning["line"].as_u64(), warning["column"].as_u64()) {
-            (Some(line), Some(column)) => format!(" {line}:{column}"),
-            _ => String::new(),
-        };
-        let line = format!("warning: {}{place} {}", text("pointer"), text("detail"));
-        screen.line(&screen.paint(YELLOW, &line));
+        screen.line(&screen.paint(YELLOW, &request::warning(warning)));
     }
 }
 

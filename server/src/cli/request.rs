@@ -1,4 +1,4 @@
-//! A request or an answer as people read it.
+//! A request, an answer, and what is said of them, as people read it.
 
 use serde_json::Value as Json;
 
@@ -17,4 +17,14 @@ pub(super) fn headers_and_body(message: &Json) -> Vec<String> {
         |(name, value): (&String, &Json)| format!("{name}: {}", value.as_str().unwrap_or_default());
     let body = message["body"].as_str().unwrap_or_default().lines().map(ToOwned::to_owned);
     headers.map(header).chain(body).collect()
+}
+
+/// What looks like a slip in a webhook: `warning: /body 2:9 …`.
+pub(super) fn warning(warning: &Json) -> String {
+    let text = |name: &str| warning[name].as_str().unwrap_or_default();
+    let place = match (warning["line"].as_u64(), warning["column"].as_u64()) {
+        (Some(line), Some(column)) => format!(" {line}:{column}"),
+        _ => String::new(),
+    };
+    format!("warning: {}{place} {}", text("pointer"), text("detail"))
 }

@@ -9,7 +9,7 @@ use super::answer::{self, Answer};
 use super::auth::{Access, Manage};
 use super::body::{Body, read};
 use super::error::Problem;
-use super::sample;
+use super::sample::{self, Sample};
 use super::webhooks::{find, take_secret};
 use crate::model::{Event, EventId, FieldError, Invalid, WebhookId};
 use crate::pipeline::preview::Preview;
@@ -42,7 +42,7 @@ pub(super) async fn preview(access: Access<Manage>, body: Body) -> Answer {
         webhook(&access, &request.webhook).map_err(|problem| below("/webhook", problem))?;
     let event = match &request.event {
         Some(given) => event(&access, &webhook, given).await,
-        None => example(&access, &webhook),
+        None => Sample::default().event(&access.app, &access.tenant, &webhook),
     };
     let event = event.map_err(|problem| below("/event", problem))?;
     let (tenant, registry) = (&access.tenant, &access.app.registry);
@@ -77,14 +77,6 @@ fn kept_back(webhook: &Webhook) -> Option<(&'static str, &'static str)> {
         (true, true) => Some(("/paused", "the webhook is paused: live events wait")),
         (true, false) => None,
     }
-}
-
-fn example(access: &Access<Manage>, webhook: &Webhook) -> Result<Event, Problem> {
-    let event_type = sample::type_for(&access.tenant, webhook)?;
-    let known =
-        sample::catalog_type(&access.app, &access.tenant, Some(&webhook.profile), &event_type);
-    let event = sample::Sample { event_type, data: None, attributes: None };
-    event.event(&access.tenant, known.as_deref(), access.app.clock.now())
 }
 
 async fn event(

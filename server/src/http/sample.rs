@@ -8,42 +8,47 @@ use antar_json::{Builder, Document, Kind, Value};
 use super::error::Problem;
 use crate::app::App;
 use crate::config::IntakeConfig;
-use crate::model::{Event, EventType, Invalid, Millis};
+use crate::model::{Event, EventType, Invalid};
 use crate::pipeline::intake::{self, Draft};
 use crate::pipeline::profile::{CatalogType, Profile};
 use crate::pipeline::tenant::Tenant;
 use crate::pipeline::webhook::Webhook;
 
-/// An event that is not stored.
+/// What is given of an event that is not stored.
+#[derive(Default)]
 pub(super) struct Sample {
-    pub(super) event_type: EventType,
+    pub(super) event_type: Option<EventType>,
     pub(super) data: Option<Document>,
     pub(super) attributes: Option<BTreeMap<String, String>>,
 }
 
 impl Sample {
-    /// Fills up from the example of `known`.
+    /// The event for a webhook. Without a type it is one that the webhook takes; data and attributes
+    /// that were left out are those of the type's example.
     pub(super) fn event(
         self,
+        app: &App,
         tenant: &Tenant,
-        known: Option<&CatalogType>,
-        now: Millis,
+        webhook: &Webhook,
     ) -> Result<Event, Problem> {
         if self.data.as_ref().is_some_and(|data| data.root().kind() != Kind::Object) {
             return Err(Invalid::at("/data", "is a JSON object").into());
         }
-        let example = known.and_then(|known| known.spec.example.clone());
-        let data = self.data.or(example).unwrap_or_else(Document::empty_object);
+        let event_type = match self.event_type {
+            Some(event_type) => event_type,
+            None => type_for(tenant, webhook)?,
+        };
+        let known = catalog_type(app, tenant, Some(&webhook.profile), &event_type);
+        let example = known.as_ref().and_then(|known| known.spec.example.clone());
         let of_example = known.map(|known| known.spec.example_attributes.clone());
-        let attributes = self.attributes.or(of_example).unwrap_or_default();
         let draft = Draft {
             id: None,
-            event_type: self.event_type,
+            event_type,
             timestamp: None,
-            attributes: attributes.into_iter().collect(),
-            data,
+            attributes: self.attributes.or(of_example).unwrap_or_default().into_iter().collect(),
+            data: self.data.or(example).unwrap_or_else(Document::empty_object),
         };
-        Ok(draft.event(tenant.id.clone(), now))
+        Ok(draft.event(tenant.id.clone(), app.clock.now()))
     }
 }
 
@@ -102,7 +107,7 @@ pub(super) fn catalog_type(
 }
 
 /// A type that a webhook takes: the first it names, or the first of its catalog that it accepts.
-pub(super) fn type_for(tenant: &Tenant, webhook: &Webhook) -> Result<EventType, Problem> {
+fn type_for(tenant: &Tenant, webhook: &Webhook) -> Result<EventType, Problem> {
     let filters = &webhook.spec.event_types;
     if let Some(named) = filters.iter().find_map(|filter| filter.as_str().parse().ok()) {
         return Ok(named);

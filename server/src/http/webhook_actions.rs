@@ -9,7 +9,7 @@ use super::body::{Body, read};
 use super::error::Problem;
 use super::page::List;
 use super::path::Id;
-use super::sample;
+use super::sample::Sample;
 use super::webhooks::{WebhookView, find, take_secret};
 use crate::model::{EventType, Invalid, Millis, Response, SentRequest, WebhookId};
 use crate::pipeline::TestReport;
@@ -64,14 +64,9 @@ impl TestView {
 pub(super) async fn test(access: Access<Manage>, Id(id): Id<WebhookId>, body: Body) -> Answer {
     let request: TestRequest = body.json()?;
     let webhook = find(&access.tenant, id)?;
-    let event_type = match request.event_type {
-        Some(event_type) => event_type,
-        None => sample::type_for(&access.tenant, &webhook)?,
-    };
-    let known =
-        sample::catalog_type(&access.app, &access.tenant, Some(&webhook.profile), &event_type);
-    let event = sample::Sample { event_type, data: request.data, attributes: request.attributes };
-    let event = event.event(&access.tenant, known.as_deref(), access.app.clock.now())?;
+    let TestRequest { event_type, data, attributes } = request;
+    let sample = Sample { event_type, data, attributes };
+    let event = sample.event(&access.app, &access.tenant, &webhook)?;
     let report = access.app.pipeline.test(&access.tenant, &webhook, event).await;
     answer::ok(&TestView::of(report))
 }

@@ -82,11 +82,7 @@ impl Sender {
     /// Sends and reads the answer up to its limit.
     pub async fn send(&self, outgoing: &Outgoing) -> Result<Response, SendError> {
         let request = request(outgoing)?;
-        let deadline = Duration::from_millis(outgoing.timeout_ms);
-        match tokio::time::timeout(deadline, self.exchange(&self.client, request, None)).await {
-            Ok(result) => result,
-            Err(_) => Err(SendError::TimedOut(outgoing.timeout_ms)),
-        }
+        in_time(outgoing.timeout_ms, self.exchange(&self.client, request, None)).await
     }
 
     /// As [`Sender::send`], over a connection of its own, and says what took how long.
@@ -101,12 +97,8 @@ impl Sender {
         let client = Client::builder(TokioExecutor::new())
             .pool_max_idle_per_host(0)
             .build(Watched::new(connector, watch.clone()));
-        let deadline = Duration::from_millis(outgoing.timeout_ms);
         let exchange = self.exchange(&client, request, Some(&watch));
-        let result = match tokio::time::timeout(deadline, exchange).await {
-            Ok(result) => result,
-            Err(_) => Err(SendError::TimedOut(outgoing.timeout_ms)),
-        };
+        let result = in_time(outgoing.timeout_ms, exchange).await;
         (result, watch.timing())
     }
 
@@ -143,6 +135,15 @@ impl Sender {
         let body = String::from_utf8_lossy(&text).into_owned();
         Ok(Response { status, headers, body, truncated })
     }
+}
+
+/// One deadline over the whole exchange.
+async fn in_time(
+    timeout_ms: u64,
+    exchange: impl Future<Output = Result<Response, SendError>>,
+) -> Result<Response, SendError> {
+    let ended = tokio::time::timeout(Duration::from_millis(timeout_ms), exchange).await;
+    ended.unwrap_or(Err(SendError::TimedOut(timeout_ms)))
 }
 
 fn request(outgoing: &Outgoing) -> Result<Request<Full<Bytes>>, SendError> {

@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use tempfile::TempDir;
@@ -51,6 +52,19 @@ pub struct BinaryServer {
     seen: Arc<Mutex<Seen>>,
 }
 
+/// A port for a server that is killed and started again on it. Below those that the system hands
+/// out by itself, or a receiver could get it while the server is down.
+fn free_port() -> u16 {
+    const FIRST: u16 = 20_000;
+    const COUNT: u32 = 12_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(97);
+    let ports = std::iter::repeat_with(|| start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)));
+    let ports = ports.map(|number| FIRST + u16::try_from(number % COUNT).unwrap());
+    let mut free = ports.take(1_000).filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.next().expect("a port below the system's own is free")
+}
+
 impl BinaryServer {
     pub async fn start(database: Database) -> BinaryServer {
         BinaryServer::start_with(database, &[]).await
@@ -62,7 +76,7 @@ impl BinaryServer {
         environment: &[(&'static str, &'static str)],
     ) -> BinaryServer {
         let data_dir = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let base = format!("http://127.0.0.1:{port}");
         let seen = Arc::default();
         let api = Api::new(&base, "", &seen);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value as Json, json};
 
 use super::super::client::{CallError, FieldProblem};
+use super::super::request;
 use super::super::screen::{BOLD, DIM, GREEN, RED, Screen, YELLOW};
 use super::change::{self, Line};
 use super::manifest::{Kind, Resource};
@@ -117,12 +118,7 @@ impl Report {
     /// What looks like a slip in a webhook that was saved.
     fn warnings(&self, warnings: &Json) {
         for warning in warnings.as_array().into_iter().flatten() {
-            let text = |name: &str| warning[name].as_str().unwrap_or_default();
-            let place = match (warning["line"].as_u64(), warning["column"].as_u64()) {
-                (Some(line), Some(column)) => format!(" {line}:{column}"),
-                _ => String::new(),
-            };
-            let line = format!("    warning: {}{place} {}", text("pointer"), text("detail"));
+            let line = format!("    {}", request::warning(warning));
             self.screen.line(&self.screen.paint(YELLOW, &line));
         }
     }

@@ -1,6 +1,20 @@
 //! The languages that plugins are written in. One file for each; another language is a file and a
 //! line in [`Lang`] and [`Lang::language`].
 
+/// A file of `sdk/templates`, as it is in this program.
+macro_rules! template {
+    ($path:literal) => {
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../sdk/templates/", $path))
+    };
+}
+
+/// Files of an SDK: the path in a project, below the SDK's folder, and the file of the repository.
+macro_rules! sdk {
+    ($($to:literal: $from:literal,)*) => {
+        &[$(($to, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../", $from)))),*]
+    };
+}
+
 mod js;
 mod program;
 mod python;
@@ -77,11 +91,42 @@ impl Lang {
 }
 
 impl Scaffold<'_> {
+    /// The files of a project that has a copy of the SDK in a folder: of `filled` every `{{word}}` is
+    /// replaced, the rest is as it is.
+    fn project(
+        &self,
+        filled: &[(&str, &str)],
+        words: &[(&str, &str)],
+        fixtures: &[(&str, &str)],
+        (folder, sdk): (&str, &[(&str, &str)]),
+    ) -> Vec<(String, String)> {
+        let filled = filled.iter().map(|(path, text)| ((*path).to_owned(), self.fill(text, words)));
+        let fixtures = fixtures.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned()));
+        let sdk = sdk.iter().map(|(path, text)| (format!("{folder}/{path}"), (*text).to_owned()));
+        filled.chain(fixtures).chain(sdk).collect()
+    }
+
     /// `template` with each `{{word}}` replaced.
     pub(super) fn fill(&self, template: &str, words: &[(&str, &str)]) -> String {
         let own = [("name", self.name.as_str()), ("kind", self.kind.name())];
         own.iter().chain(words).fold(template.to_owned(), |text, (word, value)| {
             text.replace(&format!("{{{{{word}}}}}"), value)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    /// Holds a table against the folder that it is of: a file of the SDK that is not in it would be
+    /// missing in new projects.
+    pub(super) fn assert_complete(sdk: &[(&str, &str)], folder: &str, table: &str) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder);
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+        for file in files.filter(|file| file.file_type().unwrap().is_file()) {
+            let name = file.file_name().into_string().unwrap();
+            assert!(sdk.iter().any(|(own, _)| *own == name), "add {name} to SDK in {table}");
+        }
     }
 }

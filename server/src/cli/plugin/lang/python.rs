@@ -16,19 +16,7 @@ pub(super) struct Python;
 /// What is in the folder `.venv`, so that a change of requirements.txt is seen.
 const INSTALLED: &str = ".venv/installed-requirements.txt";
 
-macro_rules! template {
-    ($path:literal) => {
-        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../sdk/templates/", $path))
-    };
-}
-
-/// The SDK: path in a project, below `antar_sdk/`, and the file.
-macro_rules! sdk {
-    ($($to:literal: $from:literal,)*) => {
-        &[$(($to, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../", $from)))),*]
-    };
-}
-
+/// The SDK, below `antar_sdk/`.
 const SDK: &[(&str, &str)] = sdk! {
     "LICENSE": "LICENSE",
     "wit/plugin.wit": "sdk/wit/plugin.wit",
@@ -97,10 +85,7 @@ impl Language for Python {
             ("plugin.py", source),
             ("test_plugin.py", test),
         ];
-        let filled = filled.map(|(path, text)| (path.to_owned(), scaffold.fill(text, &words)));
-        let fixtures = fixtures.map(|(path, text)| (path.to_owned(), text.to_owned()));
-        let sdk = SDK.iter().map(|(path, text)| (format!("antar_sdk/{path}"), (*text).to_owned()));
-        filled.into_iter().chain(fixtures).chain(sdk).collect()
+        scaffold.project(&filled, &words, &fixtures, ("antar_sdk", SDK))
     }
 
     fn build(&self, project: &Project, progress: &mut dyn FnMut(&str)) -> anyhow::Result<PathBuf> {
@@ -212,16 +197,12 @@ fn install(folder: &Path, progress: &mut dyn FnMut(&str)) -> anyhow::Result<Path
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::assert_complete;
     use super::*;
 
     #[test]
     fn every_file_of_the_sdk_is_here() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk/python/antar_sdk");
-        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
-        for file in files.filter(|file| file.file_type().unwrap().is_file()) {
-            let name = file.file_name().into_string().unwrap();
-            assert!(SDK.iter().any(|(own, _)| *own == name), "add {name} to SDK in {}", file!());
-        }
+        assert_complete(SDK, "sdk/python/antar_sdk", file!());
     }
 
     #[test]

@@ -77,12 +77,6 @@ const RESERVED: &[&str] = &[
     "yield",
 ];
 
-macro_rules! template {
-    ($path:literal) => {
-        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../sdk/templates/rust/", $path))
-    };
-}
-
 impl Language for Rust {
     fn needs(&self) -> &'static str {
         "A build needs cargo (https://rustup.rs); its WebAssembly target is added by itself where \
@@ -109,18 +103,18 @@ impl Language for Rust {
     fn files(&self, scaffold: &Scaffold<'_>) -> Vec<(String, String)> {
         let (source, fixtures, example) = match scaffold.kind {
             WrittenKind::Filter => (
-                template!("filter/lib.rs.in"),
+                template!("rust/filter/lib.rs.in"),
                 [
-                    ("fixtures/passes.json", template!("filter/passes.json")),
-                    ("fixtures/drops.json", template!("filter/drops.json")),
+                    ("fixtures/passes.json", template!("rust/filter/passes.json")),
+                    ("fixtures/drops.json", template!("rust/filter/drops.json")),
                 ],
                 "{any: [vip]}",
             ),
             WrittenKind::Transform => (
-                template!("transform/lib.rs.in"),
+                template!("rust/transform/lib.rs.in"),
                 [
-                    ("fixtures/phone.json", template!("transform/phone.json")),
-                    ("fixtures/no-phone.json", template!("transform/no-phone.json")),
+                    ("fixtures/phone.json", template!("rust/transform/phone.json")),
+                    ("fixtures/no-phone.json", template!("rust/transform/no-phone.json")),
                 ],
                 "{country: ID}",
             ),
@@ -128,9 +122,9 @@ impl Language for Rust {
         let ident = scaffold.name.as_str().replace('-', "_");
         let words = [("ident", ident.as_str()), ("example", example)];
         let filled = [
-            ("Cargo.toml", template!("Cargo.toml.in")),
-            ("README.md", template!("README.md.in")),
-            (".gitignore", template!("gitignore.in")),
+            ("Cargo.toml", template!("rust/Cargo.toml.in")),
+            ("README.md", template!("rust/README.md.in")),
+            (".gitignore", template!("rust/gitignore.in")),
             ("src/lib.rs", source),
         ];
         let filled = filled.map(|(path, text)| (path.to_owned(), scaffold.fill(text, &words)));

@@ -1,14 +1,7 @@
 //! The Rust SDK and what it stands on, as they are in this program.
 
-/// Path in a project, below `antar-sdk/`, and the file's path in the repository.
-macro_rules! files {
-    ($($to:literal: $from:literal,)*) => {
-        &[$(($to, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../", $from)))),*]
-    };
-}
-
-/// All that is compiled; the SDK's own tests stay here.
-const FILES: &[(&str, &str)] = files! {
+/// All that is compiled, below `antar-sdk/`; the SDK's own tests stay here.
+const FILES: &[(&str, &str)] = sdk! {
     "LICENSE": "LICENSE",
     "wit/plugin.wit": "sdk/wit/plugin.wit",
     "json/Cargo.toml": "crates/json/Cargo.toml",
