@@ -110,7 +110,7 @@ settings!(
         /// How much of an answer is kept, of its headers and of its body each, in bytes.
         response_bytes_max: usize = 64 << 10,
         /// Idle connections kept to one host.
-        idle_per_host_max: usize = 16,
+        idle_per_host_max: usize = 64,
         /// Networks that deliveries may go to although they are not public, such as `10.0.0.0/8`.
         allowed_networks: Vec<ipnet::IpNet> = Vec::new(),
         /// How long the old secret of a webhook stays valid after a rotation.

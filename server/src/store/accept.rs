@@ -9,9 +9,10 @@ use tokio::sync::oneshot;
 
 use super::columns::{count_of, storable};
 use super::commit::Job;
-use super::conn::{Conn, each, run};
+use super::conn::{Conn, run};
+use super::rows::{Cell, Change, Kind, Rows, Statement};
 use super::idempotency::{self, Once};
-use super::schema::{deliveries, events};
+use super::schema::events;
 use super::{Store, StoreError};
 use crate::model::{DeliveryId, Event, EventKey, Millis, State, WebhookId};
 
@@ -103,41 +104,59 @@ impl Store {
     }
 }
 
-#[derive(Insertable)]
-#[diesel(table_name = events, treat_none_as_default_value = false)]
-struct EventRow<'a> {
-    tenant: &'a str,
-    source: &'a str,
-    id: &'a str,
-    event_type: &'a str,
-    timestamp: Millis,
-    subject: Option<String>,
-    attributes: &'a str,
-    data: Option<&'a str>,
-    schema_ok: bool,
-    accepted_at: Millis,
-    deliveries: i64,
-    dropped_reason: Option<String>,
+/// New events. The key is told by all of `events_key`; an id has no space, nor has a tenant's.
+struct InsertEvents;
+
+impl Statement for InsertEvents {
+    const CHANGE: Change = Change::Insert("events");
+    const COLUMNS: &'static [(&'static str, Kind)] = &[
+        ("tenant", Kind::Text),
+        ("source", Kind::Text),
+        ("id", Kind::Text),
+        ("event_type", Kind::Text),
+        ("timestamp", Kind::Number),
+        ("subject", Kind::Text),
+        ("attributes", Kind::Text),
+        ("data", Kind::Text),
+        ("schema_ok", Kind::Flag),
+        ("accepted_at", Kind::Number),
+        ("deliveries", Kind::Number),
+        ("dropped_reason", Kind::Text),
+    ];
+    const KEY: &'static str = "tenant || ' ' || id || ' ' || source";
+
+    fn key(row: &[Cell]) -> String {
+        format!("{} {} {}", row[0].spelled(), row[2].spelled(), row[1].spelled())
+    }
 }
 
-#[derive(Insertable)]
-#[diesel(table_name = deliveries, treat_none_as_default_value = false)]
-pub(super) struct DeliveryRow<'a> {
-    id: DeliveryId,
-    tenant: &'a str,
-    event_source: &'a str,
-    event_id: &'a str,
-    webhook_id: WebhookId,
-    state: &'static str,
-    reason: Option<&'a str>,
-    attempts: i64,
-    schedule_start: i64,
-    next_attempt_at: Option<Millis>,
-    owner_node: Option<&'a str>,
-    owner_epoch: Option<i64>,
-    subject: Option<String>,
-    created_at: Millis,
-    updated_at: Millis,
+/// New deliveries.
+pub(super) struct InsertDeliveries;
+
+impl Statement for InsertDeliveries {
+    const CHANGE: Change = Change::Insert("deliveries");
+    const COLUMNS: &'static [(&'static str, Kind)] = &[
+        ("id", Kind::Id),
+        ("tenant", Kind::Text),
+        ("event_source", Kind::Text),
+        ("event_id", Kind::Text),
+        ("webhook_id", Kind::Id),
+        ("state", Kind::Text),
+        ("reason", Kind::Text),
+        ("attempts", Kind::Number),
+        ("schedule_start", Kind::Number),
+        ("next_attempt_at", Kind::Number),
+        ("owner_node", Kind::Text),
+        ("owner_epoch", Kind::Number),
+        ("subject", Kind::Text),
+        ("created_at", Kind::Number),
+        ("updated_at", Kind::Number),
+    ];
+    const KEY: &'static str = "encode(id, 'hex')";
+
+    fn key(row: &[Cell]) -> String {
+        row[0].spelled()
+    }
 }
 
 /// Writes what the jobs bring. Job by job the answers, in order.
@@ -182,23 +201,29 @@ async fn write_events(conn: &mut Conn, news: &[&NewEvent]) -> Result<Vec<Accepte
         }
         places.push((place, first));
     }
-    let rows: Vec<EventRow<'_>> = unique.iter().map(|new| event_row(new)).collect();
-    let inserted = each!(conn, &rows, |row, c| diesel::insert_into(events::table)
-        .values(row)
-        .on_conflict_do_nothing()
-        .execute(c))?;
+    let mut rows = Rows::<InsertEvents>::new();
+    for new in &unique {
+        push_event(&mut rows, new);
+    }
+    let inserted = rows.send(conn).await?;
     let mut accepted = Vec::with_capacity(unique.len());
-    for (new, count) in unique.iter().zip(&inserted) {
-        accepted.push(if *count == 1 {
+    for (new, new_here) in unique.iter().zip(&inserted) {
+        accepted.push(if *new_here {
             let deliveries = u32::try_from(new.deliveries.len()).unwrap_or(u32::MAX);
             Accepted { duplicate: false, deliveries }
         } else {
             Accepted { duplicate: true, deliveries: known_deliveries(conn, &new.event.key).await? }
         });
     }
-    let written = unique.iter().zip(&inserted).filter(|(_, count)| **count == 1);
-    let rows: Vec<DeliveryRow<'_>> = written.flat_map(|(new, _)| delivery_rows(new)).collect();
-    each!(conn, &rows, |row, c| diesel::insert_into(deliveries::table).values(row).execute(c))?;
+    let mut rows = Rows::<InsertDeliveries>::new();
+    for (new, _) in unique.iter().zip(&inserted).filter(|(_, new_here)| **new_here) {
+        for delivery in &new.deliveries {
+            push_delivery(&mut rows, &new.event, delivery, &new.owner, new.accepted_at);
+        }
+    }
+    if rows.send(conn).await?.contains(&false) {
+        return Err(StoreError::Conflict("there is a delivery of this id already".to_owned()));
+    }
     Ok(places
         .into_iter()
         .map(|(place, first)| Accepted {
@@ -218,56 +243,52 @@ async fn known_deliveries(conn: &mut Conn, key: &EventKey) -> Result<u32, StoreE
     Ok(count_of(count))
 }
 
-fn event_row(new: &NewEvent) -> EventRow<'_> {
+fn push_event(rows: &mut Rows<InsertEvents>, new: &NewEvent) {
     let event = &*new.event;
     let dropped = new.dropped_reason.is_some();
     let attributes = event.document.root().get("attributes").filter(|_| !dropped);
-    EventRow {
-        tenant: event.key.tenant.as_str(),
-        source: &event.key.source,
-        id: event.key.id.as_str(),
-        event_type: event.event_type.as_str(),
-        timestamp: event.timestamp,
-        subject: event.subject().filter(|_| !dropped).map(|s| storable(s).into_owned()),
-        attributes: attributes.map_or("{}", |attributes| attributes.raw()),
-        data: (!dropped).then(|| event.data().raw()),
-        schema_ok: event.schema_ok,
-        accepted_at: new.accepted_at,
-        deliveries: i64::try_from(new.deliveries.len()).unwrap_or(i64::MAX),
-        dropped_reason: new.dropped_reason.as_deref().map(|r| storable(r).into_owned()),
-    }
+    rows.push([
+        event.key.tenant.as_str().into(),
+        event.key.source.as_str().into(),
+        event.key.id.as_str().into(),
+        event.event_type.as_str().into(),
+        event.timestamp.into(),
+        event.subject().filter(|_| !dropped).map(|s| storable(s).into_owned()).into(),
+        attributes.map_or("{}", |attributes| attributes.raw()).into(),
+        (!dropped).then(|| event.data().raw()).into(),
+        event.schema_ok.into(),
+        new.accepted_at.into(),
+        i64::try_from(new.deliveries.len()).unwrap_or(i64::MAX).into(),
+        new.dropped_reason.as_deref().map(|r| storable(r).into_owned()).into(),
+    ]);
 }
 
-fn delivery_rows(new: &NewEvent) -> impl Iterator<Item = DeliveryRow<'_>> {
-    let rows = new.deliveries.iter();
-    rows.map(|delivery| delivery_row(&new.event, delivery, &new.owner, new.accepted_at))
-}
-
-pub(super) fn delivery_row<'a>(
-    event: &'a Event,
-    delivery: &'a NewDelivery,
-    owner: &'a Owner,
+pub(super) fn push_delivery(
+    rows: &mut Rows<InsertDeliveries>,
+    event: &Event,
+    delivery: &NewDelivery,
+    owner: &Owner,
     now: Millis,
-) -> DeliveryRow<'a> {
+) {
     let key = &event.key;
     let in_flight = delivery.state == State::InFlight;
     let pending = delivery.state == State::Pending;
-    DeliveryRow {
-        id: delivery.id,
-        tenant: key.tenant.as_str(),
-        event_source: &key.source,
-        event_id: key.id.as_str(),
-        webhook_id: delivery.webhook_id,
-        state: delivery.state.as_str(),
+    rows.push([
+        delivery.id.0.into(),
+        key.tenant.as_str().into(),
+        key.source.as_str().into(),
+        key.id.as_str().into(),
+        delivery.webhook_id.0.into(),
+        delivery.state.as_str().into(),
         // In flight it would be a wish to cancel: `by_hand.rs`.
-        reason: delivery.reason.as_deref().filter(|_| !in_flight),
-        attempts: 0,
-        schedule_start: 0,
-        next_attempt_at: delivery.next_attempt_at.filter(|_| pending),
-        owner_node: in_flight.then_some(owner.node.as_str()),
-        owner_epoch: in_flight.then_some(owner.epoch),
-        subject: event.subject().map(|s| storable(s).into_owned()),
-        created_at: now,
-        updated_at: now,
-    }
+        delivery.reason.as_deref().filter(|_| !in_flight).into(),
+        0.into(),
+        0.into(),
+        delivery.next_attempt_at.filter(|_| pending).into(),
+        in_flight.then_some(owner.node.as_str()).into(),
+        in_flight.then_some(owner.epoch).into(),
+        event.subject().map(|s| storable(s).into_owned()).into(),
+        now.into(),
+        now.into(),
+    ]);
 }

@@ -3,16 +3,16 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::columns::count_of;
-use super::conn::{Conn, each, run};
+use super::columns::{count_of, storable};
+use super::conn::{Conn, run};
+use super::rows::{Cell, Change, Kind, Rows, Statement};
 use super::schema::{attempts, deliveries};
 use super::{Store, StoreError, from_json, json_text};
 use crate::model::{Attempt, DeliveryId, Frozen, Millis, Response, SentRequest};
 
-#[derive(Clone, Queryable, Insertable)]
-#[diesel(table_name = attempts, treat_none_as_default_value = false)]
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = attempts)]
 struct Row {
-    delivery_id: DeliveryId,
     number: i64,
     revision: i64,
     started_at: Millis,
@@ -45,6 +45,7 @@ impl Store {
         let rows = run!(lease.conn(), |c| attempts::table
             .filter(attempts::delivery_id.eq(delivery_id))
             .order(attempts::number.asc())
+            .select(Row::as_select())
             .load::<Row>(c))?;
         lease.give_back();
         let frozen = frozen.as_deref().map(from_json::<Frozen>).transpose()?;
@@ -54,56 +55,85 @@ impl Store {
     }
 }
 
-/// Keeps attempts. Where a number is taken, by another owner, the next free one is used.
+struct InsertAttempts;
+
+impl Statement for InsertAttempts {
+    const CHANGE: Change = Change::Insert("attempts");
+    const COLUMNS: &'static [(&'static str, Kind)] = &[
+        ("delivery_id", Kind::Id),
+        ("number", Kind::Number),
+        ("revision", Kind::Number),
+        ("started_at", Kind::Number),
+        ("took_ms", Kind::Number),
+        ("request_method", Kind::Text),
+        ("request_url", Kind::Text),
+        ("request_headers", Kind::Text),
+        ("response_status", Kind::Number),
+        ("response_headers", Kind::Text),
+        ("response_body", Kind::Text),
+        ("response_truncated", Kind::Flag),
+        ("error", Kind::Text),
+        ("unresolved", Kind::Text),
+    ];
+    const KEY: &'static str = "encode(delivery_id, 'hex') || ' ' || number";
+
+    fn key(row: &[Cell]) -> String {
+        format!("{} {}", row[0].spelled(), row[1].spelled())
+    }
+}
+
+/// Keeps attempts, of each delivery one at the most. Where a number is taken, by another owner, the
+/// next free one is used.
 pub(super) async fn write(
     conn: &mut Conn,
     tried: &[(DeliveryId, &Attempt)],
 ) -> Result<(), StoreError> {
-    let rows = tried
-        .iter()
-        .map(|(id, attempt)| Row::new(*id, attempt))
-        .collect::<Result<Vec<Row>, StoreError>>()?;
-    let counts = each!(conn, &rows, |row, c| diesel::insert_into(attempts::table)
-        .values(row)
-        .on_conflict_do_nothing()
-        .execute(c))?;
-    for (row, _) in rows.iter().zip(counts).filter(|(_, count)| *count == 0) {
+    let mut rows = Rows::new();
+    for (id, attempt) in tried {
+        push(&mut rows, *id, attempt, attempt.number.into())?;
+    }
+    let written = rows.send(conn).await?;
+    for ((id, attempt), _) in tried.iter().zip(written).filter(|(_, written)| !written) {
         let highest = run!(conn, |c| attempts::table
-            .filter(attempts::delivery_id.eq(row.delivery_id))
+            .filter(attempts::delivery_id.eq(id))
             .order(attempts::number.desc())
             .select(attempts::number)
             .first::<i64>(c))?;
-        let row = Row { number: highest + 1, ..row.clone() };
-        run!(conn, |c| diesel::insert_into(attempts::table).values(&row).execute(c))?;
+        let mut rows = Rows::new();
+        push(&mut rows, *id, attempt, highest + 1)?;
+        rows.send(conn).await?;
     }
     Ok(())
 }
 
-impl Row {
-    fn new(delivery_id: DeliveryId, attempt: &Attempt) -> Result<Row, StoreError> {
-        let Attempt { request, response, .. } = attempt;
-        Ok(Row {
-            delivery_id,
-            number: i64::from(attempt.number),
-            revision: i64::from(attempt.revision),
-            started_at: attempt.started_at,
-            took_ms: i64::try_from(attempt.took_ms).unwrap_or(i64::MAX),
-            request_method: request.as_ref().map(|r| r.method.clone()),
-            request_url: request.as_ref().map(|r| r.url.clone()),
-            request_headers: request.as_ref().map(|r| json_text(&r.headers)).transpose()?,
-            response_status: response.as_ref().map(|r| i64::from(r.status)),
-            response_headers: response.as_ref().map(|r| json_text(&r.headers)).transpose()?,
-            response_body: response
-                .as_ref()
-                .map(|r| super::columns::storable(&r.body).into_owned()),
-            response_truncated: response.as_ref().is_some_and(|r| r.truncated),
-            error: attempt.error.as_deref().map(|e| super::columns::storable(e).into_owned()),
-            unresolved: (!attempt.unresolved.is_empty())
-                .then(|| json_text(&attempt.unresolved))
-                .transpose()?,
-        })
-    }
+fn push(
+    rows: &mut Rows<InsertAttempts>,
+    delivery_id: DeliveryId,
+    attempt: &Attempt,
+    number: i64,
+) -> Result<(), StoreError> {
+    let (request, response) = (attempt.request.as_ref(), attempt.response.as_ref());
+    let unresolved = Some(&attempt.unresolved).filter(|unresolved| !unresolved.is_empty());
+    rows.push([
+        delivery_id.0.into(),
+        number.into(),
+        i64::from(attempt.revision).into(),
+        attempt.started_at.into(),
+        i64::try_from(attempt.took_ms).unwrap_or(i64::MAX).into(),
+        request.map(|r| r.method.as_str()).into(),
+        request.map(|r| r.url.as_str()).into(),
+        request.map(|r| json_text(&r.headers)).transpose()?.into(),
+        response.map(|r| i64::from(r.status)).into(),
+        response.map(|r| json_text(&r.headers)).transpose()?.into(),
+        response.map(|r| storable(&r.body).into_owned()).into(),
+        response.is_some_and(|r| r.truncated).into(),
+        attempt.error.as_deref().map(|e| storable(e).into_owned()).into(),
+        unresolved.map(json_text).transpose()?.into(),
+    ]);
+    Ok(())
+}
 
+impl Row {
     fn attempt(self, body: Option<&str>) -> Result<Attempt, StoreError> {
         let request = match (self.request_method, self.request_url, self.request_headers) {
             (Some(method), Some(url), Some(headers)) => Some(SentRequest {

@@ -2,6 +2,7 @@
 //! Everybody is answered when the commit that holds his work is durable. On SQLite all other
 //! writes go the same way, each in a savepoint of its own.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
@@ -117,15 +118,9 @@ impl Writer {
             if waiting.is_empty() && jobs.recv_many(&mut waiting, self.batch_max).await == 0 {
                 return;
             }
-            let (mut batch, mut stop, mut operations) = (Batch::default(), None, 0);
-            let fits = waiting.iter().take_while(|job| {
-                let room = operations < self.batch_max;
-                operations += job.operations();
-                room
-            });
-            let fits = fits.count();
-            self.since_checkpoint += operations;
-            for job in waiting.drain(..fits) {
+            let (mut batch, mut stop) = (Batch::default(), None);
+            let count = self.fitting(&waiting);
+            for job in waiting.drain(..count) {
                 match job {
                     Job::Accept(job) => batch.accepts.push(job),
                     Job::Record(job) => batch.records.push(job),
@@ -142,6 +137,26 @@ impl Writer {
                 return;
             }
         }
+    }
+
+    /// How many of the jobs go into the next transaction: up to the bound, and of each delivery one
+    /// record.
+    fn fitting(&mut self, waiting: &[Job]) -> usize {
+        let (mut operations, mut recorded) = (0, HashSet::new());
+        let fits = waiting.iter().take_while(|job| {
+            let first = match job {
+                Job::Record(job) => recorded.insert(job.delivery_id()),
+                _ => true,
+            };
+            let room = operations < self.batch_max;
+            if room && first {
+                operations += job.operations();
+            }
+            room && first
+        });
+        let count = fits.count();
+        self.since_checkpoint += operations;
+        count
     }
 
     async fn serve(&mut self, mut batch: Batch) {

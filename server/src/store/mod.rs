@@ -29,6 +29,7 @@ mod record;
 mod replay_candidates;
 mod replay_step;
 mod replays;
+mod rows;
 mod schema;
 mod secrets;
 mod settings;

@@ -9,7 +9,8 @@ use tokio::sync::oneshot;
 use super::attempts;
 use super::columns::storable;
 use super::commit::Job;
-use super::conn::{Conn, each, run};
+use super::conn::{Conn, run};
+use super::rows::{Cell, Change, Kind, Rows, Statement};
 use super::schema::deliveries;
 use super::{Owner, Store, StoreError};
 use crate::model::{Attempt, DeliveryId, Frozen, Millis, Stage, State};
@@ -53,6 +54,10 @@ pub(super) struct RecordJob {
 }
 
 impl RecordJob {
+    pub(super) fn delivery_id(&self) -> DeliveryId {
+        self.record.delivery_id
+    }
+
     /// A worker that was stopped meanwhile does not wait for it.
     pub(super) fn answer(self, answer: Result<Recorded, StoreError>) {
         let _ = self.reply.send(answer);
@@ -79,7 +84,38 @@ impl Store {
     }
 }
 
-/// Writes what the jobs bring; what became of each, in order.
+/// The ends of flights. A reason on a delivery in flight is a wish to cancel it: see
+/// `end_of_flight`.
+struct EndFlights;
+
+impl Statement for EndFlights {
+    const CHANGE: Change = Change::Update(
+        "UPDATE deliveries AS old SET state = :state, reason = :reason, stage = :stage, \
+         next_attempt_at = :next_attempt_at, attempts = old.attempts + :tried, owner_node = NULL, \
+         owner_epoch = NULL, frozen = coalesce(old.frozen, :frozen), updated_at = :now \
+         WHERE old.id = :id AND old.owner_node = :owner_node AND old.owner_epoch = :owner_epoch \
+         AND old.reason IS NULL",
+    );
+    const COLUMNS: &'static [(&'static str, Kind)] = &[
+        ("state", Kind::Text),
+        ("reason", Kind::Text),
+        ("stage", Kind::Text),
+        ("next_attempt_at", Kind::Number),
+        ("tried", Kind::Number),
+        ("frozen", Kind::Text),
+        ("now", Kind::Number),
+        ("id", Kind::Id),
+        ("owner_node", Kind::Text),
+        ("owner_epoch", Kind::Number),
+    ];
+    const KEY: &'static str = "encode(old.id, 'hex')";
+
+    fn key(row: &[Cell]) -> String {
+        row[7].spelled()
+    }
+}
+
+/// Writes what the jobs bring, of each delivery one at the most; what became of each, in order.
 pub(super) async fn write(
     conn: &mut Conn,
     jobs: &[RecordJob],
@@ -87,31 +123,25 @@ pub(super) async fn write(
     if jobs.is_empty() {
         return Ok(Vec::new());
     }
-    let counts = each!(conn, jobs, |job, c| {
-        let Record { delivery_id, owner, to, reason, stage, next_attempt_at, now, attempt, .. } =
-            &*job.record;
-        diesel::update(deliveries::table)
-            .filter(deliveries::id.eq(delivery_id))
-            .filter(deliveries::owner_node.eq(&owner.node))
-            .filter(deliveries::owner_epoch.eq(owner.epoch))
-            // A reason on a delivery in flight is a wish to cancel it: see `end_of_flight`.
-            .filter(deliveries::reason.is_null())
-            .set((
-                deliveries::state.eq(to),
-                deliveries::reason.eq(reason),
-                deliveries::stage.eq(stage.map(Stage::as_str)),
-                deliveries::next_attempt_at.eq(next_attempt_at.filter(|_| *to == State::Pending)),
-                deliveries::attempts.eq(deliveries::attempts + i64::from(attempt.is_some())),
-                deliveries::owner_node.eq(None::<&str>),
-                deliveries::owner_epoch.eq(None::<i64>),
-                deliveries::frozen.eq(coalesce(deliveries::frozen, job.frozen.as_deref())),
-                deliveries::updated_at.eq(now),
-            ))
-            .execute(c)
-    })?;
+    let mut rows = Rows::<EndFlights>::new();
+    for RecordJob { record, frozen, .. } in jobs {
+        rows.push([
+            record.to.as_str().into(),
+            record.reason.as_deref().into(),
+            record.stage.map(Stage::as_str).into(),
+            record.next_attempt_at.filter(|_| record.to == State::Pending).into(),
+            i64::from(record.attempt.is_some()).into(),
+            frozen.as_deref().into(),
+            record.now.into(),
+            record.delivery_id.0.into(),
+            record.owner.node.as_str().into(),
+            record.owner.epoch.into(),
+        ]);
+    }
+    let ended = rows.send(conn).await?;
     let mut recorded = Vec::with_capacity(jobs.len());
-    for (job, count) in jobs.iter().zip(counts) {
-        recorded.push(if count == 1 {
+    for (job, ended) in jobs.iter().zip(ended) {
+        recorded.push(if ended {
             Recorded { state: Some(job.record.to), ours: true }
         } else {
             end_of_flight(conn, job).await?

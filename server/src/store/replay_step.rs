@@ -9,7 +9,9 @@ use diesel_async::RunQueryDsl;
 
 use super::by_hand::cancel_one;
 use super::conn::{Conn, run};
+use super::accept::InsertDeliveries;
 use super::replays::stored;
+use super::rows::Rows;
 use super::schema::{deliveries, replays};
 use super::{NewDelivery, Owner, Store, StoreError, accept};
 use crate::model::{DeliveryId, Event, Millis, ReplayId, State};
@@ -102,12 +104,10 @@ async fn make(
     {
         return Ok(false);
     }
-    let row = accept::delivery_row(event, delivery, &step.owner, step.now);
-    let count = run!(conn, |c| diesel::insert_into(deliveries::table)
-        .values(&row)
-        .on_conflict_do_nothing()
-        .execute(c))?;
-    Ok(count == 1)
+    let mut rows = Rows::<InsertDeliveries>::new();
+    accept::push_delivery(&mut rows, event, delivery, &step.owner, step.now);
+    let made = rows.send(conn).await?;
+    Ok(made == [true])
 }
 
 fn size(count: usize) -> i64 {

@@ -1,0 +1,332 @@
+//! A change of many rows, written once and sent as its database likes it best: SQLite runs it for
+//! one row after the other with a statement that stays prepared, PostgreSQL gets each column as one
+//! array and does all rows in one statement.
+
+use std::any::Any;
+use std::collections::HashSet;
+use std::marker::PhantomData;
+
+use diesel::backend::Backend;
+use diesel::connection::Connection as _;
+use diesel::pg::Pg;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::result::QueryResult;
+use diesel::sql_types::{Array, BigInt, Binary, Bool, Nullable, Text};
+use diesel::sqlite::{Sqlite, SqliteConnection};
+use diesel_async::RunQueryDsl;
+
+use super::StoreError;
+use super::conn::Conn;
+
+/// A value of a row.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum Cell {
+    Text(String),
+    Number(i64),
+    Id([u8; 16]),
+    Flag(bool),
+    Null,
+}
+
+/// What a column holds; each may hold nulls.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) enum Kind {
+    Text,
+    Number,
+    Id,
+    Flag,
+}
+
+/// What is done with each row.
+pub(super) enum Change {
+    /// Written to this table; left alone where its key is there already.
+    Insert(&'static str),
+    /// `UPDATE TABLE AS old SET … WHERE …`, with `:name` where the row's value of that column stands:
+    /// each column once, in the order of [`Statement::COLUMNS`].
+    Update(&'static str),
+}
+
+/// A statement over rows.
+pub(super) trait Statement: Any + Send + Sync {
+    const CHANGE: Change;
+    const COLUMNS: &'static [(&'static str, Kind)];
+    /// SQL over a changed row that tells which it was (PostgreSQL); the text that
+    /// [`Statement::key`] makes of its cells.
+    const KEY: &'static str;
+
+    fn key(row: &[Cell]) -> String;
+}
+
+/// The rows of a statement.
+pub(super) struct Rows<S> {
+    cells: Vec<Cell>,
+    statement: PhantomData<S>,
+}
+
+impl<S: Statement> Rows<S> {
+    pub(super) fn new() -> Rows<S> {
+        Rows { cells: Vec::new(), statement: PhantomData }
+    }
+
+    /// Adds a row: one cell for each column.
+    pub(super) fn push<const COLUMNS: usize>(&mut self, row: [Cell; COLUMNS]) {
+        const { assert!(COLUMNS == S::COLUMNS.len(), "a cell for each column") };
+        self.cells.extend(row);
+    }
+
+    fn row(&self, at: usize) -> &[Cell] {
+        &self.cells[at * S::COLUMNS.len()..][..S::COLUMNS.len()]
+    }
+
+    fn count(&self) -> usize {
+        self.cells.len() / S::COLUMNS.len()
+    }
+
+    /// Does it; for each row whether it changed anything. No two rows may be of the same key.
+    pub(super) async fn send(self, conn: &mut Conn) -> Result<Vec<bool>, StoreError> {
+        if self.cells.is_empty() {
+            return Ok(Vec::new());
+        }
+        match conn {
+            Conn::Sqlite(conn) => Ok(conn.spawn_blocking(move |conn| self.one_by_one(conn)).await?),
+            Conn::Postgres(conn) => {
+                let changed = self.all().load::<String>(&mut **conn).await?;
+                Ok(self.which(&changed))
+            }
+        }
+    }
+
+    fn one_by_one(&self, conn: &mut SqliteConnection) -> QueryResult<Vec<bool>> {
+        let rows = (0..self.count()).map(|at| OneRow::<S>(self.row(at), PhantomData));
+        rows.map(|row| Ok(conn.execute_returning_count(&row)? > 0)).collect()
+    }
+
+    fn all(&self) -> AllRows<S> {
+        let columns = S::COLUMNS.iter().enumerate();
+        let columns = columns.map(|(at, (_, kind))| {
+            let cells = self.cells.iter().skip(at).step_by(S::COLUMNS.len());
+            match kind {
+                Kind::Text => Column::Text(cells.map(Cell::text).collect()),
+                Kind::Number => Column::Number(cells.map(Cell::number).collect()),
+                Kind::Id => Column::Id(cells.map(Cell::id).collect()),
+                Kind::Flag => Column::Flag(cells.map(Cell::flag).collect()),
+            }
+        });
+        AllRows(columns.collect(), PhantomData)
+    }
+
+    /// For each row whether it is among the changed ones.
+    fn which(&self, changed: &[String]) -> Vec<bool> {
+        let count = self.count();
+        if changed.len() == count {
+            return vec![true; count];
+        }
+        let changed: HashSet<&str> = changed.iter().map(String::as_str).collect();
+        (0..count).map(|at| changed.contains(S::key(self.row(at)).as_str())).collect()
+    }
+}
+
+impl Cell {
+    fn text(&self) -> Option<String> {
+        if let Cell::Text(text) = self { Some(text.clone()) } else { None }
+    }
+
+    fn number(&self) -> Option<i64> {
+        if let Cell::Number(number) = self { Some(*number) } else { None }
+    }
+
+    fn id(&self) -> Option<[u8; 16]> {
+        if let Cell::Id(id) = self { Some(*id) } else { None }
+    }
+
+    fn flag(&self) -> Option<bool> {
+        if let Cell::Flag(flag) = self { Some(*flag) } else { None }
+    }
+
+    /// How it stands in a [`Statement::key`]: ids as lower-case hex.
+    pub(super) fn spelled(&self) -> String {
+        match self {
+            Cell::Text(text) => text.clone(),
+            Cell::Number(number) => number.to_string(),
+            Cell::Id(id) => hex::encode(id),
+            Cell::Flag(flag) => flag.to_string(),
+            Cell::Null => String::new(),
+        }
+    }
+}
+
+impl From<i64> for Cell {
+    fn from(number: i64) -> Cell {
+        Cell::Number(number)
+    }
+}
+
+impl From<bool> for Cell {
+    fn from(flag: bool) -> Cell {
+        Cell::Flag(flag)
+    }
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Cell {
+        Cell::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Cell {
+        Cell::Text(text)
+    }
+}
+
+impl From<crate::model::Millis> for Cell {
+    fn from(time: crate::model::Millis) -> Cell {
+        Cell::Number(time.0)
+    }
+}
+
+impl From<uuid::Uuid> for Cell {
+    fn from(id: uuid::Uuid) -> Cell {
+        Cell::Id(id.into_bytes())
+    }
+}
+
+impl<T: Into<Cell>> From<Option<T>> for Cell {
+    fn from(value: Option<T>) -> Cell {
+        value.map_or(Cell::Null, Into::into)
+    }
+}
+
+/// A row as SQLite takes it.
+struct OneRow<'a, S>(&'a [Cell], PhantomData<S>);
+
+impl<S: Statement> QueryFragment<Sqlite> for OneRow<'_, S> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        match S::CHANGE {
+            Change::Insert(table) => {
+                insert_into::<S, _>(table, &mut out);
+                for (at, cell) in self.0.iter().enumerate() {
+                    out.push_sql(if at == 0 { " VALUES (" } else { ", " });
+                    bind(cell, &mut out)?;
+                }
+                out.push_sql(") ON CONFLICT DO NOTHING");
+            }
+            Change::Update(text) => {
+                for (cell, (before, _)) in self.0.iter().zip(pieces::<S>(text)) {
+                    out.push_sql(before);
+                    bind(cell, &mut out)?;
+                }
+                out.push_sql(pieces::<S>(text).last().map_or("", |(_, after)| after));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The text before each column's place, and all that follows it.
+fn pieces<S: Statement>(text: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    S::COLUMNS.iter().scan(text, |rest, (name, _)| {
+        let (before, after) = rest.split_once(&format!(":{name}"))?;
+        *rest = after;
+        Some((before, after))
+    })
+}
+
+fn bind<'b>(cell: &'b Cell, out: &mut AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+    match cell {
+        Cell::Text(text) => out.push_bind_param::<Text, _>(text),
+        Cell::Number(number) => out.push_bind_param::<BigInt, _>(number),
+        Cell::Id(id) => out.push_bind_param::<Binary, _>(id),
+        Cell::Flag(flag) => out.push_bind_param::<Bool, _>(flag),
+        Cell::Null => out.push_bind_param::<Nullable<BigInt>, Option<i64>>(&None),
+    }
+}
+
+fn insert_into<S: Statement, DB: Backend>(table: &str, out: &mut AstPass<'_, '_, DB>) {
+    out.push_sql("INSERT INTO ");
+    out.push_sql(table);
+    for (at, (name, _)) in S::COLUMNS.iter().enumerate() {
+        out.push_sql(if at == 0 { " (" } else { ", " });
+        out.push_sql(name);
+    }
+    out.push_sql(")");
+}
+
+impl<S: Statement> QueryId for OneRow<'_, S> {
+    type QueryId = OneRow<'static, S>;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+/// All rows as PostgreSQL takes them.
+struct AllRows<S>(Vec<Column>, PhantomData<S>);
+
+enum Column {
+    Text(Vec<Option<String>>),
+    Number(Vec<Option<i64>>),
+    Id(Vec<Option<[u8; 16]>>),
+    Flag(Vec<Option<bool>>),
+}
+
+impl<S: Statement> AllRows<S> {
+    /// `unnest($1, $2, …) AS new (name, name, …)`
+    fn push_rows<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        for (at, column) in self.0.iter().enumerate() {
+            out.push_sql(if at == 0 { "unnest(" } else { ", " });
+            match column {
+                Column::Text(all) => out.push_bind_param::<Array<Nullable<Text>>, _>(all)?,
+                Column::Number(all) => out.push_bind_param::<Array<Nullable<BigInt>>, _>(all)?,
+                Column::Id(all) => out.push_bind_param::<Array<Nullable<Binary>>, _>(all)?,
+                Column::Flag(all) => out.push_bind_param::<Array<Nullable<Bool>>, _>(all)?,
+            }
+        }
+        for (at, (name, _)) in S::COLUMNS.iter().enumerate() {
+            out.push_sql(if at == 0 { ") AS new (" } else { ", " });
+            out.push_sql(name);
+        }
+        out.push_sql(")");
+        Ok(())
+    }
+}
+
+impl<S: Statement> QueryFragment<Pg> for AllRows<S> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        match S::CHANGE {
+            Change::Insert(table) => {
+                insert_into::<S, _>(table, &mut out);
+                out.push_sql(" SELECT * FROM ");
+                self.push_rows(&mut out)?;
+                out.push_sql(" ON CONFLICT DO NOTHING");
+            }
+            Change::Update(text) => {
+                let (set, conditions) = text.split_once(" WHERE ").unwrap_or((text, "true"));
+                out.push_sql(&named::<S>(set));
+                out.push_sql(" FROM ");
+                self.push_rows(&mut out)?;
+                out.push_sql(" WHERE ");
+                out.push_sql(&named::<S>(conditions));
+            }
+        }
+        out.push_sql(" RETURNING ");
+        out.push_sql(S::KEY);
+        Ok(())
+    }
+}
+
+/// With `new.name` in the place of each `:name`.
+fn named<S: Statement>(text: &str) -> String {
+    // The longest first: a name may begin with another one.
+    let mut names: Vec<&str> = S::COLUMNS.iter().map(|(name, _)| *name).collect();
+    names.sort_by_key(|name| std::cmp::Reverse(name.len()));
+    names.iter().fold(text.to_owned(), |text, name| {
+        text.replace(&format!(":{name}"), &format!("new.{name}"))
+    })
+}
+
+impl<S: Statement> QueryId for AllRows<S> {
+    type QueryId = AllRows<S>;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl<S> Query for AllRows<S> {
+    type SqlType = Text;
+}

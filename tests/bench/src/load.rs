@@ -1,0 +1,84 @@
+//! Posting events: as fast as they are taken, or at a steady rate.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use tokio::task::JoinSet;
+
+use crate::event::event;
+use crate::wire::{Wire, post};
+
+/// Where events are posted.
+#[derive(Clone)]
+pub(crate) struct Target {
+    /// `127.0.0.1:PORT`
+    pub(crate) address: String,
+    pub(crate) path: String,
+    pub(crate) key: Option<String>,
+}
+
+impl Target {
+    async fn post(&self, wire: &mut Wire, start: Instant) -> anyhow::Result<()> {
+        let request = post(&self.path, self.key.as_deref(), &event(start));
+        let answer = wire.exchange(&request).await?;
+        let status = answer.status()?;
+        ensure!(status == 202, "{status}: {}", String::from_utf8_lossy(&answer.body));
+        Ok(())
+    }
+}
+
+/// Posts `events` over `connections`, each of which posts again when it was answered.
+pub(crate) async fn full(
+    target: &Target,
+    start: Instant,
+    events: usize,
+    connections: usize,
+) -> anyhow::Result<()> {
+    let left = Arc::new(AtomicUsize::new(events));
+    let mut posting = JoinSet::new();
+    for _ in 0..connections {
+        let (target, left) = (target.clone(), left.clone());
+        posting.spawn(async move {
+            let mut wire = Wire::connect(&target.address).await?;
+            let one_less = |left: usize| left.checked_sub(1);
+            while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok() {
+                target.post(&mut wire, start).await?;
+            }
+            anyhow::Ok(())
+        });
+    }
+    while let Some(ended) = posting.join_next().await {
+        ended??;
+    }
+    Ok(())
+}
+
+/// Posts `rate_per_s` events a second for `seconds`, whether or not they are answered in time.
+pub(crate) async fn steady(
+    target: &Target,
+    start: Instant,
+    rate_per_s: u32,
+    seconds: u32,
+) -> anyhow::Result<()> {
+    const CONNECTIONS: u32 = 8;
+    let began = tokio::time::Instant::now() + Duration::from_millis(50);
+    let mut posting = JoinSet::new();
+    for first in 0..CONNECTIONS {
+        let target = target.clone();
+        posting.spawn(async move {
+            let mut wire = Wire::connect(&target.address).await?;
+            for number in (first..rate_per_s * seconds).step_by(CONNECTIONS as usize) {
+                let at = Duration::from_secs_f64(f64::from(number) / f64::from(rate_per_s));
+                tokio::time::sleep_until(began + at).await;
+                target.post(&mut wire, start).await?;
+            }
+            anyhow::Ok(())
+        });
+    }
+    while let Some(ended) = posting.join_next().await {
+        ended??;
+    }
+    Ok(())
+}

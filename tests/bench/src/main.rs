@@ -1,0 +1,84 @@
+//! What a delivery costs: the real server under load, beside a floor from the same run.
+//!
+//! The floor is the least that a durable webhook server can be: it accepts a POST, appends it to a
+//! file that is synced for many at once, signs it and posts it on. It knows no rules, no retries and
+//! no second event of the same id.
+
+mod delivery;
+mod event;
+mod floor;
+mod hanging;
+mod load;
+mod process;
+mod receiver;
+mod server;
+mod table;
+mod wire;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Measure deliveries through the server and through the floor.
+    Delivery(DeliveryArguments),
+    /// Be the floor (started by `delivery`).
+    Floor(FloorArguments),
+}
+
+#[derive(clap::Args)]
+struct DeliveryArguments {
+    /// The program `antar`, a release build.
+    #[arg(long)]
+    antar: PathBuf,
+    /// A PostgreSQL in which databases can be created; without it SQLite alone is measured.
+    #[arg(long)]
+    database_url: Option<String>,
+    /// A filter plugin, built for WASM, for the lines with a plugin.
+    #[arg(long)]
+    plugin: Option<PathBuf>,
+    /// Events of each line under full load.
+    #[arg(long, default_value_t = 20_000)]
+    events: usize,
+    /// Connections that post at once under full load.
+    #[arg(long, default_value_t = 32)]
+    connections: usize,
+    /// Events a second, and for how many seconds, of the lines at a steady rate.
+    #[arg(long, default_value_t = 100)]
+    rate_per_s: u32,
+    #[arg(long, default_value_t = 20)]
+    rate_s: u32,
+    /// Only lines whose name contains this.
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Receivers that never answer, in the line that has them.
+    #[arg(long, default_value_t = 10_000)]
+    hanging: usize,
+    /// Seconds that the server stays up after the last line, to be looked at.
+    #[arg(long, default_value_t = 0)]
+    linger_s: u64,
+}
+
+#[derive(clap::Args)]
+struct FloorArguments {
+    #[arg(long)]
+    listen: String,
+    #[arg(long)]
+    to: String,
+    #[arg(long)]
+    log: PathBuf,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().what {
+        What::Delivery(arguments) => delivery::run(&arguments),
+        What::Floor(arguments) => floor::run(&arguments),
+    }
+}

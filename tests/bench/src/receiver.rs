@@ -1,0 +1,78 @@
+//! Where deliveries go: answers 200 at once, counts, and notes how long each was on its way.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::event;
+use crate::wire::Wire;
+
+const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+#[derive(Clone)]
+pub(crate) struct Receiver {
+    /// `127.0.0.1:PORT`
+    pub(crate) address: String,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    start: Instant,
+    /// Nanoseconds from POST to receipt, one for each delivery.
+    took_ns: Mutex<Vec<u64>>,
+    count: watch::Sender<usize>,
+}
+
+impl Receiver {
+    /// `start` is the moment that events count their time from.
+    pub(crate) async fn start(start: Instant) -> anyhow::Result<Receiver> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?.to_string();
+        let shared = Shared { start, took_ns: Mutex::default(), count: watch::Sender::new(0) };
+        let receiver = Receiver { address, shared: Arc::new(shared) };
+        let accepting = receiver.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let receiver = accepting.clone();
+                if let Ok(wire) = Wire::new(stream) {
+                    tokio::spawn(async move { receiver.serve(wire).await });
+                }
+            }
+        });
+        Ok(receiver)
+    }
+
+    async fn serve(&self, mut wire: Wire) -> anyhow::Result<()> {
+        while let Some(request) = wire.read().await? {
+            let now_ns = u64::try_from(self.shared.start.elapsed().as_nanos())?;
+            if let Some(sent_ns) = event::sent_ns(&request.body) {
+                let mut all = self.shared.took_ns.lock().unwrap_or_else(PoisonError::into_inner);
+                all.push(now_ns.saturating_sub(sent_ns));
+                let count = all.len();
+                drop(all);
+                self.shared.count.send_replace(count);
+            }
+            wire.send(ANSWER).await?;
+        }
+        Ok(())
+    }
+
+    /// Returns once `count` deliveries have come since the last [`Receiver::take`].
+    pub(crate) async fn wait(&self, count: usize) -> anyhow::Result<()> {
+        const DEADLINE: Duration = Duration::from_secs(300);
+        let mut counted = self.shared.count.subscribe();
+        let waited = tokio::time::timeout(DEADLINE, counted.wait_for(|now| *now >= count)).await;
+        let came = *self.shared.count.borrow();
+        anyhow::ensure!(waited.is_ok(), "{came} of {count} deliveries came in time");
+        Ok(())
+    }
+
+    /// What came, and begins anew.
+    pub(crate) fn take(&self) -> Vec<u64> {
+        let mut all = self.shared.took_ns.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shared.count.send_replace(0);
+        std::mem::take(&mut *all)
+    }
+}
