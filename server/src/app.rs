@@ -45,7 +45,7 @@ impl App {
         drafts: Vec<Result<Draft, Invalid>>,
         once: Option<OnceRequest>,
     ) -> Result<Posted, AcceptError> {
-        let starts_now = |webhook_id| self.dispatcher.has_room(webhook_id);
+        let starts_now = |webhook_id| self.dispatcher.has_room(&tenant.id, webhook_id);
         match self.pipeline.accept(tenant, drafts, once, starts_now).await? {
             Accepted::Before { same, status, body } => Ok(Posted::Before { same, status, body }),
             Accepted::New { answers, jobs, held, learned } => {

@@ -99,6 +99,14 @@ settings!(
         in_flight_max: usize = 1_024,
         /// Attempts under way at once to one webhook that sets no limit.
         in_flight_per_webhook_max: usize = 16,
+        /// Attempts that take longer than this give the place they have to quicker ones.
+        slow_after_ms: u64 = 1_000,
+        /// Attempts under way that take longer, all webhooks together; each is a connection that is waited for.
+        slow_in_flight_max: usize = 10_000,
+        /// Longest wait that a receiver may ask for with `Retry-After`.
+        retry_after_ms_max: u64 = 3_600_000,
+        /// Longest rest of a webhook whose receiver answers 429 or 503 and does not say how long.
+        rest_ms_max: u64 = 60_000,
         /// Deliveries that wait in memory for their turn; the others wait in the database.
         queue_max: usize = 10_000,
         /// Deliveries of one webhook that wait in memory.
@@ -111,6 +119,10 @@ settings!(
         response_bytes_max: usize = 64 << 10,
         /// Idle connections kept to one host.
         idle_per_host_max: usize = 64,
+        /// How long the addresses of a host name are remembered; 0 looks them up for each connection.
+        dns_cache_ms: u64 = 30_000,
+        /// Host names whose addresses are remembered.
+        dns_cache_max: usize = 10_000,
         /// Networks that deliveries may go to although they are not public, such as `10.0.0.0/8`.
         allowed_networks: Vec<ipnet::IpNet> = Vec::new(),
         /// How long the old secret of a webhook stays valid after a rotation.
@@ -284,6 +296,7 @@ impl Config {
             ("intake.depth_max", self.intake.depth_max),
             ("intake.events_max", self.intake.events_max),
             ("delivery.in_flight_max", self.delivery.in_flight_max),
+            ("delivery.slow_in_flight_max", self.delivery.slow_in_flight_max),
             ("delivery.in_flight_per_webhook_max", self.delivery.in_flight_per_webhook_max),
             ("delivery.queue_max", self.delivery.queue_max),
             ("delivery.queue_per_webhook_max", self.delivery.queue_per_webhook_max),

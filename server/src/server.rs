@@ -121,9 +121,7 @@ async fn start(
         loopback: config.server.dev,
         allowed: config.delivery.allowed_networks.clone(),
     };
-    let delivery = &config.delivery;
-    let sender =
-        Sender::new(policy.clone(), delivery.idle_per_host_max, delivery.response_bytes_max)
+    let sender = Sender::new(policy.clone(), &config.delivery)
             .context("no root certificates were found; install the package ca-certificates")?;
     let registry =
         Registry::load(config.clone(), clock.clone(), store.clone(), sealer, host.clone(), policy)

@@ -5,8 +5,12 @@
 //! straight from memory; everything else is claimed from the database when it is due.
 
 mod attempt;
+mod lane;
 mod lanes;
 mod lease;
+mod load;
+mod slots;
+mod turns;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,20 +21,22 @@ use tokio::sync::{mpsc, watch};
 
 pub use self::lease::keep_lease;
 
-use self::attempt::{Parts, release, run};
-use self::lanes::{LaneKey, LaneLimits, Lanes};
+use self::attempt::{Ended, Parts, hand_back, release, run};
+use self::lanes::{GivenBack, LaneKey, LaneLimits, Lanes};
+use self::load::Load;
+use self::slots::Ticket;
 use crate::clock::Clock;
 use crate::live::Live;
-use crate::model::{DeliveryId, Millis, WebhookId};
+use crate::model::{DeliveryId, Millis, TenantId, WebhookId};
 use crate::pipeline::{Job, Pipeline};
 use crate::registry::Registry;
-use crate::store::Claimed;
+use crate::store::{Claimed, Spared};
 
 /// Hands work to the scheduler.
 #[derive(Clone)]
 pub struct Dispatcher {
     inbox: mpsc::Sender<Message>,
-    load: Arc<lanes::Load>,
+    load: Arc<Load>,
     cancelled: Cancelled,
 }
 
@@ -46,8 +52,8 @@ enum Message {
         due_at: Option<Millis>,
     },
     Done {
-        lane: LaneKey,
-        due_at: Option<Millis>,
+        ticket: Ticket,
+        ended: Ended,
     },
     /// Something became due by hand.
     Wake,
@@ -56,8 +62,15 @@ enum Message {
 impl Dispatcher {
     /// Whether a delivery to this webhook would find room in memory.
     #[must_use]
-    pub fn has_room(&self, webhook_id: WebhookId) -> bool {
-        self.load.has_room(webhook_id)
+    pub fn has_room(&self, tenant: &TenantId, webhook_id: WebhookId) -> bool {
+        self.load.has_room(tenant, webhook_id)
+    }
+
+    /// Until when nothing is sent to this webhook from here, because its receiver said that it is
+    /// too much.
+    #[must_use]
+    pub fn rests_until(&self, webhook_id: WebhookId) -> Option<Millis> {
+        self.load.rests_until(webhook_id)
     }
 
     /// Starts deliveries that this node owns. Waits while the inbox is full.
@@ -124,7 +137,7 @@ impl Worker {
                     self.handle(message);
                 }
                 () = clock.sleep_until(self.poll_at), if !self.polling => self.poll(),
-                // Only to start what rested for its rate.
+                // Only to start what waited for its time.
                 () = rested(&clock, self.lanes.wake_at()) => {}
                 _ = stop.wait_for(|stop| *stop) => break,
             }
@@ -141,9 +154,12 @@ impl Worker {
                 self.poll_at = self.poll_at.min(due_at.unwrap_or(self.poll_at));
                 self.take(jobs);
             }
-            Message::Done { lane, due_at } => {
-                self.lanes.done(&lane, self.parts.pipeline.clock.now());
-                self.poll_at = self.poll_at.min(due_at.unwrap_or(self.poll_at));
+            Message::Done { ticket, ended } => {
+                let now = self.parts.pipeline.clock.now();
+                if let Some(given_back) = self.lanes.done(&ticket, now, ended.said) {
+                    self.spawn_hand_back(given_back);
+                }
+                self.poll_at = self.poll_at.min(ended.due_at.unwrap_or(self.poll_at));
             }
             Message::Wake => self.poll_at = self.parts.pipeline.clock.now(),
         }
@@ -163,35 +179,43 @@ impl Worker {
         let tenant_id = &job.event.key.tenant;
         let tenant = self.parts.registry.tenant(tenant_id);
         let own = LaneKey::Webhook(job.webhook_id);
-        let Some(webhook) = tenant.and_then(|tenant| tenant.webhook(job.webhook_id)) else {
-            return LaneLimits { key: own, in_flight_max: 1, rate_per_s: None };
+        let known = tenant.and_then(|tenant| {
+            let id = job.webhook_id;
+            tenant.read(|state| Some((state.webhook(id)?.clone(), state.spec.weight())))
+        });
+        let Some((webhook, weight)) = known else {
+            return LaneLimits { key: own, in_flight_max: 1, rate_per_s: None, weight: 1 };
         };
         let limits = &webhook.spec.limits;
         let share =
-            limits.share.as_ref().map(|name| LaneKey::Share(tenant_id.clone(), name.clone()));
+            limits.share.as_deref().map(|name| LaneKey::Share(tenant_id.clone(), name.into()));
         LaneLimits {
             key: share.unwrap_or(own),
             in_flight_max: webhook.plan.in_flight_max,
             rate_per_s: limits.rate_per_s,
+            weight,
         }
     }
 
     fn start(&mut self) {
         let now = self.parts.pipeline.clock.now();
-        while let Some((lane, job)) = self.lanes.next(now) {
+        while let Some((ticket, job)) = self.lanes.next(now) {
             let parts = self.parts.clone();
             let (sender, cancelled) = (self.sender.clone(), self.cancelled.clone());
             tokio::spawn(async move {
                 let id = job.delivery_id;
-                let due_at = if cancelled.lock().remove(&id) {
+                let ended = if cancelled.lock().remove(&id) {
                     release(&parts.pipeline, &job, parts.pipeline.clock.now()).await;
-                    None
+                    Ended::default()
                 } else {
                     run(&parts, job).await
                 };
                 cancelled.lock().remove(&id);
-                let _ = sender.send(Message::Done { lane, due_at }).await;
+                let _ = sender.send(Message::Done { ticket, ended }).await;
             });
+        }
+        if self.lanes.take_freed() {
+            self.poll_at = self.poll_at.min(now);
         }
     }
 
@@ -200,15 +224,16 @@ impl Worker {
         let now = self.parts.pipeline.clock.now();
         let poll_ms = i64::try_from(config.poll_ms).unwrap_or(i64::MAX);
         self.poll_at = now.plus_ms(poll_ms);
-        let limit = config.claim_max.min(self.lanes.room());
+        let limit = config.claim_max.min(self.lanes.room_for_claims());
         if limit == 0 {
             return;
         }
         self.polling = true;
-        let skip = self.lanes.full();
+        let (webhooks, tenants) = self.lanes.load().full();
+        let spared = Spared { webhooks, tenants, at_most: self.lanes.room_below(limit) };
         let (pipeline, sender) = (self.parts.pipeline.clone(), self.sender.clone());
         tokio::spawn(async move {
-            let claimed = pipeline.store.claim_due(now, &pipeline.owner, limit, &skip).await;
+            let claimed = pipeline.store.claim_due(now, &pipeline.owner, limit, &spared).await;
             let claimed = claimed.unwrap_or_else(|error| {
                 tracing::warn!(%error, "due deliveries can't be read; trying again");
                 Vec::new()
@@ -234,6 +259,15 @@ impl Worker {
         });
     }
 
+    fn spawn_hand_back(&self, given_back: GivenBack) {
+        let pipeline = self.parts.pipeline.clone();
+        tokio::spawn(async move {
+            let GivenBack { jobs, due_at } = given_back;
+            let jobs = jobs.iter().map(|job| hand_back(&pipeline, job, due_at));
+            futures_util::future::join_all(jobs).await;
+        });
+    }
+
     /// Gives back what waits and lets what runs end, within the drain time.
     async fn drain(&mut self) {
         let now = self.parts.pipeline.clock.now();
@@ -245,7 +279,11 @@ impl Worker {
             futures_util::future::join_all(releases).await;
             while self.lanes.running() > 0 || self.polling {
                 match self.inbox.recv().await {
-                    Some(Message::Done { lane, .. }) => self.lanes.done(&lane, now),
+                    Some(Message::Done { ticket, ended }) => {
+                        if let Some(given_back) = self.lanes.done(&ticket, now, ended.said) {
+                            self.spawn_hand_back(given_back);
+                        }
+                    }
                     Some(Message::Polled { jobs, .. }) => {
                         self.polling = false;
                         jobs.into_iter().for_each(|job| self.spawn_release(job));

@@ -17,6 +17,7 @@ mod plugin_tooling;
 mod plugins;
 mod preview;
 mod readme;
+mod receivers;
 mod recovery;
 mod replays;
 mod retries;

@@ -12,8 +12,8 @@ use super::error::Problem;
 use super::page::{List, Paging};
 use super::path::{Id, Query};
 use super::webhooks::find;
-use crate::model::{Delivery, EventId, Millis, WebhookId};
-use crate::pipeline::explain::{Explanation, explain};
+use crate::model::{Delivery, EventId, WebhookId};
+use crate::pipeline::explain::{Around, Explanation, explain};
 use crate::pipeline::webhook::Webhook;
 use crate::store::{DeliveryFilter, StoredEvent};
 
@@ -34,10 +34,9 @@ pub(super) async fn event(
     let webhooks = access.tenant.read(|state| {
         List::of(state.webhooks().cloned(), |webhook| webhook.id, &paging, &access.app.config)
     })?;
-    let now = access.app.clock.now();
     let last_page = webhooks.next_cursor.is_none();
     let mut rows =
-        webhooks.map(|webhook| about(&webhook, &event, deliveries.get(&webhook.id), now));
+        webhooks.map(|webhook| about(&webhook, &event, deliveries.get(&webhook.id), around(&access, webhook.id)));
     if last_page {
         let gone = deliveries.values().filter(|d| access.tenant.webhook(d.webhook_id).is_none());
         rows.data.extend(gone.map(of_deleted));
@@ -68,8 +67,13 @@ pub(super) async fn webhook(
     let webhook = find(&access.tenant, id)?;
     let event = access.app.store.get_event(&access.tenant.id, &query.event, None).await?;
     let deliveries = newest_deliveries(&access, &event, Some(id)).await?;
-    let now = access.app.clock.now();
-    answer::ok(&about(&webhook, &event, deliveries.get(&id), now))
+    let around = around(&access, id);
+    answer::ok(&about(&webhook, &event, deliveries.get(&id), around))
+}
+
+fn around(access: &Access<Read>, id: WebhookId) -> Around {
+    let app = &access.app;
+    Around { now: app.clock.now(), rests_until: app.dispatcher.rests_until(id) }
 }
 
 /// A delivery whose webhook is no longer there.
@@ -88,7 +92,7 @@ fn about(
     webhook: &Arc<Webhook>,
     event: &StoredEvent,
     delivery: Option<&Delivery>,
-    now: Millis,
+    around: Around,
 ) -> Explanation {
     match (&event.dropped_reason, delivery) {
         // Its data was never stored, so what webhooks want says nothing.
@@ -100,7 +104,7 @@ fn about(
             reason: Some(reason.clone()),
             detail: json!({}),
         },
-        _ => explain(webhook, &event.event, delivery, now),
+        _ => explain(webhook, &event.event, delivery, around),
     }
 }
 

@@ -86,6 +86,8 @@ pub mod reason {
     pub const WEBHOOK_PAUSED: &str = "webhook_paused";
     /// A plugin failed too often; the delivery waits for it.
     pub const PLUGIN_PAUSED: &str = "plugin_paused";
+    /// The receiver said that it is too much, and has a rest.
+    pub const RECEIVER_BUSY: &str = "receiver_busy";
     pub const WEBHOOK_DELETED: &str = "webhook_deleted";
     pub const CANCELLED: &str = "cancelled";
 }

@@ -37,7 +37,7 @@ pub use profile::{
     FacetSpec, Incoming, PayloadEntry, PayloadValue, ProfileSpec, RestOf, SecretSpec,
 };
 pub use replay::{Replay, ReplayOf, ReplayState, Selection};
-pub use retry::{Retry, RetrySpec, Statuses};
+pub use retry::{Retry, RetrySpec, StatusFilter, Statuses};
 pub use secret::Secret;
 pub use signer::{Algorithm, Encoding, KeyName, Signer, StandardVersion};
 pub use source::SourceSpec;

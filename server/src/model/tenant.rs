@@ -14,4 +14,17 @@ pub struct TenantSpec {
     /// Run once per event before anything is routed or stored.
     #[serde(default)]
     pub intake_plugins: Vec<IntakePlugin>,
+    /// Turns that its deliveries have where those of another tenant have one, 1 to 100; left out: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
+}
+
+impl TenantSpec {
+    /// Bounds of `weight`.
+    pub const WEIGHTS: std::ops::RangeInclusive<u32> = 1..=100;
+
+    #[must_use]
+    pub fn weight(&self) -> u32 {
+        self.weight.unwrap_or(1).clamp(*Self::WEIGHTS.start(), *Self::WEIGHTS.end())
+    }
 }

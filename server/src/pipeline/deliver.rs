@@ -1,24 +1,33 @@
-//! One HTTP request: checked address, one deadline over everything, no redirects.
+//! One HTTP request: checked address, one deadline over everything, no redirects. HTTP/2 where the
+//! receiver's TLS offers it, else HTTP/1.1.
+
+#[cfg(test)]
+mod tests;
 
 use std::future::Future;
-use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector};
-use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::Connect;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpStream;
+use hyper_util::client::legacy::{Builder, Client, Error};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-use super::address::AddressPolicy;
+use super::address::{AddressPolicy, Refused};
+use super::connect::Guarded;
+use super::names::Names;
 use super::watch::{Timing, Watch, Watched};
+use crate::config::DeliveryConfig;
 use crate::model::{Method, Response};
+
+/// The protocols that a receiver may choose from, the preferred one first.
+const OFFERED: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// A connection that failed sooner than this is tried once more, at once.
+const QUICK: Duration = Duration::from_secs(1);
 
 /// A request as it goes out: nothing left to fill in.
 #[derive(Clone)]
@@ -37,10 +46,42 @@ pub enum SendError {
     Request(String),
     #[error("no answer within {0} ms")]
     TimedOut(u64),
+    #[error("the answer {status} began, but had not ended within {timeout_ms} ms")]
+    BodyTimedOut { status: u16, timeout_ms: u64 },
+    #[error("the head of the answer is larger than it may be")]
+    HeadTooLarge,
     #[error("no connection: {0}")]
     Connect(String),
+    #[error("no connection, nor at a second try at once: {0}")]
+    ConnectTwice(String),
+    #[error("no connection: {0}")]
+    Refused(String),
     #[error("the connection broke: {0}")]
     Broke(String),
+}
+
+/// What came of a request: all of an answer, or why not, and what came of it all the same.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    pub response: Option<Response>,
+    pub error: Option<SendError>,
+}
+
+impl Sent {
+    /// The answer, if it came to its end.
+    pub fn answer(&self) -> Result<&Response, &SendError> {
+        const NOTHING: &SendError = &SendError::TimedOut(0);
+        match (&self.error, &self.response) {
+            (None, Some(response)) => Ok(response),
+            (error, _) => Err(error.as_ref().unwrap_or(NOTHING)),
+        }
+    }
+}
+
+impl From<SendError> for Sent {
+    fn from(error: SendError) -> Sent {
+        Sent { response: None, error: Some(error) }
+    }
 }
 
 /// The client of all deliveries.
@@ -48,27 +89,34 @@ pub enum SendError {
 pub struct Sender {
     client: Client<HttpsConnector<Guarded>, Full<Bytes>>,
     policy: Arc<AddressPolicy>,
+    names: Arc<Names>,
     tls: Arc<rustls::ClientConfig>,
     response_bytes_max: usize,
 }
 
 impl Sender {
     /// Fails where the machine has no root certificates.
-    pub fn new(
+    pub fn new(policy: AddressPolicy, config: &DeliveryConfig) -> std::io::Result<Sender> {
+        let mut tls = rustls::ClientConfig::builder().with_native_roots()?.with_no_client_auth();
+        tls.alpn_protocols = OFFERED.iter().map(|name| name.to_vec()).collect();
+        Ok(Sender::with_tls(policy, config, tls))
+    }
+
+    fn with_tls(
         policy: AddressPolicy,
-        idle_per_host_max: usize,
-        response_bytes_max: usize,
-    ) -> std::io::Result<Sender> {
-        let tls = rustls::ClientConfig::builder().with_native_roots()?.with_no_client_auth();
+        config: &DeliveryConfig,
+        tls: rustls::ClientConfig,
+    ) -> Sender {
         let (tls, policy) = (Arc::new(tls), Arc::new(policy));
-        let guarded = Guarded { policy: policy.clone(), watch: None };
-        let connector = HttpsConnector::from((guarded, tls.clone()));
-        let client = Client::builder(TokioExecutor::new())
-            .pool_max_idle_per_host(idle_per_host_max)
+        let names = Names::new(Duration::from_millis(config.dns_cache_ms), config.dns_cache_max);
+        let names = Arc::new(names);
+        let guarded = Guarded { policy: policy.clone(), names: names.clone(), watch: None };
+        let response_bytes_max = config.response_bytes_max;
+        let client = client(response_bytes_max)
+            .pool_max_idle_per_host(config.idle_per_host_max)
             .pool_idle_timeout(Duration::from_secs(60))
-            .pool_timer(hyper_util::rt::TokioTimer::new())
-            .build(connector);
-        Ok(Sender { client, policy, tls, response_bytes_max })
+            .build(HttpsConnector::from((guarded, tls.clone())));
+        Sender { client, policy, names, tls, response_bytes_max }
     }
 
     /// Why nothing would be sent to this URL, as far as its text tells: its host is an address
@@ -79,27 +127,47 @@ impl Sender {
         Some(self.policy.check_host(url.host_str()?).err()?.to_string())
     }
 
-    /// Sends and reads the answer up to its limit.
-    pub async fn send(&self, outgoing: &Outgoing) -> Result<Response, SendError> {
-        let request = request(outgoing)?;
-        in_time(outgoing.timeout_ms, self.exchange(&self.client, request, None)).await
+    /// Sends and reads the answer up to its limit. Where there is no connection, and that was quick
+    /// to learn, the same request is sent once more.
+    pub async fn send(&self, outgoing: &Outgoing) -> Sent {
+        let first = match request(outgoing) {
+            Ok(request) => request,
+            Err(error) => return error.into(),
+        };
+        let mut coming = None;
+        let exchange = async {
+            let began = Instant::now();
+            match self.exchange(&self.client, first, None, &mut coming).await {
+                Err(SendError::Connect(_)) if began.elapsed() < QUICK => {}
+                ended => return ended,
+            }
+            let second = self.exchange(&self.client, request(outgoing)?, None, &mut coming).await;
+            second.map_err(|error| match error {
+                SendError::Connect(text) => SendError::ConnectTwice(text),
+                error => error,
+            })
+        };
+        let ended = in_time(outgoing.timeout_ms, exchange).await;
+        sent(coming, ended)
     }
 
-    /// As [`Sender::send`], over a connection of its own, and says what took how long.
-    pub async fn send_watched(&self, outgoing: &Outgoing) -> (Result<Response, SendError>, Timing) {
+    /// As [`Sender::send`], over a connection of its own, once, and says what took how long.
+    pub async fn send_watched(&self, outgoing: &Outgoing) -> (Sent, Timing) {
         let request = match request(outgoing) {
             Ok(request) => request,
-            Err(error) => return (Err(error), Timing::default()),
+            Err(error) => return (error.into(), Timing::default()),
         };
         let watch = Arc::new(Watch::start());
-        let guarded = Guarded { policy: self.policy.clone(), watch: Some(watch.clone()) };
+        let (policy, names) = (self.policy.clone(), self.names.clone());
+        let guarded = Guarded { policy, names, watch: Some(watch.clone()) };
         let connector = HttpsConnector::from((guarded, self.tls.clone()));
-        let client = Client::builder(TokioExecutor::new())
+        let client = client(self.response_bytes_max)
             .pool_max_idle_per_host(0)
             .build(Watched::new(connector, watch.clone()));
-        let exchange = self.exchange(&client, request, Some(&watch));
-        let result = in_time(outgoing.timeout_ms, exchange).await;
-        (result, watch.timing())
+        let mut coming = None;
+        let exchange = self.exchange(&client, request, Some(&watch), &mut coming);
+        let ended = in_time(outgoing.timeout_ms, exchange).await;
+        (sent(coming, ended), watch.timing())
     }
 
     async fn exchange<C: Connect + Clone + Send + Sync + 'static>(
@@ -107,41 +175,79 @@ impl Sender {
         client: &Client<C, Full<Bytes>>,
         request: Request<Full<Bytes>>,
         watch: Option<&Watch>,
-    ) -> Result<Response, SendError> {
-        let answer = client.request(request).await.map_err(|error| {
-            // The client's own words say only that it was the client.
-            let cause = std::error::Error::source(&error);
-            let text = cause.map_or_else(|| chain(&error), chain);
-            if error.is_connect() { SendError::Connect(text) } else { SendError::Broke(text) }
-        })?;
+        coming: &mut Option<Coming>,
+    ) -> Result<(), SendError> {
+        let answer = client.request(request).await.map_err(|error| no_answer(&error))?;
         if let Some(watch) = watch {
             watch.head_arrived();
         }
-        let status = answer.status().as_u16();
-        let headers = header_map(answer.headers(), self.response_bytes_max);
+        let coming = coming.insert(Coming {
+            status: answer.status().as_u16(),
+            headers: header_map(answer.headers(), self.response_bytes_max),
+            body: Vec::new(),
+            truncated: false,
+        });
         let mut body = answer.into_body();
-        let (mut text, mut truncated) = (Vec::new(), false);
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| SendError::Broke(chain(&error)))?;
             let Some(data) = frame.data_ref() else { continue };
-            let room = self.response_bytes_max - text.len();
-            text.extend_from_slice(&data[..data.len().min(room)]);
+            let room = self.response_bytes_max - coming.body.len();
+            coming.body.extend_from_slice(&data[..data.len().min(room)]);
             if data.len() > room {
                 // The rest is not read; the connection is dropped with the body.
-                truncated = true;
+                coming.truncated = true;
                 break;
             }
         }
-        let body = String::from_utf8_lossy(&text).into_owned();
-        Ok(Response { status, headers, body, truncated })
+        Ok(())
     }
+}
+
+/// A client that keeps little of an answer in memory.
+fn client(response_bytes_max: usize) -> Builder {
+    const STREAM_WINDOW: u32 = 64 << 10;
+    const CONNECTION_WINDOW: u32 = 1 << 20;
+    // The least that the library takes.
+    let buffer_max = response_bytes_max.max(8 << 10);
+    let mut builder = Client::builder(TokioExecutor::new());
+    builder
+        .pool_timer(TokioTimer::new())
+        .http1_max_buf_size(buffer_max)
+        .http2_initial_stream_window_size(STREAM_WINDOW)
+        .http2_initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_max_header_list_size(u32::try_from(buffer_max).unwrap_or(u32::MAX));
+    builder
+}
+
+/// An answer as far as it has come.
+struct Coming {
+    status: u16,
+    headers: serde_json::Map<String, serde_json::Value>,
+    body: Vec<u8>,
+    truncated: bool,
+}
+
+fn sent(coming: Option<Coming>, ended: Result<(), SendError>) -> Sent {
+    let error = match (&coming, ended) {
+        (Some(coming), Err(SendError::TimedOut(timeout_ms))) => {
+            Some(SendError::BodyTimedOut { status: coming.status, timeout_ms })
+        }
+        (_, ended) => ended.err(),
+    };
+    let response = coming.map(|coming| Response {
+        status: coming.status,
+        headers: coming.headers,
+        body: String::from_utf8_lossy(&coming.body).into_owned(),
+        truncated: coming.truncated || error.is_some(),
+    });
+    Sent { response, error }
 }
 
 /// One deadline over the whole exchange.
 async fn in_time(
     timeout_ms: u64,
-    exchange: impl Future<Output = Result<Response, SendError>>,
-) -> Result<Response, SendError> {
+    exchange: impl Future<Output = Result<(), SendError>>,
+) -> Result<(), SendError> {
     let ended = tokio::time::timeout(Duration::from_millis(timeout_ms), exchange).await;
     ended.unwrap_or(Err(SendError::TimedOut(timeout_ms)))
 }
@@ -187,6 +293,29 @@ fn header_map(
     map
 }
 
+/// Why there is no head of an answer.
+fn no_answer(error: &Error) -> SendError {
+    // The client's own words say only that it was the client.
+    let cause = std::error::Error::source(error);
+    let text = cause.map_or_else(|| chain(error), chain);
+    let causes = || std::iter::successors(cause, |error| error.source());
+    let inner = |error: &(dyn std::error::Error + 'static)| {
+        let io = error.downcast_ref::<std::io::Error>()?;
+        io.get_ref()?.downcast_ref::<Refused>().map(|_| ())
+    };
+    if causes().any(|error| inner(error).is_some() || error.is::<Refused>()) {
+        return SendError::Refused(text);
+    }
+    if error.is_connect() {
+        return SendError::Connect(text);
+    }
+    // Both protocols say it in words alone.
+    if ["message head is too large", "header list"].iter().any(|words| text.contains(words)) {
+        return SendError::HeadTooLarge;
+    }
+    SendError::Broke(text)
+}
+
 /// An error with its causes; hyper's own text alone says little.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -199,57 +328,4 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
-}
-
-/// Resolves, checks every address, and connects to the first that takes it.
-#[derive(Clone)]
-pub struct Guarded {
-    policy: Arc<AddressPolicy>,
-    watch: Option<Arc<Watch>>,
-}
-
-impl tower_service::Service<Uri> for Guarded {
-    type Response = TokioIo<TcpStream>;
-    type Error = std::io::Error;
-    type Future = Pin<Box<dyn Future<Output = std::io::Result<TokioIo<TcpStream>>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let Guarded { policy, watch } = self.clone();
-        Box::pin(async move {
-            let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-            let https = uri.scheme_str() == Some("https");
-            let port = uri.port_u16().unwrap_or(if https { 443 } else { 80 });
-            let addresses: Vec<_> = match host.parse::<IpAddr>() {
-                Ok(address) => vec![(address, port).into()],
-                Err(_) => {
-                    let found = tokio::net::lookup_host((host.as_str(), port)).await;
-                    let unknown =
-                        |e| std::io::Error::other(format!("{host} can't be resolved: {e}"));
-                    let found = found.map_err(unknown)?.collect();
-                    watch.iter().for_each(|watch| watch.name_resolved());
-                    found
-                }
-            };
-            let mut last = std::io::Error::other(format!("{host} has no address"));
-            for address in addresses {
-                if let Err(refused) = policy.check(address.ip()) {
-                    last = std::io::Error::new(std::io::ErrorKind::PermissionDenied, refused);
-                    continue;
-                }
-                match TcpStream::connect(address).await {
-                    Ok(stream) => {
-                        stream.set_nodelay(true)?;
-                        watch.iter().for_each(|watch| watch.connected());
-                        return Ok(TokioIo::new(stream));
-                    }
-                    Err(error) => last = error,
-                }
-            }
-            Err(last)
-        })
-    }
 }

@@ -23,13 +23,21 @@ pub struct Explanation {
     pub detail: Json,
 }
 
+/// What is known beside a delivery's row.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Around {
+    pub now: Millis,
+    /// Its receiver said that it is too much, and has a rest.
+    pub rests_until: Option<Millis>,
+}
+
 /// Explains `event` at `webhook`, given its delivery there, if it has one.
 #[must_use]
 pub fn explain(
     webhook: &Webhook,
     event: &Event,
     delivery: Option<&Delivery>,
-    now: Millis,
+    around: Around,
 ) -> Explanation {
     let about = |outcome: &str, stage: &str, reason: Option<String>, detail: Json| Explanation {
         webhook_id: webhook.id,
@@ -50,7 +58,7 @@ pub fn explain(
             "next_attempt_at": delivery.next_attempt_at,
             "reason": delivery.reason,
         });
-        let reason = sentence(webhook, delivery, now);
+        let reason = sentence(webhook, delivery, around);
         return about(delivery.state.as_str(), stage, reason, detail);
     }
     let event_type = event.event_type.as_str();
@@ -65,7 +73,8 @@ pub fn explain(
 }
 
 /// How a delivery stands, and what to do about it.
-fn sentence(webhook: &Webhook, delivery: &Delivery, now: Millis) -> Option<String> {
+fn sentence(webhook: &Webhook, delivery: &Delivery, around: Around) -> Option<String> {
+    let now = around.now;
     let said = delivery.reason.as_deref();
     let text = match (delivery.state, said) {
         (State::Delivered, _) => match delivery.attempts {
@@ -91,6 +100,10 @@ fn sentence(webhook: &Webhook, delivery: &Delivery, now: Millis) -> Option<Strin
                 "waits{until}, because a plugin of it failed too often in a row and is paused; look at the plugin"
             )
         }
+        (State::Pending, Some(reason::RECEIVER_BUSY)) => busy(delivery.next_attempt_at),
+        (State::Pending, None) if around.rests_until > delivery.next_attempt_at => {
+            busy(around.rests_until)
+        }
         (State::Pending, _) => match (delivery.next_attempt_at, said) {
             (Some(at), Some(why)) if at > now => {
                 format!("attempt {} failed: {why}; the next one is at {at}", delivery.attempts)
@@ -112,6 +125,11 @@ fn sentence(webhook: &Webhook, delivery: &Delivery, now: Millis) -> Option<Strin
         (_, said) => return said.map(str::to_owned),
     };
     Some(text)
+}
+
+fn busy(until: Option<Millis>) -> String {
+    let until = until.map_or_else(String::new, |at| format!(" until {at}"));
+    format!("waits{until}, because the receiver answered another delivery with 429 or 503 and has a rest")
 }
 
 /// What may keep a due delivery waiting.

@@ -10,8 +10,10 @@
 
 pub mod address;
 mod answers;
+mod asks;
 mod batch;
 pub mod cloudevents;
+mod connect;
 pub mod deliver;
 pub mod diff;
 pub mod explain;
@@ -20,6 +22,8 @@ pub mod intake;
 mod intake_plugins;
 mod job;
 mod judge;
+mod names;
+mod outcome;
 pub mod prepare;
 pub mod preview;
 pub mod profile;
@@ -29,6 +33,7 @@ mod schema;
 pub mod secrets;
 pub mod sign;
 pub mod source;
+pub mod tempo;
 pub mod tenant;
 pub mod transform;
 mod trial;
@@ -44,6 +49,7 @@ use std::time::Instant;
 pub use self::answers::{Answer, AnswerOnce, OnceRequest};
 use self::answers::{Made, answers};
 pub use self::job::{Job, new_delivery};
+pub use self::outcome::Attempted;
 use self::job::{held_in, jobs_of};
 pub use self::trial::TestReport;
 
@@ -51,10 +57,11 @@ use self::batch::Batch;
 use self::deliver::{SendError, Sender};
 use self::facets::Learned;
 use self::intake::Draft;
+use self::asks::Asks;
 use self::judge::judge;
+use self::outcome::Seen;
 use self::prepare::{PrepareInput, Prepared, prepare};
 use self::render::RenderInput;
-use self::retry::{Next, Verdict};
 use self::schema::check_schema;
 use self::tenant::Tenant;
 use self::transform::TransformEnd;
@@ -63,7 +70,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::model::{Attempt, Event, Frozen, Invalid, Millis, Stage, State, WebhookId, reason};
 use crate::plugin::Host;
-use crate::store::{AcceptedOnce, NewDelivery, NewEvent, Owner, Record, Store, StoreError};
+use crate::store::{AcceptedOnce, NewDelivery, NewEvent, Owner, Store, StoreError};
 
 /// What the stages work with.
 pub struct Pipeline {
@@ -92,21 +99,6 @@ pub enum AcceptError {
     Store(#[from] StoreError),
     #[error("an intake plugin could not be run: {0}")]
     Plugin(String),
-}
-
-/// How an attempt ended: what to write down, and why the receiver of this revision is gone for
-/// good, if it is.
-pub struct Attempted {
-    pub record: Record,
-    pub disable: Option<String>,
-}
-
-impl Attempted {
-    /// It ended before it was sent.
-    fn at(mut self, stage: Stage) -> Attempted {
-        self.record.stage = Some(stage);
-        self
-    }
 }
 
 impl Pipeline {
@@ -277,8 +269,7 @@ impl Pipeline {
             Err(NoRequest::Retry { stage, error, unresolved }) => {
                 attempt.took_ms = took_ms(began);
                 attempt.unresolved = unresolved;
-                let verdict = Verdict::NoAnswer;
-                return self.decide(webhook, job, attempt, None, &verdict, error).at(stage);
+                return self.decide(webhook, job, Seen::not_sent(attempt, error)).at(stage);
             }
         };
         attempt.unresolved.clone_from(&frozen.unresolved);
@@ -286,24 +277,27 @@ impl Pipeline {
             Ok(prepared) => prepared,
             Err(error) => {
                 attempt.took_ms = took_ms(began);
-                let verdict = Verdict::NoAnswer;
-                return self.decide(webhook, job, attempt, None, &verdict, error).at(Stage::Sign);
+                let seen = Seen::not_sent(attempt, error);
+                return self.decide(webhook, job, seen).at(Stage::Sign);
             }
         };
-        let answer = self.sender.send(&prepared.outgoing).await;
+        let sent = self.sender.send(&prepared.outgoing).await;
         attempt.took_ms = took_ms(began);
-        let (verdict, error) = judge(webhook, answer.as_ref().map_err(ToString::to_string));
+        let (verdict, error) = judge(webhook, sent.answer().map_err(ToString::to_string));
         let error = prepared.mask_text(error.unwrap_or_default());
-        if let Err(SendError::Request(_)) = answer {
+        if let Some(SendError::Request(_)) = sent.error {
             // Nothing went out, so nothing is frozen: the next attempt is made from what is
             // configured then.
-            return self.decide(webhook, job, attempt, None, &verdict, error);
+            let seen = Seen::not_sent(attempt, error);
+            return self.decide(webhook, job, seen);
         }
+        let now = self.clock.now();
+        let asks = sent.answer().map_or_else(|_| Asks::default(), |answer| Asks::of(answer, now));
         attempt.request = Some(prepared.sent.clone());
-        attempt.response = answer.ok().map(|response| prepared.mask(response));
+        attempt.response = sent.response.map(|response| prepared.mask(response));
         // Only the first request that reached sending is new to the record.
         let frozen = job.frozen.is_none().then_some(frozen);
-        self.decide(webhook, job, attempt, frozen, &verdict, error)
+        self.decide(webhook, job, Seen { attempt, frozen, verdict, asks, error })
     }
 
     async fn make_request(
@@ -350,72 +344,6 @@ impl Pipeline {
             dev: self.config.server.dev,
         };
         prepare(input, frozen, &headers).map_err(|e| e.to_string())
-    }
-
-    /// Asks the retry policy and writes down what it says.
-    fn decide(
-        &self,
-        webhook: &Webhook,
-        job: &Job,
-        mut attempt: Attempt,
-        frozen: Option<Frozen>,
-        verdict: &Verdict,
-        error: String,
-    ) -> Attempted {
-        let now = self.clock.now();
-        let number = attempt.number;
-        attempt.error = (*verdict != Verdict::Success).then(|| error.clone());
-        // Without randomness the wait is just not spread.
-        let random = crate::seal::random::<4>()
-            .map_or(0.5, |b| f64::from(u32::from_le_bytes(b)) / f64::from(u32::MAX));
-        match retry::decide(
-            &webhook.plan.retry,
-            number.saturating_sub(job.schedule_start),
-            verdict,
-            now,
-            random,
-        ) {
-            Next::Delivered => self.ended(job, Some(attempt), frozen, State::Delivered, None),
-            Next::RetryAt(at) => {
-                let mut attempted =
-                    self.ended(job, Some(attempt), frozen, State::Pending, Some(error));
-                attempted.record.next_attempt_at = Some(at);
-                attempted
-            }
-            Next::Failed { disable } => {
-                let attempts =
-                    if number == 1 { "1 attempt".to_owned() } else { format!("{number} attempts") };
-                let why = format!("gave up after {attempts}: {error}");
-                let mut attempted =
-                    self.ended(job, Some(attempt), frozen, State::Failed, Some(why));
-                // A request from older settings says nothing of the receiver of today.
-                let made_at = job.frozen.as_ref().map_or(webhook.revision, |f| f.revision);
-                attempted.disable = (disable && made_at == webhook.revision).then_some(error);
-                attempted
-            }
-        }
-    }
-
-    fn ended(
-        &self,
-        job: &Job,
-        attempt: Option<Attempt>,
-        frozen: Option<Frozen>,
-        to: State,
-        reason: Option<String>,
-    ) -> Attempted {
-        let record = Record {
-            delivery_id: job.delivery_id,
-            owner: self.owner.clone(),
-            attempt,
-            frozen,
-            to,
-            reason,
-            stage: Some(Stage::Deliver),
-            next_attempt_at: None,
-            now: self.clock.now(),
-        };
-        Attempted { record, disable: None }
     }
 }
 

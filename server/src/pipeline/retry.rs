@@ -1,49 +1,86 @@
 //! Whether and when to try again: a decision from values, acted on by somebody else.
 
-use crate::model::{Millis, Retry, Statuses};
+use super::asks::{Asks, Order};
+use crate::model::{Millis, Retry};
 
 /// How an attempt went.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Success,
     /// An answer that was no success.
     Status(u16),
-    /// No answer, or a stage before sending that wants another try.
+    /// No answer came.
     NoAnswer,
+    /// A stage before sending wants another try.
+    NotSent,
+}
+
+/// What a decision is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Tried<'a> {
+    pub retry: &'a Retry,
+    /// The number of the attempt in its schedule; the first is 1.
+    pub attempts: u32,
+    pub verdict: Verdict,
+    pub asks: Asks,
+    /// Longest wait that a receiver may ask for.
+    pub retry_after_ms_max: i64,
+    pub now: Millis,
+    /// From 0 to 1.
+    pub random: f64,
 }
 
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     Delivered,
-    RetryAt(Millis),
-    /// Given up. `disable`: the receiver said that it is gone for good.
-    Failed {
-        disable: bool,
+    /// `asked`: later than the schedule has it, because the receiver asked for that.
+    RetryAt {
+        at: Millis,
+        asked: bool,
     },
+    /// Given up.
+    Failed(GivenUp),
 }
 
-/// Decides after attempt number `attempts` (the first is 1). `random` is from 0 to 1.
+/// Why there is no further attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GivenUp {
+    /// The schedule has come to its end.
+    Spent,
+    /// The webhook's `retry` does not want it tried again.
+    NotRetried,
+    /// The receiver said so of this delivery.
+    Aborted,
+    /// The receiver said that it is gone for good: the webhook is disabled.
+    Gone,
+}
+
+/// Decides after an attempt.
 #[must_use]
-pub fn decide(retry: &Retry, attempts: u32, verdict: &Verdict, now: Millis, random: f64) -> Next {
-    match verdict {
+pub fn decide(tried: &Tried<'_>) -> Next {
+    let Tried { retry, attempts, verdict, asks, now, .. } = *tried;
+    let retried = match verdict {
         Verdict::Success => return Next::Delivered,
-        Verdict::Status(410) => return Next::Failed { disable: true },
-        Verdict::Status(status) if !retried(retry.statuses, *status) => {
-            return Next::Failed { disable: false };
-        }
-        _ => {}
+        Verdict::Status(410) => return Next::Failed(GivenUp::Gone),
+        Verdict::Status(status) => retry.statuses.retries(status),
+        Verdict::NoAnswer => retry.network,
+        Verdict::NotSent => true,
+    };
+    match asks.order {
+        Some(Order::Disable) => return Next::Failed(GivenUp::Gone),
+        Some(Order::Abort) => return Next::Failed(GivenUp::Aborted),
+        None if !retried => return Next::Failed(GivenUp::NotRetried),
+        None => {}
     }
     if attempts >= retry.attempts_max {
-        return Next::Failed { disable: false };
+        return Next::Failed(GivenUp::Spent);
     }
-    Next::RetryAt(now.plus_ms(wait_ms(retry, attempts, random)))
-}
-
-fn retried(statuses: Statuses, status: u16) -> bool {
-    match statuses {
-        Statuses::Default => true,
-        Statuses::Transient => matches!(status, 408 | 425 | 429 | 500..=599),
+    let scheduled = now.plus_ms(wait_ms(retry, attempts, tried.random));
+    let asked = asks.retry_at.map(|at| at.min(now.plus_ms(tried.retry_after_ms_max)));
+    match asked {
+        Some(at) if at > scheduled => Next::RetryAt { at, asked: true },
+        _ => Next::RetryAt { at: scheduled, asked: false },
     }
 }
 
@@ -59,35 +96,104 @@ fn wait_ms(retry: &Retry, attempts: u32, random: f64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{StatusFilter, Statuses};
 
     fn retry(jitter: f64) -> Retry {
-        Retry { schedule_s: vec![5, 300], attempts_max: 4, jitter, statuses: Statuses::Default }
+        let (schedule_s, statuses) = (vec![5, 300], Statuses::Default);
+        Retry { schedule_s, attempts_max: 4, jitter, statuses, network: true }
+    }
+
+    fn tried(retry: &Retry, verdict: Verdict) -> Tried<'_> {
+        Tried {
+            retry,
+            attempts: 1,
+            verdict,
+            asks: Asks::default(),
+            retry_after_ms_max: 3_600_000,
+            now: Millis(0),
+            random: 0.5,
+        }
+    }
+
+    fn at(ms: i64) -> Next {
+        Next::RetryAt { at: Millis(ms), asked: false }
     }
 
     #[test]
     fn the_last_wait_repeats_until_attempts_max() {
-        let waits: Vec<_> = (1..=4)
-            .map(|n| decide(&retry(0.0), n, &Verdict::Status(500), Millis(0), 0.3))
-            .collect();
-        let at = |ms| Next::RetryAt(Millis(ms));
-        assert_eq!(waits, [at(5_000), at(300_000), at(300_000), Next::Failed { disable: false }]);
+        let retry = retry(0.0);
+        let after =
+            |attempts| decide(&Tried { attempts, ..tried(&retry, Verdict::Status(500)) });
+        let spent = Next::Failed(GivenUp::Spent);
+        assert_eq!([1, 2, 3, 4].map(after), [at(5_000), at(300_000), at(300_000), spent]);
     }
 
     #[test]
     fn jitter_goes_both_ways() {
-        let wait = |random| decide(&retry(0.1), 1, &Verdict::NoAnswer, Millis(0), random);
-        assert_eq!(wait(0.0), Next::RetryAt(Millis(4_500)));
-        assert_eq!(wait(1.0), Next::RetryAt(Millis(5_500)));
+        let retry = retry(0.1);
+        let wait = |random| decide(&Tried { random, ..tried(&retry, Verdict::NoAnswer) });
+        assert_eq!((wait(0.0), wait(1.0)), (at(4_500), at(5_500)));
     }
 
     #[test]
     fn gone_disables_and_transient_gives_up_on_client_errors() {
-        let decide =
-            |retry: &Retry, status| decide(retry, 1, &Verdict::Status(status), Millis(0), 0.0);
-        assert_eq!(decide(&retry(0.0), 410), Next::Failed { disable: true });
+        let default = retry(0.0);
+        let status = |retry: &Retry, status| decide(&tried(retry, Verdict::Status(status)));
+        assert_eq!(status(&default, 410), Next::Failed(GivenUp::Gone));
+        assert_eq!(status(&default, 404), at(5_000));
         let transient = Retry { statuses: Statuses::Transient, ..retry(0.0) };
-        assert_eq!(decide(&transient, 404), Next::Failed { disable: false });
-        assert_eq!(decide(&transient, 429), Next::RetryAt(Millis(5_000)));
-        assert_eq!(decide(&retry(0.0), 404), Next::RetryAt(Millis(5_000)));
+        assert_eq!(status(&transient, 404), Next::Failed(GivenUp::NotRetried));
+        assert_eq!(status(&transient, 429), at(5_000));
+    }
+
+    #[test]
+    fn a_list_and_the_network_are_chosen_apart() {
+        let statuses = Statuses::Only(vec![StatusFilter::Code(429), StatusFilter::Class(5)]);
+        let listed = Retry { statuses, network: false, ..retry(0.0) };
+        let after = |verdict| decide(&tried(&listed, verdict));
+        assert_eq!(after(Verdict::Status(502)), at(5_000));
+        assert_eq!(after(Verdict::Status(404)), Next::Failed(GivenUp::NotRetried));
+        assert_eq!(after(Verdict::NoAnswer), Next::Failed(GivenUp::NotRetried));
+        assert_eq!(after(Verdict::NotSent), at(5_000), "nothing was said of the receiver");
+    }
+
+    #[test]
+    fn the_later_of_schedule_and_retry_after_counts_up_to_the_cap() {
+        let retry = retry(0.0);
+        let asking = |ms| {
+            let asks = Asks { retry_at: Some(Millis(ms)), ..Asks::default() };
+            decide(&Tried { asks, ..tried(&retry, Verdict::Status(429)) })
+        };
+        assert_eq!(asking(1_000), at(5_000), "never earlier than the schedule");
+        assert_eq!(asking(90_000), Next::RetryAt { at: Millis(90_000), asked: true });
+        let capped = Next::RetryAt { at: Millis(3_600_000), asked: true };
+        assert_eq!(asking(i64::MAX), capped);
+    }
+
+    #[test]
+    fn a_receiver_can_end_it() {
+        let retry = retry(0.0);
+        let ordering = |order, verdict| {
+            let asks = Asks { order: Some(order), ..Asks::default() };
+            decide(&Tried { asks, ..tried(&retry, verdict) })
+        };
+        let failed = Verdict::Status(500);
+        assert_eq!(ordering(Order::Disable, failed), Next::Failed(GivenUp::Gone));
+        assert_eq!(ordering(Order::Abort, failed), Next::Failed(GivenUp::Aborted));
+        assert_eq!(ordering(Order::Disable, Verdict::Success), Next::Delivered);
+    }
+
+    /// Whatever is asked and drawn: never before the schedule, never after schedule and cap.
+    #[test]
+    fn bounds_hold_for_all_values() {
+        let retry = retry(1.0);
+        for step in 0..2_000_i64 {
+            let random = f64::from(u32::try_from(step % 101).unwrap()) / 100.0;
+            let asks = Asks { retry_at: Some(Millis(step * 7_919)), ..Asks::default() };
+            let scheduled = wait_ms(&retry, 1, random);
+            let tried = Tried { asks, random, ..tried(&retry, Verdict::Status(503)) };
+            let Next::RetryAt { at, .. } = decide(&tried) else { panic!("{tried:?}") };
+            assert!(at.0 >= scheduled && at.0 <= scheduled.max(3_600_000), "{tried:?}: {at}");
+        }
     }
 }

@@ -61,11 +61,11 @@ impl Pipeline {
         match prepared {
             Err(error) => report.error = Some(error),
             Ok(prepared) => {
-                let (answer, timing) = self.sender.send_watched(&prepared.outgoing).await;
+                let (sent, timing) = self.sender.send_watched(&prepared.outgoing).await;
                 report.timing = Some(timing);
-                let (_, error) = judge(webhook, answer.as_ref().map_err(ToString::to_string));
+                let (_, error) = judge(webhook, sent.answer().map_err(ToString::to_string));
                 report.error = error.map(|error| prepared.mask_text(error));
-                report.response = answer.ok().map(|response| prepared.mask(response));
+                report.response = sent.response.map(|response| prepared.mask(response));
                 report.request = Some(prepared.sent);
             }
         }

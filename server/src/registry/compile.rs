@@ -119,6 +119,7 @@ pub(super) fn default_retry() -> Retry {
         attempts_max: 10,
         jitter: 0.1,
         statuses: Statuses::Default,
+        network: true,
     }
 }
 

@@ -29,6 +29,9 @@ impl Registry {
                 format!("there is no such profile; apply it first (there are {known:?})"),
             )
         })?;
+        if spec.weight.is_some_and(|weight| !TenantSpec::WEIGHTS.contains(&weight)) {
+            return Err(Invalid::at("/weight", "is from 1 to 100").into());
+        }
         let known = self.tenant(&id);
         check_intake_plugins(known.as_deref(), &spec, self.config.tenant.plugins_per_webhook_max)?;
         let default = |webhook: &crate::pipeline::webhook::Webhook| webhook.spec.profile.is_none();

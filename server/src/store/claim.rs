@@ -9,7 +9,9 @@ use super::conn::{each, load_to_change, run};
 use super::deliveries::Row;
 use super::schema::{deliveries, nodes};
 use super::{Owner, Store, StoreError, events, from_json};
-use crate::model::{Delivery, DeliveryId, Event, EventKey, Frozen, Millis, State, WebhookId};
+use crate::model::{
+    Delivery, DeliveryId, Event, EventKey, Frozen, Millis, State, TenantId, WebhookId,
+};
 
 /// Candidates looked at for each that is taken, so that one webhook with many due deliveries
 /// leaves room for others.
@@ -25,9 +27,18 @@ pub struct Claimed {
     pub schedule_start: u32,
 }
 
+/// What a claim leaves for others, or for later.
+#[derive(Clone, Debug, Default)]
+pub struct Spared {
+    pub webhooks: Vec<WebhookId>,
+    pub tenants: Vec<TenantId>,
+    /// Webhooks of which only so many are wanted.
+    pub at_most: HashMap<WebhookId, usize>,
+}
+
 impl Store {
     /// Takes deliveries that are pending and due, the longest due first, in turns between
-    /// webhooks, and leaves out those of `skip_webhooks`. A delivery whose event is no longer
+    /// tenants and between their webhooks, and leaves out what is spared. A delivery whose event is no longer
     /// stored fails.
     ///
     /// # Errors
@@ -37,26 +48,27 @@ impl Store {
         now: Millis,
         owner: &Owner,
         limit: usize,
-        skip_webhooks: &[WebhookId],
+        spared: &Spared,
     ) -> Result<Vec<Claimed>, StoreError> {
         if self.next_due_at().await?.is_none_or(|due_at| due_at > now) {
             return Ok(Vec::new());
         }
-        let (owner, skip_webhooks) = (owner.clone(), skip_webhooks.to_vec());
+        let (owner, spared) = (owner.clone(), spared.clone());
         self.write(move |conn| {
             Box::pin(async move {
                 let look_at = i64::try_from(limit.saturating_mul(LOOK_AHEAD)).unwrap_or(i64::MAX);
                 let due = load_to_change!(
                     conn,
-                    (DeliveryId, WebhookId),
+                    (DeliveryId, TenantId, WebhookId),
                     deliveries::table
                         .filter(deliveries::next_attempt_at.le(now))
-                        .filter(deliveries::webhook_id.ne_all(&skip_webhooks))
+                        .filter(deliveries::webhook_id.ne_all(&spared.webhooks))
+                        .filter(deliveries::tenant.ne_all(&spared.tenants))
                         .order(deliveries::next_attempt_at.asc())
                         .limit(look_at)
-                        .select((deliveries::id, deliveries::webhook_id))
+                        .select((deliveries::id, deliveries::tenant, deliveries::webhook_id))
                 )?;
-                let ids = in_turns(due, limit);
+                let ids = in_turns(due, limit, &spared.at_most);
                 let (node, epoch) = (owner.node.as_str(), owner.epoch);
                 each!(conn, &ids, |id, c| diesel::update(deliveries::table.find(id))
                     .set((
@@ -135,26 +147,64 @@ impl Store {
     }
 }
 
-/// Takes `limit` of the candidates, one of each webhook in turn, and within a webhook in order.
-fn in_turns(due: Vec<(DeliveryId, WebhookId)>, limit: usize) -> Vec<DeliveryId> {
-    let mut places = HashMap::new();
-    let mut queues: VecDeque<VecDeque<DeliveryId>> = VecDeque::new();
-    for (id, webhook_id) in due {
-        let place = *places.entry(webhook_id).or_insert(queues.len());
-        if place == queues.len() {
-            queues.push_back(VecDeque::new());
+/// Takes `limit` of the candidates: one of each tenant in turn, of its webhooks in turn, and within
+/// a webhook in order.
+fn in_turns(
+    due: Vec<(DeliveryId, TenantId, WebhookId)>,
+    limit: usize,
+    at_most: &HashMap<WebhookId, usize>,
+) -> Vec<DeliveryId> {
+    let mut counts: HashMap<WebhookId, usize> = HashMap::new();
+    let mut tenants: Turns<TenantId, Turns<WebhookId, VecDeque<DeliveryId>>> = Turns::default();
+    for (id, tenant, webhook_id) in due {
+        let count = counts.entry(webhook_id).or_default();
+        *count += 1;
+        if at_most.get(&webhook_id).is_none_or(|max| *count <= *max) {
+            tenants.of(tenant).of(webhook_id).push_back(id);
         }
-        queues[place].push_back(id);
     }
     let mut taken = Vec::new();
     while taken.len() < limit {
-        let Some(mut queue) = queues.pop_front() else { break };
-        taken.extend(queue.pop_front());
-        if !queue.is_empty() {
-            queues.push_back(queue);
-        }
+        let next = tenants.next(|webhooks| webhooks.next(VecDeque::pop_front));
+        let Some(id) = next else { break };
+        taken.push(id);
     }
     taken
+}
+
+/// Queues by key, taken from in turn.
+struct Turns<K, Q> {
+    places: HashMap<K, usize>,
+    queues: Vec<Q>,
+    turn: VecDeque<usize>,
+}
+
+impl<K, Q> Default for Turns<K, Q> {
+    fn default() -> Turns<K, Q> {
+        Turns { places: HashMap::new(), queues: Vec::new(), turn: VecDeque::new() }
+    }
+}
+
+impl<K: Eq + std::hash::Hash, Q: Default> Turns<K, Q> {
+    fn of(&mut self, key: K) -> &mut Q {
+        let place = *self.places.entry(key).or_insert(self.queues.len());
+        if place == self.queues.len() {
+            self.queues.push(Q::default());
+            self.turn.push_back(place);
+        }
+        &mut self.queues[place]
+    }
+
+    /// What `take` finds in the queue whose turn it is; empty queues leave.
+    fn next<T>(&mut self, take: impl Fn(&mut Q) -> Option<T>) -> Option<T> {
+        while let Some(place) = self.turn.pop_front() {
+            if let Some(found) = take(&mut self.queues[place]) {
+                self.turn.push_back(place);
+                return Some(found);
+            }
+        }
+        None
+    }
 }
 
 async fn load_claimed(

@@ -47,7 +47,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
 pub use accept::{Accepted, NewDelivery, NewEvent, Owner};
-pub use claim::Claimed;
+pub use claim::{Claimed, Spared};
 pub use deliveries::{DeliveryFilter, StoredDelivery};
 pub use error::StoreError;
 pub use event_types::EventTypeRow;

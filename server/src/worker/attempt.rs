@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::live::{Live, Message};
 use crate::model::{Delivery, DeliveryId, Millis, State, WebhookId, reason};
+use crate::pipeline::tempo::Said;
 use crate::pipeline::tenant::Tenant;
 use crate::pipeline::{Job, Pipeline};
 use crate::registry::Registry;
@@ -18,20 +19,35 @@ pub(super) struct Parts {
     pub(super) live: Arc<Live>,
 }
 
+/// What the scheduler learns of an attempt.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Ended {
+    /// When the next one is due, if anything is.
+    pub(super) due_at: Option<Millis>,
+    /// What it says of the receiver as a whole.
+    pub(super) said: Said,
+}
+
+impl From<Option<Millis>> for Ended {
+    fn from(due_at: Option<Millis>) -> Ended {
+        Ended { due_at, said: Said::Nothing }
+    }
+}
+
 /// An attempt in a task of its own: a panic must neither block the lane nor leave the delivery in
 /// flight for ever.
-pub(super) async fn run(parts: &Parts, job: Job) -> Option<Millis> {
+pub(super) async fn run(parts: &Parts, job: Job) -> Ended {
     const AFTER_PANIC_MS: i64 = 60_000;
     let id = job.delivery_id;
     let (of_attempt, pipeline) = (parts.clone(), &*parts.pipeline);
     let ended = tokio::spawn(async move { attempt(&of_attempt, job).await }).await;
     match ended {
-        Ok(due_at) => due_at,
+        Ok(ended) => ended,
         Err(error) => {
             tracing::error!(delivery_id = %id, %error, "an attempt ended in a panic");
             let again_at = pipeline.clock.now().plus_ms(AFTER_PANIC_MS);
             write(pipeline, moved(pipeline, id, State::Pending, None, Some(again_at))).await;
-            Some(again_at)
+            Some(again_at).into()
         }
     }
 }
@@ -39,6 +55,12 @@ pub(super) async fn run(parts: &Parts, job: Job) -> Option<Millis> {
 /// Back to the database, uncounted.
 pub(super) async fn release(pipeline: &Pipeline, job: &Job, now: Millis) {
     write(pipeline, moved(pipeline, job.delivery_id, State::Pending, None, Some(now))).await;
+}
+
+/// Back to the database, uncounted, until its receiver has had its rest.
+pub(super) async fn hand_back(pipeline: &Pipeline, job: &Job, due_at: Millis) {
+    let why = Some(reason::RECEIVER_BUSY);
+    write(pipeline, moved(pipeline, job.delivery_id, State::Pending, why, Some(due_at))).await;
 }
 
 fn moved(
@@ -62,17 +84,17 @@ fn moved(
 }
 
 /// One attempt with its record. Returns when the next one is due.
-async fn attempt(parts: &Parts, job: Job) -> Option<Millis> {
+async fn attempt(parts: &Parts, job: Job) -> Ended {
     let (pipeline, registry) = (&*parts.pipeline, &*parts.registry);
     let tenant_id = &job.event.key.tenant;
     let tenant = registry.tenant(tenant_id);
     let webhook = tenant.as_ref().and_then(|tenant| tenant.webhook(job.webhook_id));
     let (Some(tenant), Some(webhook)) = (tenant, webhook) else {
-        return unknown(pipeline, &job).await;
+        return unknown(pipeline, &job).await.into();
     };
     if let Some(held) = webhook.hold_reason() {
         write(pipeline, moved(pipeline, job.delivery_id, State::Pending, Some(held), None)).await;
-        return release_if_open(pipeline, &tenant, job.webhook_id).await;
+        return release_if_open(pipeline, &tenant, job.webhook_id).await.into();
     }
     let mut attempted = pipeline.attempt(&tenant, &webhook, &job).await;
     let record = &mut attempted.record;
@@ -99,8 +121,10 @@ async fn attempt(parts: &Parts, job: Job) -> Option<Millis> {
         message.delivery.state = recorded.state.unwrap_or(message.delivery.state);
         parts.live.tell(message);
     }
+    let said = attempted.said;
     if held && due_at.is_none() {
-        return release_if_open(pipeline, &tenant, job.webhook_id).await;
+        let due_at = release_if_open(pipeline, &tenant, job.webhook_id).await;
+        return Ended { due_at, said };
     }
     let current = tenant.webhook(job.webhook_id).map(|webhook| webhook.revision);
     if let Some(why) = attempted.disable
@@ -109,7 +133,7 @@ async fn attempt(parts: &Parts, job: Job) -> Option<Millis> {
     {
         tracing::warn!(webhook = webhook.spec.name, %error, "a webhook whose receiver is gone could not be disabled");
     }
-    due_at
+    Ended { due_at, said }
 }
 
 /// A delivery whose webhook is not in memory: deleted, or made by another node since this one

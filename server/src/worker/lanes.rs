@@ -1,22 +1,28 @@
-//! Who is next: a queue for each webhook (or for those that share their limits), taken in turn.
-//! Plain data, no tasks; "now" is an argument.
+//! Who is next: a queue for each webhook (or for those that share their limits), taken in turn, and
+//! before that the tenants in turn, each as often as its weight says. Plain data, no tasks; "now" is
+//! an argument.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use parking_lot::RwLock;
-
+use super::lane::Lane;
+use super::load::Load;
+use super::slots::{Slots, Ticket};
+use super::turns::Turns;
 use crate::config::DeliveryConfig;
 use crate::model::{Millis, TenantId, WebhookId};
 use crate::pipeline::Job;
+use crate::pipeline::tempo::{Said, TempoLimits};
 
 /// What counts together.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) enum LaneKey {
     Webhook(WebhookId),
     /// Webhooks of a tenant that name the same `limits.share`.
-    Share(TenantId, String),
+    Share(TenantId, Arc<str>),
 }
 
 /// The bounds of a lane. Of webhooks that share one, the last to queue something decides.
@@ -25,70 +31,82 @@ pub(super) struct LaneLimits {
     pub(super) key: LaneKey,
     pub(super) in_flight_max: usize,
     pub(super) rate_per_s: Option<f64>,
+    /// Turns of the tenant beside one of a tenant with 1.
+    pub(super) weight: u32,
 }
 
-/// How full memory is, for those who ask from other threads.
-pub(super) struct Load {
-    waiting: AtomicUsize,
-    waiting_max: usize,
-    full: RwLock<HashSet<WebhookId>>,
+/// What a lane does not keep in memory while it rests.
+pub(super) struct GivenBack {
+    pub(super) jobs: Vec<Job>,
+    pub(super) due_at: Millis,
 }
 
-impl Load {
-    pub(super) fn has_room(&self, webhook_id: WebhookId) -> bool {
-        self.waiting.load(Ordering::Relaxed) < self.waiting_max
-            && !self.full.read().contains(&webhook_id)
-    }
+/// What became of looking at a lane.
+enum Look {
+    Started(Ticket, Box<Job>),
+    /// It can't start now; it is where it will be found when it can.
+    Later,
+    /// No place is left for what it has to start.
+    NoPlace(Kind),
 }
 
-#[derive(Default)]
-struct Lane {
-    waiting: VecDeque<Job>,
-    running: usize,
-    in_flight_max: usize,
-    /// Time between two starts; 0 without a rate.
-    interval_ms: f64,
-    /// The earliest next start, in milliseconds since 1970 with a fraction.
-    next_start_ms: f64,
-    /// In `turn` or `resting` already.
-    queued: bool,
-    /// Webhooks that were told that the lane is full.
-    told_full: HashSet<WebhookId>,
+/// What wants a place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// An attempt of a slow lane.
+    Slow,
+    First,
+    Again,
 }
 
-/// All lanes. A lane exists while it has work, or its rate says when the next may start.
+impl Kind {
+    const ALL: [Kind; 3] = [Kind::Slow, Kind::First, Kind::Again];
+}
+
+/// All lanes. A lane exists while it has work, or something to remember.
 pub(super) struct Lanes {
     lanes: HashMap<LaneKey, Lane>,
-    /// Lanes that may start something, in turn.
-    turn: VecDeque<LaneKey>,
+    turns: Turns,
+    /// Lanes for which there was no place, by what they have to start.
+    parked: [VecDeque<LaneKey>; 3],
     /// Lanes that have their share of what may run at once; looked at again when something ends.
-    crowded: Vec<LaneKey>,
+    crowded: VecDeque<LaneKey>,
     /// Lanes that wait for their rate, by the time when they may go on.
+    paced: BTreeMap<Millis, Vec<LaneKey>>,
+    /// Lanes whose receiver has a rest, by the time when it ends.
     resting: BTreeMap<Millis, Vec<LaneKey>>,
-    running: usize,
+    slots: Slots,
     waiting: usize,
-    running_max: usize,
+    waiting_slow: usize,
+    waiting_max: usize,
     lane_waiting_max: usize,
+    tempo: TempoLimits,
+    /// A lane or tenant that was full has room again: the database may have something for it.
+    freed: bool,
     load: Arc<Load>,
 }
 
 impl Lanes {
     pub(super) fn new(config: &DeliveryConfig) -> Lanes {
-        let load = Load {
-            waiting: AtomicUsize::new(0),
-            waiting_max: config.queue_max,
-            full: RwLock::default(),
-        };
+        let ms = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
         Lanes {
             lanes: HashMap::new(),
-            turn: VecDeque::new(),
-            crowded: Vec::new(),
+            turns: Turns::default(),
+            parked: Default::default(),
+            crowded: VecDeque::new(),
+            paced: BTreeMap::new(),
             resting: BTreeMap::new(),
-            running: 0,
+            slots: Slots::new(config),
             waiting: 0,
-            running_max: config.in_flight_max,
+            waiting_slow: 0,
+            waiting_max: config.queue_max,
             lane_waiting_max: config.queue_per_webhook_max,
-            load: Arc::new(load),
+            tempo: TempoLimits {
+                slow_ms_max: ms(config.rest_ms_max),
+                retry_after_ms_max: ms(config.retry_after_ms_max),
+            },
+            freed: false,
+            load: Arc::new(Load::new(config.queue_max)),
         }
     }
 
@@ -97,22 +115,40 @@ impl Lanes {
     }
 
     pub(super) fn running(&self) -> usize {
-        self.running
+        self.slots.running()
     }
 
     /// How many more may wait.
-    pub(super) fn room(&self) -> usize {
-        self.load.waiting_max.saturating_sub(self.waiting)
+    fn room(&self) -> usize {
+        self.waiting_max.saturating_sub(self.waiting)
     }
 
-    /// Webhooks whose lane takes no more.
-    pub(super) fn full(&self) -> Vec<WebhookId> {
-        self.load.full.read().iter().copied().collect()
+    /// How many more may be taken from the database. The last quarter of memory is for what was
+    /// just accepted.
+    pub(super) fn room_for_claims(&self) -> usize {
+        (self.waiting_max - self.waiting_max / 4).saturating_sub(self.waiting)
     }
 
-    /// When a lane that rests may go on.
+    /// Webhooks that take fewer than `count`, and how many.
+    pub(super) fn room_below(&self, count: usize) -> HashMap<WebhookId, usize> {
+        let few = |(key, lane): (&LaneKey, &Lane)| {
+            let room = lane.waiting_max(self.lane_waiting_max).saturating_sub(lane.waiting());
+            (room < count).then(|| lane.webhooks(key).map(move |id| (id, room)).collect::<Vec<_>>())
+        };
+        self.lanes.iter().filter_map(few).flatten().collect()
+    }
+
+    /// Whether something that was full has room again, since this was last asked.
+    pub(super) fn take_freed(&mut self) -> bool {
+        std::mem::take(&mut self.freed)
+    }
+
+    /// When to look again though nothing happened.
     pub(super) fn wake_at(&self) -> Option<Millis> {
-        self.resting.keys().next().copied()
+        let waits = !self.turns.is_empty() || self.parked.iter().any(|parked| !parked.is_empty());
+        let aged = self.slots.age_at().filter(|_| waits);
+        let times = [self.paced.keys().next().copied(), self.resting.keys().next().copied(), aged];
+        times.into_iter().flatten().min()
     }
 
     /// Queues a job, or gives it back where its lane or memory is full.
@@ -121,256 +157,269 @@ impl Lanes {
         if room == 0 {
             return Some(job);
         }
-        let webhook_id = job.webhook_id;
-        let lane = self.lanes.entry(limits.key.clone()).or_default();
-        // Half of what is left at most, so that a few full lanes leave room for the others.
-        let share_max = (room / 2).max(1);
-        let refused = if lane.waiting.len() >= self.lane_waiting_max.min(share_max) {
-            Some(job)
-        } else {
-            lane.waiting.push_back(job);
-            None
-        };
-        if lane.waiting.len() >= self.lane_waiting_max && lane.told_full.insert(webhook_id) {
-            self.load.full.write().insert(webhook_id);
+        let half = self.half();
+        let tenant = job.event.key.tenant.clone();
+        let tenant_takes = self.turns.may_wait(&tenant, limits.weight, half);
+        let new_lane = || Lane::new(tenant.clone());
+        let lane = self.lanes.entry(limits.key.clone()).or_insert_with(new_lane);
+        if matches!(limits.key, LaneKey::Share(..)) {
+            lane.sharing.insert(job.webhook_id);
         }
         lane.in_flight_max = limits.in_flight_max.max(1);
         lane.interval_ms = limits.rate_per_s.map_or(0.0, |rate| 1_000.0 / rate);
-        if !lane.queued && lane.running < lane.in_flight_max {
-            lane.queued = true;
-            self.turn.push_back(limits.key);
+        let max = lane.waiting_max(self.lane_waiting_max);
+        // Half of what is left at most, so that a few full lanes leave room for the others; and
+        // half of all for those that are slow.
+        let takes = tenant_takes
+            && !lane.rests
+            && lane.waiting() < max.min((room / 2).max(1))
+            && !(lane.slow && self.waiting_slow >= half);
+        let mut refused = Some(job);
+        if takes {
+            refused.take().into_iter().for_each(|job| lane.push(job));
+            self.waiting += 1;
+            self.waiting_slow += usize::from(lane.slow);
+            if self.turns.came(&tenant, half) {
+                self.load.set_tenant_full(&tenant, true);
+            }
         }
+        if lane.waiting() >= max || lane.rests {
+            lane.told_full = true;
+            let until = lane.rests.then(|| lane.tempo.rests_until());
+            self.load.set_full(lane.webhooks(&limits.key), until);
+        }
+        self.tell_load();
         if refused.is_none() {
-            self.count(1);
+            self.queue(&limits.key);
         }
         refused
     }
 
-    fn count(&mut self, change: isize) {
-        self.waiting = self.waiting.saturating_add_signed(change);
-        self.load.waiting.store(self.waiting, Ordering::Relaxed);
+    /// What slow lanes together, or one tenant beside others, may have of memory.
+    fn half(&self) -> usize {
+        self.waiting_max.div_ceil(2)
     }
 
-    /// The next job to start, if one may, and the lane to tell when it is done.
+    fn tell_load(&self) {
+        self.load.set_waiting(self.waiting, self.waiting_slow >= self.half());
+    }
+
+    /// Puts a lane among those whose turn it will be, if it can start something.
+    fn queue(&mut self, key: &LaneKey) {
+        let Some(lane) = self.lanes.get_mut(key) else { return };
+        if lane.queued || lane.waiting() == 0 || !lane.may_run() {
+            return;
+        }
+        lane.queued = true;
+        self.turns.put(&lane.tenant, key.clone());
+    }
+
+    /// The next job to start, if one may, and the ticket to show when it is done.
+    pub(super) fn next(&mut self, now: Millis) -> Option<(Ticket, Job)> {
+        self.end_waits(now);
+        loop {
+            let Some(key) = self.turns.pop() else {
+                if self.unpark() { continue } else { return None }
+            };
+            match self.look_at(&key, now) {
+                Look::Started(ticket, job) => {
+                    self.turns.spend();
+                    return Some((ticket, *job));
+                }
+                Look::Later => {}
+                Look::NoPlace(kind) => self.parked[kind as usize].push_back(key),
+            }
+        }
+    }
+
+    /// Gives a lane of each kind its turn again, where there are places for it.
+    fn unpark(&mut self) -> bool {
+        let mut found = false;
+        for kind in Kind::ALL {
+            if self.places(kind) > 0
+                && let Some(key) = self.parked[kind as usize].pop_front()
+            {
+                found = true;
+                self.back_in_turn(key);
+            }
+        }
+        found
+    }
+
+    fn places(&self, kind: Kind) -> usize {
+        self.slots.room(kind == Kind::Slow, kind == Kind::First)
+    }
+
+    fn back_in_turn(&mut self, key: LaneKey) {
+        if let Some(lane) = self.lanes.get(&key) {
+            self.turns.put(&lane.tenant, key);
+        }
+    }
+
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
         reason = "milliseconds since 1970 fit into 53 bits for longer than this will run"
     )]
-    pub(super) fn next(&mut self, now: Millis) -> Option<(LaneKey, Job)> {
-        self.end_rests(now);
-        while self.running < self.running_max {
-            let key = self.turn.pop_front()?;
-            let Some(lane) = self.lanes.get_mut(&key) else { continue };
-            let now_ms = now.0 as f64;
-            if lane.interval_ms > 0.0 && lane.next_start_ms > now_ms && !lane.waiting.is_empty() {
-                let rests_until = Millis(lane.next_start_ms.ceil() as i64);
-                self.resting.entry(rests_until).or_default().push(key);
-                continue;
-            }
+    fn look_at(&mut self, key: &LaneKey, now: Millis) -> Look {
+        let Some(lane) = self.lanes.get_mut(key) else { return Look::Later };
+        let now_ms = now.0 as f64;
+        if lane.interval_ms > 0.0 && lane.next_start_ms > now_ms && lane.waiting() > 0 {
+            let until = Millis(lane.next_start_ms.ceil() as i64);
+            self.paced.entry(until).or_default().push(key.clone());
+            return Look::Later;
+        }
+        if !lane.may_run() || lane.waiting() == 0 {
             lane.queued = false;
-            // Likewise half of the attempts that are left.
-            let share_max = ((self.running_max - self.running) / 2).max(1);
-            if lane.running >= lane.in_flight_max {
-                continue;
-            }
-            if lane.running >= share_max {
-                lane.queued = true;
-                self.crowded.push(key);
-                continue;
-            }
-            let Some(job) = lane.waiting.pop_front() else { continue };
-            lane.running += 1;
-            self.running += 1;
-            // From the planned time on where the look was a little late, so that it costs no rate.
-            const LATE_MS_MAX: f64 = 5.0;
-            let late = now_ms - lane.next_start_ms <= LATE_MS_MAX;
-            lane.next_start_ms = if late { lane.next_start_ms } else { now_ms } + lane.interval_ms;
-            if !lane.waiting.is_empty() && lane.running < lane.in_flight_max {
-                lane.queued = true;
-                self.turn.push_back(key.clone());
-            }
-            if lane.waiting.len() + 1 == self.lane_waiting_max {
-                let mut full = self.load.full.write();
-                lane.told_full.drain().for_each(|webhook_id| {
-                    full.remove(&webhook_id);
-                });
-            }
-            self.count(-1);
-            return Some((key, job));
+            return Look::Later;
         }
-        None
+        let first = lane.first_is_next();
+        let kind = match (lane.slow, first) {
+            (true, _) => Kind::Slow,
+            (false, true) => Kind::First,
+            // The last places are for first attempts.
+            (false, false) if self.slots.room(false, false) == 0 && lane.has_first() => Kind::First,
+            (false, false) => Kind::Again,
+        };
+        let room = self.slots.room(kind == Kind::Slow, kind == Kind::First);
+        if room == 0 {
+            return Look::NoPlace(kind);
+        }
+        // Likewise half of the attempts that are left.
+        if lane.running >= (room / 2).max(1) {
+            self.crowded.push_back(key.clone());
+            return Look::Later;
+        }
+        lane.queued = false;
+        let Some(job) = lane.pop(kind == Kind::First) else { return Look::Later };
+        lane.running += 1;
+        // From the planned time on where the look was a little late, so that it costs no rate.
+        const LATE_MS_MAX: f64 = 5.0;
+        let late = now_ms - lane.next_start_ms <= LATE_MS_MAX;
+        lane.next_start_ms = if late { lane.next_start_ms } else { now_ms } + lane.interval_ms;
+        let ticket = self.slots.start(key.clone(), lane.slow, now);
+        self.left_memory(key, 1);
+        self.queue(key);
+        Look::Started(ticket, Box::new(job))
     }
 
-    fn end_rests(&mut self, now: Millis) {
-        while let Some(entry) = self.resting.first_entry().filter(|entry| *entry.key() <= now) {
-            self.turn.extend(entry.remove());
-        }
-    }
-
-    /// An attempt ended.
-    #[expect(clippy::cast_precision_loss, reason = "as in `next`")]
-    pub(super) fn done(&mut self, key: &LaneKey, now: Millis) {
+    /// Jobs of a lane no longer wait.
+    fn left_memory(&mut self, key: &LaneKey, count: usize) {
+        let half = self.half();
         let Some(lane) = self.lanes.get_mut(key) else { return };
-        lane.running = lane.running.saturating_sub(1);
-        self.running = self.running.saturating_sub(1);
-        self.turn.extend(self.crowded.drain(..));
-        let spent = lane.next_start_ms <= now.0 as f64;
-        if lane.waiting.is_empty() && lane.running == 0 && !lane.queued && spent {
-            self.lanes.remove(key);
-        } else if !lane.waiting.is_empty() && !lane.queued && lane.running < lane.in_flight_max {
-            lane.queued = true;
-            self.turn.push_back(key.clone());
+        self.waiting -= count;
+        let slow_were_full = self.waiting_slow >= half;
+        self.waiting_slow -= if lane.slow { count } else { 0 };
+        self.freed |= slow_were_full && self.waiting_slow < half;
+        // Told late, so that the database is asked for many at once.
+        let max = lane.waiting_max(self.lane_waiting_max);
+        if lane.told_full && !lane.rests && lane.waiting() <= max / 2 {
+            lane.told_full = false;
+            self.freed = true;
+            self.load.unset_full(lane.webhooks(key));
         }
+        if self.turns.left(&lane.tenant, count, half) {
+            self.freed = true;
+            self.load.set_tenant_full(&lane.tenant, false);
+        }
+        self.tell_load();
+    }
+
+    /// What waited for a time goes on.
+    fn end_waits(&mut self, now: Millis) {
+        for key in self.slots.age(now) {
+            self.set_slow(&key, true);
+        }
+        while let Some(entry) = self.paced.first_entry().filter(|entry| *entry.key() <= now) {
+            entry.remove().into_iter().for_each(|key| self.back_in_turn(key));
+        }
+        while let Some(entry) = self.resting.first_entry().filter(|entry| *entry.key() <= now) {
+            for key in entry.remove() {
+                self.end_rest(key, now);
+            }
+        }
+    }
+
+    fn end_rest(&mut self, key: LaneKey, now: Millis) {
+        let Some(lane) = self.lanes.get_mut(&key) else { return };
+        let until = lane.tempo.rests_until();
+        if until > now {
+            self.load.set_full(lane.webhooks(&key), Some(until));
+            self.resting.entry(until).or_default().push(key);
+            return;
+        }
+        (lane.rests, lane.told_full) = (false, false);
+        self.load.unset_full(lane.webhooks(&key));
+        self.freed = true;
+        self.queue(&key);
+    }
+
+    fn set_slow(&mut self, key: &LaneKey, slow: bool) {
+        let Some(lane) = self.lanes.get_mut(key).filter(|lane| lane.slow != slow) else { return };
+        lane.slow = slow;
+        let waiting = lane.waiting();
+        self.load.set_slow(lane.webhooks(key), slow);
+        if slow {
+            self.waiting_slow += waiting;
+        } else {
+            self.waiting_slow -= waiting;
+        }
+        self.freed |= !slow;
+        self.tell_load();
+    }
+
+    /// An attempt ended, and said something of its receiver. Where that makes the lane rest, what
+    /// waits in it is given back.
+    pub(super) fn done(&mut self, ticket: &Ticket, now: Millis, said: Said) -> Option<GivenBack> {
+        let quick = self.slots.end(ticket, now);
+        let key = &ticket.lane;
+        self.look_at_crowded();
+        let lane = self.lanes.get_mut(key)?;
+        lane.running = lane.running.saturating_sub(1);
+        lane.tempo.hear(said, now, self.tempo);
+        let until = lane.tempo.rests_until();
+        let mut given_back = None;
+        if until > now && !lane.rests {
+            (lane.rests, lane.told_full) = (true, true);
+            self.load.set_full(lane.webhooks(key), Some(until));
+            let jobs: Vec<Job> = lane.drain().collect();
+            self.resting.entry(until).or_default().push(key.clone());
+            self.left_memory(key, jobs.len());
+            given_back = Some(GivenBack { jobs, due_at: until });
+        }
+        self.set_slow(key, !quick);
+        if self.lanes.get(key).is_some_and(|lane| lane.is_over(now)) {
+            self.lanes.remove(key);
+        } else {
+            self.queue(key);
+        }
+        given_back
+    }
+
+    /// A place is free: some of those that had their share may go on.
+    fn look_at_crowded(&mut self) {
+        const LOOKED_AT_MAX: usize = 16;
+        for _ in 0..LOOKED_AT_MAX {
+            let Some(key) = self.crowded.pop_front() else { break };
+            self.back_in_turn(key);
+        }
+        self.unpark();
     }
 
     /// Empties the queues; what runs goes on.
     pub(super) fn clear(&mut self) -> Vec<Job> {
-        self.turn.clear();
+        self.turns.clear();
+        self.parked = Default::default();
         self.crowded.clear();
+        self.paced.clear();
         self.resting.clear();
         let mut jobs = Vec::with_capacity(self.waiting);
         for lane in self.lanes.values_mut() {
             lane.queued = false;
-            jobs.extend(lane.waiting.drain(..));
+            jobs.extend(lane.drain());
         }
-        self.load.full.write().clear();
-        self.waiting = 0;
-        self.load.waiting.store(0, Ordering::Relaxed);
+        (self.waiting, self.waiting_slow) = (0, 0);
+        self.load.clear();
         jobs
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::{DeliveryId, Event, EventKey};
-
-    fn job(webhook: u128) -> Job {
-        let key = EventKey {
-            tenant: "t".parse().unwrap(),
-            source: String::new(),
-            id: "e".parse().unwrap(),
-        };
-        let data: antar_json::Document = "{}".parse().unwrap();
-        let event = Event::new(key, "a".parse().unwrap(), Millis(0), Vec::new(), data.root());
-        Job {
-            delivery_id: DeliveryId::new(Millis(0)),
-            webhook_id: id(webhook),
-            event: Arc::new(event),
-            attempts: 0,
-            schedule_start: 0,
-            frozen: None,
-        }
-    }
-
-    fn id(webhook: u128) -> WebhookId {
-        WebhookId(uuid::Uuid::from_u128(webhook))
-    }
-
-    fn limits(webhook: u128, in_flight_max: usize) -> LaneLimits {
-        LaneLimits { key: LaneKey::Webhook(id(webhook)), in_flight_max, rate_per_s: None }
-    }
-
-    fn lanes(queue_max: usize, queue_per_webhook_max: usize) -> Lanes {
-        Lanes::new(&DeliveryConfig {
-            queue_max,
-            queue_per_webhook_max,
-            ..DeliveryConfig::default()
-        })
-    }
-
-    fn started(lanes: &mut Lanes, now: i64) -> Vec<u128> {
-        let jobs = std::iter::from_fn(|| lanes.next(Millis(now)));
-        jobs.map(|(_, job)| job.webhook_id.0.as_u128()).collect()
-    }
-
-    #[test]
-    fn webhooks_take_turns_and_stay_within_their_bound() {
-        let mut lanes = lanes(100, 100);
-        for webhook in [1, 1, 1, 2, 3] {
-            assert!(lanes.push(job(webhook), limits(webhook, 2)).is_none());
-        }
-        assert_eq!(started(&mut lanes, 0), [1, 2, 3, 1]);
-        lanes.done(&LaneKey::Webhook(id(2)), Millis(0));
-        assert_eq!(started(&mut lanes, 0), []);
-        lanes.done(&LaneKey::Webhook(id(1)), Millis(0));
-        assert_eq!(started(&mut lanes, 0), [1]);
-    }
-
-    #[test]
-    fn a_full_lane_refuses_and_takes_again() {
-        let mut lanes = lanes(8, 2);
-        let load = lanes.load();
-        let mut push = |webhook| lanes.push(job(webhook), limits(webhook, 1)).is_none();
-        assert!(push(1) && push(1));
-        assert!(!push(1), "the lane is full");
-        assert!(!load.has_room(id(1)));
-        assert!(push(2) && push(2) && push(3));
-        assert!(!push(3), "the last places are for others");
-        assert!(push(4) && push(5) && push(6));
-        assert!(!push(7), "memory is full");
-        assert_eq!(lanes.full().len(), 2);
-        assert_eq!(started(&mut lanes, 0), [1, 2, 3, 4, 5, 6]);
-        assert!(load.has_room(id(1)));
-        assert_eq!(lanes.clear().len(), 2);
-        assert_eq!(lanes.running(), 6);
-    }
-
-    #[test]
-    fn one_webhook_leaves_attempts_for_others() {
-        let config = DeliveryConfig { in_flight_max: 8, ..DeliveryConfig::default() };
-        let mut lanes = Lanes::new(&config);
-        for webhook in [1, 1, 1, 1, 1, 1, 1, 1, 2] {
-            assert!(lanes.push(job(webhook), limits(webhook, 100)).is_none());
-        }
-        let first = started(&mut lanes, 0);
-        assert_eq!(first.iter().filter(|webhook| **webhook == 1).count(), 2);
-        assert!(first.contains(&2));
-        lanes.done(&LaneKey::Webhook(id(2)), Millis(0));
-        lanes.done(&LaneKey::Webhook(id(1)), Millis(0));
-        assert_eq!(started(&mut lanes, 0), [1, 1], "there is more room again");
-    }
-
-    #[test]
-    fn a_rate_is_kept_smoothly_and_holds_nobody_else() {
-        let mut lanes = lanes(100, 100);
-        let slow = LaneLimits { rate_per_s: Some(4.0), ..limits(1, 10) };
-        for _ in 0..4 {
-            assert!(lanes.push(job(1), slow.clone()).is_none());
-        }
-        assert!(lanes.push(job(2), limits(2, 10)).is_none());
-        assert_eq!(started(&mut lanes, 1_000), [1, 2]);
-        assert_eq!(lanes.wake_at(), Some(Millis(1_250)));
-        assert_eq!(started(&mut lanes, 1_249), []);
-        assert_eq!(started(&mut lanes, 1_250), [1]);
-        // What was missed is not made up for in a burst.
-        assert_eq!(started(&mut lanes, 9_000), [1]);
-        assert_eq!(started(&mut lanes, 9_250), [1]);
-    }
-
-    #[test]
-    fn a_rate_outlives_an_empty_queue() {
-        let mut lanes = lanes(100, 100);
-        let slow = LaneLimits { rate_per_s: Some(1.0), ..limits(1, 10) };
-        assert!(lanes.push(job(1), slow.clone()).is_none());
-        assert_eq!(started(&mut lanes, 0), [1]);
-        lanes.done(&slow.key, Millis(10));
-        assert!(lanes.push(job(1), slow.clone()).is_none());
-        assert_eq!(started(&mut lanes, 10), []);
-        assert_eq!(started(&mut lanes, 1_000), [1]);
-    }
-
-    #[test]
-    fn webhooks_with_the_same_share_count_together() {
-        let mut lanes = lanes(100, 100);
-        let key = LaneKey::Share("t".parse().unwrap(), "crm".to_owned());
-        let shared = LaneLimits { key: key.clone(), in_flight_max: 1, rate_per_s: None };
-        for webhook in [1, 2] {
-            assert!(lanes.push(job(webhook), shared.clone()).is_none());
-        }
-        assert_eq!(started(&mut lanes, 0), [1]);
-        lanes.done(&key, Millis(0));
-        assert_eq!(started(&mut lanes, 0), [2]);
     }
 }

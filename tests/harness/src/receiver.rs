@@ -129,13 +129,22 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
         let reply = shared.record(request);
         tokio::time::sleep(reply.delay).await;
         match reply.kind {
-            Kind::Answer => {}
+            Kind::Answer | Kind::Stall => {}
+            Kind::EndlessHead => return send_headers(&mut stream).await,
             Kind::Hang => std::future::pending().await,
             Kind::Close => return,
         }
         if stream.write_all(&reply.bytes()).await.is_err() {
             return;
         }
+    }
+}
+
+/// Until the other side has had enough.
+async fn send_headers(stream: &mut TcpStream) {
+    let mut sent = stream.write_all(b"HTTP/1.1 200 Reply\r\n").await;
+    while sent.is_ok() {
+        sent = stream.write_all(b"x-more: and more and more and more\r\n").await;
     }
 }
 

@@ -19,6 +19,10 @@ pub(crate) enum Kind {
     Hang,
     /// Closes the connection without an answer.
     Close,
+    /// Sends the head and the body, promises more, and says nothing further.
+    Stall,
+    /// Sends headers without end.
+    EndlessHead,
 }
 
 impl Reply {
@@ -51,6 +55,19 @@ impl Reply {
         Reply { kind: Kind::Close, ..Reply::ok() }
     }
 
+    /// Sends head and body, but has promised a longer one.
+    #[must_use]
+    pub fn stalling(mut self) -> Reply {
+        self.kind = Kind::Stall;
+        self
+    }
+
+    /// Sends headers until nobody reads them any more.
+    #[must_use]
+    pub fn endless_head() -> Reply {
+        Reply { kind: Kind::EndlessHead, ..Reply::ok() }
+    }
+
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Reply {
         self.headers.push((name.to_owned(), value.to_owned()));
@@ -71,8 +88,8 @@ impl Reply {
     }
 
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        let mut head =
-            format!("HTTP/1.1 {} Reply\r\ncontent-length: {}\r\n", self.status, self.body.len());
+        let promised = self.body.len() + if self.kind == Kind::Stall { 1_000 } else { 0 };
+        let mut head = format!("HTTP/1.1 {} Reply\r\ncontent-length: {promised}\r\n", self.status);
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }

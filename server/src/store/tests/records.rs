@@ -39,7 +39,7 @@ async fn the_first_frozen_request_stays() {
             ..record(id, State::Pending)
         };
         store.record(first).await.unwrap();
-        let claimed = store.claim_due(NOW, &me(), 10, &[]).await.unwrap();
+        let claimed = store.claim_due(NOW, &me(), 10, &Spared::default()).await.unwrap();
         assert_eq!(claimed[0].frozen, Some(frozen("first")));
         let second = Record {
             frozen: Some(frozen("second")),
@@ -74,7 +74,7 @@ async fn a_former_owner_adds_an_attempt_and_only_delivered_wins() {
         let id = standing_in(&store, State::InFlight, webhook()).await;
         let successor = owner("me", 2);
         assert_eq!(store.take_over(&successor, NOW).await.unwrap(), 1);
-        store.claim_due(NOW, &successor, 10, &[]).await.unwrap();
+        store.claim_due(NOW, &successor, 10, &Spared::default()).await.unwrap();
         // The former owner's failure changes nothing but the count.
         let recorded = store.record(record(id, State::Failed)).await.unwrap();
         assert_eq!(recorded, Recorded { state: Some(State::InFlight), ours: false });

@@ -1,0 +1,97 @@
+//! What a receiver asks for in the head of an answer that is no success: to wait, to be left alone.
+
+use crate::model::{Millis, Response};
+
+/// A wish about this delivery or all of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Order {
+    /// `webhook-delivery: disable`: no more deliveries at all.
+    Disable,
+    /// `webhook-delivery: abort-message`: no more attempts of this one.
+    Abort,
+}
+
+/// The wishes of an answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Asks {
+    /// `Retry-After`: not before then.
+    pub retry_at: Option<Millis>,
+    pub order: Option<Order>,
+    /// 429 or 503: all deliveries to it are too many.
+    pub too_fast: bool,
+}
+
+impl Asks {
+    /// Reads an answer that came at `now`. What makes no sense asks for nothing.
+    #[must_use]
+    pub fn of(response: &Response, now: Millis) -> Asks {
+        let header = |name: &str| response.headers.get(name).and_then(|value| value.as_str());
+        let order = match header("webhook-delivery").map(str::trim) {
+            Some(word) if word.eq_ignore_ascii_case("disable") => Some(Order::Disable),
+            Some(word) if word.eq_ignore_ascii_case("abort-message") => Some(Order::Abort),
+            _ => None,
+        };
+        Asks {
+            retry_at: header("retry-after").and_then(|text| retry_at(text.trim(), now)),
+            order,
+            too_fast: matches!(response.status, 429 | 503),
+        }
+    }
+}
+
+/// Seconds, or a date in one of HTTP's three forms (RFC 9110, sections 10.2.3 and 5.6.7).
+fn retry_at(text: &str, now: Millis) -> Option<Millis> {
+    if text.bytes().all(|b| b.is_ascii_digit()) {
+        // More than fits is for ever, and cut by the cap.
+        let seconds = if text.is_empty() { return None } else { text.parse::<i64>() };
+        return Some(now.plus_ms(seconds.unwrap_or(i64::MAX).saturating_mul(1_000)));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    let since = date.duration_since(std::time::UNIX_EPOCH).ok()?;
+    Some(Millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asks(status: u16, headers: &serde_json::Value) -> Asks {
+        let headers = headers.as_object().unwrap().clone();
+        Asks::of(
+            &Response { status, headers, body: String::new(), truncated: false },
+            Millis(1_000),
+        )
+    }
+
+    fn wait(text: &str) -> Option<i64> {
+        asks(429, &serde_json::json!({"retry-after": text})).retry_at.map(|at| at.0)
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        assert_eq!(wait("120"), Some(121_000));
+        assert_eq!(wait(" 0 "), Some(1_000));
+        for date in [
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+        ] {
+            assert_eq!(wait(date), Some(784_111_777_000), "{date}");
+        }
+        assert_eq!(wait("99999999999999999999"), Some(i64::MAX));
+        for nonsense in ["", "-5", "1.5", "soon", "10 s"] {
+            assert_eq!(wait(nonsense), None, "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn orders_and_haste() {
+        let order = |word: &str| asks(500, &serde_json::json!({"webhook-delivery": word})).order;
+        assert_eq!(order("disable"), Some(Order::Disable));
+        assert_eq!(order("Abort-Message"), Some(Order::Abort));
+        assert_eq!(order("later"), None);
+        let none = serde_json::json!({});
+        assert!(asks(429, &none).too_fast && asks(503, &none).too_fast);
+        assert!(!asks(500, &none).too_fast);
+    }
+}

@@ -1,0 +1,132 @@
+//! What is to be recorded of an attempt, and what it says of its receiver.
+
+use super::asks::{Asks, Order};
+use super::retry::{self, GivenUp, Next, Tried, Verdict};
+use super::tempo::Said;
+use super::webhook::Webhook;
+use super::{Job, Pipeline};
+use crate::model::{Attempt, Frozen, Stage, State};
+use crate::store::Record;
+
+/// How an attempt ended: what to write down, and why the receiver of this revision is gone for
+/// good, if it is.
+pub struct Attempted {
+    pub record: Record,
+    pub disable: Option<String>,
+    pub said: Said,
+}
+
+impl Attempted {
+    /// It ended before it was sent.
+    pub(super) fn at(mut self, stage: Stage) -> Attempted {
+        self.record.stage = Some(stage);
+        self
+    }
+}
+
+/// What an attempt saw.
+pub(super) struct Seen {
+    pub(super) attempt: Attempt,
+    /// The request, where it is the first that reached sending.
+    pub(super) frozen: Option<Frozen>,
+    pub(super) verdict: Verdict,
+    pub(super) asks: Asks,
+    /// Why it was no success.
+    pub(super) error: String,
+}
+
+impl Seen {
+    /// A stage before sending wants another try.
+    pub(super) fn not_sent(attempt: Attempt, error: String) -> Seen {
+        let (verdict, asks) = (Verdict::NotSent, Asks::default());
+        Seen { attempt, frozen: None, verdict, asks, error }
+    }
+
+    fn said(&self) -> Said {
+        match self.verdict {
+            Verdict::NotSent => Said::Nothing,
+            Verdict::Success => Said::Fine,
+            _ if self.asks.too_fast => Said::TooFast { retry_at: self.asks.retry_at },
+            Verdict::Status(_) | Verdict::NoAnswer => Said::Failed,
+        }
+    }
+}
+
+impl Pipeline {
+    /// Asks the retry policy and writes down what it says.
+    pub(super) fn decide(&self, webhook: &Webhook, job: &Job, seen: Seen) -> Attempted {
+        let said = seen.said();
+        let Seen { mut attempt, frozen, verdict, asks, error } = seen;
+        let number = attempt.number;
+        attempt.error = (verdict != Verdict::Success).then(|| error.clone());
+        // Without randomness the wait is just not spread.
+        let random = crate::seal::random::<4>()
+            .map_or(0.5, |b| f64::from(u32::from_le_bytes(b)) / f64::from(u32::MAX));
+        let max = self.config.delivery.retry_after_ms_max;
+        let next = retry::decide(&Tried {
+            retry: &webhook.plan.retry,
+            attempts: number.saturating_sub(job.schedule_start),
+            verdict,
+            asks,
+            retry_after_ms_max: i64::try_from(max).unwrap_or(i64::MAX),
+            now: self.clock.now(),
+            random,
+        });
+        let attempt = Some(attempt);
+        let mut attempted = match next {
+            Next::Delivered => self.ended(job, attempt, frozen, State::Delivered, None),
+            Next::RetryAt { at, asked } => {
+                let why = if asked { format!("{error} and asked for a wait") } else { error };
+                let mut attempted = self.ended(job, attempt, frozen, State::Pending, Some(why));
+                attempted.record.next_attempt_at = Some(at);
+                attempted
+            }
+            Next::Failed(given_up) => {
+                let why = given_up_text(given_up, asks, number, &error);
+                let mut attempted = self.ended(job, attempt, frozen, State::Failed, Some(why));
+                // A request from older settings says nothing of the receiver of today.
+                let made_at = job.frozen.as_ref().map_or(webhook.revision, |f| f.revision);
+                let disable = given_up == GivenUp::Gone && made_at == webhook.revision;
+                attempted.disable = disable.then_some(error);
+                attempted
+            }
+        };
+        attempted.said = said;
+        attempted
+    }
+
+    pub(super) fn ended(
+        &self,
+        job: &Job,
+        attempt: Option<Attempt>,
+        frozen: Option<Frozen>,
+        to: State,
+        reason: Option<String>,
+    ) -> Attempted {
+        let record = Record {
+            delivery_id: job.delivery_id,
+            owner: self.owner.clone(),
+            attempt,
+            frozen,
+            to,
+            reason,
+            stage: Some(Stage::Deliver),
+            next_attempt_at: None,
+            now: self.clock.now(),
+        };
+        Attempted { record, disable: None, said: Said::Nothing }
+    }
+}
+
+/// Why a delivery failed, as a sentence.
+fn given_up_text(given_up: GivenUp, asks: Asks, number: u32, error: &str) -> String {
+    let attempts = if number == 1 { "1 attempt".to_owned() } else { format!("{number} attempts") };
+    let more = match (given_up, asks.order) {
+        (GivenUp::Spent, _) => "",
+        (GivenUp::NotRetried, _) => "; the webhook's `retry` does not try that again",
+        (GivenUp::Aborted, _) => " and wants no more attempts of this delivery",
+        (GivenUp::Gone, Some(Order::Disable)) => " and wants no more deliveries",
+        (GivenUp::Gone, _) => " and is gone",
+    };
+    format!("gave up after {attempts}: {error}{more}")
+}

@@ -1,0 +1,118 @@
+//! How many attempts may be under way. Those that are quick have places of their own: one that
+//! takes long moves to the places of the slow ones, and so do the later ones of its lane, until the
+//! lane is quick again. So a receiver that hangs costs a socket, and no place that others need.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::lanes::LaneKey;
+use crate::config::DeliveryConfig;
+use crate::model::Millis;
+
+/// An attempt under way.
+#[derive(Clone, Debug)]
+pub(super) struct Ticket {
+    pub(super) lane: LaneKey,
+    number: u64,
+    started_at: Millis,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Quick,
+    Slow,
+}
+
+/// The places, and who has them.
+pub(super) struct Slots {
+    quick_max: usize,
+    /// Of the quick places, those that are kept for first attempts.
+    first_only: usize,
+    slow_max: usize,
+    slow_after_ms: i64,
+    quick: usize,
+    slow: usize,
+    under_way: HashMap<u64, Place>,
+    /// What was started lately, oldest first; some of it has ended.
+    lately: VecDeque<Ticket>,
+    numbers: u64,
+}
+
+impl Slots {
+    pub(super) fn new(config: &DeliveryConfig) -> Slots {
+        Slots {
+            quick_max: config.in_flight_max,
+            first_only: config.in_flight_max / 4,
+            slow_max: config.slow_in_flight_max,
+            slow_after_ms: i64::try_from(config.slow_after_ms).unwrap_or(i64::MAX),
+            quick: 0,
+            slow: 0,
+            under_way: HashMap::new(),
+            lately: VecDeque::new(),
+            numbers: 0,
+        }
+    }
+
+    pub(super) fn running(&self) -> usize {
+        self.quick + self.slow
+    }
+
+    /// Places for further attempts of a lane that is slow or quick; `first`: for first attempts.
+    pub(super) fn room(&self, slow: bool, first: bool) -> usize {
+        match (slow, first) {
+            (true, _) => self.slow_max.saturating_sub(self.slow),
+            (false, true) => self.quick_max.saturating_sub(self.quick),
+            (false, false) => {
+                self.quick_max.saturating_sub(self.first_only).saturating_sub(self.quick)
+            }
+        }
+    }
+
+    pub(super) fn start(&mut self, lane: LaneKey, slow: bool, now: Millis) -> Ticket {
+        self.numbers += 1;
+        let ticket = Ticket { lane, number: self.numbers, started_at: now };
+        if slow {
+            self.slow += 1;
+            self.under_way.insert(ticket.number, Place::Slow);
+        } else {
+            self.quick += 1;
+            self.under_way.insert(ticket.number, Place::Quick);
+            self.lately.push_back(ticket.clone());
+        }
+        ticket
+    }
+
+    /// Gives the place back. True: the attempt was quick.
+    pub(super) fn end(&mut self, ticket: &Ticket, now: Millis) -> bool {
+        match self.under_way.remove(&ticket.number) {
+            Some(Place::Quick) => self.quick -= 1,
+            Some(Place::Slow) => self.slow -= 1,
+            None => {}
+        }
+        now < ticket.started_at.plus_ms(self.slow_after_ms)
+    }
+
+    /// Moves what takes long, and names its lanes. Where the slow places are taken it keeps the
+    /// one it has.
+    pub(super) fn age(&mut self, now: Millis) -> Vec<LaneKey> {
+        let mut slow_lanes = Vec::new();
+        while let Some(oldest) = self.lately.front() {
+            if oldest.started_at.plus_ms(self.slow_after_ms) > now {
+                break;
+            }
+            let Some(ticket) = self.lately.pop_front() else { break };
+            let Some(place) = self.under_way.get_mut(&ticket.number) else { continue };
+            if self.slow < self.slow_max {
+                *place = Place::Slow;
+                self.quick -= 1;
+                self.slow += 1;
+            }
+            slow_lanes.push(ticket.lane);
+        }
+        slow_lanes
+    }
+
+    /// When `age` may find something.
+    pub(super) fn age_at(&self) -> Option<Millis> {
+        Some(self.lately.front()?.started_at.plus_ms(self.slow_after_ms))
+    }
+}
