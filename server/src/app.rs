@@ -48,8 +48,11 @@ impl App {
         let starts_now = |webhook_id| self.dispatcher.has_room(&tenant.id, webhook_id);
         match self.pipeline.accept(tenant, drafts, once, starts_now).await? {
             Accepted::Before { same, status, body } => Ok(Posted::Before { same, status, body }),
-            Accepted::New { answers, jobs, held, learned } => {
+            Accepted::New { answers, jobs, held, learned, due_at } => {
                 self.dispatcher.submit(jobs).await;
+                if let Some(due_at) = due_at {
+                    self.dispatcher.wake_at(due_at);
+                }
                 for webhook_id in held {
                     // The events are durable whatever comes of this.
                     if let Err(error) = self.release_if_open(tenant, webhook_id).await {

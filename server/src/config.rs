@@ -119,6 +119,10 @@ settings!(
         response_bytes_max: usize = 64 << 10,
         /// Idle connections kept to one host.
         idle_per_host_max: usize = 64,
+        /// Longest `delay_s` that a webhook may set.
+        delay_s_max: u64 = 2_592_000,
+        /// Longest `window_s` of a webhook's `dedupe`.
+        dedupe_window_s_max: u64 = 2_592_000,
         /// How long the addresses of a host name are remembered; 0 looks them up for each connection.
         dns_cache_ms: u64 = 30_000,
         /// Host names whose addresses are remembered.

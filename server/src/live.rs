@@ -160,6 +160,7 @@ mod tests {
                 next_attempt_at: None,
                 created_at: now,
                 subject: None,
+                order_key: None,
             },
             event_type: "a.b".parse().unwrap(),
             webhook: "w".to_owned(),

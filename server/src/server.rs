@@ -15,9 +15,9 @@ use crate::config::Config;
 use crate::data_folder::DataFolder;
 use crate::live::Live;
 use crate::model::TenantSpec;
-use crate::pipeline::Pipeline;
 use crate::pipeline::address::AddressPolicy;
 use crate::pipeline::deliver::Sender;
+use crate::pipeline::{Pipeline, Sequence};
 use crate::plugin::Host;
 use crate::registry::Registry;
 use crate::replay::Replays;
@@ -122,7 +122,7 @@ async fn start(
         allowed: config.delivery.allowed_networks.clone(),
     };
     let sender = Sender::new(policy.clone(), &config.delivery)
-            .context("no root certificates were found; install the package ca-certificates")?;
+        .context("no root certificates were found; install the package ca-certificates")?;
     let registry =
         Registry::load(config.clone(), clock.clone(), store.clone(), sealer, host.clone(), policy)
             .await?;
@@ -146,6 +146,7 @@ async fn start(
         store: store.clone(),
         sender,
         owner,
+        sequence: Sequence::default(),
     };
     let pipeline = Arc::new(pipeline);
     let live = Arc::new(Live::new(config.tenant.listeners_max));

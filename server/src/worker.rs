@@ -55,8 +55,8 @@ enum Message {
         ticket: Ticket,
         ended: Ended,
     },
-    /// Something became due by hand.
-    Wake,
+    /// Something is due then that no poll has seen.
+    Wake(Millis),
 }
 
 impl Dispatcher {
@@ -93,8 +93,13 @@ impl Dispatcher {
 
     /// Looks for due deliveries now instead of at the next poll.
     pub fn wake(&self) {
+        self.wake_at(Millis(0));
+    }
+
+    /// Looks for due deliveries then, or before.
+    pub fn wake_at(&self, at: Millis) {
         // A full inbox is looked at anyway.
-        let _ = self.inbox.try_send(Message::Wake);
+        let _ = self.inbox.try_send(Message::Wake(at));
     }
 }
 
@@ -161,7 +166,7 @@ impl Worker {
                 }
                 self.poll_at = self.poll_at.min(ended.due_at.unwrap_or(self.poll_at));
             }
-            Message::Wake => self.poll_at = self.parts.pipeline.clock.now(),
+            Message::Wake(at) => self.poll_at = self.poll_at.min(at),
         }
     }
 
@@ -291,7 +296,7 @@ impl Worker {
                     Some(Message::Submit(jobs)) => {
                         jobs.into_iter().for_each(|job| self.spawn_release(job));
                     }
-                    Some(Message::Wake) => {}
+                    Some(Message::Wake(_)) => {}
                     None => break,
                 }
             }
@@ -318,6 +323,7 @@ fn job_of(claimed: Claimed) -> Job {
         delivery_id: claimed.delivery.id,
         webhook_id: claimed.delivery.webhook_id,
         event: Arc::new(claimed.event),
+        ordered: claimed.delivery.order_key.is_some(),
         attempts: claimed.delivery.attempts,
         schedule_start: claimed.schedule_start,
         frozen: claimed.frozen,

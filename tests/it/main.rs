@@ -12,6 +12,7 @@ mod isolation;
 mod keys;
 mod limits;
 mod listen;
+mod ordering;
 mod plugin_languages;
 mod plugin_tooling;
 mod plugins;

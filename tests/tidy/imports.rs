@@ -19,6 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("pipeline/mod.rs", &["model", "plugin", "config", "clock", "store", "seal"]),
     ("pipeline/answers.rs", &["model", "store"]),
     ("pipeline/batch.rs", &["store"]),
+    ("pipeline/keys.rs", &["model", "store"]),
     ("pipeline/outcome.rs", &["model", "store", "seal"]),
     ("pipeline/job.rs", &["model", "store"]),
     ("registry", &["model", "store", "pipeline", "plugin", "config", "clock", "seal"]),

@@ -29,6 +29,8 @@ pub(super) struct DeliveryView {
     created_at: Millis,
     /// `attributes.subject` of the event.
     subject: Option<String>,
+    /// Those of the webhook with the same one are made one after the other.
+    order_key: Option<String>,
 }
 
 impl DeliveryView {
@@ -44,6 +46,7 @@ impl DeliveryView {
             next_attempt_at: delivery.next_attempt_at,
             created_at: delivery.created_at,
             subject: delivery.subject,
+            order_key: delivery.order_key,
         }
     }
 }

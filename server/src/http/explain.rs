@@ -12,7 +12,7 @@ use super::error::Problem;
 use super::page::{List, Paging};
 use super::path::{Id, Query};
 use super::webhooks::find;
-use crate::model::{Delivery, EventId, WebhookId};
+use crate::model::{Delivery, EventId, State, WebhookId};
 use crate::pipeline::explain::{Around, Explanation, explain};
 use crate::pipeline::webhook::Webhook;
 use crate::store::{DeliveryFilter, StoredEvent};
@@ -35,8 +35,16 @@ pub(super) async fn event(
         List::of(state.webhooks().cloned(), |webhook| webhook.id, &paging, &access.app.config)
     })?;
     let last_page = webhooks.next_cursor.is_none();
-    let mut rows =
-        webhooks.map(|webhook| about(&webhook, &event, deliveries.get(&webhook.id), around(&access, webhook.id)));
+    let mut arounds = HashMap::new();
+    for webhook in &webhooks.data {
+        let around = around(&access, webhook.id, deliveries.get(&webhook.id)).await?;
+        arounds.insert(webhook.id, around);
+    }
+    let unknown = Around::default();
+    let mut rows = webhooks.map(|webhook| {
+        let around = arounds.get(&webhook.id).unwrap_or(&unknown);
+        about(&webhook, &event, deliveries.get(&webhook.id), around)
+    });
     if last_page {
         let gone = deliveries.values().filter(|d| access.tenant.webhook(d.webhook_id).is_none());
         rows.data.extend(gone.map(of_deleted));
@@ -67,13 +75,28 @@ pub(super) async fn webhook(
     let webhook = find(&access.tenant, id)?;
     let event = access.app.store.get_event(&access.tenant.id, &query.event, None).await?;
     let deliveries = newest_deliveries(&access, &event, Some(id)).await?;
-    let around = around(&access, id);
-    answer::ok(&about(&webhook, &event, deliveries.get(&id), around))
+    let delivery = deliveries.get(&id);
+    let around = around(&access, id, delivery).await?;
+    answer::ok(&about(&webhook, &event, delivery, &around))
 }
 
-fn around(access: &Access<Read>, id: WebhookId) -> Around {
+/// What else has a say in how a delivery stands.
+async fn around(
+    access: &Access<Read>,
+    id: WebhookId,
+    delivery: Option<&Delivery>,
+) -> Result<Around, Problem> {
     let app = &access.app;
-    Around { now: app.clock.now(), rests_until: app.dispatcher.rests_until(id) }
+    let waits = |d: &&Delivery| d.state == State::Pending && d.order_key.is_some();
+    let behind = match delivery.filter(waits) {
+        Some(delivery) => app.store.held_back_by(delivery.id).await?,
+        None => None,
+    };
+    Ok(Around {
+        now: app.clock.now(),
+        rests_until: app.dispatcher.rests_until(id),
+        behind: behind.map(|before| before.event_id),
+    })
 }
 
 /// A delivery whose webhook is no longer there.
@@ -92,7 +115,7 @@ fn about(
     webhook: &Arc<Webhook>,
     event: &StoredEvent,
     delivery: Option<&Delivery>,
-    around: Around,
+    around: &Around,
 ) -> Explanation {
     match (&event.dropped_reason, delivery) {
         // Its data was never stored, so what webhooks want says nothing.

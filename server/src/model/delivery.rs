@@ -108,6 +108,8 @@ pub struct Delivery {
     pub created_at: Millis,
     /// `attributes.subject` of the event.
     pub subject: Option<String>,
+    /// Those with the same one are made one after the other.
+    pub order_key: Option<String>,
 }
 
 /// A header with markers where secrets stand.

@@ -7,6 +7,7 @@ mod event_type;
 mod ids;
 mod invalid;
 mod key;
+mod order;
 mod plugin;
 mod profile;
 mod replay;
@@ -29,6 +30,7 @@ pub use ids::{
 };
 pub use invalid::{FieldError, Invalid};
 pub use key::{ApiKey, KeyId, Scope};
+pub use order::{Dedupe, Ordering, PerKey};
 pub use plugin::{
     IntakeOnError, IntakePlugin, OnError, PluginKind, PluginMeta, PluginPool, PluginState,
     PluginUse,

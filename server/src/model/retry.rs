@@ -151,8 +151,7 @@ impl utoipa::PartialSchema for Statuses {
             .minimum(Some(200))
             .maximum(Some(599))
             .description(Some("A status; never 410."));
-        let class =
-            ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[2-5]xx$"));
+        let class = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[2-5]xx$"));
         let either = OneOfBuilder::new().item(code).item(class);
         let list = ArrayBuilder::new().items(either);
         OneOfBuilder::new()

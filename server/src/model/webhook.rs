@@ -6,7 +6,7 @@ use antar_json::Document;
 use antar_template::Unresolved;
 use serde::{Deserialize, Serialize};
 
-use super::{PluginUse, RetrySpec, Signer, TypeFilter};
+use super::{Dedupe, Ordering, PluginUse, RetrySpec, Signer, TypeFilter};
 
 /// Header names and their templates, in written order.
 pub type Headers = serde_json::Map<String, serde_json::Value>;
@@ -115,6 +115,13 @@ pub struct WebhookSpec {
     pub timeout_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub limits: LimitsSpec,
+    /// The first attempt is made so many seconds after the event was accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_s: Option<u64>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub ordering: Ordering,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dedupe: Option<Dedupe>,
 }
 
 fn yes() -> bool {

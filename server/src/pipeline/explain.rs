@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use super::webhook::Webhook;
-use crate::model::{Delivery, Event, Millis, State, reason};
+use crate::model::{Delivery, Event, EventId, Millis, State, reason};
 
 /// What became of an event at one webhook.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
@@ -24,11 +24,13 @@ pub struct Explanation {
 }
 
 /// What is known beside a delivery's row.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Around {
     pub now: Millis,
     /// Its receiver said that it is too much, and has a rest.
     pub rests_until: Option<Millis>,
+    /// The event whose delivery has the same key and goes first.
+    pub behind: Option<EventId>,
 }
 
 /// Explains `event` at `webhook`, given its delivery there, if it has one.
@@ -37,7 +39,7 @@ pub fn explain(
     webhook: &Webhook,
     event: &Event,
     delivery: Option<&Delivery>,
-    around: Around,
+    around: &Around,
 ) -> Explanation {
     let about = |outcome: &str, stage: &str, reason: Option<String>, detail: Json| Explanation {
         webhook_id: webhook.id,
@@ -56,6 +58,7 @@ pub fn explain(
             "delivery_id": delivery.id,
             "attempts": delivery.attempts,
             "next_attempt_at": delivery.next_attempt_at,
+            "order_key": delivery.order_key,
             "reason": delivery.reason,
         });
         let reason = sentence(webhook, delivery, around);
@@ -73,7 +76,7 @@ pub fn explain(
 }
 
 /// How a delivery stands, and what to do about it.
-fn sentence(webhook: &Webhook, delivery: &Delivery, around: Around) -> Option<String> {
+fn sentence(webhook: &Webhook, delivery: &Delivery, around: &Around) -> Option<String> {
     let now = around.now;
     let said = delivery.reason.as_deref();
     let text = match (delivery.state, said) {
@@ -98,6 +101,14 @@ fn sentence(webhook: &Webhook, delivery: &Delivery, around: Around) -> Option<St
                 delivery.next_attempt_at.map_or_else(String::new, |at| format!(" until {at}"));
             format!(
                 "waits{until}, because a plugin of it failed too often in a row and is paused; look at the plugin"
+            )
+        }
+        (State::Pending, None) if around.behind.is_some() => {
+            let event = around.behind.as_ref().map_or("", EventId::as_str);
+            format!(
+                "waits for the delivery of the event {event}, which has the same key and came \
+                 first; that one goes on until it arrives, is given up, or has failed often enough \
+                 to let others go first (`ordering`)"
             )
         }
         (State::Pending, Some(reason::RECEIVER_BUSY)) => busy(delivery.next_attempt_at),
@@ -129,7 +140,9 @@ fn sentence(webhook: &Webhook, delivery: &Delivery, around: Around) -> Option<St
 
 fn busy(until: Option<Millis>) -> String {
     let until = until.map_or_else(String::new, |at| format!(" until {at}"));
-    format!("waits{until}, because the receiver answered another delivery with 429 or 503 and has a rest")
+    format!(
+        "waits{until}, because the receiver answered another delivery with 429 or 503 and has a rest"
+    )
 }
 
 /// What may keep a due delivery waiting.

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
+use super::keys::keys_of;
 use super::webhook::Webhook;
 use crate::model::{DeliveryId, Event, Frozen, Millis, State, WebhookId, reason};
 use crate::store::{NewDelivery, NewEvent};
@@ -17,6 +20,8 @@ pub struct Job {
     /// Those of them that the schedule does not count: it was begun anew by hand after them.
     pub schedule_start: u32,
     pub frozen: Option<Frozen>,
+    /// Others with its key may wait for it.
+    pub ordered: bool,
 }
 
 impl Job {
@@ -30,7 +35,23 @@ impl Job {
             attempts: 0,
             schedule_start: 0,
             frozen: None,
+            ordered: false,
         }
+    }
+}
+
+/// Numbers that grow: with the time, and within a millisecond by one.
+#[derive(Debug, Default)]
+pub struct Sequence(Mutex<i64>);
+
+impl Sequence {
+    /// A million a millisecond, until the year 2248.
+    const IN_A_MS_BITS: u32 = 20;
+
+    pub fn next(&self, now: Millis) -> i64 {
+        let mut last = self.0.lock();
+        *last = (now.0 << Self::IN_A_MS_BITS).max(*last + 1);
+        *last
     }
 }
 
@@ -38,14 +59,21 @@ impl Job {
 #[must_use]
 pub fn new_delivery(
     webhook: &Webhook,
+    event: &Event,
     now: Millis,
     starts_now: impl Fn(WebhookId) -> bool,
+    sequence: &Sequence,
 ) -> NewDelivery {
+    let keys = keys_of(webhook, event, now, || sequence.next(now));
+    let delay_ms = webhook.plan.delay_ms;
     let (state, reason, next_attempt_at) = match webhook.hold_reason() {
         Some(reason @ reason::WEBHOOK_DISABLED) => (State::Missed, Some(reason), None),
         Some(reason) => (State::Pending, Some(reason), None),
-        None if starts_now(webhook.id) => (State::InFlight, None, None),
-        None => (State::Pending, None, Some(now)),
+        // Whether anything with its key is open, or came before, the database knows alone.
+        None if keys.is_none() && delay_ms == 0 && starts_now(webhook.id) => {
+            (State::InFlight, None, None)
+        }
+        None => (State::Pending, None, Some(now.plus_ms(delay_ms))),
     };
     NewDelivery {
         id: DeliveryId::new(now),
@@ -53,7 +81,31 @@ pub fn new_delivery(
         state,
         reason: reason.map(ToOwned::to_owned),
         next_attempt_at,
+        keys,
     }
+}
+
+/// A delivery of an old event: due at once, and no duplicate of the first, since that is what is
+/// wanted. It takes its place behind those with its key.
+#[must_use]
+pub fn replayed_delivery(
+    webhook: &Webhook,
+    event: &Event,
+    now: Millis,
+    sequence: &Sequence,
+) -> NewDelivery {
+    let mut delivery = new_delivery(webhook, event, now, |_| false, sequence);
+    delivery.next_attempt_at = delivery.next_attempt_at.map(|_| now);
+    if let Some(keys) = &mut delivery.keys {
+        keys.dedupe = None;
+    }
+    delivery
+}
+
+/// When the first delivery is due of those that wait by their webhook's wish.
+pub(super) fn waits_until(new: &NewEvent) -> Option<Millis> {
+    let wished = |d: &&NewDelivery| d.keys.is_some() || d.next_attempt_at > Some(new.accepted_at);
+    new.deliveries.iter().filter(wished).filter_map(|d| d.next_attempt_at).min()
 }
 
 /// The webhooks that an event's deliveries are held for.

@@ -22,6 +22,7 @@ pub mod intake;
 mod intake_plugins;
 mod job;
 mod judge;
+mod keys;
 mod names;
 mod outcome;
 pub mod prepare;
@@ -48,16 +49,16 @@ use std::time::Instant;
 
 pub use self::answers::{Answer, AnswerOnce, OnceRequest};
 use self::answers::{Made, answers};
-pub use self::job::{Job, new_delivery};
+pub use self::job::{Job, Sequence, replayed_delivery};
+use self::job::{held_in, jobs_of, new_delivery, waits_until};
 pub use self::outcome::Attempted;
-use self::job::{held_in, jobs_of};
 pub use self::trial::TestReport;
 
+use self::asks::Asks;
 use self::batch::Batch;
 use self::deliver::{SendError, Sender};
 use self::facets::Learned;
 use self::intake::Draft;
-use self::asks::Asks;
 use self::judge::judge;
 use self::outcome::Seen;
 use self::prepare::{PrepareInput, Prepared, prepare};
@@ -81,13 +82,22 @@ pub struct Pipeline {
     pub sender: Sender,
     /// This node, in this run of it.
     pub owner: Owner,
+    /// The order of what is made here.
+    pub sequence: Sequence,
 }
 
 /// What became of a request.
 pub enum Accepted {
     /// Answers in the order of the drafts, the deliveries to start with, and the webhooks that
-    /// deliveries were held for, and facet values that were new.
-    New { answers: Vec<Answer>, jobs: Vec<Job>, held: HashSet<WebhookId>, learned: Vec<Learned> },
+    /// deliveries were held for, facet values that were new, and when the first is due of those that
+    /// wait by their webhook's wish.
+    New {
+        answers: Vec<Answer>,
+        jobs: Vec<Job>,
+        held: HashSet<WebhookId>,
+        learned: Vec<Learned>,
+        due_at: Option<Millis>,
+    },
     /// Its `Idempotency-Key` was there before; `same` tells whether the request is the same too.
     Before { same: bool, status: u16, body: String },
 }
@@ -124,6 +134,7 @@ impl Pipeline {
         let Batch { events: batch, learned, .. } = batch;
         let jobs_of = batch.iter().map(jobs_of).collect::<Vec<_>>();
         let held = batch.iter().flat_map(held_in).collect();
+        let due_at = batch.iter().filter_map(waits_until).min();
         let made = Arc::new(made);
         let stored = match (batch.is_empty(), once) {
             (true, _) => Vec::new(),
@@ -150,7 +161,7 @@ impl Pipeline {
                 jobs.append(&mut its_jobs);
             }
         }
-        Ok(Accepted::New { answers: answers(&made, &stored), jobs, held, learned })
+        Ok(Accepted::New { answers: answers(&made, &stored), jobs, held, learned, due_at })
     }
 
     /// One draft through intake plugins, schema and rules.
@@ -201,7 +212,10 @@ impl Pipeline {
                 batch.take_back(first);
                 return Ok(Err(Invalid::at("", detail)));
             }
-            let deliveries = wanting.iter().map(|webhook| new_delivery(webhook, now, starts_now));
+            let new = |webhook: &Arc<Webhook>| {
+                new_delivery(webhook, &event, now, starts_now, &self.sequence)
+            };
+            let deliveries = wanting.iter().map(new);
             let deliveries = deliveries.collect();
             batch.push(self.stored(event, deliveries, None, now));
         }

@@ -106,6 +106,19 @@ fn render_with(
     Ok(Frozen { revision, method: plan.method, url, headers: headers.0, body, unresolved })
 }
 
+/// A text of the event as it was posted; none where something in it has no value.
+pub(super) fn text_of(template: &Template, webhook: &Webhook, event: &Event) -> Option<String> {
+    // It is of the event: every delivery of it has the same one.
+    let delivery_id = DeliveryId(uuid::Uuid::nil());
+    let name = webhook.spec.name.as_str();
+    let parts = PayloadParts { event, data: event.data(), delivery_id, webhook: name };
+    let root = webhook.profile.payload(parts);
+    let meta = meta(event, delivery_id, name);
+    let scope = Scope { root: root.root(), antar: meta.root(), attempt: None };
+    let rendered = template.render(&scope, Unresolved::Empty).ok()?;
+    rendered.unresolved.is_empty().then(|| rendered.masked())
+}
+
 /// `Antar/VERSION`.
 const USER_AGENT: &str = concat!("Antar/", env!("CARGO_PKG_VERSION"));
 

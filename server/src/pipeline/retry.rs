@@ -122,8 +122,7 @@ mod tests {
     #[test]
     fn the_last_wait_repeats_until_attempts_max() {
         let retry = retry(0.0);
-        let after =
-            |attempts| decide(&Tried { attempts, ..tried(&retry, Verdict::Status(500)) });
+        let after = |attempts| decide(&Tried { attempts, ..tried(&retry, Verdict::Status(500)) });
         let spent = Next::Failed(GivenUp::Spent);
         assert_eq!([1, 2, 3, 4].map(after), [at(5_000), at(300_000), at(300_000), spent]);
     }

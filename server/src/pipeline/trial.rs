@@ -37,6 +37,7 @@ impl Pipeline {
             attempts: 0,
             schedule_start: 0,
             frozen: None,
+            ordered: false,
         };
         let mut report = TestReport::default();
         let transformed =

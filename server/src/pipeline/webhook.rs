@@ -50,6 +50,22 @@ pub struct Plan {
     pub timeout_ms: u64,
     pub in_flight_max: usize,
     pub https_only: bool,
+    pub delay_ms: i64,
+    pub order: Option<OrderPlan>,
+    pub dedupe: Option<DedupePlan>,
+}
+
+/// How deliveries are kept in order.
+pub struct OrderPlan {
+    /// None: `attributes.subject`.
+    pub key: Option<Template>,
+    pub gives_way_attempts: u32,
+}
+
+/// How duplicates are found.
+pub struct DedupePlan {
+    pub key: Template,
+    pub window_ms: i64,
 }
 
 impl Webhook {

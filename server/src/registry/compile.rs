@@ -57,6 +57,7 @@ pub(super) fn compile(spec: &WebhookSpec, around: &Surroundings<'_>) -> Result<P
     let retry = check.retry(spec);
     let timeout_ms = check.timeout_ms(spec);
     check.limits(spec);
+    let (delay_ms, order, dedupe) = check.order(spec);
     let unresolved = spec.unresolved.or(around.profile.spec.unresolved).unwrap_or(Unresolved::Omit);
     if let Some(url) = &url {
         check.paths(&templates(url, &headers, body.as_ref()), unresolved);
@@ -88,6 +89,9 @@ pub(super) fn compile(spec: &WebhookSpec, around: &Surroundings<'_>) -> Result<P
                 usize::try_from(max).unwrap_or(usize::MAX)
             }),
         https_only: around.profile.spec.https_only,
+        delay_ms,
+        order,
+        dedupe,
     })
 }
 
@@ -124,8 +128,8 @@ pub(super) fn default_retry() -> Retry {
 }
 
 /// Collects what is wrong. `code` is that of the first finding.
-struct Check<'a> {
-    around: &'a Surroundings<'a>,
+pub(super) struct Check<'a> {
+    pub(super) around: &'a Surroundings<'a>,
     errors: Vec<FieldError>,
     code: Option<&'static str>,
 }
@@ -136,7 +140,7 @@ impl Check<'_> {
         self.errors.push(error);
     }
 
-    fn error(&mut self, pointer: &str, detail: impl Into<String>) {
+    pub(super) fn error(&mut self, pointer: &str, detail: impl Into<String>) {
         self.push("invalid", FieldError::new(pointer, detail));
     }
 
@@ -195,7 +199,12 @@ impl Check<'_> {
         }
     }
 
-    fn template(&mut self, pointer: &str, text: &str, place: &Place) -> Option<Template> {
+    pub(super) fn template(
+        &mut self,
+        pointer: &str,
+        text: &str,
+        place: &Place,
+    ) -> Option<Template> {
         match Template::compile(text, place, &self.around.config.templates) {
             Ok(template) => {
                 self.secrets_exist(pointer, &template);

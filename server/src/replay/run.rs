@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::filter::{Filter, delivery_id};
 use super::{Replays, Unreadable};
 use crate::model::{DeliveryId, Event, Millis, Replay, ReplayState};
+use crate::pipeline::replayed_delivery;
 use crate::pipeline::tenant::Tenant;
 use crate::pipeline::webhook::Webhook;
 use crate::store::{Candidate, NewDelivery, ReplayEnd, ReplayStep, StoreError};
@@ -257,7 +258,7 @@ impl Replays {
             }
             match run.filter.wanted(webhook, &row) {
                 Some(event) if !is_own(run, &row, event) => {
-                    let delivery = new_delivery(&run.replay, webhook, event, now);
+                    let delivery = self.new_delivery(&run.replay, webhook, event, now);
                     let instead_of = Filter::instead_of(&row);
                     step.deliveries.push((Arc::new(event.clone()), delivery, instead_of));
                 }
@@ -266,6 +267,18 @@ impl Replays {
             step.to = row.position;
         }
         Filled { step, looked_at_all }
+    }
+
+    /// Due now, and never in flight: claiming takes turns between webhooks.
+    fn new_delivery(
+        &self,
+        replay: &Replay,
+        webhook: &Webhook,
+        event: &Event,
+        now: Millis,
+    ) -> NewDelivery {
+        let delivery = replayed_delivery(webhook, event, now, &self.pipeline.sequence);
+        NewDelivery { id: delivery_id(replay, event), ..delivery }
     }
 
     /// What is due is claimed by the worker.
@@ -309,10 +322,4 @@ impl Run {
 /// Made by this very replay, within the millisecond in which it began.
 fn is_own(run: &Run, row: &Candidate, event: &Event) -> bool {
     row.delivery.is_some_and(|(id, _)| id == delivery_id(&run.replay, event))
-}
-
-/// Due now, and never in flight: claiming takes turns between webhooks.
-fn new_delivery(replay: &Replay, webhook: &Webhook, event: &Event, now: Millis) -> NewDelivery {
-    let delivery = crate::pipeline::new_delivery(webhook, now, |_| false);
-    NewDelivery { id: delivery_id(replay, event), ..delivery }
 }

@@ -33,6 +33,26 @@ pub struct NewDelivery {
     pub reason: Option<String>,
     /// Counts for `Pending` only; none: held.
     pub next_attempt_at: Option<Millis>,
+    /// None where the webhook asks for no keys, or the event has none.
+    pub keys: Option<Box<Keys>>,
+}
+
+/// By what a delivery is kept apart from others of its webhook.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Keys {
+    /// Its place among those with the same key.
+    pub seq: i64,
+    pub order: Option<OrderKey>,
+    /// The key, and since when another delivery with it makes this one a duplicate.
+    pub dedupe: Option<(String, Millis)>,
+}
+
+/// What keeps deliveries in order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OrderKey {
+    pub key: String,
+    /// Failed attempts after which it holds those behind it back no longer.
+    pub gives_way_attempts: u32,
 }
 
 /// An event to be made durable, with its deliveries.
@@ -151,6 +171,11 @@ impl Statement for InsertDeliveries {
         ("subject", Kind::Text),
         ("created_at", Kind::Number),
         ("updated_at", Kind::Number),
+        ("seq", Kind::Number),
+        ("order_key", Kind::Text),
+        ("order_attempts", Kind::Number),
+        ("dedupe_key", Kind::Text),
+        ("dedupe_since", Kind::Number),
     ];
     const KEY: &'static str = "encode(id, 'hex')";
 
@@ -273,6 +298,9 @@ pub(super) fn push_delivery(
     let key = &event.key;
     let in_flight = delivery.state == State::InFlight;
     let pending = delivery.state == State::Pending;
+    let keys = delivery.keys.as_deref();
+    let order = keys.and_then(|keys| keys.order.as_ref());
+    let dedupe = keys.and_then(|keys| keys.dedupe.as_ref());
     rows.push([
         delivery.id.0.into(),
         key.tenant.as_str().into(),
@@ -290,5 +318,10 @@ pub(super) fn push_delivery(
         event.subject().map(|s| storable(s).into_owned()).into(),
         now.into(),
         now.into(),
+        keys.map(|keys| keys.seq).into(),
+        order.map(|order| storable(&order.key).into_owned()).into(),
+        order.map(|order| i64::from(order.gives_way_attempts)).into(),
+        dedupe.map(|(key, _)| storable(key).into_owned()).into(),
+        dedupe.map(|(_, since)| *since).into(),
     ]);
 }

@@ -107,6 +107,8 @@ impl Store {
                         deliveries::reason.eq(None::<&str>),
                         deliveries::next_attempt_at.eq(Some(now)),
                         deliveries::schedule_start.eq(deliveries::attempts),
+                        // Whoever asks for it wants it in any case.
+                        deliveries::dedupe_key.eq(None::<&str>),
                         deliveries::updated_at.eq(now),
                     ))
                     .execute(c))?;

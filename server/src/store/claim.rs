@@ -8,7 +8,7 @@ use diesel_async::RunQueryDsl;
 use super::conn::{each, load_to_change, run};
 use super::deliveries::Row;
 use super::schema::{deliveries, nodes};
-use super::{Owner, Store, StoreError, events, from_json};
+use super::{Owner, Store, StoreError, events, from_json, ordered};
 use crate::model::{
     Delivery, DeliveryId, Event, EventKey, Frozen, Millis, State, TenantId, WebhookId,
 };
@@ -38,7 +38,8 @@ pub struct Spared {
 
 impl Store {
     /// Takes deliveries that are pending and due, the longest due first, in turns between
-    /// tenants and between their webhooks, and leaves out what is spared. A delivery whose event is no longer
+    /// tenants and between their webhooks, and leaves out what is spared or waits behind another one
+    /// with its key. Duplicates are dropped. A delivery whose event is no longer
     /// stored fails.
     ///
     /// # Errors
@@ -59,16 +60,26 @@ impl Store {
                 let look_at = i64::try_from(limit.saturating_mul(LOOK_AHEAD)).unwrap_or(i64::MAX);
                 let due = load_to_change!(
                     conn,
-                    (DeliveryId, TenantId, WebhookId),
+                    (DeliveryId, TenantId, WebhookId, bool),
                     deliveries::table
                         .filter(deliveries::next_attempt_at.le(now))
                         .filter(deliveries::webhook_id.ne_all(&spared.webhooks))
                         .filter(deliveries::tenant.ne_all(&spared.tenants))
+                        .filter(ordered::in_order())
                         .order(deliveries::next_attempt_at.asc())
                         .limit(look_at)
-                        .select((deliveries::id, deliveries::tenant, deliveries::webhook_id))
+                        .select((
+                            deliveries::id,
+                            deliveries::tenant,
+                            deliveries::webhook_id,
+                            deliveries::dedupe_key.is_not_null(),
+                        ))
                 )?;
-                let ids = in_turns(due, limit, &spared.at_most);
+                let compared = due.iter().any(|(.., compared)| *compared);
+                let mut ids = in_turns(due, limit, &spared.at_most);
+                if compared {
+                    ids = ordered::without_duplicates(conn, ids, now).await?;
+                }
                 let (node, epoch) = (owner.node.as_str(), owner.epoch);
                 each!(conn, &ids, |id, c| diesel::update(deliveries::table.find(id))
                     .set((
@@ -150,13 +161,13 @@ impl Store {
 /// Takes `limit` of the candidates: one of each tenant in turn, of its webhooks in turn, and within
 /// a webhook in order.
 fn in_turns(
-    due: Vec<(DeliveryId, TenantId, WebhookId)>,
+    due: Vec<(DeliveryId, TenantId, WebhookId, bool)>,
     limit: usize,
     at_most: &HashMap<WebhookId, usize>,
 ) -> Vec<DeliveryId> {
     let mut counts: HashMap<WebhookId, usize> = HashMap::new();
     let mut tenants: Turns<TenantId, Turns<WebhookId, VecDeque<DeliveryId>>> = Turns::default();
-    for (id, tenant, webhook_id) in due {
+    for (id, tenant, webhook_id, _) in due {
         let count = counts.entry(webhook_id).or_default();
         *count += 1;
         if at_most.get(&webhook_id).is_none_or(|max| *count <= *max) {

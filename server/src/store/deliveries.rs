@@ -50,6 +50,7 @@ pub(super) struct Row {
     next_attempt_at: Option<Millis>,
     subject: Option<String>,
     created_at: Millis,
+    order_key: Option<String>,
 }
 
 impl Row {
@@ -78,6 +79,7 @@ impl Row {
             next_attempt_at: self.next_attempt_at,
             created_at: self.created_at,
             subject: self.subject,
+            order_key: self.order_key,
         }
     }
 }

@@ -43,6 +43,9 @@ diesel::table! {
         revision -> BigInt,
         created_at -> BigInt,
         updated_at -> BigInt,
+        failing_since -> Nullable<BigInt>,
+        failing_told_at -> Nullable<BigInt>,
+        probed -> Bool,
     }
 }
 
@@ -170,6 +173,11 @@ diesel::table! {
         created_at -> BigInt,
         updated_at -> BigInt,
         frozen -> Nullable<Text>,
+        seq -> Nullable<BigInt>,
+        order_key -> Nullable<Text>,
+        order_attempts -> Nullable<BigInt>,
+        dedupe_key -> Nullable<Text>,
+        dedupe_since -> Nullable<BigInt>,
     }
 }
 

@@ -42,7 +42,7 @@ pub struct RevisionRow {
     pub created_at: Millis,
 }
 
-#[derive(Queryable, Insertable, AsChangeset)]
+#[derive(Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = webhooks, treat_none_as_default_value = false, treat_none_as_null = true)]
 struct Columns {
     id: WebhookId,
@@ -271,6 +271,9 @@ async fn missed_revision(conn: &mut Conn, id: WebhookId) -> Result<StoreError, S
 }
 
 pub(super) async fn load(conn: &mut Conn) -> Result<Vec<WebhookRow>, StoreError> {
-    let rows = run!(conn, |c| webhooks::table.order(webhooks::id.asc()).load::<Columns>(c))?;
+    let rows = run!(conn, |c| webhooks::table
+        .select(Columns::as_select())
+        .order(webhooks::id.asc())
+        .load::<Columns>(c))?;
     Ok(rows.into_iter().map(WebhookRow::from).collect())
 }

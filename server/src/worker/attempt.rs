@@ -115,6 +115,7 @@ async fn attempt(parts: &Parts, job: Job) -> Ended {
     }
     log(&webhook.spec.name, &job, record);
     let (due_at, held) = (record.next_attempt_at, record.to == State::Pending);
+    let nothing_due = due_at.is_none();
     let told = parts.live.is_heard(tenant_id).then(|| message(&webhook.spec.name, &job, record));
     let recorded = write(pipeline, attempted.record).await;
     if let (Some(mut message), Some(recorded)) = (told, recorded) {
@@ -122,7 +123,9 @@ async fn attempt(parts: &Parts, job: Job) -> Ended {
         parts.live.tell(message);
     }
     let said = attempted.said;
-    if held && due_at.is_none() {
+    // Those behind it can go now.
+    let due_at = if job.ordered { Some(pipeline.clock.now()) } else { due_at };
+    if held && nothing_due {
         let due_at = release_if_open(pipeline, &tenant, job.webhook_id).await;
         return Ended { due_at, said };
     }
@@ -176,6 +179,7 @@ fn message(webhook: &str, job: &Job, record: &Record) -> Message {
         next_attempt_at: record.next_attempt_at,
         created_at: record.now,
         subject: event.subject().map(ToOwned::to_owned),
+        order_key: None,
     };
     Message {
         delivery,

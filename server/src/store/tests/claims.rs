@@ -27,9 +27,18 @@ async fn what_is_due_is_taken_once_the_longest_due_first() {
         assert_eq!(claimed[0].delivery.state, State::InFlight);
         assert_eq!(claimed[0].event.key.id.as_str(), "soon");
         assert_eq!(claimed[0].event.data().raw(), r#"{"n":1.50,"who":"\u00e4"}"#);
-        assert!(store.claim_due(at(20), &owner("other", 1), 10, &Spared::default()).await.unwrap().is_empty());
+        assert!(
+            store
+                .claim_due(at(20), &owner("other", 1), 10, &Spared::default())
+                .await
+                .unwrap()
+                .is_empty()
+        );
         assert_eq!(store.next_due_at().await.unwrap(), Some(at(1_000)));
-        assert_eq!(ids(&store.claim_due(at(1_000), &me(), 10, &Spared::default()).await.unwrap()), [future]);
+        assert_eq!(
+            ids(&store.claim_due(at(1_000), &me(), 10, &Spared::default()).await.unwrap()),
+            [future]
+        );
     })
     .await;
 }
@@ -69,7 +78,10 @@ async fn nodes_that_claim_at_once_never_get_the_same() {
                 // A node may come away empty while others hold what is left: as long as something
                 // is due it asks again.
                 while store.next_due_at().await.unwrap().is_some() {
-                    taken.extend(ids(&store.claim_due(NOW, &node, 7, &Spared::default()).await.unwrap()));
+                    taken.extend(ids(&store
+                        .claim_due(NOW, &node, 7, &Spared::default())
+                        .await
+                        .unwrap()));
                 }
                 taken
             })
@@ -142,6 +154,107 @@ async fn what_the_dead_owned_is_due_at_once_and_the_living_keep_theirs() {
         assert_eq!(store.take_over(&me_now, later).await.unwrap(), 1);
         assert_eq!(state_of(&store, of[2]).await, State::Pending);
         assert_eq!(store.take_over(&me_now, later).await.unwrap(), 0);
+    })
+    .await;
+}
+
+/// A delivery that is due and has keys.
+fn keyed(
+    webhook_id: WebhookId,
+    seq: i64,
+    order: Option<&str>,
+    dedupe: Option<&str>,
+) -> NewDelivery {
+    let order = order.map(|key| OrderKey { key: key.to_owned(), gives_way_attempts: 2 });
+    let dedupe = dedupe.map(|key| (key.to_owned(), at(-10_000)));
+    let keys = Some(Box::new(Keys { seq, order, dedupe }));
+    NewDelivery { keys, ..delivery(webhook_id, State::Pending) }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_key_one_is_taken_at_a_time_and_in_order_by_however_many_nodes() {
+    on_each_database(async |store| {
+        const KEYS: usize = 5;
+        let webhook_id = webhook();
+        let mut order = std::collections::HashMap::new();
+        for n in 0..60 {
+            let key = format!("k{}", n % KEYS);
+            let new = keyed(webhook_id, i64::try_from(n).unwrap(), Some(&key), None);
+            order.insert(new.id, n);
+            store.accept(vec![event(&format!("e{n}")).to(new)]).await.unwrap();
+        }
+        let taken = parking_lot::Mutex::new(Vec::new());
+        let nodes = (0..3).map(|n| {
+            let node = owner(&format!("node-{n}"), 1);
+            let (store, order, taken) = (&store, &order, &taken);
+            async move {
+                while taken.lock().len() < order.len() {
+                    let claimed = store.claim_due(NOW, &node, 4, &Spared::default()).await.unwrap();
+                    for claimed in claimed {
+                        let id = claimed.delivery.id;
+                        taken.lock().push(order[&id]);
+                        let end = Record { owner: node.clone(), ..record(id, State::Delivered) };
+                        store.record(end).await.unwrap();
+                    }
+                }
+            }
+        });
+        futures_util::future::join_all(nodes).await;
+        for key in 0..KEYS {
+            let of_key =
+                taken.lock().iter().copied().filter(|n| n % KEYS == key).collect::<Vec<_>>();
+            assert!(of_key.is_sorted() && of_key.len() == 12, "{of_key:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_key_gives_way_after_its_attempts_and_says_who_holds_it_back() {
+    on_each_database(async |store| {
+        let webhook_id = webhook();
+        let (first, second) =
+            (keyed(webhook_id, 1, Some("k"), None), keyed(webhook_id, 2, Some("k"), None));
+        let (one, two) = (first.id, second.id);
+        store.accept(vec![event("e1").to(first), event("e2").to(second)]).await.unwrap();
+        let claim =
+            async || ids(&store.claim_due(NOW, &me(), 10, &Spared::default()).await.unwrap());
+        for _ in 0..2 {
+            assert_eq!(claim().await, [one]);
+            let before = store.held_back_by(two).await.unwrap().unwrap();
+            assert_eq!((before.delivery_id, before.event_id.as_str()), (one, "e1"));
+            let again = Record { next_attempt_at: Some(NOW), ..record(one, State::Pending) };
+            store.record(again).await.unwrap();
+        }
+        assert_eq!(store.held_back_by(two).await.unwrap(), None);
+        assert_eq!(claim().await.len(), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_duplicate_is_dropped_when_its_turn_comes() {
+    on_each_database(async |store| {
+        let webhook_id = webhook();
+        let news = [("e1", 1, "k"), ("e2", 2, "k"), ("e3", 3, "other")];
+        let mut deliveries = Vec::new();
+        for (id, seq, key) in news {
+            let new = keyed(webhook_id, seq, None, Some(key));
+            deliveries.push(new.id);
+            store.accept(vec![event(id).to(new)]).await.unwrap();
+        }
+        let claimed = store.claim_due(NOW, &me(), 10, &Spared::default()).await.unwrap();
+        assert_eq!(ids(&claimed), [deliveries[0], deliveries[2]]);
+        let dropped = store.get_delivery(&tenant("t"), deliveries[1]).await.unwrap().delivery;
+        assert_eq!((dropped.state, dropped.attempts), (State::Dropped, 0));
+        assert!(dropped.reason.unwrap().contains("the event e1"));
+        // One that failed makes no other a duplicate.
+        store.record(record(deliveries[0], State::Failed)).await.unwrap();
+        let late = keyed(webhook_id, 4, None, Some("k"));
+        let late_id = late.id;
+        store.accept(vec![event("e4").to(late)]).await.unwrap();
+        let claimed = store.claim_due(NOW, &me(), 10, &Spared::default()).await.unwrap();
+        assert_eq!(ids(&claimed), [late_id]);
     })
     .await;
 }

@@ -140,6 +140,7 @@ pub(super) fn delivery(webhook_id: WebhookId, state: State) -> NewDelivery {
         state,
         reason: None,
         next_attempt_at: Some(NOW),
+        keys: None,
     }
 }
 

@@ -16,6 +16,7 @@ fn job_of(tenant: &str, webhook: u128, attempts: u32) -> Job {
         attempts,
         schedule_start: 0,
         frozen: None,
+        ordered: false,
     }
 }
 

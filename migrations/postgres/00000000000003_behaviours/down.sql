@@ -1,0 +1,10 @@
+DROP INDEX deliveries_ordered;
+DROP INDEX deliveries_deduped;
+ALTER TABLE deliveries DROP COLUMN seq;
+ALTER TABLE deliveries DROP COLUMN order_key;
+ALTER TABLE deliveries DROP COLUMN order_attempts;
+ALTER TABLE deliveries DROP COLUMN dedupe_key;
+ALTER TABLE deliveries DROP COLUMN dedupe_since;
+ALTER TABLE webhooks DROP COLUMN failing_since;
+ALTER TABLE webhooks DROP COLUMN failing_told_at;
+ALTER TABLE webhooks DROP COLUMN probed;

@@ -1,0 +1,146 @@
+//! Deliveries with keys: which may go, which is one too many, and who holds whom back.
+
+use diesel::dsl::sql;
+use diesel::expression::SqlLiteral;
+use diesel::prelude::*;
+use diesel::sql_types::Bool;
+use diesel_async::RunQueryDsl;
+
+use super::conn::{Conn, run};
+use super::schema::deliveries;
+use super::{Store, StoreError};
+use crate::model::{DeliveryId, EventId, Millis, State, WebhookId};
+
+/// Nothing before it with its key is open, or all of that has given way. Costs a look at one
+/// column where there is no key. As text, so that the database sees that the index over the open
+/// ones fits.
+pub(super) fn in_order() -> SqlLiteral<Bool> {
+    sql("(deliveries.order_key IS NULL OR NOT EXISTS (\
+         SELECT 1 FROM deliveries AS earlier \
+         WHERE earlier.webhook_id = deliveries.webhook_id \
+         AND earlier.order_key = deliveries.order_key \
+         AND earlier.state IN ('pending', 'in_flight') \
+         AND earlier.seq < deliveries.seq \
+         AND earlier.attempts - earlier.schedule_start < earlier.order_attempts))")
+}
+
+/// A delivery that holds another one back.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Before {
+    pub delivery_id: DeliveryId,
+    pub event_id: EventId,
+}
+
+impl Store {
+    /// The delivery that another one waits for, because it has the same key and was first.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn held_back_by(&self, id: DeliveryId) -> Result<Option<Before>, StoreError> {
+        let mut lease = self.read().await?;
+        let keys = run!(lease.conn(), |c| deliveries::table
+            .find(id)
+            .filter(deliveries::order_key.is_not_null())
+            .select((deliveries::webhook_id, deliveries::order_key, deliveries::seq))
+            .first::<(WebhookId, Option<String>, Option<i64>)>(c))
+        .optional()?;
+        let before = match keys {
+            Some((webhook_id, Some(key), Some(seq))) => run!(lease.conn(), |c| deliveries::table
+                .filter(deliveries::webhook_id.eq(webhook_id))
+                .filter(deliveries::order_key.eq(&key))
+                .filter(sql::<Bool>("state IN ('pending', 'in_flight')"))
+                .filter(deliveries::seq.lt(seq))
+                .filter(sql::<Bool>("attempts - schedule_start < order_attempts"))
+                .order(deliveries::seq.asc())
+                .select((deliveries::id, deliveries::event_id))
+                .first::<(DeliveryId, EventId)>(c))
+            .optional()?,
+            _ => None,
+        };
+        lease.give_back();
+        Ok(before.map(|(delivery_id, event_id)| Before { delivery_id, event_id }))
+    }
+}
+
+/// What is known of a delivery that may be one too many.
+struct Keyed {
+    id: DeliveryId,
+    webhook_id: WebhookId,
+    key: String,
+    since: Millis,
+    created_at: Millis,
+    seq: i64,
+}
+
+/// Drops those of `ids` that another delivery with the same key makes duplicates: one that came
+/// before, or is under way or was tried already. Returns the others.
+pub(super) async fn without_duplicates(
+    conn: &mut Conn,
+    ids: Vec<DeliveryId>,
+    now: Millis,
+) -> Result<Vec<DeliveryId>, StoreError> {
+    let mut dropped = Vec::new();
+    for keyed in load_keyed(conn, &ids).await? {
+        let Some(first) = first_of(conn, &keyed).await? else { continue };
+        let window_s = (keyed.created_at.0 - keyed.since.0) / 1_000;
+        let reason =
+            format!("a duplicate: the event {first} with the same key came within {window_s} s");
+        run!(conn, |c| diesel::update(deliveries::table.find(keyed.id))
+            .set((
+                deliveries::state.eq(State::Dropped),
+                deliveries::reason.eq(Some(&reason)),
+                deliveries::stage.eq(Some("route")),
+                deliveries::next_attempt_at.eq(None::<i64>),
+                deliveries::updated_at.eq(now),
+            ))
+            .execute(c))?;
+        dropped.push(keyed.id);
+    }
+    Ok(ids.into_iter().filter(|id| !dropped.contains(id)).collect())
+}
+
+async fn load_keyed(conn: &mut Conn, ids: &[DeliveryId]) -> Result<Vec<Keyed>, StoreError> {
+    type Row = (DeliveryId, WebhookId, Option<String>, Option<Millis>, Millis, Option<i64>);
+    let rows = run!(conn, |c| deliveries::table
+        .filter(deliveries::id.eq_any(ids))
+        .filter(deliveries::dedupe_key.is_not_null())
+        .filter(deliveries::attempts.eq(0))
+        .order(deliveries::seq.asc())
+        .select((
+            deliveries::id,
+            deliveries::webhook_id,
+            deliveries::dedupe_key,
+            deliveries::dedupe_since,
+            deliveries::created_at,
+            deliveries::seq,
+        ))
+        .load::<Row>(c))?;
+    let keyed = rows.into_iter().filter_map(|(id, webhook_id, key, since, created_at, seq)| {
+        Some(Keyed { id, webhook_id, key: key?, since: since?, created_at, seq: seq? })
+    });
+    Ok(keyed.collect())
+}
+
+/// The event of the delivery that makes this one a duplicate. One that failed, was cancelled or
+/// missed makes none: then this one is what is left.
+async fn first_of(conn: &mut Conn, keyed: &Keyed) -> Result<Option<EventId>, StoreError> {
+    let first = run!(conn, |c| deliveries::table
+        .filter(deliveries::webhook_id.eq(keyed.webhook_id))
+        .filter(deliveries::dedupe_key.eq(&keyed.key))
+        .filter(deliveries::created_at.ge(keyed.since))
+        .filter(deliveries::dedupe_since.le(keyed.created_at))
+        .filter(deliveries::id.ne(keyed.id))
+        .filter(deliveries::state.eq_any([State::Pending, State::InFlight, State::Delivered]))
+        .filter(
+            deliveries::seq
+                .lt(keyed.seq)
+                .assume_not_null()
+                .or(deliveries::state.ne(State::Pending))
+                .or(deliveries::attempts.gt(0))
+        )
+        .order(deliveries::seq.asc())
+        .select(deliveries::event_id)
+        .first::<EventId>(c))
+    .optional()?;
+    Ok(first)
+}
