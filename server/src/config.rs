@@ -107,6 +107,16 @@ settings!(
         retry_after_ms_max: u64 = 3_600_000,
         /// Longest rest of a webhook whose receiver answers 429 or 503 and does not say how long.
         rest_ms_max: u64 = 60_000,
+        /// Attempts in a row that have failed before a webhook gets probes only.
+        failing_attempts: u32 = 20,
+        /// For how long they must have failed.
+        failing_after_ms: u64 = 300_000,
+        /// The wait before the first probe; it doubles with each that fails.
+        probe_ms_min: u64 = 60_000,
+        /// Longest wait between two probes.
+        probe_ms_max: u64 = 1_800_000,
+        /// Nothing but failures for so long disables a webhook; after half of it its tenant is warned.
+        disable_after_ms: u64 = 432_000_000,
         /// Deliveries that wait in memory for their turn; the others wait in the database.
         queue_max: usize = 10_000,
         /// Deliveries of one webhook that wait in memory.

@@ -5,6 +5,8 @@
 //! straight from memory; everything else is claimed from the database when it is due.
 
 mod attempt;
+mod breaker;
+mod failing;
 mod lane;
 mod lanes;
 mod lease;
@@ -22,15 +24,16 @@ use tokio::sync::{mpsc, watch};
 pub use self::lease::keep_lease;
 
 use self::attempt::{Ended, Parts, hand_back, release, run};
+use self::breaker::{Act, Breaker, Whose};
+use self::failing::{Actor, Probes, Task};
 use self::lanes::{GivenBack, LaneKey, LaneLimits, Lanes};
 use self::load::Load;
 use self::slots::Ticket;
-use crate::clock::Clock;
 use crate::live::Live;
 use crate::model::{DeliveryId, Millis, TenantId, WebhookId};
 use crate::pipeline::{Job, Pipeline};
 use crate::registry::Registry;
-use crate::store::{Claimed, Spared};
+use crate::store::{Claimed, FailingWebhook, Spared};
 
 /// Hands work to the scheduler.
 #[derive(Clone)]
@@ -53,8 +56,13 @@ enum Message {
     },
     Done {
         ticket: Ticket,
+        whose: Whose,
         ended: Ended,
     },
+    /// What the database knows of webhooks that fail.
+    Failing(Vec<FailingWebhook>),
+    /// No delivery waits that this webhook could be probed with.
+    NothingToProbe(WebhookId),
     /// Something is due then that no poll has seen.
     Wake(Millis),
 }
@@ -110,6 +118,8 @@ pub struct Worker {
     sender: mpsc::Sender<Message>,
     lanes: Lanes,
     cancelled: Cancelled,
+    breaker: Breaker,
+    actor: Actor,
     poll_at: Millis,
     polling: bool,
 }
@@ -128,8 +138,12 @@ impl Worker {
         let dispatcher =
             Dispatcher { inbox: sender.clone(), load: lanes.load(), cancelled: cancelled.clone() };
         let poll_at = pipeline.clock.now();
-        let parts = Parts { pipeline, registry, live };
-        let worker = Worker { parts, inbox, sender, lanes, cancelled, poll_at, polling: false };
+        let breaker = Breaker::new(&pipeline.config.delivery, poll_at);
+        let parts = Parts { pipeline, registry, live, probes: Probes::default() };
+        let actor = Actor::start(parts.clone(), dispatcher.clone());
+        let polling = false;
+        let worker =
+            Worker { parts, inbox, sender, lanes, cancelled, breaker, actor, poll_at, polling };
         (worker, dispatcher)
     }
 
@@ -143,12 +157,30 @@ impl Worker {
                 }
                 () = clock.sleep_until(self.poll_at), if !self.polling => self.poll(),
                 // Only to start what waited for its time.
-                () = rested(&clock, self.lanes.wake_at()) => {}
+                () = clock.sleep_until(self.wake_at()) => {}
                 _ = stop.wait_for(|stop| *stop) => break,
             }
             self.start();
+            self.probe();
         }
         self.drain().await;
+    }
+
+    /// When to look again though nothing happened: something waited for its time.
+    fn wake_at(&self) -> Millis {
+        let breaker = self.breaker.wake_at();
+        self.lanes.wake_at().map_or(breaker, |lanes| lanes.min(breaker))
+    }
+
+    /// Sends probes to receivers that fail, and asks now and then what other nodes know of them.
+    fn probe(&mut self) {
+        let now = self.parts.pipeline.clock.now();
+        for whose in self.breaker.due(now) {
+            self.actor.ask(Task::Act(whose, Act::Probe));
+        }
+        if self.breaker.is_sync_due(now) {
+            self.actor.ask(Task::Sync);
+        }
     }
 
     fn handle(&mut self, message: Message) {
@@ -159,14 +191,26 @@ impl Worker {
                 self.poll_at = self.poll_at.min(due_at.unwrap_or(self.poll_at));
                 self.take(jobs);
             }
-            Message::Done { ticket, ended } => {
+            Message::Done { ticket, whose, ended } => {
                 let now = self.parts.pipeline.clock.now();
+                for act in self.breaker.hear(&whose, ended.said, now) {
+                    self.actor.ask(Task::Act(whose.clone(), act));
+                }
+                if let Some(why) = ended.gone {
+                    self.actor.ask(Task::Act(whose, Act::Gone { why }));
+                }
                 if let Some(given_back) = self.lanes.done(&ticket, now, ended.said) {
                     self.spawn_hand_back(given_back);
                 }
                 self.poll_at = self.poll_at.min(ended.due_at.unwrap_or(self.poll_at));
             }
             Message::Wake(at) => self.poll_at = self.poll_at.min(at),
+            Message::Failing(rows) => {
+                for (whose, act) in self.breaker.sync(rows, self.parts.pipeline.clock.now()) {
+                    self.actor.ask(Task::Act(whose, act));
+                }
+            }
+            Message::NothingToProbe(id) => self.breaker.trust_once(id),
         }
     }
 
@@ -207,6 +251,8 @@ impl Worker {
         while let Some((ticket, job)) = self.lanes.next(now) {
             let parts = self.parts.clone();
             let (sender, cancelled) = (self.sender.clone(), self.cancelled.clone());
+            let (tenant, webhook_id) = (job.event.key.tenant.clone(), job.webhook_id);
+            let whose = Whose { tenant, webhook_id };
             tokio::spawn(async move {
                 let id = job.delivery_id;
                 let ended = if cancelled.lock().remove(&id) {
@@ -216,7 +262,7 @@ impl Worker {
                     run(&parts, job).await
                 };
                 cancelled.lock().remove(&id);
-                let _ = sender.send(Message::Done { ticket, ended }).await;
+                let _ = sender.send(Message::Done { ticket, whose, ended }).await;
             });
         }
         if self.lanes.take_freed() {
@@ -284,7 +330,7 @@ impl Worker {
             futures_util::future::join_all(releases).await;
             while self.lanes.running() > 0 || self.polling {
                 match self.inbox.recv().await {
-                    Some(Message::Done { ticket, ended }) => {
+                    Some(Message::Done { ticket, ended, .. }) => {
                         if let Some(given_back) = self.lanes.done(&ticket, now, ended.said) {
                             self.spawn_hand_back(given_back);
                         }
@@ -296,7 +342,7 @@ impl Worker {
                     Some(Message::Submit(jobs)) => {
                         jobs.into_iter().for_each(|job| self.spawn_release(job));
                     }
-                    Some(Message::Wake(_)) => {}
+                    Some(Message::Wake(_) | Message::Failing(_) | Message::NothingToProbe(_)) => {}
                     None => break,
                 }
             }
@@ -307,14 +353,6 @@ impl Worker {
                 "attempts were still under way after server.drain_ms; they are made again at the next start"
             );
         }
-    }
-}
-
-/// Returns when `wake_at` has come; never without one.
-async fn rested(clock: &Clock, wake_at: Option<Millis>) {
-    match wake_at {
-        Some(wake_at) => clock.sleep_until(wake_at).await,
-        None => std::future::pending().await,
     }
 }
 

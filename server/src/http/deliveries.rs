@@ -18,7 +18,8 @@ pub(super) struct DeliveryView {
     webhook_id: WebhookId,
     state: State,
     /// Why it stands so: a sentence, or `webhook_disabled`, `webhook_paused`, `webhook_deleted`,
-    /// `plugin_paused`, `receiver_busy`, `cancelled`.
+    /// `plugin_paused`, `receiver_busy`, `webhook_failing`,
+    /// `cancelled`.
     reason: Option<String>,
     /// Where its last attempt ended: `transform`, `render`, `sign` or `deliver`.
     stage: Option<String>,

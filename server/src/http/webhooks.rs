@@ -32,6 +32,8 @@ pub(super) struct WebhookView {
     paused: bool,
     /// Why it was disabled, when not by hand.
     disabled_reason: Option<String>,
+    /// Since when the receiver has done nothing but fail, while only probes are sent to it.
+    failing_since: Option<Millis>,
     /// Counts saves.
     revision: u32,
     /// For receivers of `standard` v1a signatures.
@@ -61,6 +63,7 @@ impl WebhookView {
             enabled: webhook.enabled,
             paused: webhook.paused,
             disabled_reason: webhook.disabled_reason.clone(),
+            failing_since: webhook.failing_since,
             revision: webhook.revision,
             public_key: public_key.then(|| sign::public_key(&webhook.secret)).flatten(),
             created_at: webhook.created_at,
@@ -105,11 +108,12 @@ pub(super) struct WebhookPatch {
 }
 
 /// Members of the view that are no settings; a webhook that was read can be put back as it is.
-const SHOWN_ONLY: [&str; 9] = [
+const SHOWN_ONLY: [&str; 10] = [
     "id",
     "tenant",
     "paused",
     "disabled_reason",
+    "failing_since",
     "revision",
     "public_key",
     "created_at",

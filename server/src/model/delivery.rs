@@ -84,6 +84,8 @@ impl Stage {
 pub mod reason {
     pub const WEBHOOK_DISABLED: &str = "webhook_disabled";
     pub const WEBHOOK_PAUSED: &str = "webhook_paused";
+    /// Its receiver has failed for long and gets probes only.
+    pub const WEBHOOK_FAILING: &str = "webhook_failing";
     /// A plugin failed too often; the delivery waits for it.
     pub const PLUGIN_PAUSED: &str = "plugin_paused";
     /// The receiver said that it is too much, and has a rest.

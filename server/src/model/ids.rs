@@ -90,11 +90,16 @@ text_id!(
     "the name of a plugin has 1 to 64 of A-Z a-z 0-9 _ -"
 );
 
+/// What the types of Antar's own events begin with.
+pub const OWN_TYPES: &str = "antar.";
+
 impl TypeFilter {
     /// Whether `event_type` is meant. `a.*` wants at least one further segment.
     #[must_use]
     pub fn accepts(&self, event_type: &str) -> bool {
         match self.as_str().strip_suffix('*') {
+            // Antar's own types are named by whoever wants them.
+            Some("") => !event_type.starts_with(OWN_TYPES),
             Some(prefix) => event_type.len() > prefix.len() && event_type.starts_with(prefix),
             None => self.as_str() == event_type,
         }
@@ -175,6 +180,7 @@ mod tests {
         let accepts =
             |filter: &str, event_type| filter.parse::<TypeFilter>().unwrap().accepts(event_type);
         assert!(accepts("*", "a"));
+        assert!(!accepts("*", "antar.webhook.failing") && accepts("antar.*", "antar.webhook.failing"));
         assert!(accepts("a.*", "a.b.c"));
         assert!(!accepts("a.*", "a"));
         assert!(!accepts("a.*", "ab.c"));

@@ -25,7 +25,7 @@ pub use delivery::{
 pub use event::{Attributes, Event, EventKey, document_of};
 pub use event_type::{Direction, EventTypeSpec, SchemaMode};
 pub use ids::{
-    DeliveryId, EventId, EventType, PluginName, ReplayId, SecretName, SourceId, TenantId,
+    DeliveryId, EventId, EventType, OWN_TYPES, PluginName, ReplayId, SecretName, SourceId, TenantId,
     TypeFilter, WebhookId, uuid_v7,
 };
 pub use invalid::{FieldError, Invalid};

@@ -96,6 +96,15 @@ fn sentence(webhook: &Webhook, delivery: &Delivery, around: &Around) -> Option<S
         (State::Pending, Some(reason::WEBHOOK_PAUSED)) => {
             "waits, because the webhook is paused; resume it to let it go on".to_owned()
         }
+        (State::Pending, Some(reason::WEBHOOK_FAILING)) => {
+            let since =
+                webhook.failing_since.map_or_else(String::new, |at| format!(" since {at}"));
+            format!(
+                "waits, because the receiver has done nothing but fail{since} and gets one probe at \
+                 a time; the first that arrives lets all go on. Save or resume the webhook to let \
+                 them go now"
+            )
+        }
         (State::Pending, Some(reason::PLUGIN_PAUSED)) => {
             let until =
                 delivery.next_attempt_at.map_or_else(String::new, |at| format!(" until {at}"));

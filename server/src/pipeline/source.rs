@@ -161,6 +161,10 @@ impl Source {
             ));
         }
         let event_type = self.text("event_type", &self.event_type, call)?;
+        if event_type.starts_with(crate::model::OWN_TYPES) {
+            let detail = "begins with `antar.`, which is for Antar's own events";
+            return Err(Invalid::at("/event_type", detail));
+        }
         let id = self.event_id.as_ref().map(|template| self.text("event_id", template, call));
         let id = match (id.transpose()?, number) {
             (Some(id), Some(number)) => Some(format!("{id}:{number}")),

@@ -154,9 +154,11 @@ impl TenantState {
         let document = event.document.root();
         let candidates = self.index.candidates(document);
         let webhooks = candidates.iter().filter_map(|id| self.webhooks.get(id));
-        let event_type = event.event_type.as_str();
-        let mut wanting: Vec<_> =
-            webhooks.filter(|w| w.plan.wants.accept(event_type, document)).cloned().collect();
+        let (event_type, about) = (event.event_type.as_str(), super::notice::about(event));
+        let mut wanting: Vec<_> = webhooks
+            .filter(|w| w.plan.wants.accept(event_type, document) && about != Some(w.id))
+            .cloned()
+            .collect();
         wanting.sort_unstable_by_key(|webhook| webhook.id);
         wanting
     }

@@ -24,6 +24,8 @@ pub struct Webhook {
     pub paused: bool,
     /// Why it was disabled, when not by hand.
     pub disabled_reason: Option<String>,
+    /// Since when its receiver has done nothing but fail, while only probes are sent to it.
+    pub failing_since: Option<Millis>,
     pub created_at: Millis,
     pub updated_at: Millis,
     pub profile: Arc<Profile>,
@@ -72,10 +74,11 @@ impl Webhook {
     /// Why its deliveries are held, if they are.
     #[must_use]
     pub fn hold_reason(&self) -> Option<&'static str> {
-        match (self.enabled, self.paused) {
-            (false, _) => Some(reason::WEBHOOK_DISABLED),
-            (true, true) => Some(reason::WEBHOOK_PAUSED),
-            (true, false) => None,
+        match (self.enabled, self.paused, self.failing_since) {
+            (false, ..) => Some(reason::WEBHOOK_DISABLED),
+            (true, true, _) => Some(reason::WEBHOOK_PAUSED),
+            (true, false, Some(_)) => Some(reason::WEBHOOK_FAILING),
+            (true, false, None) => None,
         }
     }
 

@@ -82,6 +82,14 @@ impl Registry {
         for row in all.webhooks {
             registry.load_webhook(row)?;
         }
+        for failing in registry.store.failing_webhooks().await? {
+            let tenant = registry.in_tenant(&failing.tenant)?;
+            if let Some(webhook) = tenant.webhook(failing.id).filter(|_| failing.probed) {
+                let failing_since = Some(failing.since);
+                let webhook = Webhook { failing_since, ..Webhook::clone(&webhook) };
+                tenant.change(|state| state.put_webhook(Arc::new(webhook)));
+            }
+        }
         for row in &all.sources {
             let spec = read("source", &row.name, &row.spec)?;
             let secret = registry.sealer.open(&sources::place(row.id), &row.secret)?;
@@ -197,6 +205,7 @@ impl Registry {
             enabled: row.enabled,
             paused: row.paused,
             disabled_reason: row.disabled_reason.clone(),
+            failing_since: None,
             created_at: row.created_at,
             updated_at: row.updated_at,
             profile,

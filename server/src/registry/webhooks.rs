@@ -7,7 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 
 use super::compile::{Surroundings, compile};
 use super::{ChangeError, Registry, stored};
-use crate::model::{Invalid, Secret, SecretSpec, Signer, StandardVersion, WebhookId, WebhookSpec};
+use crate::model::{Invalid, Millis, Secret, SecretSpec, Signer, StandardVersion, WebhookId, WebhookSpec};
 use crate::pipeline::sign::standard_key;
 use crate::pipeline::tenant::Tenant;
 use crate::pipeline::webhook::{Plan, Webhook};
@@ -80,6 +80,7 @@ impl Registry {
             enabled,
             paused: false,
             disabled_reason: None,
+            failing_since: None,
             created_at: now,
             updated_at: now,
             secret: new_secret(&profile.spec.secret)?,
@@ -124,6 +125,9 @@ impl Registry {
         let row = self.webhook_row(&webhook)?;
         self.store.update_webhook(row, known.revision).await.map_err(ChangeError::of("webhook"))?;
         let webhook = swap(tenant, webhook);
+        if known.failing_since.is_some() {
+            self.begin_anew(&webhook).await?;
+        }
         if enabled.is_some_and(|enabled| enabled != webhook.enabled) {
             return self.change_state(tenant, id, enabled, None, None).await;
         }
@@ -181,6 +185,10 @@ impl Registry {
         let mut webhook = Webhook::clone(&known);
         webhook.enabled = enabled.unwrap_or(known.enabled);
         webhook.paused = paused.unwrap_or(known.paused);
+        if enabled == Some(true) || paused == Some(false) {
+            webhook.failing_since = None;
+            self.store.note_working(id).await?;
+        }
         webhook.disabled_reason = match (webhook.enabled, disabled_reason) {
             (true, _) => None,
             (false, Some(why)) => Some(why.to_owned()),
@@ -193,12 +201,39 @@ impl Registry {
         let stored = self.store.set_webhook_state(id, enabled, paused, why.as_deref(), now);
         stored.await.map_err(ChangeError::of("webhook"))?;
         let webhook = swap(tenant, webhook);
-        // After the swap, so that what is accepted meanwhile is caught as well.
-        match webhook.hold_reason() {
-            Some(reason) => self.store.hold_webhook(id, reason, now).await?,
-            None => self.store.release_webhook(id, now).await?,
-        };
+        self.hold_or_release(&webhook).await?;
         Ok(webhook)
+    }
+
+    /// What waits goes by the webhook's state. After the swap, so that what is accepted meanwhile
+    /// is caught as well.
+    async fn hold_or_release(&self, webhook: &Webhook) -> Result<(), ChangeError> {
+        let now = self.now();
+        match webhook.hold_reason() {
+            Some(reason) => self.store.hold_webhook(webhook.id, reason, now).await?,
+            None => self.store.release_webhook(webhook.id, now).await?,
+        };
+        Ok(())
+    }
+
+    /// Somebody changed something: the receiver gets another chance.
+    async fn begin_anew(&self, webhook: &Webhook) -> Result<(), ChangeError> {
+        self.store.note_working(webhook.id).await?;
+        self.hold_or_release(webhook).await
+    }
+
+    /// From now on only probes are sent, since the receiver has failed since then; or none: it is
+    /// as any other again, and what was held goes on.
+    pub async fn set_probed(
+        &self,
+        tenant: &Arc<Tenant>,
+        id: WebhookId,
+        failing_since: Option<Millis>,
+    ) -> Result<(), ChangeError> {
+        let _one = self.change_in(tenant).await?;
+        let known = webhook_in(tenant, id)?;
+        let webhook = swap(tenant, Webhook { failing_since, ..Webhook::clone(&known) });
+        self.hold_or_release(&webhook).await
     }
 
     /// A new secret. The old one goes on signing beside it for a while where a signer can carry

@@ -72,6 +72,36 @@ impl Store {
         .await
     }
 
+    /// Lets the oldest go of those that are held because the webhook fails. False: there is none.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn release_one(&self, webhook_id: WebhookId, now: Millis) -> Result<bool, StoreError> {
+        self.write(move |conn| {
+            Box::pin(async move {
+                let oldest = run!(conn, |c| deliveries::table
+                    .filter(deliveries::webhook_id.eq(webhook_id))
+                    .filter(waiting())
+                    .filter(deliveries::reason.eq(reason::WEBHOOK_FAILING))
+                    .order((deliveries::created_at.asc(), deliveries::id.asc()))
+                    .select(deliveries::id)
+                    .first::<DeliveryId>(c))
+                .optional()?;
+                let Some(id) = oldest else { return Ok(false) };
+                let count = run!(conn, |c| diesel::update(deliveries::table.find(id))
+                    .filter(waiting())
+                    .set((
+                        deliveries::next_attempt_at.eq(Some(now)),
+                        deliveries::reason.eq(None::<&str>),
+                        deliveries::updated_at.eq(now),
+                    ))
+                    .execute(c))?;
+                Ok(count == 1)
+            })
+        })
+        .await
+    }
+
     /// Cancels all open deliveries of a webhook; those in flight when their attempt ends. Returns
     /// how many.
     ///

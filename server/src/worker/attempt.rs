@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::failing::Probes;
 use crate::live::{Live, Message};
 use crate::model::{Delivery, DeliveryId, Millis, State, WebhookId, reason};
 use crate::pipeline::tempo::Said;
@@ -17,20 +18,23 @@ pub(super) struct Parts {
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) registry: Arc<Registry>,
     pub(super) live: Arc<Live>,
+    pub(super) probes: Probes,
 }
 
 /// What the scheduler learns of an attempt.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Ended {
     /// When the next one is due, if anything is.
     pub(super) due_at: Option<Millis>,
     /// What it says of the receiver as a whole.
     pub(super) said: Said,
+    /// Why the receiver is gone for good, if it is.
+    pub(super) gone: Option<String>,
 }
 
 impl From<Option<Millis>> for Ended {
     fn from(due_at: Option<Millis>) -> Ended {
-        Ended { due_at, said: Said::Nothing }
+        Ended { due_at, ..Ended::default() }
     }
 }
 
@@ -92,7 +96,9 @@ async fn attempt(parts: &Parts, job: Job) -> Ended {
     let (Some(tenant), Some(webhook)) = (tenant, webhook) else {
         return unknown(pipeline, &job).await.into();
     };
-    if let Some(held) = webhook.hold_reason() {
+    let held = webhook.hold_reason();
+    let probes = held == Some(reason::WEBHOOK_FAILING) && parts.probes.lock().remove(&webhook.id);
+    if let Some(held) = held.filter(|_| !probes) {
         write(pipeline, moved(pipeline, job.delivery_id, State::Pending, Some(held), None)).await;
         return release_if_open(pipeline, &tenant, job.webhook_id).await.into();
     }
@@ -127,16 +133,11 @@ async fn attempt(parts: &Parts, job: Job) -> Ended {
     let due_at = if job.ordered { Some(pipeline.clock.now()) } else { due_at };
     if held && nothing_due {
         let due_at = release_if_open(pipeline, &tenant, job.webhook_id).await;
-        return Ended { due_at, said };
+        return Ended { due_at, said, gone: None };
     }
     let current = tenant.webhook(job.webhook_id).map(|webhook| webhook.revision);
-    if let Some(why) = attempted.disable
-        && current == Some(webhook.revision)
-        && let Err(error) = registry.disable_webhook(&tenant, job.webhook_id, &why).await
-    {
-        tracing::warn!(webhook = webhook.spec.name, %error, "a webhook whose receiver is gone could not be disabled");
-    }
-    Ended { due_at, said }
+    let gone = attempted.disable.filter(|_| current == Some(webhook.revision));
+    Ended { due_at, said, gone }
 }
 
 /// A delivery whose webhook is not in memory: deleted, or made by another node since this one
