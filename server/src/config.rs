@@ -123,6 +123,8 @@ settings!(
         queue_per_webhook_max: usize = 1_000,
         /// Due deliveries taken from the database at once.
         claim_max: usize = 256,
+        /// Deliveries of a webhook that one call begins anew.
+        bulk_max: usize = 10_000,
         /// How often the database is asked for due deliveries when nothing else says so.
         poll_ms: u64 = 1_000,
         /// How much of an answer is kept, of its headers and of its body each, in bytes.

@@ -5,6 +5,7 @@ mod answer;
 mod around;
 mod auth;
 mod body;
+mod bulk;
 mod deliveries;
 mod error;
 mod event_types;
@@ -71,6 +72,9 @@ routes! {
     "/v1/tenants/{tenant}/webhooks/{id}/disable" { post webhook_actions::disable }
     "/v1/tenants/{tenant}/webhooks/{id}/pause" { post webhook_actions::pause }
     "/v1/tenants/{tenant}/webhooks/{id}/resume" { post webhook_actions::resume }
+    "/v1/tenants/{tenant}/webhooks/{id}/cancel" { post bulk::cancel }
+    "/v1/tenants/{tenant}/webhooks/{id}/retry" { post bulk::retry }
+    "/v1/tenants/{tenant}/webhooks/{id}/drain" { post bulk::drain }
     "/v1/tenants/{tenant}/webhooks/{id}/replay" { post replays::start }
     "/v1/tenants/{tenant}/webhooks/{id}/revisions" { get webhook_actions::revisions }
     "/v1/tenants/{tenant}/webhooks/{id}/revert" { post webhook_actions::revert }

@@ -14,8 +14,17 @@ use super::{Store, StoreError};
 use crate::model::{DeliveryId, Millis, State, WebhookId, reason};
 
 /// Written as text, so that the database sees that the index over these rows fits.
-fn waiting() -> diesel::expression::SqlLiteral<Bool> {
+pub(super) fn waiting() -> diesel::expression::SqlLiteral<Bool> {
     sql("state = 'pending'")
+}
+
+/// What became of the open deliveries of a webhook.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cancelled {
+    /// So many waited.
+    pub pending: usize,
+    /// These are cancelled when their attempt ends.
+    pub in_flight: Vec<DeliveryId>,
 }
 
 impl Store {
@@ -102,8 +111,7 @@ impl Store {
         .await
     }
 
-    /// Cancels all open deliveries of a webhook; those in flight when their attempt ends. Returns
-    /// how many.
+    /// Cancels all open deliveries of a webhook; those in flight when their attempt ends.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -111,7 +119,7 @@ impl Store {
         &self,
         webhook_id: WebhookId,
         now: Millis,
-    ) -> Result<usize, StoreError> {
+    ) -> Result<Cancelled, StoreError> {
         self.write(move |conn| Box::pin(cancel_all(conn, webhook_id, reason::CANCELLED, now))).await
     }
 
@@ -210,7 +218,7 @@ pub(super) async fn cancel_all(
     webhook_id: WebhookId,
     reason: &'static str,
     now: Millis,
-) -> Result<usize, StoreError> {
+) -> Result<Cancelled, StoreError> {
     let pending = run!(conn, |c| diesel::update(deliveries::table)
         .filter(deliveries::webhook_id.eq(webhook_id))
         .filter(waiting())
@@ -225,6 +233,7 @@ pub(super) async fn cancel_all(
         .filter(deliveries::owner_node.is_not_null())
         .filter(deliveries::webhook_id.eq(webhook_id))
         .set((deliveries::reason.eq(Some(reason)), deliveries::updated_at.eq(now)))
-        .execute(c))?;
-    Ok(pending + in_flight)
+        .returning(deliveries::id)
+        .get_results::<DeliveryId>(c))?;
+    Ok(Cancelled { pending, in_flight })
 }

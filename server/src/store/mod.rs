@@ -7,6 +7,7 @@
 
 mod accept;
 mod attempts;
+mod bulk;
 mod by_hand;
 mod claim;
 mod columns;
@@ -49,6 +50,8 @@ use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
 pub use accept::{Accepted, Keys, NewDelivery, NewEvent, OrderKey, Owner};
+pub use bulk::RetrySelection;
+pub use by_hand::Cancelled;
 pub use claim::{Claimed, Spared};
 pub use deliveries::{DeliveryFilter, StoredDelivery};
 pub use error::StoreError;

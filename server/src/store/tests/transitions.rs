@@ -127,7 +127,8 @@ async fn all_open_deliveries_of_a_webhook_can_be_cancelled() {
         let pending = standing_in(&store, State::Pending, webhook_id).await;
         let in_flight = standing_in(&store, State::InFlight, webhook_id).await;
         standing_in(&store, State::Failed, webhook_id).await;
-        assert_eq!(store.cancel_webhook(webhook_id, NOW).await.unwrap(), 2);
+        let cancelled = store.cancel_webhook(webhook_id, NOW).await.unwrap();
+        assert_eq!((cancelled.pending, cancelled.in_flight), (1, vec![in_flight]));
         assert_eq!(state_of(&store, pending).await, State::Cancelled);
         assert_eq!(state_of(&store, in_flight).await, State::InFlight);
     })
