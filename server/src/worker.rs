@@ -149,7 +149,7 @@ impl Worker {
 
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         loop {
-            let clock = self.parts.pipeline.clock.clone();
+            let (clock, wake_at) = (self.parts.pipeline.clock.clone(), self.wake_at());
             tokio::select! {
                 message = self.inbox.recv() => {
                     let Some(message) = message else { break };
@@ -157,7 +157,7 @@ impl Worker {
                 }
                 () = clock.sleep_until(self.poll_at), if !self.polling => self.poll(),
                 // Only to start what waited for its time.
-                () = clock.sleep_until(self.wake_at()) => {}
+                () = clock.sleep_until(wake_at) => {}
                 _ = stop.wait_for(|stop| *stop) => break,
             }
             self.start();
@@ -290,12 +290,11 @@ impl Worker {
                 Vec::new()
             });
             // A full catch means that more is due. Otherwise what is due and was not taken waits
-            // for its lane, and only what comes later is worth an early look.
+            // for its lane or for those before it, and only what comes later is worth an early look.
             let due_at = if claimed.len() == limit {
                 Some(now)
             } else {
-                let next = pipeline.store.next_due_at().await.unwrap_or_default();
-                next.filter(|due_at| *due_at > now)
+                pipeline.store.next_due_after(now).await.unwrap_or_default()
             };
             let jobs = claimed.into_iter().map(job_of).collect();
             let _ = sender.send(Message::Polled { jobs, due_at }).await;

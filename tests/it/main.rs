@@ -5,6 +5,7 @@
 mod crash;
 mod crm;
 mod errors;
+mod failing;
 mod golden;
 mod incoming;
 mod intake;

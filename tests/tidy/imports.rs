@@ -60,7 +60,8 @@ const CRATES: &[(&str, &[&str])] = &[
 ];
 
 /// Stages are values in, values out: these files know no time, database or network.
-const PURE_STAGES: &[&str] = &["render", "sign", "retry", "wants", "judge", "secrets"];
+const PURE_STAGES: &[&str] =
+    &["render", "sign", "retry", "asks", "tempo", "health", "wants", "judge", "secrets"];
 const IMPURE: &[&str] = &[
     "tokio::",
     "hyper",

@@ -18,3 +18,4 @@ ALTER TABLE webhooks ADD COLUMN failing_since BIGINT;
 ALTER TABLE webhooks ADD COLUMN failing_told_at BIGINT;
 -- Only probes are sent to it.
 ALTER TABLE webhooks ADD COLUMN probed BOOLEAN NOT NULL DEFAULT FALSE;
+CREATE INDEX webhooks_failing ON webhooks (failing_since) WHERE failing_since IS NOT NULL;

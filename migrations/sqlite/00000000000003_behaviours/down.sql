@@ -1,5 +1,6 @@
 DROP INDEX deliveries_ordered;
 DROP INDEX deliveries_deduped;
+DROP INDEX webhooks_failing;
 ALTER TABLE deliveries DROP COLUMN seq;
 ALTER TABLE deliveries DROP COLUMN order_key;
 ALTER TABLE deliveries DROP COLUMN order_attempts;

@@ -180,7 +180,9 @@ mod tests {
         let accepts =
             |filter: &str, event_type| filter.parse::<TypeFilter>().unwrap().accepts(event_type);
         assert!(accepts("*", "a"));
-        assert!(!accepts("*", "antar.webhook.failing") && accepts("antar.*", "antar.webhook.failing"));
+        assert!(
+            !accepts("*", "antar.webhook.failing") && accepts("antar.*", "antar.webhook.failing")
+        );
         assert!(accepts("a.*", "a.b.c"));
         assert!(!accepts("a.*", "a"));
         assert!(!accepts("a.*", "ab.c"));

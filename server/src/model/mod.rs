@@ -25,8 +25,8 @@ pub use delivery::{
 pub use event::{Attributes, Event, EventKey, document_of};
 pub use event_type::{Direction, EventTypeSpec, SchemaMode};
 pub use ids::{
-    DeliveryId, EventId, EventType, OWN_TYPES, PluginName, ReplayId, SecretName, SourceId, TenantId,
-    TypeFilter, WebhookId, uuid_v7,
+    DeliveryId, EventId, EventType, OWN_TYPES, PluginName, ReplayId, SecretName, SourceId,
+    TenantId, TypeFilter, WebhookId, uuid_v7,
 };
 pub use invalid::{FieldError, Invalid};
 pub use key::{ApiKey, KeyId, Scope};

@@ -97,8 +97,7 @@ fn sentence(webhook: &Webhook, delivery: &Delivery, around: &Around) -> Option<S
             "waits, because the webhook is paused; resume it to let it go on".to_owned()
         }
         (State::Pending, Some(reason::WEBHOOK_FAILING)) => {
-            let since =
-                webhook.failing_since.map_or_else(String::new, |at| format!(" since {at}"));
+            let since = webhook.failing_since.map_or_else(String::new, |at| format!(" since {at}"));
             format!(
                 "waits, because the receiver has done nothing but fail{since} and gets one probe at \
                  a time; the first that arrives lets all go on. Save or resume the webhook to let \

@@ -58,7 +58,13 @@ impl Health {
 
     /// As another node, or an earlier run, left it: a probe goes out at `now`.
     #[must_use]
-    pub fn found(since: Millis, told: bool, probed: bool, now: Millis, limits: HealthLimits) -> Health {
+    pub fn found(
+        since: Millis,
+        told: bool,
+        probed: bool,
+        now: Millis,
+        limits: HealthLimits,
+    ) -> Health {
         let probes = Probes { next_at: now, wait_ms: limits.probe_ms_min };
         let failures = if probed { limits.failures_min } else { 1 };
         Health { since, failures, told, known: true, probes: probed.then_some(probes) }
@@ -98,8 +104,7 @@ impl Health {
             return Consequence { disable: true, ..Consequence::default() };
         }
         let long = failing_ms >= limits.failing_after_ms;
-        let probes_only =
-            long && self.failures >= limits.failures_min && self.probes.is_none();
+        let probes_only = long && self.failures >= limits.failures_min && self.probes.is_none();
         if probes_only {
             let wait_ms = limits.probe_ms_min;
             self.probes = Some(Probes { next_at: now.plus_ms(wait_ms), wait_ms });
@@ -115,7 +120,7 @@ impl Health {
 /// Whether what was said is a failure of the receiver.
 #[must_use]
 pub fn failed(said: Said) -> bool {
-    matches!(said, Said::Failed | Said::TooFast { .. })
+    matches!(said, Said::Failed { .. } | Said::TooFast { .. })
 }
 
 #[cfg(test)]

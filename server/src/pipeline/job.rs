@@ -57,7 +57,7 @@ impl Sequence {
 
 /// A delivery of a wanted event: started at once where there is room, else kept for later.
 #[must_use]
-pub fn new_delivery(
+pub(super) fn new_delivery(
     webhook: &Webhook,
     event: &Event,
     now: Millis,

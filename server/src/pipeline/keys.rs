@@ -14,7 +14,7 @@ const KEY_BYTES_MAX: usize = 200;
 /// A delivery's keys, where its webhook asks for any and the event has one. `seq` gives its place
 /// among those with the same key.
 #[must_use]
-pub fn keys_of(
+pub(super) fn keys_of(
     webhook: &Webhook,
     event: &Event,
     now: Millis,

@@ -11,8 +11,12 @@ use crate::model::{Event, EventType, Millis, WebhookId};
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Notice {
     /// Halfway to its end.
-    Failing { since: Millis },
-    Disabled { why: String },
+    Failing {
+        since: Millis,
+    },
+    Disabled {
+        why: String,
+    },
 }
 
 /// The event. It is the same, and so its id, whichever node finds it out.

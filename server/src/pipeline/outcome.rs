@@ -47,7 +47,8 @@ impl Seen {
             Verdict::NotSent => Said::Nothing,
             Verdict::Success => Said::Fine,
             _ if self.asks.too_fast => Said::TooFast { retry_at: self.asks.retry_at },
-            Verdict::Status(_) | Verdict::NoAnswer => Said::Failed,
+            Verdict::Status(_) => Said::Failed { answered: true },
+            Verdict::NoAnswer => Said::Failed { answered: false },
         }
     }
 }

@@ -15,7 +15,9 @@ pub enum Said {
         retry_at: Option<Millis>,
     },
     /// No answer, or one that was no success.
-    Failed,
+    Failed {
+        answered: bool,
+    },
 }
 
 /// The bounds of rests.
@@ -55,7 +57,7 @@ impl Tempo {
     /// Takes in what an attempt that ended at `now` said.
     pub fn hear(&mut self, said: Said, now: Millis, limits: TempoLimits) {
         match said {
-            Said::Nothing | Said::Failed => {}
+            Said::Nothing | Said::Failed { .. } => {}
             Said::Fine => {
                 let halved = self.backoff_ms / 2;
                 self.backoff_ms = if halved < SLOW_MS_MIN { 0 } else { halved };

@@ -7,7 +7,9 @@ use base64::prelude::BASE64_STANDARD;
 
 use super::compile::{Surroundings, compile};
 use super::{ChangeError, Registry, stored};
-use crate::model::{Invalid, Millis, Secret, SecretSpec, Signer, StandardVersion, WebhookId, WebhookSpec};
+use crate::model::{
+    Invalid, Millis, Secret, SecretSpec, Signer, StandardVersion, WebhookId, WebhookSpec,
+};
 use crate::pipeline::sign::standard_key;
 use crate::pipeline::tenant::Tenant;
 use crate::pipeline::webhook::{Plan, Webhook};

@@ -85,7 +85,11 @@ impl Store {
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn release_one(&self, webhook_id: WebhookId, now: Millis) -> Result<bool, StoreError> {
+    pub async fn release_one(
+        &self,
+        webhook_id: WebhookId,
+        now: Millis,
+    ) -> Result<bool, StoreError> {
         self.write(move |conn| {
             Box::pin(async move {
                 let oldest = run!(conn, |c| deliveries::table

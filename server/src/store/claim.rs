@@ -113,6 +113,22 @@ impl Store {
         Ok(due_at)
     }
 
+    /// When the next one becomes due of those that are not yet.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn next_due_after(&self, now: Millis) -> Result<Option<Millis>, StoreError> {
+        let mut lease = self.read().await?;
+        let due_at = run!(lease.conn(), |c| deliveries::table
+            .filter(deliveries::next_attempt_at.gt(now))
+            .order(deliveries::next_attempt_at.asc())
+            .select(deliveries::next_attempt_at.assume_not_null())
+            .first::<Millis>(c))
+        .optional()?;
+        lease.give_back();
+        Ok(due_at)
+    }
+
     /// Makes due at once, uncounted, what earlier epochs of this node own, and what nodes own
     /// whose lease has run out. Returns how many deliveries that were.
     ///

@@ -23,17 +23,30 @@ pub(super) struct Whose {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Act {
     /// It fails for long: the database is to know.
-    Note { since: Millis, probed: bool },
+    Note {
+        since: Millis,
+        probed: bool,
+    },
     /// Another node sends probes only; so does this one.
-    Hold { since: Millis },
+    Hold {
+        since: Millis,
+    },
     /// It works again.
-    Recovered { probed: bool },
+    Recovered {
+        probed: bool,
+    },
     /// Another node has seen that it works again, or somebody began anew.
     Released,
-    Warn { since: Millis },
-    Disable { since: Millis },
+    Warn {
+        since: Millis,
+    },
+    Disable {
+        since: Millis,
+    },
     /// The receiver itself said that it is gone.
-    Gone { why: String },
+    Gone {
+        why: String,
+    },
     Probe,
 }
 
@@ -185,6 +198,7 @@ mod tests {
     use super::*;
 
     const MINUTE: i64 = 60_000;
+    const FAILED: Said = Said::Failed { answered: true };
 
     fn whose(id: u128) -> Whose {
         Whose { tenant: "t".parse().unwrap(), webhook_id: WebhookId(uuid::Uuid::from_u128(id)) }
@@ -203,9 +217,9 @@ mod tests {
     /// Fails until only probes go out, at ten minutes.
     fn failed(breaker: &mut Breaker) {
         for now in [0, 1] {
-            assert_eq!(breaker.hear(&whose(1), Said::Failed, Millis(now)), []);
+            assert_eq!(breaker.hear(&whose(1), FAILED, Millis(now)), []);
         }
-        let acts = breaker.hear(&whose(1), Said::Failed, Millis(10 * MINUTE));
+        let acts = breaker.hear(&whose(1), FAILED, Millis(10 * MINUTE));
         assert_eq!(acts, [Act::Note { since: Millis(0), probed: true }]);
     }
 
@@ -216,7 +230,7 @@ mod tests {
         assert!(breaker.is_sync_due(Millis(10 * MINUTE)));
         assert_eq!(breaker.due(Millis(10 * MINUTE)), []);
         assert_eq!(breaker.due(Millis(11 * MINUTE)), [whose(1)]);
-        assert_eq!(breaker.hear(&whose(1), Said::Failed, Millis(11 * MINUTE)), []);
+        assert_eq!(breaker.hear(&whose(1), FAILED, Millis(11 * MINUTE)), []);
         assert_eq!(breaker.due(Millis(12 * MINUTE)), []);
         assert_eq!(breaker.due(Millis(13 * MINUTE)), [whose(1)]);
         let acts = breaker.hear(&whose(1), Said::Fine, Millis(13 * MINUTE));
@@ -231,7 +245,10 @@ mod tests {
         let acts = breaker.sync(vec![row(1, true), row(2, false)], Millis(MINUTE));
         assert_eq!(acts, [(whose(1), Act::Hold { since: Millis(0) })]);
         assert_eq!(breaker.due(Millis(MINUTE)), [whose(1)]);
-        assert_eq!(breaker.sync(vec![row(2, false)], Millis(2 * MINUTE)), [(whose(1), Act::Released)]);
+        assert_eq!(
+            breaker.sync(vec![row(2, false)], Millis(2 * MINUTE)),
+            [(whose(1), Act::Released)]
+        );
         assert_eq!(breaker.due(Millis(i64::MAX)), []);
     }
 
@@ -241,7 +258,7 @@ mod tests {
         failed(&mut breaker);
         breaker.trust_once(whose(1).webhook_id);
         assert_eq!(breaker.due(Millis(i64::MAX - 1)), []);
-        let acts = breaker.hear(&whose(1), Said::Failed, Millis(20 * MINUTE));
+        let acts = breaker.hear(&whose(1), FAILED, Millis(20 * MINUTE));
         assert_eq!(acts, [Act::Note { since: Millis(0), probed: true }]);
         assert_eq!(breaker.due(Millis(21 * MINUTE)), [whose(1)]);
     }

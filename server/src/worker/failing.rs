@@ -53,14 +53,17 @@ impl Actor {
 
     pub(super) fn ask(&self, task: Task) {
         if self.0.try_send(task).is_err() {
-            tracing::warn!("too much is to be done about webhooks that fail; some of it is left out");
+            tracing::warn!(
+                "too much is to be done about webhooks that fail; some of it is left out"
+            );
         }
     }
 }
 
 async fn sync(parts: &Parts, dispatcher: &Dispatcher) -> Result<(), ChangeError> {
     let rows = parts.pipeline.store.failing_webhooks().await?;
-    metrics::gauge!("antar_webhooks_failing").set(f64::from(u32::try_from(rows.len()).unwrap_or(u32::MAX)));
+    metrics::gauge!("antar_webhooks_failing")
+        .set(f64::from(u32::try_from(rows.len()).unwrap_or(u32::MAX)));
     // Fails only after shutdown.
     let _ = dispatcher.inbox.send(Message::Failing(rows)).await;
     Ok(())

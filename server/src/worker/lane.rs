@@ -26,9 +26,11 @@ pub(super) struct Lane {
     /// Among those whose turn it will be, or that wait for their rate, already.
     pub(super) queued: bool,
     pub(super) tempo: Tempo,
+    /// Among those for which there was no place.
+    pub(super) parked: bool,
     /// The receiver said that it is too much: nothing starts for a while.
     pub(super) rests: bool,
-    /// Its attempts take long.
+    /// Its attempts take long and end without an answer, as far as is known.
     pub(super) slow: bool,
     /// Others were told that it takes no more.
     pub(super) told_full: bool,
@@ -48,6 +50,7 @@ impl Lane {
             interval_ms: 0.0,
             next_start_ms: 0.0,
             queued: false,
+            parked: false,
             tempo: Tempo::default(),
             rests: false,
             slow: false,

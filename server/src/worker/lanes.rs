@@ -227,8 +227,15 @@ impl Lanes {
                     return Some((ticket, *job));
                 }
                 Look::Later => {}
-                Look::NoPlace(kind) => self.parked[kind as usize].push_back(key),
+                Look::NoPlace(kind) => self.park(key, kind),
             }
+        }
+    }
+
+    fn park(&mut self, key: LaneKey, kind: Kind) {
+        if let Some(lane) = self.lanes.get_mut(&key) {
+            lane.parked = true;
+            self.parked[kind as usize].push_back(key);
         }
     }
 
@@ -236,14 +243,24 @@ impl Lanes {
     fn unpark(&mut self) -> bool {
         let mut found = false;
         for kind in Kind::ALL {
-            if self.places(kind) > 0
+            while self.places(kind) > 0
                 && let Some(key) = self.parked[kind as usize].pop_front()
             {
-                found = true;
-                self.back_in_turn(key);
+                if self.end_parking(&key) {
+                    found = true;
+                    break;
+                }
             }
         }
         found
+    }
+
+    /// False: it has left already.
+    fn end_parking(&mut self, key: &LaneKey) -> bool {
+        let Some(lane) = self.lanes.get_mut(key).filter(|lane| lane.parked) else { return false };
+        lane.parked = false;
+        self.turns.put(&lane.tenant, key.clone());
+        true
     }
 
     fn places(&self, kind: Kind) -> usize {
@@ -364,7 +381,11 @@ impl Lanes {
         } else {
             self.waiting_slow -= waiting;
         }
-        self.freed |= !slow;
+        if !slow {
+            self.freed = true;
+            // There may be a place for what it has to start now.
+            self.end_parking(key);
+        }
         self.tell_load();
     }
 
@@ -387,7 +408,8 @@ impl Lanes {
             self.left_memory(key, jobs.len());
             given_back = Some(GivenBack { jobs, due_at: until });
         }
-        self.set_slow(key, !quick);
+        // One that answers late is no receiver that hangs.
+        self.set_slow(key, !quick && said == Said::Failed { answered: false });
         if self.lanes.get(key).is_some_and(|lane| lane.is_over(now)) {
             self.lanes.remove(key);
         } else {

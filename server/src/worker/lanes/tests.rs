@@ -20,6 +20,9 @@ fn job_of(tenant: &str, webhook: u128, attempts: u32) -> Job {
     }
 }
 
+/// A time-out.
+const HUNG: Said = Said::Failed { answered: false };
+
 fn job(webhook: u128) -> Job {
     job_of("t", webhook, 0)
 }
@@ -215,8 +218,14 @@ fn attempts_that_take_long_give_their_places_to_quick_ones() {
     let quick = start(&mut lanes, 2_000);
     assert_eq!(quick.len(), 1, "a slow lane takes no place of a quick one");
     end(&mut lanes, &quick, 9, 2_010);
-    end(&mut lanes, &hanging, 1, 5_000);
-    assert_eq!(started(&mut lanes, 5_000), [1]);
+    assert!(lanes.push(job(2), limits(2, 2)).is_none());
+    assert_eq!(started(&mut lanes, 5_000), []);
+    assert!(lanes.done(&hanging[2].0, Millis(5_000), HUNG).is_none());
+    assert_eq!(started(&mut lanes, 5_000), [1], "one place among the slow ones is free");
+    // One that has answered after all needs none.
+    end(&mut lanes, &hanging, 2, 5_000);
+    let quick = start(&mut lanes, 5_000);
+    assert_eq!(quick.iter().map(|t| t.1).collect::<Vec<_>>(), [2]);
 }
 
 #[test]
@@ -280,7 +289,8 @@ fn bounds_hold_and_nothing_is_lost() {
                 let (ticket, _) = running.swap_remove(place);
                 let said = match draw(12) {
                     0 => Said::TooFast { retry_at: None },
-                    1 => Said::Failed,
+                    1 => HUNG,
+                    2 => Said::Failed { answered: true },
                     _ => Said::Fine,
                 };
                 let back = lanes.done(&ticket, Millis(now), said);
