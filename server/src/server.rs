@@ -10,7 +10,7 @@ use anyhow::Context;
 use tokio::sync::watch;
 
 use crate::app::App;
-use crate::clock::Clock;
+use crate::clock::{Clock, DatabaseClock};
 use crate::config::Config;
 use crate::data_folder::DataFolder;
 use crate::live::Live;
@@ -22,7 +22,7 @@ use crate::plugin::Host;
 use crate::registry::Registry;
 use crate::replay::Replays;
 use crate::store::{Settings, Store};
-use crate::worker::{self, Worker};
+use crate::worker::{self, Lease, Worker};
 
 /// Serves on `listener` until `shutdown` ends, then lets what is under way end.
 pub async fn run(
@@ -45,12 +45,19 @@ pub async fn run_with_clock(
     let folder = DataFolder::open(&config.server)?;
     let store = open_store(&config, &folder).await?;
     let (stop, stopped) = watch::channel(false);
+    let clock = common_clock(clock, &store).await?;
+    let lease = Lease::new(config.store.lease_ms);
     let (app, worker) =
-        start(config.clone(), clock, store.clone(), &folder, stopped.clone()).await?;
+        start(config.clone(), clock, store.clone(), lease.clone(), &folder, stopped.clone())
+            .await?;
     // The lease is kept until the last attempt has ended.
     let (end_lease, lease_ended) = watch::channel(false);
     let lease =
-        tokio::spawn(worker::keep_lease(app.pipeline.clone(), app.dispatcher.clone(), lease_ended));
+        worker::keep_lease(app.pipeline.clone(), lease, app.dispatcher.clone(), lease_ended);
+    let lease = tokio::spawn(lease);
+    if let Some(news) = store.news() {
+        tokio::spawn(app.registry.clone().follow(news, stopped.clone()));
+    }
     tokio::spawn(crate::http::keep_figures(stopped.clone()));
     let replays = tokio::spawn(app.replays.clone().keep());
     let worker = tokio::spawn(worker.run(stopped));
@@ -86,6 +93,7 @@ pub async fn run_with_clock(
 async fn open_store(config: &Config, folder: &DataFolder) -> anyhow::Result<Store> {
     let settings = Settings {
         url: folder.database_url().to_owned(),
+        node: folder.node.clone(),
         readers_max: config.store.readers_max,
         commit_batch_max: config.store.commit_batch_max,
         commit_queue_max: config.store.commit_queue_max,
@@ -105,10 +113,19 @@ async fn open_store(config: &Config, folder: &DataFolder) -> anyhow::Result<Stor
     Ok(store)
 }
 
+/// Nodes that share a database go by its clock.
+async fn common_clock(clock: Clock, store: &Store) -> anyhow::Result<Clock> {
+    Ok(match (clock, store.time().await?) {
+        (Clock::System, Some((now, at))) => Clock::Database(Arc::new(DatabaseClock::new(now, at))),
+        (clock, _) => clock,
+    })
+}
+
 async fn start(
     config: Arc<Config>,
     clock: Clock,
     store: Store,
+    lease: Lease,
     folder: &DataFolder,
     stop: watch::Receiver<bool>,
 ) -> anyhow::Result<(App, Worker)> {
@@ -150,7 +167,7 @@ async fn start(
     };
     let pipeline = Arc::new(pipeline);
     let live = Arc::new(Live::new(config.tenant.listeners_max));
-    let (worker, dispatcher) = Worker::new(pipeline.clone(), registry.clone(), live.clone());
+    let (worker, dispatcher) = Worker::new(lease, pipeline.clone(), registry.clone(), live.clone());
     let replays = Replays::new(pipeline.clone(), registry.clone(), dispatcher.clone(), stop);
     let ready = Arc::new(AtomicBool::new(false));
     let app = App { config, clock, store, registry, pipeline, dispatcher, replays, live, ready };

@@ -21,7 +21,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 
-pub use self::lease::keep_lease;
+pub use self::lease::{Lease, keep_lease};
 
 use self::attempt::{Ended, Parts, hand_back, release, run};
 use self::breaker::{Act, Breaker, Whose};
@@ -65,6 +65,8 @@ enum Message {
     NothingToProbe(WebhookId),
     /// Something is due then that no poll has seen.
     Wake(Millis),
+    /// This node's lease had run out, and is renewed.
+    LeaseRegained,
 }
 
 impl Dispatcher {
@@ -87,6 +89,11 @@ impl Dispatcher {
             // Fails only after shutdown; then the next start takes the deliveries over.
             let _ = self.inbox.send(Message::Submit(jobs)).await;
         }
+    }
+
+    async fn lease_regained(&self) {
+        // Fails only after shutdown.
+        let _ = self.inbox.send(Message::LeaseRegained).await;
     }
 
     /// A delivery in flight is not wanted any more. The store knows it too.
@@ -113,6 +120,7 @@ impl Dispatcher {
 
 /// The scheduler. Runs until `stop` says so, then lets attempts under way end.
 pub struct Worker {
+    lease: Lease,
     parts: Parts,
     inbox: mpsc::Receiver<Message>,
     sender: mpsc::Sender<Message>,
@@ -127,6 +135,7 @@ pub struct Worker {
 impl Worker {
     #[must_use]
     pub fn new(
+        lease: Lease,
         pipeline: Arc<Pipeline>,
         registry: Arc<Registry>,
         live: Arc<Live>,
@@ -142,8 +151,18 @@ impl Worker {
         let parts = Parts { pipeline, registry, live, probes: Probes::default() };
         let actor = Actor::start(parts.clone(), dispatcher.clone());
         let polling = false;
-        let worker =
-            Worker { parts, inbox, sender, lanes, cancelled, breaker, actor, poll_at, polling };
+        let worker = Worker {
+            lease,
+            parts,
+            inbox,
+            sender,
+            lanes,
+            cancelled,
+            breaker,
+            actor,
+            poll_at,
+            polling,
+        };
         (worker, dispatcher)
     }
 
@@ -204,6 +223,11 @@ impl Worker {
                 }
                 self.poll_at = self.poll_at.min(ended.due_at.unwrap_or(self.poll_at));
             }
+            // What waited may have other owners by now: it is given back, and claimed anew.
+            Message::LeaseRegained => {
+                self.lanes.clear().into_iter().for_each(|job| self.spawn_release(job));
+                self.poll_at = self.parts.pipeline.clock.now();
+            }
             Message::Wake(at) => self.poll_at = self.poll_at.min(at),
             Message::Failing(rows) => {
                 for (whose, act) in self.breaker.sync(rows, self.parts.pipeline.clock.now()) {
@@ -247,6 +271,10 @@ impl Worker {
     }
 
     fn start(&mut self) {
+        // Others may take over what this node owns before an attempt would end.
+        if !self.lease.holds() {
+            return;
+        }
         let now = self.parts.pipeline.clock.now();
         while let Some((ticket, job)) = self.lanes.next(now) {
             let parts = self.parts.clone();
@@ -341,7 +369,12 @@ impl Worker {
                     Some(Message::Submit(jobs)) => {
                         jobs.into_iter().for_each(|job| self.spawn_release(job));
                     }
-                    Some(Message::Wake(_) | Message::Failing(_) | Message::NothingToProbe(_)) => {}
+                    Some(
+                        Message::Wake(_)
+                        | Message::LeaseRegained
+                        | Message::Failing(_)
+                        | Message::NothingToProbe(_),
+                    ) => {}
                     None => break,
                 }
             }

@@ -13,6 +13,7 @@ mod isolation;
 mod keys;
 mod limits;
 mod listen;
+mod nodes;
 mod ordering;
 mod plugin_languages;
 mod plugin_tooling;

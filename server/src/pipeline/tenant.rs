@@ -74,6 +74,11 @@ impl Tenant {
         Tenant { id, state: RwLock::new(state) }
     }
 
+    /// Takes over all that the other one knows.
+    pub fn replace(&self, fresh: &Tenant) {
+        std::mem::swap(&mut *self.state.write(), &mut *fresh.state.write());
+    }
+
     pub fn read<T>(&self, look: impl FnOnce(&TenantState) -> T) -> T {
         look(&self.state.read())
     }

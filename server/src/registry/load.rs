@@ -18,7 +18,7 @@ use crate::pipeline::tenant::{StoredPlugin, StoredSecret, Tenant};
 use crate::pipeline::webhook::Webhook;
 use crate::plugin::{Host, Known, Owner, Plugin};
 use crate::seal::Sealer;
-use crate::store::{PluginRow, Store, WebhookRow};
+use crate::store::{Everything, PluginRow, Store, WebhookRow};
 
 impl Registry {
     /// Reads everything. Fails where something stored can't be used any more, naming it: nothing
@@ -33,17 +33,9 @@ impl Registry {
     ) -> anyhow::Result<Registry> {
         let all =
             store.load().await.context("the configuration can't be read from the database")?;
-        let mut profiles = BTreeMap::new();
         let standard: ProfileSpec = serde_saphyr::from_str(include_str!("standard.yaml"))
             .context("the built-in profile is broken")?;
         let standard = Arc::new(catalog::compile_profile(standard, &config)?);
-        profiles.insert(STANDARD.to_owned(), standard.clone());
-        for row in &all.profiles {
-            let spec = read::<ProfileSpec>("profile", &row.name, &row.spec)?;
-            let profile = catalog::compile_profile(spec, &config)
-                .with_context(|| format!("the profile {} can't be used", row.name))?;
-            profiles.insert(row.name.clone(), Arc::new(profile));
-        }
         let registry = Registry {
             config,
             clock,
@@ -52,38 +44,68 @@ impl Registry {
             host,
             policy,
             tenants: RwLock::default(),
-            profiles: RwLock::new(profiles),
+            profiles: RwLock::new(BTreeMap::from([(STANDARD.to_owned(), standard)])),
             event_types: RwLock::default(),
             sources: RwLock::default(),
             keys: RwLock::default(),
             changes: tokio::sync::Mutex::default(),
         };
+        registry.fill(all).await?;
+        Ok(registry)
+    }
+
+    /// Another one with nothing in it but what no tenant owns.
+    pub(super) fn without_tenants(&self) -> Registry {
+        Registry {
+            config: self.config.clone(),
+            clock: self.clock.clone(),
+            store: self.store.clone(),
+            sealer: self.sealer.clone(),
+            host: self.host.clone(),
+            policy: self.policy.clone(),
+            tenants: RwLock::default(),
+            profiles: RwLock::new(self.profiles.read().clone()),
+            event_types: RwLock::new(self.event_types.read().clone()),
+            sources: RwLock::default(),
+            keys: RwLock::default(),
+            changes: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Takes in what was read.
+    pub(super) async fn fill(&self, all: Everything) -> anyhow::Result<()> {
+        for row in &all.profiles {
+            let spec = read::<ProfileSpec>("profile", &row.name, &row.spec)?;
+            let profile = catalog::compile_profile(spec, &self.config)
+                .with_context(|| format!("the profile {} can't be used", row.name))?;
+            self.profiles.write().insert(row.name.clone(), Arc::new(profile));
+        }
         for row in &all.tenants {
             let spec = read::<crate::model::TenantSpec>("tenant", row.id.as_str(), &row.spec)?;
-            let profile = registry.profile(spec.profile.as_deref().unwrap_or(STANDARD));
-            let profile = profile.unwrap_or_else(|| standard.clone());
+            let named = self.profile(spec.profile.as_deref().unwrap_or(STANDARD));
+            let profile = named.or_else(|| self.profile(STANDARD));
+            let profile = profile.context("the built-in profile is gone")?;
             let tenant = Tenant::new(row.id.clone(), spec, row.created_at, profile);
-            registry.tenants.write().insert(row.id.clone(), Arc::new(tenant));
+            self.tenants.write().insert(row.id.clone(), Arc::new(tenant));
         }
         for row in &all.event_types {
             let spec = read("event type", row.name.as_str(), &row.spec)?;
             let known = CatalogType::new(spec).map_err(anyhow::Error::msg)?;
-            registry.put_catalog_type(row.tenant.as_ref(), Arc::new(known));
+            self.put_catalog_type(row.tenant.as_ref(), Arc::new(known));
         }
         for row in &all.secrets {
             let place = super::secrets::place(&row.tenant, &row.name);
-            let value = registry.sealer.open(&place, &row.sealed)?;
+            let value = self.sealer.open(&place, &row.sealed)?;
             let stored = StoredSecret { value, updated_at: row.updated_at };
-            registry
-                .in_tenant(&row.tenant)?
+            self.in_tenant(&row.tenant)?
                 .change(|state| state.secrets.insert(row.name.clone(), stored));
         }
-        registry.load_plugins(all.plugins).await?;
+        self.load_plugins(all.plugins).await?;
         for row in all.webhooks {
-            registry.load_webhook(row)?;
+            self.load_webhook(row)?;
         }
-        for failing in registry.store.failing_webhooks().await? {
-            let tenant = registry.in_tenant(&failing.tenant)?;
+        for failing in self.store.failing_webhooks().await? {
+            let tenant = self.in_tenant(&failing.tenant)?;
             if let Some(webhook) = tenant.webhook(failing.id).filter(|_| failing.probed) {
                 let failing_since = Some(failing.since);
                 let webhook = Webhook { failing_since, ..Webhook::clone(&webhook) };
@@ -92,23 +114,23 @@ impl Registry {
         }
         for row in &all.sources {
             let spec = read("source", &row.name, &row.spec)?;
-            let secret = registry.sealer.open(&sources::place(row.id), &row.secret)?;
-            let tenant = registry.in_tenant(&row.tenant)?;
-            let mut source = registry
+            let secret = self.sealer.open(&sources::place(row.id), &row.secret)?;
+            let tenant = self.in_tenant(&row.tenant)?;
+            let mut source = self
                 .compile_source(&tenant, row.id, spec, secret)
                 .with_context(|| format!("the source {} can't be used", row.name))?;
             (source.created_at, source.updated_at) = (row.created_at, row.updated_at);
-            registry.sources.write().insert(row.id, Arc::new(source));
+            self.sources.write().insert(row.id, Arc::new(source));
         }
         for key in all.keys {
-            registry.keys.write().insert(key.hash, Arc::new(key));
+            self.keys.write().insert(key.hash, Arc::new(key));
         }
         for row in all.facet_values {
-            registry.in_tenant(&row.tenant)?.change(|state| {
+            self.in_tenant(&row.tenant)?.change(|state| {
                 state.facet_values.entry(row.facet).or_default().insert(row.value, row.label);
             });
         }
-        Ok(registry)
+        Ok(())
     }
 
     fn in_tenant(&self, id: &TenantId) -> anyhow::Result<Arc<Tenant>> {
@@ -172,7 +194,7 @@ impl Registry {
         self.host.load(known, owner, wasm).await
     }
 
-    fn load_webhook(&self, row: WebhookRow) -> anyhow::Result<()> {
+    pub(super) fn load_webhook(&self, row: WebhookRow) -> anyhow::Result<()> {
         let about = || format!("the webhook {} of {} can't be used", row.name, row.tenant);
         let tenant = self.in_tenant(&row.tenant)?;
         let spec: WebhookSpec = read("webhook", &row.name, &row.spec)?;

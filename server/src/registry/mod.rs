@@ -8,6 +8,7 @@ mod error;
 mod headers;
 mod keys;
 mod load;
+mod news;
 mod order;
 mod paths;
 mod plugins;

@@ -5,8 +5,9 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::conn::{each, load_to_change, run};
+use super::conn::{load_to_change, run};
 use super::deliveries::Row;
+use super::rows::{Cell, Change, Kind, Rows, Statement};
 use super::schema::{deliveries, nodes};
 use super::{Owner, Store, StoreError, events, from_json, ordered};
 use crate::model::{
@@ -16,6 +17,9 @@ use crate::model::{
 /// Candidates looked at for each that is taken, so that one webhook with many due deliveries
 /// leaves room for others.
 const LOOK_AHEAD: usize = 4;
+
+/// Deliveries of nodes that are gone that are taken over at once.
+pub const TAKE_OVER_MAX: usize = 1_000;
 
 /// A delivery that is now in flight here.
 #[derive(Clone, Debug)]
@@ -80,17 +84,16 @@ impl Store {
                 if compared {
                     ids = ordered::without_duplicates(conn, ids, now).await?;
                 }
-                let (node, epoch) = (owner.node.as_str(), owner.epoch);
-                each!(conn, &ids, |id, c| diesel::update(deliveries::table.find(id))
-                    .set((
-                        deliveries::state.eq(State::InFlight),
-                        deliveries::reason.eq(None::<&str>),
-                        deliveries::next_attempt_at.eq(None::<i64>),
-                        deliveries::owner_node.eq(Some(node)),
-                        deliveries::owner_epoch.eq(Some(epoch)),
-                        deliveries::updated_at.eq(now),
-                    ))
-                    .execute(c))?;
+                let mut rows = Rows::<BeginFlights>::new();
+                for id in &ids {
+                    rows.push([
+                        owner.node.as_str().into(),
+                        owner.epoch.into(),
+                        now.into(),
+                        id.0.into(),
+                    ]);
+                }
+                rows.send(conn).await?;
                 load_claimed(conn, ids, now).await
             })
         })
@@ -130,7 +133,8 @@ impl Store {
     }
 
     /// Makes due at once, uncounted, what earlier epochs of this node own, and what nodes own
-    /// whose lease has run out. Returns how many deliveries that were.
+    /// whose lease has run out. Returns how many deliveries that were: [`TAKE_OVER_MAX`] where there
+    /// may be more.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -143,34 +147,78 @@ impl Store {
                     .filter(nodes::lease_until.lt(now))
                     .select(nodes::id)
                     .load::<String>(c))?;
-                let mut count = 0;
-                // Whoever wished to cancel it gets his will: nobody is at it any more.
-                for (wished, state, due_at) in
-                    [(true, State::Cancelled, None), (false, State::Pending, Some(now))]
-                {
-                    let orphan = deliveries::owner_node
-                        .eq_any(&gone)
-                        .or(deliveries::owner_node
-                            .eq(&owner.node)
-                            .and(deliveries::owner_epoch.lt(owner.epoch)))
-                        .assume_not_null();
-                    count += run!(conn, |c| diesel::update(deliveries::table)
+                let orphan = deliveries::owner_node
+                    .eq_any(&gone)
+                    .or(deliveries::owner_node
+                        .eq(&owner.node)
+                        .and(deliveries::owner_epoch.lt(owner.epoch)))
+                    .assume_not_null();
+                // What another node, or a last statement of one that is gone, holds just now is left
+                // for the next look.
+                let orphans = load_to_change!(
+                    conn,
+                    (DeliveryId, bool),
+                    deliveries::table
                         .filter(deliveries::owner_node.is_not_null())
                         .filter(orphan)
-                        .filter(deliveries::reason.is_not_null().eq(wished))
-                        .set((
-                            deliveries::state.eq(state),
-                            deliveries::next_attempt_at.eq(due_at),
-                            deliveries::owner_node.eq(None::<&str>),
-                            deliveries::owner_epoch.eq(None::<i64>),
-                            deliveries::updated_at.eq(now),
-                        ))
-                        .execute(c))?;
+                        .limit(i64::try_from(TAKE_OVER_MAX).unwrap_or(i64::MAX))
+                        .select((deliveries::id, deliveries::reason.is_not_null()))
+                )?;
+                let mut rows = Rows::<TakeOver>::new();
+                for (id, wished) in &orphans {
+                    // Whoever wished to cancel it gets his will: nobody is at it any more.
+                    let to = if *wished { State::Cancelled } else { State::Pending };
+                    let due_at = (!wished).then_some(now);
+                    rows.push([to.as_str().into(), due_at.into(), now.into(), id.0.into()]);
                 }
-                Ok(count)
+                rows.send(conn).await?;
+                Ok(orphans.len())
             })
         })
         .await
+    }
+}
+
+/// Deliveries that a node takes.
+struct BeginFlights;
+
+impl Statement for BeginFlights {
+    const CHANGE: Change = Change::Update(
+        "UPDATE deliveries AS old SET state = 'in_flight', reason = NULL, next_attempt_at = NULL, \
+         owner_node = :owner_node, owner_epoch = :owner_epoch, updated_at = :now \
+         WHERE old.id = :id",
+    );
+    const COLUMNS: &'static [(&'static str, Kind)] = &[
+        ("owner_node", Kind::Text),
+        ("owner_epoch", Kind::Number),
+        ("now", Kind::Number),
+        ("id", Kind::Id),
+    ];
+    const KEY: &'static str = "encode(old.id, 'hex')";
+
+    fn key(row: &[Cell]) -> String {
+        row[3].spelled()
+    }
+}
+
+/// Deliveries whose owner is gone.
+struct TakeOver;
+
+impl Statement for TakeOver {
+    const CHANGE: Change = Change::Update(
+        "UPDATE deliveries AS old SET state = :state, next_attempt_at = :next_attempt_at, \
+         owner_node = NULL, owner_epoch = NULL, updated_at = :now WHERE old.id = :id",
+    );
+    const COLUMNS: &'static [(&'static str, Kind)] = &[
+        ("state", Kind::Text),
+        ("next_attempt_at", Kind::Number),
+        ("now", Kind::Number),
+        ("id", Kind::Id),
+    ];
+    const KEY: &'static str = "encode(old.id, 'hex')";
+
+    fn key(row: &[Cell]) -> String {
+        row[3].spelled()
     }
 }
 

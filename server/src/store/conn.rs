@@ -5,13 +5,19 @@ use std::time::Duration;
 
 use diesel::SqliteConnection;
 use diesel::connection::{Connection as _, SimpleConnection};
+use diesel::dsl::sql;
+use diesel::sql_types::BigInt;
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
-use diesel_async::{AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _};
+use diesel_async::{
+    AsyncConnection as _, AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _,
+};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use futures_util::StreamExt as _;
 use futures_util::future::{BoxFuture, FutureExt as _};
 
 use super::{Settings, StoreError};
+use crate::model::Millis;
 
 const SQLITE_MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations/sqlite");
 const POSTGRES_MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations/postgres");
@@ -20,6 +26,10 @@ const POSTGRES_MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations
 /// is the word `antar` in ASCII.
 const MIGRATION_LOCK: &str = "SELECT pg_advisory_lock(418515444082)";
 const MIGRATION_UNLOCK: &str = "SELECT pg_advisory_unlock(418515444082)";
+
+/// Triggers that tell other nodes of changes; made anew at each start.
+const ANNOUNCE: &str = include_str!("announce.sql");
+const LISTEN: &str = "LISTEN antar_news";
 
 /// A connection to either database.
 pub(super) enum Conn {
@@ -139,8 +149,16 @@ impl SpawnBlocking for Place {
 /// Knows how to open connections.
 #[derive(Clone)]
 pub(super) enum Connector {
-    Sqlite { path: String, busy_timeout_ms: u32 },
-    Postgres { url: String, connect_timeout: Duration },
+    Sqlite {
+        path: String,
+        busy_timeout_ms: u32,
+    },
+    /// `node` tells other nodes who changed something.
+    Postgres {
+        url: String,
+        connect_timeout: Duration,
+        node: String,
+    },
 }
 
 /// What a connection is for.
@@ -168,7 +186,8 @@ impl Connector {
         }
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             let connect_timeout = Duration::from_millis(settings.connect_timeout_ms);
-            return Ok(Connector::Postgres { url: url.to_owned(), connect_timeout });
+            let node = settings.node.clone();
+            return Ok(Connector::Postgres { url: url.to_owned(), connect_timeout, node });
         }
         // The URL may hold a password: it is not repeated.
         Err(StoreError::Setup(
@@ -193,12 +212,17 @@ impl Connector {
                     .map_err(StoreError::unavailable)??;
                 Ok(Conn::Sqlite(Box::new(SyncConnectionWrapper::with_runtime(conn, place))))
             }
-            Connector::Postgres { url, connect_timeout } => {
-                let conn = AsyncPgConnection::establish(url);
+            Connector::Postgres { url, connect_timeout, node } => {
+                let conn = async {
+                    let conn = AsyncPgConnection::establish(url).await;
+                    let mut conn = conn.map_err(StoreError::unavailable)?;
+                    // A UUID: nothing in it ends the text.
+                    conn.batch_execute(&format!("SET antar.node = '{node}'")).await?;
+                    Ok::<_, StoreError>(conn)
+                };
                 let conn = tokio::time::timeout(*connect_timeout, conn)
                     .await
-                    .map_err(|_| StoreError::unavailable("no connection in time"))?
-                    .map_err(StoreError::unavailable)?;
+                    .map_err(|_| StoreError::unavailable("no connection in time"))??;
                 Ok(Conn::Postgres(Box::new(conn)))
             }
         }
@@ -218,9 +242,14 @@ impl Connector {
             }
             Conn::Postgres(mut conn) => {
                 conn.batch_execute(MIGRATION_LOCK).await?;
+                let tell = !dry;
                 let task = tokio::task::spawn_blocking(move || {
                     let mut conn = AsyncConnectionWrapper::<AsyncPgConnection>::from(*conn);
-                    let done = run_pending(&mut conn, POSTGRES_MIGRATIONS, dry);
+                    let mut done = run_pending(&mut conn, POSTGRES_MIGRATIONS, dry);
+                    if tell && done.is_ok() {
+                        let told = SimpleConnection::batch_execute(&mut conn, ANNOUNCE);
+                        done = told.map_err(|e| format!("triggers: {e}")).and(done);
+                    }
                     // The lock ends with the connection in any case.
                     let unlocked = SimpleConnection::batch_execute(&mut conn, MIGRATION_UNLOCK);
                     done.and_then(|names| unlocked.map(|()| names).map_err(|e| e.to_string()))
@@ -264,6 +293,48 @@ impl Connector {
                 conn = None;
             }
         })
+    }
+}
+
+/// A connection that hears what other nodes changed.
+pub(super) struct Listener {
+    conn: AsyncPgConnection,
+    /// What this node says itself begins with this.
+    own: String,
+}
+
+impl Listener {
+    pub(super) async fn open(connector: &Connector) -> Result<Listener, StoreError> {
+        let Connector::Postgres { node, .. } = connector else {
+            return Err(StoreError::Setup("SQLite has no news".to_owned()));
+        };
+        let Conn::Postgres(mut conn) = connector.open(Role::Reader, Place::Aside).await? else {
+            return Err(StoreError::Setup("SQLite has no news".to_owned()));
+        };
+        conn.batch_execute(LISTEN).await?;
+        Ok(Listener { conn: *conn, own: format!("{node} ") })
+    }
+
+    /// What another node said, without its name. None: nothing for a while, or it was this node;
+    /// the connection stands.
+    pub(super) async fn next(&mut self, ask_after: Duration) -> Result<Option<String>, StoreError> {
+        let said = {
+            let mut said = std::pin::pin!(self.conn.notifications_stream());
+            tokio::time::timeout(ask_after, said.next()).await
+        };
+        match said {
+            Ok(Some(said)) => {
+                let said = said?.payload;
+                let foreign = (!said.starts_with(&self.own)).then_some(said);
+                Ok(foreign.map(|said| said.split_once(' ').unwrap_or_default().1.to_owned()))
+            }
+            Ok(None) => Err(StoreError::unavailable("the connection ended")),
+            Err(_) => {
+                let asked = tokio::time::timeout(ask_after, self.conn.batch_execute("SELECT 1"));
+                asked.await.map_err(|_| StoreError::unavailable("no answer in time"))??;
+                Ok(None)
+            }
+        }
     }
 }
 
@@ -329,6 +400,19 @@ impl Conn {
             Conn::Postgres(_) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         };
         self.execute_text(sql).await
+    }
+
+    /// What the database's clock shows; the one statement that asks for it.
+    pub(super) async fn time(&mut self) -> Result<Option<Millis>, StoreError> {
+        match self {
+            Conn::Sqlite(_) => Ok(None),
+            Conn::Postgres(conn) => {
+                let ms = diesel::select(sql::<BigInt>(
+                    "(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
+                ));
+                Ok(Some(ms.get_result::<Millis>(&mut **conn).await?))
+            }
+        }
     }
 
     pub(super) async fn commit(&mut self) -> Result<(), StoreError> {

@@ -1,6 +1,7 @@
 //! Catalog entries of tenants and of the operator.
 
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 use diesel_async::RunQueryDsl;
 
 use super::columns::{tenant_of, tenant_text};
@@ -71,8 +72,14 @@ impl Store {
     }
 }
 
-pub(super) async fn load(conn: &mut Conn) -> Result<Vec<EventTypeRow>, StoreError> {
+/// All, or those of a tenant.
+pub(super) async fn load(
+    conn: &mut Conn,
+    tenant: Option<&TenantId>,
+) -> Result<Vec<EventTypeRow>, StoreError> {
+    let (of, all) = (tenant_text(tenant), tenant.is_none());
     let rows = run!(conn, |c| event_types::table
+        .filter(event_types::tenant.eq(of).or(all.into_sql::<Bool>()))
         .order((event_types::tenant, event_types::name))
         .load::<Columns>(c))?;
     rows.into_iter()

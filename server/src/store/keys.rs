@@ -12,6 +12,17 @@ use crate::model::{ApiKey, KeyId, Millis, Scope, TenantId};
 type Columns = (Vec<u8>, String, String, String, Vec<u8>, Millis);
 
 impl Store {
+    /// All keys, the oldest first.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Unavailable`.
+    pub async fn keys(&self) -> Result<Vec<ApiKey>, StoreError> {
+        let mut lease = self.read().await?;
+        let keys = load(lease.conn()).await?;
+        lease.give_back();
+        Ok(keys)
+    }
+
     /// # Errors
     /// `NameTaken` when its id or hash is there; `Unavailable`.
     pub async fn insert_key(&self, key: ApiKey) -> Result<(), StoreError> {

@@ -22,6 +22,7 @@ mod facets;
 mod failing;
 mod idempotency;
 mod keys;
+mod news;
 mod nodes;
 mod ordered;
 mod page;
@@ -52,7 +53,7 @@ use tokio::sync::oneshot;
 pub use accept::{Accepted, Keys, NewDelivery, NewEvent, OrderKey, Owner};
 pub use bulk::RetrySelection;
 pub use by_hand::Cancelled;
-pub use claim::{Claimed, Spared};
+pub use claim::{Claimed, Spared, TAKE_OVER_MAX};
 pub use deliveries::{DeliveryFilter, StoredDelivery};
 pub use error::StoreError;
 pub use event_types::EventTypeRow;
@@ -61,6 +62,7 @@ pub use everything::Everything;
 pub use facets::FacetValueRow;
 pub use failing::FailingWebhook;
 pub use idempotency::{AcceptedOnce, AnswerOnce, Idempotent, Once};
+pub use news::News;
 pub use ordered::Before;
 pub use page::Page;
 pub use plugins::PluginRow;
@@ -83,6 +85,8 @@ use pool::{Lease, Pool};
 pub struct Settings {
     /// `sqlite:PATH`, or `postgres://USER:PASSWORD@HOST/DATABASE` (without TLS).
     pub url: String,
+    /// The node's id, a UUID.
+    pub node: String,
     /// Connections for reading; on PostgreSQL also for changes of the configuration.
     pub readers_max: usize,
     /// Longest wait for one of them before a call fails.
@@ -101,6 +105,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             url: String::new(),
+            node: String::new(),
             readers_max: 8,
             reader_wait_ms: 10_000,
             connect_timeout_ms: 10_000,

@@ -1,5 +1,7 @@
 //! Nodes and their leases.
 
+use std::time::Instant;
+
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
@@ -38,6 +40,23 @@ impl Store {
             })
         })
         .await
+    }
+
+    /// What the database's clock shows, and when it did; none on SQLite, which has none of its own.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn time(&self) -> Result<Option<(Millis, Instant)>, StoreError> {
+        if self.connector.has_one_writer() {
+            return Ok(None);
+        }
+        let mut lease = self.read().await?;
+        let asked_at = Instant::now();
+        let now = lease.conn().time().await?;
+        // Half of the way there and back.
+        let shown_at = asked_at + asked_at.elapsed() / 2;
+        lease.give_back();
+        Ok(now.map(|now| (now, shown_at)))
     }
 
     /// Renews the lease. False: a later life of this node has begun, and this one must end.

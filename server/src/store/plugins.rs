@@ -1,6 +1,7 @@
 //! Uploaded plugins: immutable versions, with their bytes.
 
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 use diesel_async::RunQueryDsl;
 
 use super::columns::{count_of, tenant_of, tenant_text};
@@ -191,8 +192,14 @@ fn names_of(text: &str) -> Result<Vec<String>, StoreError> {
     serde_json::from_str(text).map_err(|e| StoreError::Corrupt(e.to_string()))
 }
 
-pub(super) async fn load(conn: &mut Conn) -> Result<Vec<PluginRow>, StoreError> {
+/// All, or those of a tenant.
+pub(super) async fn load(
+    conn: &mut Conn,
+    tenant: Option<&TenantId>,
+) -> Result<Vec<PluginRow>, StoreError> {
+    let (of, all) = (tenant_text(tenant), tenant.is_none());
     let rows = run!(conn, |c| plugins::table
+        .filter(plugins::tenant.eq(of).or(all.into_sql::<Bool>()))
         .select(Columns::as_select())
         .order((plugins::tenant, plugins::name, plugins::version))
         .load::<Columns>(c))?;

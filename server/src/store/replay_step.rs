@@ -7,9 +7,9 @@ use std::sync::Arc;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
+use super::accept::InsertDeliveries;
 use super::by_hand::cancel_one;
 use super::conn::{Conn, run};
-use super::accept::InsertDeliveries;
 use super::replays::stored;
 use super::rows::Rows;
 use super::schema::{deliveries, replays};

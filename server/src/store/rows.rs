@@ -88,7 +88,9 @@ impl<S: Statement> Rows<S> {
             return Ok(Vec::new());
         }
         match conn {
-            Conn::Sqlite(conn) => Ok(conn.spawn_blocking(move |conn| self.one_by_one(conn)).await?),
+            Conn::Sqlite(conn) => {
+                Ok(conn.spawn_blocking(move |conn| self.one_by_one(conn)).await?)
+            }
             Conn::Postgres(conn) => {
                 let changed = self.all().load::<String>(&mut **conn).await?;
                 Ok(self.which(&changed))

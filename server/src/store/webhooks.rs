@@ -1,10 +1,11 @@
 //! Webhooks and their revisions.
 
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 use diesel_async::RunQueryDsl;
 
 use super::by_hand::cancel_all;
-use super::columns::count_of;
+use super::columns::{count_of, tenant_text};
 use super::conn::{Conn, run};
 use super::schema::{webhook_revisions, webhooks};
 use super::{Store, StoreError};
@@ -101,6 +102,21 @@ impl From<Columns> for WebhookRow {
 }
 
 impl Store {
+    /// A webhook as it is stored now; none where it was deleted.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn webhook(&self, id: WebhookId) -> Result<Option<WebhookRow>, StoreError> {
+        let mut lease = self.read().await?;
+        let row = run!(lease.conn(), |c| webhooks::table
+            .find(id)
+            .select(Columns::as_select())
+            .first::<Columns>(c))
+        .optional()?;
+        lease.give_back();
+        Ok(row.map(WebhookRow::from))
+    }
+
     /// Stores a new webhook and its first revision.
     ///
     /// # Errors
@@ -270,8 +286,14 @@ async fn missed_revision(conn: &mut Conn, id: WebhookId) -> Result<StoreError, S
     Ok(StoreError::Conflict(format!("the webhook was saved meanwhile: its revision is {revision}")))
 }
 
-pub(super) async fn load(conn: &mut Conn) -> Result<Vec<WebhookRow>, StoreError> {
+/// All, or those of a tenant.
+pub(super) async fn load(
+    conn: &mut Conn,
+    tenant: Option<&TenantId>,
+) -> Result<Vec<WebhookRow>, StoreError> {
+    let (of, all) = (tenant_text(tenant), tenant.is_none());
     let rows = run!(conn, |c| webhooks::table
+        .filter(webhooks::tenant.eq(of).or(all.into_sql::<Bool>()))
         .select(Columns::as_select())
         .order(webhooks::id.asc())
         .load::<Columns>(c))?;

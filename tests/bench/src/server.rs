@@ -29,7 +29,10 @@ fn free_address() -> anyhow::Result<String> {
 
 impl Server {
     /// `antar serve` on SQLite, or on this database.
-    pub(crate) async fn antar(program: &Path, database: Option<&Database>) -> anyhow::Result<Server> {
+    pub(crate) async fn antar(
+        program: &Path,
+        database: Option<&Database>,
+    ) -> anyhow::Result<Server> {
         let (address, folder) = (free_address()?, tempfile::tempdir()?);
         let mut command = Command::new(program);
         command.args(["serve", "--dev", "--listen", &address, "--data-dir"]).arg(folder.path());

@@ -50,8 +50,9 @@ impl std::fmt::Display for Line {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         #[expect(clippy::cast_precision_loss, reason = "counts of some thousands")]
         let per_s = self.deliveries as f64 / self.took_s;
-        let database =
-            self.database_us.map_or("-".to_owned(), |us| format!("{:.1}", per(us, self.deliveries)));
+        let database = self
+            .database_us
+            .map_or("-".to_owned(), |us| format!("{:.1}", per(us, self.deliveries)));
         write!(
             f,
             "{:<46} {per_s:>9.0} {:>8.1} {database:>8} {:>9.2} {:>9.2} {:>8}",

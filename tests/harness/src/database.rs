@@ -1,5 +1,6 @@
 //! Databases for tests: a folder, or a PostgreSQL database made for one test.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
@@ -11,9 +12,11 @@ const URL_VARIABLE: &str = "ANTAR_TEST_DATABASE_URL";
 /// Set to 1 where there is no PostgreSQL; the halves of tests that need it then do nothing.
 const SKIP_VARIABLE: &str = "ANTAR_TEST_SKIP_POSTGRES";
 
-/// Where a test's servers store. Servers started on the same one share what is stored.
+/// Where a test's servers store. Servers started on clones of one share what is stored, where it is
+/// PostgreSQL; on SQLite each has a data folder of its own.
+#[derive(Clone)]
 pub struct Database {
-    kind: Kind,
+    kind: Arc<Kind>,
 }
 
 enum Kind {
@@ -25,7 +28,7 @@ impl Database {
     /// SQLite in the server's data folder.
     #[must_use]
     pub fn sqlite() -> Database {
-        Database { kind: Kind::Sqlite }
+        Database { kind: Arc::new(Kind::Sqlite) }
     }
 
     /// A new, empty PostgreSQL database, dropped at the end. None when PostgreSQL is left out on
@@ -47,13 +50,13 @@ impl Database {
         execute(&admin_url, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
         execute(&admin_url, &format!("CREATE DATABASE {name}")).await;
         let url = with_name(&admin_url, &name);
-        Some(Database { kind: Kind::Postgres { url, admin_url, name } })
+        Some(Database { kind: Arc::new(Kind::Postgres { url, admin_url, name }) })
     }
 
     /// `--database-url`; empty for SQLite.
     #[must_use]
     pub fn url(&self) -> &str {
-        match &self.kind {
+        match &*self.kind {
             Kind::Sqlite => "",
             Kind::Postgres { url, .. } => url,
         }
@@ -84,9 +87,9 @@ async fn execute(url: &str, statement: &str) {
         .unwrap_or_else(|error| panic!("{statement}: {error}"));
 }
 
-impl Drop for Database {
+impl Drop for Kind {
     fn drop(&mut self) {
-        let Kind::Postgres { admin_url, name, .. } = &self.kind else { return };
+        let Kind::Postgres { admin_url, name, .. } = self else { return };
         let statement = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
         blocking(|| execute(admin_url, &statement));
     }

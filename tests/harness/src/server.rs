@@ -164,6 +164,18 @@ impl TestServer {
         self.data_dir.as_ref().expect("a running server has a data folder").path().to_owned()
     }
 
+    /// Another node on the same database, with the same key for secrets; to be started.
+    #[must_use]
+    pub fn another_node(&self) -> Builder {
+        let of = self.builder.as_ref().expect("a running server was built");
+        let data_dir = tempfile::tempdir().unwrap();
+        let (from, to) = (self.data_dir(), data_dir.path());
+        std::fs::copy(from.join("secrets.key"), to.join("secrets.key")).unwrap();
+        let config = of.config.clone();
+        let database = of.database.clone();
+        Builder { data_dir: Some(data_dir), config, ..Builder::new(database) }
+    }
+
     /// Stops it gracefully and starts it again on the same data, with the clock where it began.
     pub async fn restart(mut self) -> TestServer {
         self.stop();

@@ -1,0 +1,125 @@
+//! Follows what other nodes change.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+
+use super::Registry;
+use crate::model::{TenantId, WebhookId};
+use crate::store::News;
+
+impl Registry {
+    /// Reads again what other nodes changed, until `stop`.
+    pub async fn follow(
+        self: Arc<Registry>,
+        mut news: mpsc::Receiver<News>,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        const AT_ONCE_MAX: usize = 256;
+        let mut heard = Vec::with_capacity(AT_ONCE_MAX);
+        loop {
+            tokio::select! {
+                count = news.recv_many(&mut heard, AT_ONCE_MAX) => if count == 0 { return },
+                _ = stop.wait_for(|stop| *stop) => return,
+            }
+            for news in without_repetitions(std::mem::take(&mut heard)) {
+                if let Err(error) = self.read_again(&news).await {
+                    tracing::error!(
+                        ?news,
+                        error = format!("{error:#}"),
+                        "a change that another node made can't be taken over"
+                    );
+                }
+            }
+        }
+    }
+
+    async fn read_again(&self, news: &News) -> anyhow::Result<()> {
+        match news {
+            News::Webhook(tenant, id) if self.tenant(tenant).is_some() => {
+                self.read_webhook(tenant, *id).await
+            }
+            News::Webhook(tenant, _) | News::Tenant(tenant) => self.read_tenant(tenant).await,
+            News::Keys => self.read_keys().await,
+            News::Everything => self.read_everything().await,
+        }
+    }
+
+    async fn read_webhook(&self, tenant: &TenantId, id: WebhookId) -> anyhow::Result<()> {
+        let _one = self.changes.lock().await;
+        match self.store.webhook(id).await? {
+            Some(row) => self.load_webhook(row),
+            None => {
+                if let Some(tenant) = self.tenant(tenant) {
+                    tenant.change(|state| state.remove_webhook(id));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn read_tenant(&self, id: &TenantId) -> anyhow::Result<()> {
+        let _one = self.changes.lock().await;
+        let fresh = self.without_tenants();
+        fresh.fill(self.store.load_tenant(id).await?).await?;
+        self.take_tenant(id, fresh.tenant(id));
+        let mut sources = self.sources.write();
+        sources.retain(|_, source| source.tenant != *id);
+        sources.extend(std::mem::take(&mut *fresh.sources.write()));
+        drop(sources);
+        *self.keys.write() = std::mem::take(&mut *fresh.keys.write());
+        Ok(())
+    }
+
+    async fn read_keys(&self) -> anyhow::Result<()> {
+        let _one = self.changes.lock().await;
+        let keys = self.store.keys().await?;
+        *self.keys.write() = keys.into_iter().map(|key| (key.hash, Arc::new(key))).collect();
+        Ok(())
+    }
+
+    async fn read_everything(&self) -> anyhow::Result<()> {
+        let _one = self.changes.lock().await;
+        let all = self.store.load().await?;
+        let fresh = self.without_tenants();
+        // Those of the database come back.
+        fresh.profiles.write().retain(|name, _| name == super::STANDARD);
+        fresh.event_types.write().clear();
+        fresh.fill(all).await?;
+        *self.profiles.write() = std::mem::take(&mut *fresh.profiles.write());
+        *self.event_types.write() = std::mem::take(&mut *fresh.event_types.write());
+        let known = self.tenants().into_iter().map(|tenant| tenant.id.clone());
+        let stored = fresh.tenants().into_iter().map(|tenant| tenant.id.clone());
+        for id in known.chain(stored).collect::<std::collections::BTreeSet<_>>() {
+            self.take_tenant(&id, fresh.tenant(&id));
+        }
+        *self.sources.write() = std::mem::take(&mut *fresh.sources.write());
+        *self.keys.write() = std::mem::take(&mut *fresh.keys.write());
+        Ok(())
+    }
+
+    /// Whoever holds the tenant already sees it as it stands now.
+    fn take_tenant(&self, id: &TenantId, fresh: Option<Arc<crate::pipeline::tenant::Tenant>>) {
+        let mut tenants = self.tenants.write();
+        match (tenants.get(id), fresh) {
+            (Some(known), Some(fresh)) => known.replace(&fresh),
+            (None, Some(fresh)) => drop(tenants.insert(id.clone(), fresh)),
+            (_, None) => drop(tenants.remove(id)),
+        }
+    }
+}
+
+/// Each once, in the order of the last mention; what is read whole is not read in parts.
+fn without_repetitions(heard: Vec<News>) -> Vec<News> {
+    if heard.contains(&News::Everything) {
+        return vec![News::Everything];
+    }
+    let mut once: Vec<News> = Vec::with_capacity(heard.len());
+    for news in heard {
+        let whole = matches!(&news, News::Webhook(tenant, _) if once.contains(&News::Tenant(tenant.clone())));
+        if !whole && !once.contains(&news) {
+            once.push(news);
+        }
+    }
+    once
+}
