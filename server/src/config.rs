@@ -204,6 +204,22 @@ settings!(
     }
 );
 
+settings!(
+    /// How long what has happened is kept. Tenants and event types may say otherwise.
+    RetentionConfig {
+        /// How long an event is kept with its deliveries and attempts, in seconds; 0 keeps it for ever. What is still on its way is kept in any case.
+        events_s: u64 = 2_592_000,
+        /// How long the data of an event, and the bodies that were sent and came back, are kept, in seconds; 0 as long as the event.
+        payloads_s: u64 = 0,
+        /// Beyond this size of the database file the oldest events go, in bytes; 0 is no limit. SQLite only.
+        bytes_max: u64 = 0,
+        /// Events that are deleted in one transaction.
+        batch_max: usize = 200,
+        /// How often what is old is looked for, in milliseconds.
+        every_ms: u64 = 60_000,
+    }
+);
+
 /// The whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -214,6 +230,7 @@ pub struct Config {
     pub store: StoreConfig,
     pub tenant: TenantConfig,
     pub replay: ReplayConfig,
+    pub retention: RetentionConfig,
     pub plugins: crate::plugin::Limits,
     pub templates: antar_template::Limits,
 }
@@ -261,6 +278,7 @@ impl Config {
         StoreConfig::explain("store", &mut all);
         TenantConfig::explain("tenant", &mut all);
         ReplayConfig::explain("replay", &mut all);
+        RetentionConfig::explain("retention", &mut all);
         all
     }
 
@@ -322,6 +340,7 @@ impl Config {
             ("store.commit_queue_max", self.store.commit_queue_max),
             ("tenant.page_max", self.tenant.page_max),
             ("replay.open_max", self.replay.open_max),
+            ("retention.batch_max", self.retention.batch_max),
         ];
         if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return wrong(name, "is 1 or more");
@@ -335,6 +354,9 @@ impl Config {
         }
         if self.replay.pace_per_s == 0 || self.replay.pace_per_s > self.replay.pace_per_s_max {
             return wrong("replay.pace_per_s", "is at least 1 and at most replay.pace_per_s_max");
+        }
+        if self.retention.every_ms == 0 {
+            return wrong("retention.every_ms", "is 1 or more");
         }
         if self.delivery.poll_ms == 0 {
             return wrong("delivery.poll_ms", "is 1 or more");

@@ -14,6 +14,7 @@ pub mod pipeline;
 pub mod plugin;
 pub mod registry;
 pub mod replay;
+pub mod retention;
 pub mod seal;
 pub mod server;
 pub mod store;

@@ -21,6 +21,7 @@ use crate::pipeline::{Pipeline, Sequence};
 use crate::plugin::Host;
 use crate::registry::Registry;
 use crate::replay::Replays;
+use crate::retention::Retention;
 use crate::store::{Settings, Store};
 use crate::worker::{self, Lease, Worker};
 
@@ -58,6 +59,8 @@ pub async fn run_with_clock(
     if let Some(news) = store.news() {
         tokio::spawn(app.registry.clone().follow(news, stopped.clone()));
     }
+    let retention = Retention::new(app.pipeline.clone(), app.registry.clone(), stopped.clone());
+    let retention = tokio::spawn(retention.keep());
     tokio::spawn(crate::http::keep_figures(stopped.clone()));
     let replays = tokio::spawn(app.replays.clone().keep());
     let worker = tokio::spawn(worker.run(stopped));
@@ -80,6 +83,7 @@ pub async fn run_with_clock(
     stop.send_replace(true);
     worker.await.context("the worker ended in a panic")?;
     replays.await.context("the keeper of replays ended in a panic")?;
+    retention.await.context("the keeper of what is old ended in a panic")?;
     end_lease.send_replace(true);
     lease.await.context("the lease keeper ended in a panic")?;
     store.close().await;

@@ -3,7 +3,7 @@
 use antar_json::Document;
 use serde::{Deserialize, Serialize};
 
-use super::EventType;
+use super::{EventType, RetentionSpec};
 
 /// Who sends: the product (its webhooks carry it out), or an outside system through a source.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
@@ -47,4 +47,7 @@ pub struct EventTypeSpec {
     /// Attributes that go with the example.
     #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     pub example_attributes: std::collections::BTreeMap<String, String>,
+    /// How long events of this type are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<RetentionSpec>,
 }

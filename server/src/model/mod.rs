@@ -11,6 +11,7 @@ mod order;
 mod plugin;
 mod profile;
 mod replay;
+mod retention;
 mod retry;
 mod secret;
 mod signer;
@@ -39,6 +40,7 @@ pub use profile::{
     FacetSpec, Incoming, PayloadEntry, PayloadValue, ProfileSpec, RestOf, SecretSpec,
 };
 pub use replay::{Replay, ReplayOf, ReplayState, Selection};
+pub use retention::RetentionSpec;
 pub use retry::{Retry, RetrySpec, StatusFilter, Statuses};
 pub use secret::Secret;
 pub use signer::{Algorithm, Encoding, KeyName, Signer, StandardVersion};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::IntakePlugin;
+use super::{IntakePlugin, RetentionSpec};
 
 /// A tenant's own settings.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
@@ -17,6 +17,9 @@ pub struct TenantSpec {
     /// Turns that its deliveries have where those of another tenant have one, 1 to 100; left out: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
+    /// How long its events are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<RetentionSpec>,
 }
 
 impl TenantSpec {

@@ -415,6 +415,23 @@ impl Conn {
         }
     }
 
+    /// Bytes of SQLite's file that are not free pages.
+    pub(super) async fn used_bytes(&mut self) -> Result<Option<u64>, StoreError> {
+        match self {
+            Conn::Postgres(_) => Ok(None),
+            Conn::Sqlite(conn) => {
+                let used = diesel::select(sql::<BigInt>(
+                    "(SELECT page_count FROM pragma_page_count()) \
+                     * (SELECT page_size FROM pragma_page_size()) \
+                     - (SELECT freelist_count FROM pragma_freelist_count()) \
+                     * (SELECT page_size FROM pragma_page_size())",
+                ));
+                let used = used.get_result::<i64>(&mut **conn).await?;
+                Ok(u64::try_from(used).ok())
+            }
+        }
+    }
+
     pub(super) async fn commit(&mut self) -> Result<(), StoreError> {
         self.execute_text("COMMIT").await
     }

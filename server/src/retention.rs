@@ -1,0 +1,150 @@
+//! Forgets what is old: by age, which tenants and event types may set, and by the size of the
+//! database file.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::config::RetentionConfig;
+use crate::model::{Millis, RetentionSpec};
+use crate::pipeline::Pipeline;
+use crate::pipeline::tenant::Tenant;
+use crate::registry::Registry;
+use crate::store::{Old, OldTypes, Pass, StoreError};
+
+/// Between two transactions, so that others have the disk too.
+const REST: Duration = Duration::from_millis(20);
+
+/// What is forgotten.
+#[derive(Clone, Copy)]
+enum What {
+    Events,
+    Payloads,
+}
+
+/// Keeps the database small.
+pub struct Retention {
+    pipeline: Arc<Pipeline>,
+    registry: Arc<Registry>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Retention {
+    #[must_use]
+    pub fn new(
+        pipeline: Arc<Pipeline>,
+        registry: Arc<Registry>,
+        stop: watch::Receiver<bool>,
+    ) -> Retention {
+        Retention { pipeline, registry, stop }
+    }
+
+    pub async fn keep(self) {
+        let every_ms = i64::try_from(self.config().every_ms).unwrap_or(i64::MAX);
+        let mut stop = self.stop.clone();
+        loop {
+            let next = self.pipeline.clock.now().plus_ms(every_ms);
+            tokio::select! {
+                () = self.pipeline.clock.sleep_until(next) => {}
+                _ = stop.wait_for(|stop| *stop) => return,
+            }
+            tokio::select! {
+                forgotten = self.forget() => match forgotten {
+                    Ok(0) => {}
+                    Ok(events) => tracing::info!(events, "forgot what is old"),
+                    Err(error) => tracing::warn!(%error, "what is old can't be forgotten; trying again"),
+                },
+                _ = stop.wait_for(|stop| *stop) => return,
+            }
+        }
+    }
+
+    fn config(&self) -> &RetentionConfig {
+        &self.pipeline.config.retention
+    }
+
+    async fn forget(&self) -> Result<usize, StoreError> {
+        let now = self.pipeline.clock.now();
+        let mut sum = 0;
+        for tenant in self.registry.tenants() {
+            for (types, retention) in rules(&tenant, self.config()) {
+                let old = |before| Old { tenant: tenant.id.clone(), types: types.clone(), before };
+                if let Some(before) = before(now, retention.events_s) {
+                    sum += self.pass(&old(before), What::Events).await?;
+                }
+                if let Some(before) = before(now, retention.payloads_s) {
+                    sum += self.pass(&old(before), What::Payloads).await?;
+                }
+            }
+        }
+        Ok(sum + self.shrink(now).await?)
+    }
+
+    /// Passes from the oldest on, until one finds no more.
+    async fn pass(&self, old: &Old, what: What) -> Result<usize, StoreError> {
+        let (store, limit) = (&self.pipeline.store, self.config().batch_max);
+        let (mut sum, mut from) = (0, Millis(0));
+        loop {
+            let Pass { changed, next } = match what {
+                What::Events => store.delete_old(old, from, limit).await?,
+                What::Payloads => store.empty_old(old, from, limit).await?,
+            };
+            sum += changed;
+            let Some(next) = next else { return Ok(sum) };
+            from = next;
+            tokio::time::sleep(REST).await;
+        }
+    }
+
+    /// Deletes the oldest events of all tenants, a batch of each in turn, until the file is small enough.
+    async fn shrink(&self, now: Millis) -> Result<usize, StoreError> {
+        let (store, config) = (&self.pipeline.store, self.config());
+        let mut sum = 0;
+        while config.bytes_max > 0
+            && store.used_bytes().await?.is_some_and(|used| used > config.bytes_max)
+        {
+            let mut oldest = None;
+            for tenant in self.registry.tenants() {
+                let at = store.oldest_event(&tenant.id).await?;
+                let own = at.map(|at| (at, tenant.id.clone()));
+                oldest = [oldest, own].into_iter().flatten().min();
+            }
+            let Some((from, tenant)) = oldest else { break };
+            let old = Old { tenant, types: OldTypes::AllBut(Vec::new()), before: now };
+            let Pass { changed, .. } = store.delete_old(&old, from, config.batch_max).await?;
+            if changed == 0 {
+                // Only what is on its way is left of it.
+                break;
+            }
+            sum += changed;
+            tokio::time::sleep(REST).await;
+        }
+        Ok(sum)
+    }
+}
+
+/// Which types of a tenant are kept for how long: those that say so, and all others.
+fn rules(tenant: &Tenant, config: &RetentionConfig) -> Vec<(OldTypes, RetentionSpec)> {
+    let above =
+        RetentionSpec { events_s: Some(config.events_s), payloads_s: Some(config.payloads_s) };
+    tenant.read(|state| {
+        let of_tenant = state.spec.retention.unwrap_or_default().over(above);
+        let catalog = state.profile.types.iter().chain(&state.event_types);
+        // The tenant's own word comes last, and stays.
+        let of_types: BTreeMap<String, RetentionSpec> = catalog
+            .filter_map(|(name, known)| Some((name.as_str().to_owned(), known.spec.retention?)))
+            .collect();
+        let others = OldTypes::AllBut(of_types.keys().cloned().collect());
+        let types =
+            of_types.into_iter().map(|(name, own)| (OldTypes::Only(name), own.over(of_tenant)));
+        types.chain([(others, of_tenant)]).collect()
+    })
+}
+
+/// What was accepted before this has had its time; none: it is kept for ever.
+fn before(now: Millis, seconds: Option<u64>) -> Option<Millis> {
+    let seconds = seconds.filter(|seconds| *seconds > 0)?;
+    Some(now.plus_ms(-i64::try_from(seconds.saturating_mul(1_000)).unwrap_or(i64::MAX)))
+}
