@@ -43,9 +43,10 @@ impl Load {
         }
         let lists = self.lists.read();
         let slow_full = self.slow_full.load(Ordering::Relaxed);
-        !lists.full.contains_key(&webhook_id)
-            && !lists.tenants.contains(tenant)
-            && !(slow_full && lists.slow.contains(&webhook_id))
+        let is_full = lists.full.contains_key(&webhook_id)
+            || lists.tenants.contains(tenant)
+            || (slow_full && lists.slow.contains(&webhook_id));
+        !is_full
     }
 
     /// Until when a webhook rests because its receiver said that it is too much.

@@ -34,6 +34,8 @@ pub(super) struct Slots {
     under_way: HashMap<u64, Place>,
     /// What was started lately, oldest first; some of it has ended.
     lately: VecDeque<Ticket>,
+    /// Those that took long when all slow places were taken, and keep a quick one.
+    stuck: VecDeque<u64>,
     numbers: u64,
 }
 
@@ -48,6 +50,7 @@ impl Slots {
             slow: 0,
             under_way: HashMap::new(),
             lately: VecDeque::new(),
+            stuck: VecDeque::new(),
             numbers: 0,
         }
     }
@@ -59,7 +62,9 @@ impl Slots {
     /// Places for further attempts of a lane that is slow or quick; `first`: for first attempts.
     pub(super) fn room(&self, slow: bool, first: bool) -> usize {
         match (slow, first) {
-            (true, _) => self.slow_max.saturating_sub(self.slow),
+            // The other half is for those of which nobody knows yet that they are slow: without it
+            // they would stay where the quick ones are.
+            (true, _) => self.slow_max.div_ceil(2).saturating_sub(self.slow),
             (false, true) => self.quick_max.saturating_sub(self.quick),
             (false, false) => {
                 self.quick_max.saturating_sub(self.first_only).saturating_sub(self.quick)
@@ -85,14 +90,29 @@ impl Slots {
     pub(super) fn end(&mut self, ticket: &Ticket, now: Millis) -> bool {
         match self.under_way.remove(&ticket.number) {
             Some(Place::Quick) => self.quick -= 1,
-            Some(Place::Slow) => self.slow -= 1,
+            Some(Place::Slow) => {
+                self.slow -= 1;
+                self.move_stuck();
+            }
             None => {}
         }
         now < ticket.started_at.plus_ms(self.slow_after_ms)
     }
 
+    /// A slow place is free: one that has kept a quick one for too long gives it back.
+    fn move_stuck(&mut self) {
+        while let Some(number) = self.stuck.pop_front() {
+            if let Some(place) = self.under_way.get_mut(&number) {
+                *place = Place::Slow;
+                self.quick -= 1;
+                self.slow += 1;
+                return;
+            }
+        }
+    }
+
     /// Moves what takes long, and names its lanes. Where the slow places are taken it keeps the
-    /// one it has.
+    /// one it has until one of them is free.
     pub(super) fn age(&mut self, now: Millis) -> Vec<LaneKey> {
         let mut slow_lanes = Vec::new();
         while let Some(oldest) = self.lately.front() {
@@ -105,6 +125,8 @@ impl Slots {
                 *place = Place::Slow;
                 self.quick -= 1;
                 self.slow += 1;
+            } else {
+                self.stuck.push_back(ticket.number);
             }
             slow_lanes.push(ticket.lane);
         }
