@@ -7,6 +7,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod data_folder;
+pub mod fault;
 pub mod http;
 pub mod live;
 pub mod model;

@@ -10,20 +10,24 @@ use crate::sources::{Source, rust_below};
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("clock", &["model"]),
+    ("fault", &[]),
     ("plugin", &[]),
     ("config", &["plugin"]),
     ("seal", &["model"]),
-    ("store", &["model", "clock", "config"]),
+    ("store", &["model", "clock", "config", "fault"]),
     ("pipeline", &["model", "plugin", "config"]),
     // The order of the stages, and what they commit: values go in and come out here.
-    ("pipeline/mod.rs", &["model", "plugin", "config", "clock", "store", "seal"]),
+    ("pipeline/mod.rs", &["model", "plugin", "config", "clock", "store", "seal", "fault"]),
     ("pipeline/answers.rs", &["model", "store"]),
     ("pipeline/batch.rs", &["store"]),
     ("pipeline/keys.rs", &["model", "store"]),
     ("pipeline/outcome.rs", &["model", "store", "seal"]),
     ("pipeline/job.rs", &["model", "store"]),
     ("registry", &["model", "store", "pipeline", "plugin", "config", "clock", "seal"]),
-    ("worker", &["model", "store", "pipeline", "plugin", "registry", "live", "config", "clock"]),
+    (
+        "worker",
+        &["model", "store", "pipeline", "plugin", "registry", "live", "config", "clock", "fault"],
+    ),
     ("data_folder", &["model", "store", "registry", "config", "seal"]),
     ("live", &["model"]),
     ("replay", &["model", "store", "pipeline", "registry", "worker", "config", "clock"]),
@@ -42,7 +46,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     // Plugins are tried out by the host that the server has.
-    ("cli", &["model", "store", "config", "data_folder", "plugin"]),
+    ("cli", &["model", "store", "config", "data_folder", "fault", "plugin"]),
 ];
 
 /// Files that put the parts together; they may name all.

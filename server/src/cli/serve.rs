@@ -8,10 +8,17 @@ use tracing_subscriber::EnvFilter;
 
 use super::options::{ServerOptions, environment};
 use crate::config::{Config, ServerConfig};
+use crate::fault;
 
 /// Variables that are no settings of the server.
-const OTHER_VARIABLES: &[&str] =
-    &["ANTAR_URL", "ANTAR_KEY", "ANTAR_TENANT", "ANTAR_CONFIG", "ANTAR_SECRETS_KEY"];
+const OTHER_VARIABLES: &[&str] = &[
+    "ANTAR_URL",
+    "ANTAR_KEY",
+    "ANTAR_TENANT",
+    "ANTAR_CONFIG",
+    "ANTAR_SECRETS_KEY",
+    fault::VARIABLE,
+];
 
 /// Runs the server.
 ///
@@ -58,6 +65,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     for name in unknown_variables(environment().map(|(name, _)| name)) {
         tracing::warn!("{name} is no setting; `antar config` lists them");
     }
+    arm_faults(config.server.dev)?;
     let listener = listen(&config.server.listen)?;
     announce(&config, &listener)?;
     crate::run(config, listener, shutdown()?).await
@@ -84,6 +92,20 @@ fn unknown_variables(names: impl Iterator<Item = String>) -> Vec<String> {
         .filter(|name| name.starts_with("ANTAR_"))
         .filter(|name| !known.contains(name) && !OTHER_VARIABLES.contains(&name.as_str()))
         .collect()
+}
+
+/// Faults that a test asked for.
+fn arm_faults(dev: bool) -> anyhow::Result<()> {
+    let Ok(text) = std::env::var(fault::VARIABLE) else { return Ok(()) };
+    if !dev {
+        return Err(anyhow!(
+            "{} makes the server fail on purpose, and needs --dev",
+            fault::VARIABLE
+        ));
+    }
+    fault::arm(&text).map_err(|error| anyhow!("{}: {error}", fault::VARIABLE))?;
+    tracing::warn!("{}: this server will fail on purpose: {text}", fault::VARIABLE);
+    Ok(())
 }
 
 /// Logs go to standard error.

@@ -71,6 +71,7 @@ use self::transform::TransformEnd;
 use self::webhook::Webhook;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::fault::{self, Point};
 use crate::model::{Attempt, Event, Frozen, Invalid, Millis, Stage, State, WebhookId, reason};
 use crate::plugin::Host;
 use crate::store::{AcceptedOnce, NewDelivery, NewEvent, Owner, Store, StoreError};
@@ -157,6 +158,7 @@ impl Pipeline {
                 }
             }
         };
+        fault::reach(Point::AcceptAnswerBefore).await.map_err(StoreError::from)?;
         let mut jobs = Vec::new();
         for (accepted, mut its_jobs) in stored.iter().zip(jobs_of) {
             if !accepted.duplicate {
@@ -297,7 +299,9 @@ impl Pipeline {
                 return self.decide(webhook, job, seen).at(Stage::Sign);
             }
         };
+        fault::pass(Point::SendBefore).await;
         let sent = self.sender.send(&prepared.outgoing).await;
+        fault::pass(Point::SendAfter).await;
         attempt.took_ms = took_ms(began);
         let (verdict, error) = judge(webhook, sent.answer().map_err(ToString::to_string));
         let error = prepared.mask_text(error.unwrap_or_default());

@@ -10,6 +10,7 @@ use super::deliveries::Row;
 use super::rows::{Cell, Change, Kind, Rows, Statement};
 use super::schema::{deliveries, nodes};
 use super::{Owner, Store, StoreError, events, from_json, ordered};
+use crate::fault::{self, Point};
 use crate::model::{
     Delivery, DeliveryId, Event, EventKey, Frozen, Millis, State, TenantId, WebhookId,
 };
@@ -94,6 +95,7 @@ impl Store {
                     ]);
                 }
                 rows.send(conn).await?;
+                fault::reach(Point::Claim).await?;
                 load_claimed(conn, ids, now).await
             })
         })
@@ -172,6 +174,7 @@ impl Store {
                     rows.push([to.as_str().into(), due_at.into(), now.into(), id.0.into()]);
                 }
                 rows.send(conn).await?;
+                fault::reach(Point::TakeOver).await?;
                 Ok(orphans.len())
             })
         })

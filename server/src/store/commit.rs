@@ -13,6 +13,7 @@ use super::accept::{self, AcceptJob, Answer};
 use super::conn::{Conn, Connector, Place, Role};
 use super::record::{self, RecordJob, Recorded};
 use super::{Settings, StoreError};
+use crate::fault::{self, Point};
 
 /// After so many operations SQLite's log is moved into its file by another thread: about 4,000
 /// changed pages.
@@ -258,7 +259,23 @@ async fn write(
             }
         }
     }
+    for (some, point) in [
+        (!accepts.is_empty(), Point::AcceptCommitBefore),
+        (!records.is_empty(), Point::RecordCommitBefore),
+    ] {
+        if some {
+            fault::reach(point).await?;
+        }
+    }
     conn.commit().await?;
+    for (some, point) in [
+        (!accepts.is_empty(), Point::AcceptCommitAfter),
+        (!records.is_empty(), Point::RecordCommitAfter),
+    ] {
+        if some {
+            fault::reach(point).await?;
+        }
+    }
     Ok(Answers { accepts, records })
 }
 

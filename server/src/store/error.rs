@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use diesel::result::{DatabaseErrorKind, Error};
 
+use crate::fault::Injected;
+
 /// Why the store did not do it.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
@@ -54,6 +56,12 @@ impl StoreError {
 
     pub(super) fn closed() -> StoreError {
         StoreError::unavailable("the store is closed")
+    }
+}
+
+impl From<Injected> for StoreError {
+    fn from(error: Injected) -> StoreError {
+        StoreError::unavailable(error)
     }
 }
 

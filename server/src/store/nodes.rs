@@ -8,6 +8,7 @@ use diesel_async::RunQueryDsl;
 use super::conn::run;
 use super::schema::nodes;
 use super::{Owner, Store, StoreError};
+use crate::fault::{self, Point};
 use crate::model::Millis;
 
 impl Store {
@@ -77,6 +78,7 @@ impl Store {
                     .filter(nodes::epoch.eq(owner.epoch))
                     .set(nodes::lease_until.eq(lease_until))
                     .execute(c))?;
+                fault::reach(Point::LeaseRenew).await?;
                 Ok(count == 1)
             })
         })

@@ -14,6 +14,7 @@ use super::replays::stored;
 use super::rows::Rows;
 use super::schema::{deliveries, replays};
 use super::{NewDelivery, Owner, Store, StoreError, accept};
+use crate::fault::{self, Point};
 use crate::model::{DeliveryId, Event, Millis, ReplayId, State};
 
 /// Deliveries to make, and where the replay stands after them.
@@ -46,6 +47,7 @@ impl Store {
                 for (event, delivery, instead_of) in &step.deliveries {
                     made.push(make(conn, &step, event, delivery, *instead_of).await?);
                 }
+                fault::reach(Point::ReplayStep).await?;
                 let count = made.iter().filter(|made| **made).count();
                 let left_out = stored(step.skipped) + size(made.len() - count);
                 let moved = run!(conn, |c| diesel::update(replays::table.find(step.id))

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::failing::Probes;
+use crate::fault::{self, Point};
 use crate::live::{Live, Message};
 use crate::model::{Delivery, DeliveryId, Millis, State, WebhookId, reason};
 use crate::pipeline::tempo::Said;
@@ -211,9 +212,13 @@ fn log(webhook: &str, job: &Job, record: &Record) {
 async fn write(pipeline: &Pipeline, record: Record) -> Option<Recorded> {
     const WAIT_MS_MAX: u64 = 5_000;
     let mut wait_ms = 50;
+    fault::pass(Point::RecordBefore).await;
     loop {
         match pipeline.store.record(record.clone()).await {
-            Ok(recorded) => return Some(recorded),
+            Ok(recorded) => {
+                fault::pass(Point::RecordAfter).await;
+                return Some(recorded);
+            }
             Err(StoreError::Busy | StoreError::Unavailable(_)) => {
                 tokio::time::sleep(Duration::from_millis(wait_ms)).await;
                 wait_ms = (wait_ms * 2).min(WAIT_MS_MAX);
