@@ -26,6 +26,7 @@ mod replays;
 mod retries;
 mod routing;
 mod schedules;
+mod scripts;
 mod secrets;
 mod signing;
 mod templates;

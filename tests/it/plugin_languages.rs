@@ -12,13 +12,13 @@ use serde_json::json;
 use crate::plugin_tooling::{Shell, says};
 
 /// More than a double holds.
-const ID: &str = "8202522731445525542";
+pub(crate) const ID: &str = "8202522731445525542";
 /// Tests share the machine with compilers.
-const PATIENT: &[(&str, &str)] =
+pub(crate) const PATIENT: &[(&str, &str)] =
     &[("ANTAR_PLUGINS_CALL_TIME_MS", "5000"), ("ANTAR_PLUGINS_COMPILE_TIME_MS", "600000")];
 
 /// Whether a language is left out; fails where its programs are missing and nobody said so.
-fn is_left_out(lang: &str) -> bool {
+pub(crate) fn is_left_out(lang: &str) -> bool {
     let left_out = std::env::var("ANTAR_TEST_LEAVE_OUT").unwrap_or_default();
     if left_out.split(',').any(|name| name == lang) {
         eprintln!("LEFT OUT: plugins in {lang}, by ANTAR_TEST_LEAVE_OUT");
@@ -40,7 +40,7 @@ fn is_left_out(lang: &str) -> bool {
 }
 
 /// With compiled plugins kept from one run of the tests to the next.
-fn patient(mut shell: Shell) -> Shell {
+pub(crate) fn patient(mut shell: Shell) -> Shell {
     shell.set(PATIENT);
     shell.set(&[(
         "XDG_CACHE_HOME",
@@ -107,7 +107,7 @@ fn example(name: &str, lang: &str, folder: &str) -> Shell {
     shell
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
         let to = to.join(entry.file_name());

@@ -8,6 +8,7 @@ mod command;
 mod demo;
 mod fuzz;
 mod guests;
+mod plugins;
 mod screen;
 mod test;
 
@@ -40,6 +41,7 @@ struct Arguments {
 enum Command {
     Test(test::Arguments),
     Demo(demo::Arguments),
+    Plugins(plugins::Arguments),
     Bench(bench::Arguments),
     Fuzz(fuzz::Arguments),
 }
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Test(arguments) => test::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Plugins(arguments) => plugins::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
     };

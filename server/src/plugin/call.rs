@@ -159,7 +159,7 @@ impl Host {
         took.get(CALLS / 2).copied()
     }
 
-    async fn call_uncounted(&self, plugin: &Plugin, call: Call<'_>) -> CallReport {
+    pub(super) async fn call_uncounted(&self, plugin: &Plugin, call: Call<'_>) -> CallReport {
         let (limits, code) = (&plugin.0.limits, &plugin.0.code);
         let pool = self.pool(code.pool);
         let wait_ms = limits.wait_time_ms;

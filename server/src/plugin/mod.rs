@@ -13,6 +13,7 @@ mod cache;
 mod call;
 mod callable;
 mod compile;
+mod config_check;
 mod empty_world;
 mod engine;
 mod figures;

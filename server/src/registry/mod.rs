@@ -5,6 +5,7 @@
 mod catalog;
 mod compile;
 mod error;
+mod examples;
 mod headers;
 mod keys;
 mod load;

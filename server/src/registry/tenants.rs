@@ -8,6 +8,7 @@ use super::{ChangeError, Registry, stored};
 use crate::model::{FieldError, Invalid, TenantId, TenantSpec};
 use crate::pipeline::facets::Learned;
 use crate::pipeline::tenant::Tenant;
+use crate::plugin::Place;
 use crate::store::{FacetValueRow, TenantRow};
 
 impl Registry {
@@ -34,6 +35,11 @@ impl Registry {
         }
         let known = self.tenant(&id);
         check_intake_plugins(known.as_deref(), &spec, self.config.tenant.plugins_per_webhook_max)?;
+        if let Some(tenant) = &known {
+            let uses = spec.intake_plugins.iter().map(|used| (used.plugin.as_str(), &used.config));
+            let at = ("/intake_plugins", Place::Intake);
+            self.ask_plugins(tenant, |_| true, uses, at).await?;
+        }
         let default = |webhook: &crate::pipeline::webhook::Webhook| webhook.spec.profile.is_none();
         let webhooks = match &known {
             Some(tenant) => self.recompiled(tenant, default, &profile)?,

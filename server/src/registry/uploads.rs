@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use super::{ChangeError, Registry};
 use crate::model::{PluginKind, PluginMeta, PluginName, PluginPool, PluginState};
 use crate::pipeline::tenant::{StoredPlugin, Tenant};
-use crate::plugin::{Call, Kind, Owner, Place, Plugin, PoolName, Survey, UploadError};
+use crate::plugin::{Kind, Owner, Plugin, PoolName, Survey, UploadError};
 use crate::store::{PluginRow, StoreError};
 
 /// A compiled plugin, and what one call of it takes.
@@ -94,30 +94,6 @@ impl Registry {
             let call_us = registry.cost_us(&tenant, &plugin).await;
             Ok((plugin, call_us))
         })
-    }
-
-    /// What a call takes on an example of the tenant's catalog, or on no data.
-    async fn cost_us(&self, tenant: &Tenant, plugin: &Plugin) -> Option<u64> {
-        let example = tenant.read(|state| {
-            let mut all = state.event_types.values().chain(state.profile.types.values());
-            let known = all.find(|known| known.spec.example.is_some())?;
-            Some(known.example_event(&tenant.id))
-        });
-        let (event_type, data) = match &example {
-            Some(event) => (event.event_type.as_str(), event.data().raw()),
-            None => ("example", "{}"),
-        };
-        let call = Call {
-            id: "example",
-            event_type,
-            tenant: tenant.id.as_str(),
-            timestamp: "2026-03-10T12:00:00.000Z",
-            attributes: example.as_ref().map_or(&[], |event| event.attributes.as_slice()),
-            data,
-            config: "{}",
-            place: Place::Webhook,
-        };
-        self.host.cost_us(plugin, call).await
     }
 
     /// Waits for the compiler, then stores what came of it.

@@ -13,6 +13,7 @@ use crate::model::{
 use crate::pipeline::sign::standard_key;
 use crate::pipeline::tenant::Tenant;
 use crate::pipeline::webhook::{Plan, Webhook};
+use crate::plugin::Place;
 use crate::seal::random;
 use crate::store::WebhookRow;
 
@@ -43,6 +44,7 @@ impl Registry {
             )));
         }
         let mut webhook = self.check_webhook(tenant, spec)?;
+        self.ask_plugins_of(tenant, &webhook).await?;
         if let Some(secret) = secret {
             webhook.secret = secret;
         }
@@ -94,6 +96,13 @@ impl Registry {
         Ok(webhook)
     }
 
+    async fn ask_plugins_of(&self, tenant: &Tenant, webhook: &Webhook) -> Result<(), Invalid> {
+        let spec = &webhook.spec;
+        let accepts = |name: &str| spec.event_types.iter().any(|filter| filter.accepts(name));
+        let uses = spec.plugins.iter().map(|used| (used.plugin.as_str(), &used.config));
+        self.ask_plugins(tenant, accepts, uses, ("/plugins", Place::Webhook)).await
+    }
+
     /// Saves new settings as a new revision. A `secret` takes the old one's place at once. Settings
     /// that were made from a revision are refused when it is no longer the last.
     pub async fn update_webhook(
@@ -112,6 +121,7 @@ impl Registry {
         }
         let enabled = spec.enabled;
         let checked = self.check_webhook(tenant, spec)?;
+        self.ask_plugins_of(tenant, &checked).await?;
         let webhook = Webhook {
             id,
             revision: known.revision + 1,

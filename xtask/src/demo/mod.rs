@@ -17,6 +17,7 @@ use anyhow::{Result, bail};
 use crate::at_exit::AtExit;
 use receiver::Receiver;
 use server::Server;
+pub(crate) use server::build_server;
 use show::Show;
 
 /// Where `examples/manifests/demo.yaml` sends everything.

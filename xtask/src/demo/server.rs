@@ -43,6 +43,10 @@ pub(crate) fn build(root: &Path, show: Show) -> Result<PathBuf> {
     show.step(
         "cargo build --bin antar (a development build; from cold about five minutes on two cores)",
     );
+    build_server(root)
+}
+
+pub(crate) fn build_server(root: &Path) -> Result<PathBuf> {
     must(cargo(root).args(["build", "--locked", "--package", "antar", "--bin", "antar"]))?;
     let metadata =
         read(cargo(root).args(["metadata", "--locked", "--no-deps", "--format-version", "1"]))?;
