@@ -148,7 +148,8 @@ async fn start(
         Registry::load(config.clone(), clock.clone(), store.clone(), sealer, host.clone(), policy)
             .await?;
     let registry = Arc::new(registry);
-    registry.resume_uploads().await?;
+    registry.resume_uploads();
+    registry.remake_plugins();
     registry.admit_operator_key(&folder.operator_key).await?;
     let default = crate::DEFAULT_TENANT.parse().map_err(anyhow::Error::msg)?;
     if registry.tenant(&default).is_none() {

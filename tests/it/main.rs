@@ -30,4 +30,5 @@ mod scripts;
 mod secrets;
 mod signing;
 mod templates;
+mod upgrades;
 mod webhooks;

@@ -73,6 +73,14 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "How long an upload's answer waits for the compiler; then it is 202.",
     ),
     ("plugins.compiles_max", "Uploads that are compiled at once; others wait."),
+    (
+        "plugins.uploads_waiting_max",
+        "Uploads that wait for the compiler or are in it; more are refused with 503.",
+    ),
+    (
+        "plugins.uploads_waiting_bytes_max",
+        "Bytes of all of these together; at least `upload_bytes_max`.",
+    ),
     ("plugins.compile_time_ms", "How long one may be compiled before it is given up."),
     ("plugins.cache_bytes_max", "Compiled code that is kept in the data folder, in bytes."),
     (

@@ -263,7 +263,7 @@ impl From<UploadError> for Problem {
     fn from(error: UploadError) -> Problem {
         match error {
             UploadError::TooLarge { .. } => Problem::new(Code::BodyTooLarge, error.to_string()),
-            UploadError::Describe(CallError::Busy { .. }) => {
+            UploadError::Busy { .. } | UploadError::Describe(CallError::Busy { .. }) => {
                 Problem::new(Code::Busy, error.to_string())
             }
             UploadError::Internal(cause) => Problem::internal(cause),

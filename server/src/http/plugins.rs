@@ -50,7 +50,11 @@ impl PluginView {
     fn ready(stored: &StoredPlugin) -> PluginView {
         let paused = stored.plugin.pause();
         let paused = paused.map(|p| PauseView { reason: p.reason, until: Millis(p.until_ms) });
-        PluginView { meta: stored.meta.clone(), paused }
+        let mut meta = stored.meta.clone();
+        if !stored.plugin.is_ready() {
+            meta.state = PluginState::Compiling;
+        }
+        PluginView { meta, paused }
     }
 
     fn other(meta: &PluginMeta) -> PluginView {

@@ -78,6 +78,8 @@ async fn one(
         Err(error) => {
             let reason = format!("{}: {error}", used.plugin);
             match (used.on_error, error) {
+                // Nothing is wrong with it: `skip` would leave out what the user wants done.
+                (_, CallError::NotReady { .. }) => Err(Stopped::Reject(reason)),
                 (IntakeOnError::Skip, _) => Ok(vec![event]),
                 (IntakeOnError::Drop, _) => Err(dropped(&event, reason)),
                 // Asking again would not help.

@@ -27,7 +27,7 @@ pub enum TransformEnd {
     Retry(String),
     /// The delivery ends as failed.
     Fail(String),
-    /// A plugin is paused. The delivery waits, and no attempt is counted.
+    /// A plugin is paused, or compiled anew. The delivery waits, and no attempt is counted.
     Hold {
         reason: String,
         retry_in_ms: u64,
@@ -89,6 +89,10 @@ pub async fn transform(
             // The host refuses it per webhook.
             Ok(Outcome::Split(_)) => return TransformEnd::Fail(named(used, "split at a webhook")),
             Err(CallError::Fail(reason)) => return TransformEnd::Fail(named(used, &reason)),
+            // Nothing is wrong with it: `skip` would leave out what the user wants done.
+            Err(error @ CallError::NotReady { retry_in_ms }) => {
+                return TransformEnd::Hold { reason: named(used, &error.to_string()), retry_in_ms };
+            }
             Err(error) => {
                 let reason = named(used, &error.to_string());
                 match used.on_error {

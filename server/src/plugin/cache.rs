@@ -26,7 +26,7 @@ const SUFFIX: &str = ".code";
 pub(super) struct Cache {
     folder: PathBuf,
     key: [u8; KEY_BYTES],
-    /// Of the engine and its settings.
+    /// Of the engine, its settings, and what is done to modules before.
     version: String,
     bytes_max: u64,
 }
@@ -170,6 +170,7 @@ fn remove(path: &Path) {
 fn version_of(settings: &impl Hash) -> String {
     let mut hasher = Sha256Hasher(Sha256::new());
     settings.hash(&mut hasher);
+    super::reserve::VERSION.hash(&mut hasher);
     hex::encode(&hasher.0.finalize()[..8])
 }
 

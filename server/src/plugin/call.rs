@@ -12,6 +12,7 @@ use wasmtime::{Store, Trap};
 use super::{
     Host, Level, Limits, Outcome, Plugin,
     bindings::types,
+    callable::Allowed,
     compile::Entry,
     empty_world::World,
     guest::Guest,
@@ -19,6 +20,9 @@ use super::{
     pool::permit,
     upload::{Described, Placed},
 };
+
+/// After which a call of a plugin that is being compiled is tried again.
+const NOT_READY_MS: u64 = 1_000;
 
 /// Where a plugin is used. It decides what an answer may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +83,9 @@ pub enum CallError {
     /// Not the plugin's fault: every slot was taken.
     #[error("no instance became free within {waited_ms} ms")]
     Busy { waited_ms: u64 },
+    /// Nobody's fault: the server was upgraded, and compiles it anew.
+    #[error("the plugin is being compiled for this version of the server")]
+    NotReady { retry_in_ms: u64 },
     /// It failed too often, and was not called.
     #[error("the plugin is paused: it {reason}")]
     Paused { reason: String, retry_in_ms: u64 },
@@ -102,6 +109,7 @@ impl CallError {
             CallError::TooMuchMemory { .. } => "too_much_memory",
             CallError::BadOutput(_) => "bad_output",
             CallError::Busy { .. } => "busy",
+            CallError::NotReady { .. } => "not_ready",
             CallError::Paused { .. } => "paused",
         }
     }
@@ -117,6 +125,7 @@ impl CallError {
             CallError::Retry(_)
             | CallError::Fail(_)
             | CallError::Busy { .. }
+            | CallError::NotReady { .. }
             | CallError::Paused { .. } => false,
         }
     }
@@ -160,10 +169,17 @@ impl Host {
     }
 
     pub(super) async fn call_uncounted(&self, plugin: &Plugin, call: Call<'_>) -> CallReport {
-        let (limits, code) = (&plugin.0.limits, &plugin.0.code);
-        let pool = self.pool(code.pool);
+        let code = &plugin.0.code;
+        let made = match code.made.get() {
+            Some(Ok(made)) => made,
+            Some(Err(why)) => return CallReport::none(CallError::Trap(why.clone())),
+            None => return CallReport::none(CallError::NotReady { retry_in_ms: NOT_READY_MS }),
+        };
+        let Allowed { limits, slots } =
+            plugin.0.allowed.get_or_init(|| self.allowed(&plugin.0.owner, made.pool));
+        let pool = self.pool(made.pool);
         let wait_ms = limits.wait_time_ms;
-        let _own = match permit(&plugin.0.slots, wait_ms).await {
+        let _own = match permit(slots, wait_ms).await {
             Ok(own) => own,
             Err(busy) => return CallReport::none(busy),
         };
@@ -179,7 +195,7 @@ impl Host {
             let at_ms = at.map_or(0, |at| u64::try_from(at.as_millisecond()).unwrap_or(0));
             store.data_mut().enter(World::new(at_ms, call.id));
         }
-        let running = run(&mut store, &code.entry, call, limits);
+        let running = run(&mut store, &made.entry, call, limits);
         let result = within(limits.call_time_ms, running).await;
         let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let result = result.unwrap_or_else(|e| Err(explain(&store, e, limits)));

@@ -1,12 +1,12 @@
 //! A plugin that can be called.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Semaphore;
 
 use super::{
-    Limits, Pause, PoolName, Survey, bindings::types::About, breaker::Breaker, compile::Entry,
-    figures::Figures,
+    Limits, Owner, Pause, PoolName, Survey, bindings::types::About, breaker::Breaker,
+    compile::Entry, figures::Figures,
 };
 
 /// The two kinds of plugins.
@@ -26,23 +26,36 @@ pub struct Plugin(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
     pub(super) code: Arc<Code>,
-    /// As the operator allows this plugin.
-    pub(super) limits: Limits,
-    /// Calls at once.
-    pub(super) slots: Semaphore,
+    pub(super) owner: Owner,
+    /// Known when the code is made: they depend on its pool.
+    pub(super) allowed: OnceLock<Allowed>,
     pub(super) breaker: Breaker,
     pub(super) figures: Figures,
 }
 
+/// As the operator allows one plugin.
+pub(super) struct Allowed {
+    pub(super) limits: Limits,
+    /// Calls at once.
+    pub(super) slots: Semaphore,
+}
+
 /// What is the same for all tenants that uploaded the same file.
 pub(super) struct Code {
-    pub(super) entry: Entry,
-    pub(super) pool: PoolName,
+    /// Not yet while it is compiled anew, after an upgrade of the server. The error is of a compiler
+    /// that does not take the file any more.
+    pub(super) made: OnceLock<Result<Made, String>>,
     pub(super) survey: Survey,
     pub(super) digest: String,
     pub(super) size_bytes: u64,
     pub(super) about: About,
     pub(super) config: Option<jsonschema::Validator>,
+}
+
+/// Machine code in its pool.
+pub(super) struct Made {
+    pub(super) entry: Entry,
+    pub(super) pool: PoolName,
 }
 
 /// One thing that is wrong in a config.
@@ -76,15 +89,28 @@ impl Plugin {
         Some(self.0.code.about.config_schema.as_str()).filter(|schema| !schema.is_empty())
     }
 
+    /// It will not be compiled; its calls say why.
+    pub fn give_up(&self, why: &str) {
+        // Made by somebody else meanwhile: then that is better.
+        let _ = self.0.code.made.set(Err(why.to_owned()));
+    }
+
     /// Of the file as it was uploaded.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
         self.0.code.size_bytes
     }
 
+    /// None until it is ready.
     #[must_use]
-    pub fn pool(&self) -> PoolName {
-        self.0.code.pool
+    pub fn pool(&self) -> Option<PoolName> {
+        self.0.code.made.get()?.as_ref().ok().map(|made| made.pool)
+    }
+
+    /// Whether it can be called. After an upgrade of the server it is compiled anew first.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.0.code.made.get().is_some()
     }
 
     /// What it imports and exports.

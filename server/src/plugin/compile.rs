@@ -11,6 +11,7 @@ use super::{
     empty_world,
     guest::Guest,
     pool::Pool,
+    reserve::with_reserve,
     survey::{component_of, survey},
 };
 
@@ -75,6 +76,7 @@ impl Compiler {
             let component = component_of(wasm)?;
             // What can't be a plugin is told before the compiler begins.
             survey(&component)?;
+            let component = with_reserve(component);
             let code = self.engine.precompile_component(&component);
             code.map_err(|e| UploadError::Component(format!("{e:#}")))
         })?;

@@ -6,6 +6,7 @@ use tokio::sync::Semaphore;
 
 use super::{
     Limits,
+    backlog::Backlog,
     cache::Cache,
     compile::Compiler,
     figures::Named,
@@ -43,6 +44,8 @@ pub struct Host {
     pub(super) compiler: Arc<Compiler>,
     /// Compilations that may run at once. One that is given up keeps its permit until it ends.
     pub(super) compiles: Arc<Semaphore>,
+    /// Uploads that wait for one of these, or have it.
+    pub(super) backlog: Arc<Backlog>,
     pub(super) named: Named,
     pub(super) now_ms: Now,
 }
@@ -71,6 +74,7 @@ impl Host {
         let ticker = Ticker::start(engines).map_err(|e| HostError::Thread(e.to_string()))?;
         Ok(Host {
             compiles: Arc::new(Semaphore::new(limits.compiles_max)),
+            backlog: Arc::new(Backlog::new(&limits)),
             named: Named::new(limits.metrics_plugins_max),
             compiler: Arc::new(compiler),
             ticker,

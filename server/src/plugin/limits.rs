@@ -61,6 +61,10 @@ pub struct Limits {
     pub upload_wait_ms: u64,
     /// Uploads that are compiled at once; others wait.
     pub compiles_max: usize,
+    /// Uploads that wait for the compiler or are in it; more are refused as busy.
+    pub uploads_waiting_max: usize,
+    /// Bytes of all of these together.
+    pub uploads_waiting_bytes_max: usize,
     /// How long one may be compiled before it is given up.
     pub compile_time_ms: u64,
     /// Compiled code that is kept in the data folder, so that a start compiles nothing. What was
@@ -110,6 +114,8 @@ impl Default for Limits {
             upload_bytes_max: 64 << 20,
             upload_wait_ms: 2_000,
             compiles_max: 1,
+            uploads_waiting_max: 16,
+            uploads_waiting_bytes_max: 256 << 20,
             compile_time_ms: 120_000,
             cache_bytes_max: 1 << 30,
             breaker_failures_max: 50,
@@ -147,6 +153,9 @@ impl Limits {
         at_least("about_bytes_max", self.about_bytes_max as u64, 1_024)?;
         at_least("upload_bytes_max", self.upload_bytes_max as u64, PAGE as u64)?;
         at_least("compiles_max", self.compiles_max as u64, 1)?;
+        at_least("uploads_waiting_max", self.uploads_waiting_max as u64, 1)?;
+        let upload = self.upload_bytes_max as u64;
+        at_least("uploads_waiting_bytes_max", self.uploads_waiting_bytes_max as u64, upload)?;
         at_least("compile_time_ms", self.compile_time_ms, 1)?;
         at_least("breaker_pause_ms", self.breaker_pause_ms, 1)?;
         self.overrides.iter().try_for_each(|one| one.check(self))

@@ -7,6 +7,7 @@
 //!
 //! This module knows nothing of the rest of the server.
 
+mod backlog;
 mod bindings;
 mod breaker;
 mod cache;
@@ -22,6 +23,7 @@ mod limits;
 mod outcome;
 mod overrides;
 mod pool;
+mod reserve;
 mod survey;
 mod ticker;
 mod upload;

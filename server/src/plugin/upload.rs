@@ -1,6 +1,9 @@
 //! From uploaded bytes to a plugin that can be called.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -8,9 +11,10 @@ use tokio::sync::Semaphore;
 
 use super::{
     CallError, Host, Plugin, PoolName, Survey,
+    backlog::Ticket,
     bindings::types::About,
     breaker::Breaker,
-    callable::{Code, Inner},
+    callable::{Allowed, Code, Inner, Made},
     compile::{Entry, LinkError, link},
     pool::Pool,
 };
@@ -30,6 +34,8 @@ pub enum UploadError {
     Module(String),
     #[error("this component can't be compiled: {0}")]
     Component(String),
+    #[error("{uploads} uploads wait to be compiled, and {name} is {limit}; try again in a minute")]
+    Busy { uploads: usize, limit: usize, name: &'static str },
     #[error("compiling it took longer than {limit_ms} ms (plugins.compile_time_ms)")]
     TooSlow { limit_ms: u64 },
     #[error(
@@ -68,6 +74,7 @@ pub struct Known {
     pub description: String,
     /// JSON Schema text of the config, "" for none.
     pub config_schema: String,
+    pub survey: Survey,
 }
 
 impl Host {
@@ -90,55 +97,60 @@ impl Host {
             return Err(UploadError::TooLarge { size_bytes: wasm.len(), limit_bytes });
         }
         let size_bytes = wasm.len() as u64;
-        let (digest, code) = self.machine_code(wasm).await?;
-        let code = Arc::new(code);
-        let mut placed = self.place(&code, self.pool_wanted(owner)).await?;
-        let mut described = self.describe(&placed).await;
-        if placed.pool == PoolName::Small && needs_more(&described, self.limits.memory_bytes_max) {
-            placed = self.place(&code, PoolName::Large).await?;
-            described = self.describe(&placed).await;
-        }
+        let ticket = self.backlog.enter(wasm.len())?;
+        let (digest, code) = self.machine_code(wasm, Some(ticket)).await?;
+        let (placed, described) = self.settle(Arc::new(code), owner).await?;
         let about = described.map_err(UploadError::Describe)?.about;
         if about.description.len() + about.config_schema.len() > self.limits.about_bytes_max {
             let what = format!("more than {} bytes", self.limits.about_bytes_max);
             return Err(UploadError::Describe(CallError::BadOutput(what)));
         }
-        self.plugin(placed, about, digest, size_bytes, owner)
+        let Placed { entry, survey, pool } = placed;
+        let made = OnceLock::from(Ok(Made { entry, pool }));
+        let config = config_validator(&about.config_schema)?;
+        let code = Code { made, survey, digest, size_bytes, about, config };
+        Ok(self.owned(Arc::new(code), owner))
     }
 
-    /// A plugin that was taken before, after a restart. `wasm` is asked for its bytes when its code
-    /// is not in the cache.
-    pub async fn load<E: From<UploadError>>(
-        &self,
-        known: Known,
-        owner: &Owner,
-        wasm: impl Future<Output = Result<Bytes, E>>,
-    ) -> Result<Plugin, E> {
+    /// A plugin that was taken before, after a restart. It is not ready when its code is not in the
+    /// cache: then [`Host::remake`] makes it.
+    pub async fn load(&self, known: Known, owner: &Owner) -> Result<Plugin, UploadError> {
+        let Known { digest, size_bytes, description, config_schema, survey } = known;
         let compiler = self.compiler.clone();
-        let digest = known.digest.clone();
-        let cached = blocking(move || Ok(compiler.cached(&digest))).await?;
-        let code = match cached {
-            Some(code) => code,
-            None => self.machine_code(wasm.await?).await?.1,
+        let wanted = digest.clone();
+        let cached = blocking(move || Ok(compiler.cached(&wanted))).await?;
+        let made = match cached {
+            Some(code) => OnceLock::from(Ok(self.settle(Arc::new(code), owner).await?.0.into())),
+            None => OnceLock::new(),
         };
-        let code = Arc::new(code);
-        let mut placed = self.place(&code, self.pool_wanted(owner)).await?;
-        let about = About { description: known.description, config_schema: known.config_schema };
-        if placed.pool == PoolName::Small {
-            // As at upload: a guest that half fills the small pool belongs into the large one.
-            let described = self.describe(&placed).await;
-            if needs_more(&described, self.limits.memory_bytes_max) {
-                placed = self.place(&code, PoolName::Large).await?;
-            }
-        }
-        Ok(self.plugin(placed, about, known.digest, known.size_bytes, owner)?)
+        let config = config_validator(&config_schema)?;
+        let about = About { description, config_schema };
+        let code = Code { made, survey, digest, size_bytes, about, config };
+        Ok(self.owned(Arc::new(code), owner))
+    }
+
+    /// Compiles a plugin of [`Host::load`] that is not ready. Where that fails its calls say why.
+    pub async fn remake(&self, plugin: &Plugin, wasm: Bytes) -> Result<(), UploadError> {
+        let made = async {
+            // Not an upload: nobody can be told to come again.
+            let (_, code) = self.machine_code(wasm, None).await?;
+            Ok(self.settle(Arc::new(code), &plugin.0.owner).await?.0.into())
+        };
+        let made: Result<Made, UploadError> = made.await;
+        let (told, result) = match made {
+            Ok(made) => (Ok(made), Ok(())),
+            Err(error) => (Err(error.to_string()), Err(error)),
+        };
+        // Nobody else makes it; were it so, one of two equal ones is kept.
+        let _ = plugin.0.code.made.set(told);
+        result
     }
 
     /// The same code for another owner, if it fits the limits that that one has.
     #[must_use]
     pub fn share(&self, plugin: &Plugin, owner: &Owner) -> Option<Plugin> {
         let wants_large = self.pool_wanted(owner) == PoolName::Large;
-        let fits = !wants_large || plugin.pool() == PoolName::Large;
+        let fits = !wants_large || plugin.pool() == Some(PoolName::Large);
         fits.then(|| self.owned(plugin.0.code.clone(), owner))
     }
 
@@ -147,15 +159,36 @@ impl Host {
         if large { PoolName::Large } else { PoolName::Small }
     }
 
+    /// Puts code where it belongs: a guest that half fills the small pool by saying who it is has
+    /// too little room for work there.
+    async fn settle(
+        &self,
+        code: Arc<Vec<u8>>,
+        owner: &Owner,
+    ) -> Result<(Placed, Result<Described, CallError>), UploadError> {
+        let placed = self.place(&code, self.pool_wanted(owner)).await?;
+        let described = self.describe(&placed).await;
+        if placed.pool == PoolName::Small && needs_more(&described, self.limits.memory_bytes_max) {
+            let placed = self.place(&code, PoolName::Large).await?;
+            let described = self.describe(&placed).await;
+            return Ok((placed, described));
+        }
+        Ok((placed, described))
+    }
+
     /// From the cache or the compiler, with the digest.
-    async fn machine_code(&self, wasm: Bytes) -> Result<(String, Vec<u8>), UploadError> {
+    async fn machine_code(
+        &self,
+        wasm: Bytes,
+        ticket: Option<Ticket>,
+    ) -> Result<(String, Vec<u8>), UploadError> {
         let limit_ms = self.limits.compile_time_ms;
         let compiler = self.compiler.clone();
         // The semaphore is never closed.
         let turn = self.compiles.clone().acquire_owned().await;
         let compiling = blocking(move || {
             // Held to the end, also when nobody waits for it any more.
-            let _turn = turn;
+            let _held = (turn, ticket);
             let digest = hex::encode(Sha256::digest(&wasm));
             let code = match compiler.cached(&digest) {
                 Some(code) => code,
@@ -185,29 +218,20 @@ impl Host {
         }
     }
 
-    fn plugin(
-        &self,
-        placed: Placed,
-        about: About,
-        digest: String,
-        size_bytes: u64,
-        owner: &Owner,
-    ) -> Result<Plugin, UploadError> {
-        let config = config_validator(&about.config_schema)?;
-        let Placed { entry, survey, pool } = placed;
-        let code = Code { entry, pool, survey, digest, size_bytes, about, config };
-        Ok(self.owned(Arc::new(code), owner))
+    fn owned(&self, code: Arc<Code>, owner: &Owner) -> Plugin {
+        Plugin(Arc::new(Inner {
+            code,
+            owner: owner.clone(),
+            allowed: OnceLock::new(),
+            breaker: Breaker::new(self.limits.breaker_failures_max, self.limits.breaker_pause_ms),
+            figures: self.named.figures(&owner.tenant, &owner.plugin),
+        }))
     }
 
-    fn owned(&self, code: Arc<Code>, owner: &Owner) -> Plugin {
-        let limits = self.limits.of_plugin(code.pool, &owner.tenant, &owner.plugin);
-        Plugin(Arc::new(Inner {
-            slots: Semaphore::new(limits.instances_per_plugin_max as usize),
-            breaker: Breaker::new(limits.breaker_failures_max, limits.breaker_pause_ms),
-            figures: self.named.figures(&owner.tenant, &owner.plugin),
-            code,
-            limits,
-        }))
+    pub(super) fn allowed(&self, owner: &Owner, pool: PoolName) -> Allowed {
+        let limits = self.limits.of_plugin(pool, &owner.tenant, &owner.plugin);
+        let slots = Semaphore::new(limits.instances_per_plugin_max as usize);
+        Allowed { limits, slots }
     }
 }
 
@@ -218,14 +242,19 @@ pub(super) struct Placed {
     pub(super) pool: PoolName,
 }
 
+impl From<Placed> for Made {
+    fn from(placed: Placed) -> Made {
+        Made { entry: placed.entry, pool: placed.pool }
+    }
+}
+
 /// What a plugin says of itself, and how much memory it took to say it.
 pub(super) struct Described {
     pub(super) about: About,
     pub(super) memory_bytes: usize,
 }
 
-/// Whether a guest should have a larger slot: one that fills half of it by saying who it is has too
-/// little room for work.
+/// Whether a guest should have a larger slot.
 fn needs_more(described: &Result<Described, CallError>, memory_bytes_max: usize) -> bool {
     match described {
         Ok(described) => described.memory_bytes > memory_bytes_max / 2,

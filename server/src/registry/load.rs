@@ -11,12 +11,14 @@ use super::compile::{Surroundings, compile};
 use super::{Registry, STANDARD, catalog, keys, sources};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::model::{PluginMeta, PluginState, ProfileSpec, Secret, TenantId, WebhookSpec};
+use crate::model::{
+    PluginKind, PluginMeta, PluginState, ProfileSpec, Secret, TenantId, WebhookSpec,
+};
 use crate::pipeline::address::AddressPolicy;
 use crate::pipeline::profile::CatalogType;
 use crate::pipeline::tenant::{StoredPlugin, StoredSecret, Tenant};
 use crate::pipeline::webhook::Webhook;
-use crate::plugin::{Host, Known, Owner, Plugin};
+use crate::plugin::{Host, Kind, Known, Owner, Plugin, Survey, UploadError};
 use crate::seal::Sealer;
 use crate::store::{Everything, PluginRow, Store, WebhookRow};
 
@@ -158,10 +160,9 @@ impl Registry {
             let plugin = match known {
                 Some(plugin) => plugin,
                 None => {
-                    let plugin =
-                        self.load_plugin(tenant, &meta, &owner).await.with_context(|| {
-                            format!("the plugin {}@{} can't be loaded", meta.name, meta.version)
-                        })?;
+                    let plugin = self.load_plugin(&meta, &owner).await.with_context(|| {
+                        format!("the plugin {}@{} can't be loaded", meta.name, meta.version)
+                    })?;
                     compiled.insert(meta.digest.clone(), plugin.clone());
                     plugin
                 }
@@ -174,24 +175,23 @@ impl Registry {
         Ok(())
     }
 
-    async fn load_plugin(
-        &self,
-        tenant: &TenantId,
-        meta: &PluginMeta,
-        owner: &Owner,
-    ) -> anyhow::Result<Plugin> {
+    async fn load_plugin(&self, meta: &PluginMeta, owner: &Owner) -> Result<Plugin, UploadError> {
         let schema = meta.config_schema.as_ref().map_or("", antar_json::Document::text);
         let known = Known {
             digest: meta.digest.clone(),
             size_bytes: meta.size_bytes,
             description: meta.description.clone(),
             config_schema: schema.to_owned(),
+            survey: Survey {
+                kind: match meta.kind {
+                    PluginKind::Filter => Kind::Filter,
+                    PluginKind::Transform => Kind::Transform,
+                },
+                imports: meta.imports.clone(),
+                exports: meta.exports.clone(),
+            },
         };
-        let wasm = async {
-            let wasm = self.store.plugin_wasm(Some(tenant), &meta.name, meta.version).await?;
-            Ok::<_, anyhow::Error>(bytes::Bytes::from(wasm))
-        };
-        self.host.load(known, owner, wasm).await
+        self.host.load(known, owner).await
     }
 
     pub(super) fn load_webhook(&self, row: WebhookRow) -> anyhow::Result<()> {

@@ -13,6 +13,7 @@ mod news;
 mod order;
 mod paths;
 mod plugins;
+mod remake;
 mod secrets;
 mod sources;
 mod tenants;

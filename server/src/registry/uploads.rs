@@ -65,20 +65,31 @@ impl Registry {
     }
 
     /// Compiles what an earlier run of the server left uncompiled.
-    pub async fn resume_uploads(self: &Arc<Self>) -> Result<(), StoreError> {
+    pub fn resume_uploads(self: &Arc<Self>) {
+        let mut all = Vec::new();
         for tenant in self.tenants() {
             let unfinished: Vec<PluginMeta> = tenant.read(|state| {
                 let uploads = state.uploads.values().flat_map(|versions| versions.values());
                 uploads.filter(|meta| meta.state == PluginState::Compiling).cloned().collect()
             });
-            for meta in unfinished {
-                let wasm =
-                    self.store.plugin_wasm(Some(&tenant.id), &meta.name, meta.version).await?;
-                let compiling = self.compile(tenant.clone(), meta.name.clone(), wasm.into());
-                tokio::spawn(self.clone().finish(tenant.clone(), meta, compiling));
-            }
+            all.extend(unfinished.into_iter().map(|meta| (tenant.clone(), meta)));
         }
-        Ok(())
+        let registry = self.clone();
+        tokio::spawn(async move {
+            // One by one, so that their files don't fill the memory.
+            for (tenant, meta) in all {
+                let wasm = registry.store.plugin_wasm(Some(&tenant.id), &meta.name, meta.version);
+                let wasm = match wasm.await {
+                    Ok(wasm) => wasm.into(),
+                    Err(error) => {
+                        tracing::error!(%error, plugin = %meta.name, "an upload can't be read");
+                        continue;
+                    }
+                };
+                let compiling = registry.compile(tenant.clone(), meta.name.clone(), wasm);
+                registry.clone().finish(tenant, meta, compiling).await;
+            }
+        });
     }
 
     fn compile(
@@ -132,7 +143,7 @@ fn complete(meta: &mut PluginMeta, plugin: &Plugin, call_us: Option<u64>) {
     meta.state = PluginState::Ready;
     meta.description = plugin.description().to_owned();
     meta.config_schema = plugin.config_schema().and_then(|schema| schema.parse().ok());
-    meta.pool = Some(match plugin.pool() {
+    meta.pool = plugin.pool().map(|pool| match pool {
         PoolName::Small => PluginPool::Small,
         PoolName::Large => PluginPool::Large,
     });

@@ -5,7 +5,7 @@ use std::{fs, path::Path, sync::Arc};
 use tempfile::TempDir;
 
 use super::{
-    super::{Kind, Known, UploadError},
+    super::{Kind, Known},
     forged::filter,
     *,
 };
@@ -36,17 +36,17 @@ async fn works(host: &Host, plugin: &Plugin) {
 async fn a_restart_compiles_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let wasm = passes("one");
-    let digest = {
+    let (digest, survey) = {
         let host = host(folder.path(), limits());
         let plugin = compiled(&host, &wasm).await;
         assert_eq!((plugin.kind(), host.compiler.compiled()), (Kind::Filter, 1));
-        plugin.digest().to_owned()
+        (plugin.digest().to_owned(), plugin.survey().clone())
     };
     let host = host(folder.path(), limits());
-    let known =
-        Known { digest, size_bytes: 1, description: "d".into(), config_schema: String::new() };
-    let never = async { Err::<Bytes, UploadError>(UploadError::NotWasm) };
-    let plugin = host.load(known, &Owner::default(), never).await.unwrap();
+    let (description, config_schema) = ("d".into(), String::new());
+    let known = Known { digest, size_bytes: 1, description, config_schema, survey };
+    let plugin = host.load(known, &Owner::default()).await.unwrap();
+    assert!(plugin.is_ready());
     works(&host, &plugin).await;
     assert_eq!((plugin.description(), host.compiler.compiled()), ("d", 0));
 }

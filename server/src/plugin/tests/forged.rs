@@ -98,7 +98,7 @@ async fn still_works(host: &Host, plugin: &Plugin) {
 async fn what_asks_for_too_much_is_refused_at_upload() {
     let host = Host::new(Limits { describe_time_ms: 200, ..limits() }).unwrap();
     let good = upload(&host, filter(1, "")).await.unwrap();
-    assert_eq!(good.pool(), super::super::PoolName::Small);
+    assert_eq!(good.pool(), Some(super::super::PoolName::Small));
     let start = |body: &str| format!("(func $start {body}) (start $start)");
     for (what, wasm, why) in [
         ("a huge table", filter(1, "(table 10000000 funcref)"), "table"),
@@ -153,7 +153,7 @@ async fn a_plugin_whose_memory_begins_large_goes_to_the_large_pool() {
     let host = Host::new(limits()).unwrap();
     for (pages, pool) in [(64, "Small"), (200, "Large"), (1_000, "Large")] {
         let plugin = upload(&host, filter(pages, "")).await.unwrap();
-        assert_eq!(format!("{:?}", plugin.pool()), pool, "{pages} pages");
+        assert_eq!(format!("{:?}", plugin.pool().unwrap()), pool, "{pages} pages");
         still_works(&host, &plugin).await;
     }
 }
@@ -168,10 +168,10 @@ async fn the_operator_may_give_one_plugin_less_or_more() {
     let of = |tenant: &str, plugin: &str| Owner { tenant: tenant.into(), plugin: plugin.into() };
     let wasm = || Bytes::from(filter(64, ""));
     let big = host.compile(wasm(), &of("acme", "big")).await.unwrap();
-    assert_eq!(big.pool(), super::super::PoolName::Large);
+    assert_eq!(big.pool(), Some(super::super::PoolName::Large));
     still_works(&host, &big).await;
     let other = host.compile(wasm(), &of("other", "big")).await.unwrap();
-    assert_eq!(other.pool(), super::super::PoolName::Small);
+    assert_eq!(other.pool(), Some(super::super::PoolName::Small));
     let small = host.share(&other, &of("acme", "small")).unwrap();
     let result = host.call(&small, call("{}", "{}")).await.result;
     assert_eq!(result, Err(CallError::TooMuchMemory { limit_bytes: 1 << 20 }));

@@ -24,9 +24,15 @@ async fn an_upload_is_known_by_its_digest_and_can_be_loaded_again() {
         size_bytes: plugin.size_bytes(),
         description: plugin.description().to_owned(),
         config_schema: String::new(),
+        survey: plugin.survey().clone(),
     };
-    let wasm = async { Ok::<_, UploadError>(Guest::Hostile.wasm().into()) };
-    let again = host.load(known, &Owner::default(), wasm).await.unwrap();
+    let again = host.load(known, &Owner::default()).await.unwrap();
+    // This host keeps no code.
+    let report = host.call(&again, call("{}", "{}")).await;
+    assert_eq!(report.result, Err(CallError::NotReady { retry_in_ms: 1_000 }));
+    assert_eq!((again.is_ready(), again.kind(), again.pool()), (false, Kind::Transform, None));
+    host.remake(&again, Guest::Hostile.wasm().into()).await.unwrap();
+    assert_eq!(again.pool(), plugin.pool());
     assert_eq!(again.digest(), plugin.digest());
     let report = host.call(&again, call("{}", "{}")).await;
     assert_eq!(report.result, Ok(Outcome::Pass));
@@ -80,4 +86,29 @@ fn limits_are_read_strictly_and_a_wrong_one_is_named() {
     assert!(read(r#"{"call_time": 7}"#).is_err());
     let Err(error) = Host::new(Limits { memory_bytes_max: 7, ..limits() }) else { panic!() };
     assert!(matches!(&error, HostError::TooLow { name: "memory_bytes_max", .. }), "{error}");
+}
+
+#[tokio::test]
+async fn more_uploads_than_may_wait_are_refused_as_busy() {
+    let host = Host::new(Limits { uploads_waiting_max: 2, ..limits() }).unwrap();
+    let wasm = || Bytes::from(Guest::Hostile.wasm());
+    let owner = Owner::default();
+    // The compiler is taken.
+    let turn = host.compiles.clone().acquire_owned().await.unwrap();
+    let (mut first, mut second) =
+        (Box::pin(host.compile(wasm(), &owner)), Box::pin(host.compile(wasm(), &owner)));
+    for waiting in [&mut first, &mut second] {
+        let polled = std::future::poll_fn(|context| {
+            std::task::Poll::Ready(waiting.as_mut().poll(context).is_pending())
+        });
+        assert!(polled.await);
+    }
+    let refused = host.compile(wasm(), &owner).await.unwrap_err();
+    assert!(matches!(refused, UploadError::Busy { uploads: 2, limit: 2, .. }), "{refused}");
+    // One gives up waiting, and leaves its place to another.
+    drop(second);
+    let third = host.compile(wasm(), &owner);
+    drop(turn);
+    let (first, third) = tokio::join!(first, third);
+    assert_eq!(first.unwrap().digest(), third.unwrap().digest());
 }
