@@ -23,6 +23,7 @@ mod readme;
 mod receivers;
 mod recovery;
 mod replays;
+mod retention;
 mod retries;
 mod routing;
 mod schedules;

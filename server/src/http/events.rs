@@ -79,7 +79,7 @@ pub(super) struct EventView {
     timestamp: Millis,
     #[schema(value_type = std::collections::BTreeMap<String, String>)]
     attributes: serde_json::Map<String, serde_json::Value>,
-    /// As posted. Empty when an intake plugin dropped the event: it was never stored.
+    /// As posted. Empty when it is not kept.
     #[schema(value_type = Object)]
     data: Document,
     /// False when the data does not follow the type's schema.
@@ -89,6 +89,8 @@ pub(super) struct EventView {
     deliveries: u32,
     /// Why an intake plugin dropped it.
     dropped_reason: Option<String>,
+    /// False when an intake plugin dropped the event, or its data has had its time.
+    data_kept: bool,
 }
 
 impl EventView {
@@ -105,6 +107,7 @@ impl EventView {
             accepted_at: stored.accepted_at,
             deliveries: stored.deliveries,
             dropped_reason: stored.dropped_reason,
+            data_kept: stored.data_kept,
         }
     }
 }

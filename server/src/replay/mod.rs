@@ -202,11 +202,12 @@ impl Replays {
             let found = self.store().newest_events(&tenant.id, ids).await?;
             for id in ids {
                 let event = found.get(id).ok_or(ChangeError::NotFound("event"))?;
-                if event.dropped_reason.is_some() {
-                    return Err(ChangeError::Conflict(format!(
-                        "the event {id} was dropped at intake, and its data was never stored"
-                    )));
-                }
+                let why = match (&event.dropped_reason, event.data_kept) {
+                    (Some(_), _) => "was dropped at intake, and its data was never stored",
+                    (None, false) => "has had its time, and its data is no longer kept",
+                    (None, true) => continue,
+                };
+                return Err(ChangeError::Conflict(format!("the event {id} {why}")));
             }
         }
         Ok(selection)

@@ -44,8 +44,8 @@ pub struct Spared {
 impl Store {
     /// Takes deliveries that are pending and due, the longest due first, in turns between
     /// tenants and between their webhooks, and leaves out what is spared or waits behind another one
-    /// with its key. Duplicates are dropped. A delivery whose event is no longer
-    /// stored fails.
+    /// with its key. Duplicates are dropped. A delivery whose event's data
+    /// is no longer kept fails.
     ///
     /// # Errors
     /// `Corrupt`, `Unavailable`.
@@ -298,8 +298,9 @@ async fn load_claimed(
         rows.into_iter().map(|row| (row.0.id, row)).collect();
     let keys: HashSet<EventKey> = rows.values().map(|(row, _)| row.event_key()).collect();
     let stored = events::load(conn, &keys.into_iter().collect::<Vec<_>>()).await?;
+    let kept = stored.into_iter().filter(|stored| stored.data_kept);
     let stored: HashMap<EventKey, Event> =
-        stored.into_iter().map(|stored| (stored.event.key.clone(), stored.event)).collect();
+        kept.map(|stored| (stored.event.key.clone(), stored.event)).collect();
     let mut claimed = Vec::with_capacity(ids.len());
     for id in ids {
         let Some((row, frozen)) = rows.remove(&id) else { continue };
@@ -307,7 +308,7 @@ async fn load_claimed(
             run!(conn, |c| diesel::update(deliveries::table.find(id))
                 .set((
                     deliveries::state.eq(State::Failed),
-                    deliveries::reason.eq(Some("the event is no longer stored")),
+                    deliveries::reason.eq(Some("the event's data is no longer kept")),
                     deliveries::owner_node.eq(None::<&str>),
                     deliveries::owner_epoch.eq(None::<i64>),
                     deliveries::updated_at.eq(now),

@@ -25,13 +25,15 @@ pub struct EventFilter {
 /// An event as it was accepted.
 #[derive(Clone, Debug)]
 pub struct StoredEvent {
-    /// Of a dropped event the attributes and the data are empty: they were never stored.
+    /// Where the data is not kept, it and the attributes are empty.
     pub event: Event,
     pub accepted_at: Millis,
     /// How many deliveries were made when it was accepted.
     pub deliveries: u32,
     /// Why a plugin dropped it at intake.
     pub dropped_reason: Option<String>,
+    /// False for a dropped event, and for one whose data has had its time.
+    pub data_kept: bool,
 }
 
 #[derive(Queryable, Selectable)]
@@ -54,6 +56,7 @@ impl Row {
     pub(super) fn event(self) -> Result<StoredEvent, StoreError> {
         let corrupt = |error: antar_json::ParseError| StoreError::Corrupt(error.to_string());
         let attributes: Document = self.attributes.parse().map_err(corrupt)?;
+        let data_kept = self.data.is_some();
         let data: Document = self.data.as_deref().unwrap_or("{}").parse().map_err(corrupt)?;
         let key = EventKey { tenant: self.tenant, source: self.source, id: self.id };
         let attributes = attributes_of(&attributes);
@@ -64,6 +67,7 @@ impl Row {
             accepted_at: self.accepted_at,
             deliveries: count_of(self.deliveries),
             dropped_reason: self.dropped_reason,
+            data_kept,
         })
     }
 }

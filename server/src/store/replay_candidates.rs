@@ -21,7 +21,7 @@ use crate::model::{
 pub struct Candidate {
     /// After this row a next call goes on.
     pub position: String,
-    /// None: it is no longer stored, or was dropped at intake.
+    /// None: it, or its data, is no longer stored, or it was dropped at intake.
     pub event: Option<Event>,
     /// The selected delivery and its state, where deliveries are gone through.
     pub delivery: Option<(DeliveryId, State)>,
@@ -130,7 +130,7 @@ async fn of_webhook(
     let keys: Vec<EventKey> = rows.iter().map(|(row, _)| row.event_key()).collect();
     let mut stored = HashMap::new();
     for event in of_events::load(conn, &keys).await? {
-        if event.dropped_reason.is_none() {
+        if event.data_kept {
             stored.insert(event.event.key.clone(), event.event);
         }
     }
@@ -195,7 +195,7 @@ async fn of_tenant(
             position: Place { at: stored.accepted_at, tie: format!("{id}/{source}") }.cursor(),
             taken_up: taken_up.contains(&(source.clone(), id.clone())),
             delivery: None,
-            event: stored.dropped_reason.is_none().then_some(stored.event),
+            event: stored.data_kept.then_some(stored.event),
         }
     };
     Ok(stored.into_iter().map(candidate).collect())
@@ -236,7 +236,7 @@ async fn listed(
     let subject = asked.selection.subject.as_deref();
     let candidate = |(number, id): (usize, &EventId)| {
         let at = i64::try_from(looked_at + number + 1).unwrap_or(i64::MAX);
-        let stored = found.get(id).filter(|stored| stored.dropped_reason.is_none());
+        let stored = found.get(id).filter(|stored| stored.data_kept);
         let event = stored.map(|stored| stored.event.clone());
         Candidate {
             position: Place { at: Millis(at), tie: String::new() }.cursor(),

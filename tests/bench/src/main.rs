@@ -7,7 +7,6 @@
 mod delivery;
 mod event;
 mod floor;
-mod hanging;
 mod load;
 mod process;
 mod receiver;
@@ -58,9 +57,6 @@ struct DeliveryArguments {
     /// Only lines whose name contains this.
     #[arg(long, default_value = "")]
     only: String,
-    /// Receivers that never answer, in the line that has them.
-    #[arg(long, default_value_t = 10_000)]
-    hanging: usize,
     /// Seconds that the server stays up after the last line, to be looked at.
     #[arg(long, default_value_t = 0)]
     linger_s: u64,
