@@ -101,6 +101,8 @@ impl Retention {
     /// Deletes the oldest events of all tenants, a batch of each in turn, until the file is small enough.
     async fn shrink(&self, now: Millis) -> Result<usize, StoreError> {
         let (store, config) = (&self.pipeline.store, self.config());
+        // In smaller steps than by age: how much is enough shows only after each.
+        let few = (config.batch_max / 10).max(1);
         let mut sum = 0;
         while config.bytes_max > 0
             && store.used_bytes().await?.is_some_and(|used| used > config.bytes_max)
@@ -113,7 +115,7 @@ impl Retention {
             }
             let Some((from, tenant)) = oldest else { break };
             let old = Old { tenant, types: OldTypes::AllBut(Vec::new()), before: now };
-            let Pass { changed, .. } = store.delete_old(&old, from, config.batch_max).await?;
+            let Pass { changed, .. } = store.delete_old(&old, from, few).await?;
             if changed == 0 {
                 // Only what is on its way is left of it.
                 break;

@@ -33,6 +33,7 @@ const GROUPS: &[(&str, &str)] = &[
     ("store", "The database."),
     ("tenant", "What tenants may configure."),
     ("replay", "How old events are sent again."),
+    ("retention", "How long what has happened is kept."),
     ("plugins", "What one call of a plugin may use, and how many run at once."),
     ("templates", "Bounds of one template."),
 ];

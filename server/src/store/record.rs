@@ -1,6 +1,8 @@
 //! What came of an attempt: the attempt and the delivery's new state are one write, batched with
 //! those of others.
 
+use std::sync::Arc;
+
 use diesel::prelude::*;
 use diesel::sql_types::{Nullable, Text};
 use diesel_async::RunQueryDsl;
@@ -48,7 +50,7 @@ pub struct Recorded {
 }
 
 pub(super) struct RecordJob {
-    record: Box<Record>,
+    record: Arc<Record>,
     frozen: Option<String>,
     reply: oneshot::Sender<Result<Recorded, StoreError>>,
 }
@@ -70,15 +72,14 @@ impl Store {
     /// # Errors
     /// `Conflict` for a record that would leave the delivery in flight; `Unavailable` when the
     /// commit failed: then nothing was written, and the record can be sent again.
-    pub async fn record(&self, mut record: Record) -> Result<Recorded, StoreError> {
+    pub async fn record(&self, record: impl Into<Arc<Record>>) -> Result<Recorded, StoreError> {
+        let record = record.into();
         if record.to == State::InFlight {
             return Err(StoreError::Conflict("a record ends the flight".to_owned()));
         }
-        // It may be a guest's text.
-        record.reason = record.reason.map(|reason| storable(&reason).into_owned());
         let frozen = record.frozen.as_ref().map(super::json_text).transpose()?;
         let (reply, answer) = oneshot::channel();
-        let job = RecordJob { record: Box::new(record), frozen, reply };
+        let job = RecordJob { record, frozen, reply };
         self.jobs.send(Job::Record(job)).await.map_err(|_| StoreError::closed())?;
         answer.await.map_err(|_| StoreError::closed())?
     }
@@ -127,7 +128,8 @@ pub(super) async fn write(
     for RecordJob { record, frozen, .. } in jobs {
         rows.push([
             record.to.as_str().into(),
-            record.reason.as_deref().into(),
+            // It may be a guest's text.
+            record.reason.as_deref().map(|reason| storable(reason).into_owned()).into(),
             record.stage.map(Stage::as_str).into(),
             record.next_attempt_at.filter(|_| record.to == State::Pending).into(),
             i64::from(record.attempt.is_some()).into(),

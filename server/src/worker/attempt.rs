@@ -1,7 +1,10 @@
 //! One attempt with everything around it: what is configured now, the record, and who is told.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
+
+use futures_util::FutureExt;
 
 use super::failing::Probes;
 use crate::fault::{self, Point};
@@ -39,17 +42,17 @@ impl From<Option<Millis>> for Ended {
     }
 }
 
-/// An attempt in a task of its own: a panic must neither block the lane nor leave the delivery in
-/// flight for ever.
+/// An attempt that may panic: that must neither block the lane nor leave the delivery in flight for
+/// ever. What it works with is read only, or replaced whole.
 pub(super) async fn run(parts: &Parts, job: Job) -> Ended {
     const AFTER_PANIC_MS: i64 = 60_000;
     let id = job.delivery_id;
-    let (of_attempt, pipeline) = (parts.clone(), &*parts.pipeline);
-    let ended = tokio::spawn(async move { attempt(&of_attempt, job).await }).await;
-    match ended {
+    let pipeline = &*parts.pipeline;
+    match AssertUnwindSafe(attempt(parts, job)).catch_unwind().await {
         Ok(ended) => ended,
-        Err(error) => {
-            tracing::error!(delivery_id = %id, %error, "an attempt ended in a panic");
+        // The panic's words are in the log already.
+        Err(_) => {
+            tracing::error!(delivery_id = %id, "an attempt ended in a panic");
             let again_at = pipeline.clock.now().plus_ms(AFTER_PANIC_MS);
             write(pipeline, moved(pipeline, id, State::Pending, None, Some(again_at))).await;
             Some(again_at).into()
@@ -211,10 +214,11 @@ fn log(webhook: &str, job: &Job, record: &Record) {
 /// means that the delivery is sent again with the same id. None: it could not be written at all.
 async fn write(pipeline: &Pipeline, record: Record) -> Option<Recorded> {
     const WAIT_MS_MAX: u64 = 5_000;
+    let record = Arc::new(record);
     let mut wait_ms = 50;
     fault::pass(Point::RecordBefore).await;
     loop {
-        match pipeline.store.record(record.clone()).await {
+        match pipeline.store.record(Arc::clone(&record)).await {
             Ok(recorded) => {
                 fault::pass(Point::RecordAfter).await;
                 return Some(recorded);

@@ -108,7 +108,7 @@ async fn without_its_event_a_delivery_fails() {
         assert!(store.claim_due(NOW, &me(), 10, &Spared::default()).await.unwrap().is_empty());
         let stored = store.get_delivery(&tenant("t"), id).await.unwrap().delivery;
         assert_eq!(stored.state, State::Failed);
-        assert_eq!(stored.reason.as_deref(), Some("the event is no longer stored"));
+        assert_eq!(stored.reason.as_deref(), Some("the event's data is no longer kept"));
     })
     .await;
 }
