@@ -9,6 +9,43 @@ use serde_json::{Value, json};
 const EVENTS: usize = 60;
 
 on_both_databases! {
+    async fn a_sample_that_can_not_be_rendered_stops_a_save(server: TestServer) {
+        let webhook = |data: Value| {
+            json!({"name": "w", "event_types": ["a.*"], "unresolved": "fail",
+                "url": "https://crm.example/x", "body": "{\"a\": 1,\n  \"mail\": {{data.mail}}}",
+                "sample": {"event_type": "a.b", "data": data}})
+        };
+        let refused = server.api.post("webhooks", &webhook(json!({"name": "Ann"}))).await;
+        assert_eq!(refused.problem(), (422, "template_invalid".to_owned()));
+        let error = refused.json()["errors"][0].clone();
+        assert_eq!((&error["pointer"], &error["line"], &error["column"]), (&json!("/body"), &json!(2), &json!(11)), "{error}");
+        assert!(error["detail"].as_str().unwrap().contains("with the sample: {{data.mail}}"), "{error}");
+        let good = webhook(json!({"mail": "a@b.example"}));
+        let saved = server.api.post("webhooks", &good).await.expect(201).json();
+        assert!(saved.get("sample").is_none(), "{saved}");
+        let path = format!("webhooks/{}", saved["id"].as_str().unwrap());
+        let refused = server.api.patch(&path, &json!({"sample": {"event_type": "a.b", "data": {}}})).await;
+        assert_eq!(refused.problem().1, "template_invalid");
+        let change = json!({"url": "https://crm.example/{{data.n}}", "sample": {"event_type": "a.b", "data": {"mail": "m"}}});
+        let refused = server.api.patch(&path, &change).await;
+        assert_eq!(refused.problem().1, "template_invalid");
+        assert_eq!(refused.json()["errors"][0]["pointer"], "/url");
+        assert_eq!(server.api.get(&path).await.expect(200).json()["revision"], 1, "nothing was saved");
+        let wrong = server.api.put(&path, &webhook(json!([1]))).await;
+        assert_eq!(wrong.json()["errors"][0]["pointer"], "/sample/data", "{}", wrong.text());
+    }
+
+    async fn a_secret_that_is_not_there_is_pointed_out_in_the_template(server: TestServer) {
+        server.api.put("secrets/crm_key", &json!({"value": "v"})).await;
+        let webhook = json!({"name": "w", "event_types": ["*"], "url": "https://crm.example/x",
+            "body": "{\"a\": 1,\n  \"key\": \"{{antar.secret.crm_kay}}\"}"});
+        let refused = server.api.post("webhooks", &webhook).await;
+        assert_eq!(refused.problem(), (422, "template_invalid".to_owned()));
+        let error = refused.json()["errors"][0].clone();
+        assert_eq!((&error["pointer"], &error["line"], &error["column"]), (&json!("/body"), &json!(2), &json!(11)), "{error}");
+        assert_eq!(error["suggestion"], "crm_key");
+    }
+
     async fn any_string_arrives_unchanged_and_nothing_else_is_injected(server: TestServer) {
         let receiver = Receiver::start().await;
         server

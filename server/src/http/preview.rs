@@ -92,7 +92,7 @@ async fn event(
 }
 
 /// A problem with a part of the document, as one with the whole.
-fn below(part: &str, mut problem: Problem) -> Problem {
+pub(super) fn below(part: &str, mut problem: Problem) -> Problem {
     for error in &mut problem.errors {
         error.pointer.insert_str(0, part);
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use antar_json::{Builder, Document, Kind, Value};
+use serde::Deserialize;
 
 use super::error::Problem;
 use crate::app::App;
@@ -15,10 +16,16 @@ use crate::pipeline::tenant::Tenant;
 use crate::pipeline::webhook::Webhook;
 
 /// What is given of an event that is not stored.
-#[derive(Default)]
+#[derive(Default, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Sample {
+    /// Left out: the first type that the webhook names, or that its catalog has for it.
+    #[schema(value_type = Option<String>)]
     pub(super) event_type: Option<EventType>,
+    /// Left out: the type's example, else `{}`.
+    #[schema(value_type = Option<Object>)]
     pub(super) data: Option<Document>,
+    /// Left out: those of the type's example.
     pub(super) attributes: Option<BTreeMap<String, String>>,
 }
 

@@ -11,25 +11,10 @@ use super::page::List;
 use super::path::Id;
 use super::sample::Sample;
 use super::webhooks::{WebhookView, find, take_secret};
-use crate::model::{EventType, Invalid, Millis, Response, SentRequest, WebhookId};
+use crate::model::{Invalid, Millis, Response, SentRequest, WebhookId};
 use crate::pipeline::TestReport;
 use crate::pipeline::watch::Timing;
 use crate::registry::ChangeError;
-
-/// What to test with.
-#[derive(Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct TestRequest {
-    /// Left out: the first type that the webhook names, or that its catalog has for it.
-    #[schema(value_type = Option<String>)]
-    event_type: Option<EventType>,
-    /// Left out: the type's example, else `{}`.
-    #[schema(value_type = Option<Object>)]
-    data: Option<Document>,
-    /// Left out: those of the type's example.
-    #[schema(value_type = Option<std::collections::BTreeMap<String, String>>)]
-    attributes: Option<std::collections::BTreeMap<String, String>>,
-}
 
 /// What was sent and what came back.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -58,14 +43,12 @@ impl TestView {
 /// Whether the webhook is enabled and what it wants does not matter; plugins and templates run,
 /// one request goes out, nothing is stored.
 #[utoipa::path(
-    post, path = "/v1/tenants/{tenant}/webhooks/{id}/test", tag = "webhooks", request_body = TestRequest,
+    post, path = "/v1/tenants/{tenant}/webhooks/{id}/test", tag = "webhooks", request_body = Sample,
     responses((status = 200, body = TestView))
 )]
 pub(super) async fn test(access: Access<Manage>, Id(id): Id<WebhookId>, body: Body) -> Answer {
-    let request: TestRequest = body.json()?;
+    let sample: Sample = body.json()?;
     let webhook = find(&access.tenant, id)?;
-    let TestRequest { event_type, data, attributes } = request;
-    let sample = Sample { event_type, data, attributes };
     let event = sample.event(&access.app, &access.tenant, &webhook)?;
     let report = access.app.pipeline.test(&access.tenant, &webhook, event).await;
     answer::ok(&TestView::of(report))

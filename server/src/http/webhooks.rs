@@ -13,12 +13,15 @@ use super::error::Problem;
 use super::page::{List, Paging};
 use super::patch;
 use super::path::{Id, Query};
+use super::preview::below;
+use super::sample::Sample;
 use crate::model::{
     FieldError, Invalid, Millis, Secret, Signer, StandardVersion, TenantId, WebhookId, WebhookSpec,
 };
 use crate::pipeline::sign;
 use crate::pipeline::tenant::Tenant;
 use crate::pipeline::webhook::Webhook;
+use crate::registry;
 
 /// A webhook as it is shown: its settings as saved, and what became of them. No secret.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -93,6 +96,8 @@ pub(super) struct PostedWebhook {
     spec: WebhookSpec,
     /// What deliveries are signed with. Left out at creation: one is made; later: the old one stays.
     secret: Option<String>,
+    /// An event that the webhook must render for, or it is not saved. It is not stored.
+    sample: Option<Sample>,
 }
 
 /// What a patch of a webhook may have.
@@ -155,20 +160,45 @@ pub(super) fn settings<T: DeserializeOwned>(
     })
 }
 
+/// A document without its `sample`, and the sample.
+fn take_sample(document: &Document) -> Result<(Document, Option<Sample>), Problem> {
+    let root = document.root();
+    let given = root.get("sample").filter(|value| !value.is_null());
+    let sample = given.map(|value| value.raw().parse::<Document>().map_err(Problem::internal));
+    let sample = sample.transpose()?.map(|sample| read(&sample)).transpose();
+    Ok((patch::without(root, &["sample"]), sample.map_err(|problem| below("/sample", problem))?))
+}
+
+/// Refuses settings that can't be rendered for the sample that came with them.
+fn check_sample(
+    access: &Access<Manage>,
+    spec: &WebhookSpec,
+    sample: Option<Sample>,
+) -> Result<(), Problem> {
+    let Some(sample) = sample else { return Ok(()) };
+    let webhook = access.app.registry.check_webhook(&access.tenant, spec.clone())?;
+    let event = sample.event(&access.app, &access.tenant, &webhook);
+    let event = event.map_err(|problem| below("/sample", problem))?;
+    Ok(registry::check_sample(&webhook, &event)?)
+}
+
 pub(super) fn find(tenant: &Tenant, id: WebhookId) -> Result<Arc<Webhook>, Problem> {
     tenant.webhook(id).ok_or_else(|| Problem::not_found("webhook"))
 }
 
 /// Create a webhook
 ///
-/// A `secret` may come beside the settings; left out, one is made. The answer shows it this once.
+/// A `secret` may come beside the settings; left out, one is made. The answer shows it this once. So
+/// may a `sample`, an event that the webhook must render for.
 #[utoipa::path(
     post, path = "/v1/tenants/{tenant}/webhooks", tag = "webhooks", request_body = PostedWebhook,
     responses((status = 201, body = WebhookView))
 )]
 pub(super) async fn create(access: Access<Manage>, body: Body) -> Answer {
-    let (spec, secret) = take_secret(&body.document()?)?;
-    let spec: WebhookSpec = settings(&spec, &["secret"])?;
+    let (spec, sample) = take_sample(&body.document()?)?;
+    let (spec, secret) = take_secret(&spec)?;
+    let spec: WebhookSpec = settings(&spec, &["secret", "sample"])?;
+    check_sample(&access, &spec, sample)?;
     let webhook = access.app.registry.create_webhook(&access.tenant, spec, secret).await?;
     let secret = Some(webhook.secret.reveal().to_owned());
     answer::created(&WebhookView { secret, ..WebhookView::saved(&access, &webhook) })
@@ -225,7 +255,8 @@ pub(super) async fn get(access: Access<Read>, Id(id): Id<WebhookId>) -> Answer {
     responses((status = 200, body = WebhookView))
 )]
 pub(super) async fn patch(access: Access<Manage>, Id(id): Id<WebhookId>, body: Body) -> Answer {
-    let (changes, secret) = take_secret(&body.document()?)?;
+    let (changes, sample) = take_sample(&body.document()?)?;
+    let (changes, secret) = take_secret(&changes)?;
     if changes.root().kind() != Kind::Object {
         return Err(Invalid::at("", "a merge patch is a JSON object").into());
     }
@@ -243,9 +274,12 @@ pub(super) async fn patch(access: Access<Manage>, Id(id): Id<WebhookId>, body: B
     if secret.is_some() || changes.root().members().next().is_some() {
         let saved = saved(&*webhook.spec)?;
         let merged = patch::merge(saved.root(), changes.root());
-        let spec: WebhookSpec = settings(&merged, &["paused", "secret"])?;
+        let spec: WebhookSpec = settings(&merged, &["paused", "secret", "sample"])?;
+        check_sample(&access, &spec, sample)?;
         let made_from = Some(webhook.revision);
         webhook = registry.update_webhook(&access.tenant, id, spec, secret, made_from).await?;
+    } else {
+        check_sample(&access, &webhook.spec, sample)?;
     }
     if enabled.is_some() || paused.is_some() {
         webhook = registry.set_webhook_state(&access.tenant, id, enabled, paused).await?;
@@ -267,9 +301,11 @@ pub(super) fn saved(spec: &impl Serialize) -> Result<Document, Problem> {
     responses((status = 200, body = WebhookView))
 )]
 pub(super) async fn put(access: Access<Manage>, Id(id): Id<WebhookId>, body: Body) -> Answer {
-    let (spec, secret) = take_secret(&body.document()?)?;
+    let (spec, sample) = take_sample(&body.document()?)?;
+    let (spec, secret) = take_secret(&spec)?;
     let spec = patch::without(spec.root(), &SHOWN_ONLY);
-    let spec: WebhookSpec = settings(&spec, &["secret"])?;
+    let spec: WebhookSpec = settings(&spec, &["secret", "sample"])?;
+    check_sample(&access, &spec, sample)?;
     let webhook =
         access.app.registry.update_webhook(&access.tenant, id, spec, secret, None).await?;
     answer::ok(&WebhookView::saved(&access, &webhook))

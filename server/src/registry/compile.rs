@@ -9,7 +9,8 @@ use super::headers::{check_header_name, compile_headers, template_error};
 use super::paths::{Known, templates};
 use crate::config::Config;
 use crate::model::{
-    FieldError, Headers, Invalid, Method, Retry, RetrySpec, Signer, Statuses, WebhookSpec,
+    FieldError, Headers, Invalid, Method, Retry, RetrySpec, SecretName, Signer, Statuses,
+    WebhookSpec,
 };
 use crate::pipeline::address::AddressPolicy;
 use crate::pipeline::intake::pointer_token;
@@ -93,6 +94,19 @@ pub(super) fn compile(spec: &WebhookSpec, around: &Surroundings<'_>) -> Result<P
         order,
         dedupe,
     })
+}
+
+/// Line and column, counted from 1, of the tag that names a secret.
+fn place_of_secret(source: &str, name: &str) -> (usize, usize) {
+    let path = format!("antar.secret.{name}");
+    let named = source.match_indices(&path).find(|(at, _)| {
+        let next = source[at + path.len()..].chars().next();
+        !next.is_some_and(|c| c.is_alphanumeric() || "_-.".contains(c))
+    });
+    let before = &source[..named.map_or(0, |(at, _)| at)];
+    let before = &before[..before.rfind("{{").unwrap_or(before.len())];
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }
 
 fn is_empty(pattern: &Document) -> bool {
@@ -222,19 +236,33 @@ impl Check<'_> {
     fn secrets_exist(&mut self, pointer: &str, template: &Template) {
         let names: Vec<String> = template.secrets().into_iter().map(Into::into).collect();
         for name in names {
-            self.secret_exists(pointer, &name);
+            let Some(FieldError { detail, suggestion, .. }) = self.missing_secret(pointer, &name)
+            else {
+                continue;
+            };
+            let (line, column) = place_of_secret(template.source(), &name);
+            let (line, column) = (Some(line), Some(column));
+            let pointer = pointer.to_owned();
+            let error = FieldError { pointer, detail, line, column, suggestion };
+            self.push("template_invalid", error);
         }
     }
 
     fn secret_exists(&mut self, pointer: &str, name: &str) {
-        let known = &self.around.tenant.secrets;
-        if !known.keys().any(|known| known.as_str() == name) {
-            let names: Vec<_> = known.keys().map(crate::model::SecretName::as_str).collect();
-            self.error(
-                pointer,
-                format!("there is no secret `{name}`; put it first (there are {names:?})"),
-            );
+        if let Some(error) = self.missing_secret(pointer, name) {
+            self.push("invalid", error);
         }
+    }
+
+    fn missing_secret(&self, pointer: &str, name: &str) -> Option<FieldError> {
+        let known = || self.around.tenant.secrets.keys().map(SecretName::as_str);
+        if known().any(|known| known == name) {
+            return None;
+        }
+        let names: Vec<_> = known().collect();
+        let detail = format!("there is no secret `{name}`; put it first (there are {names:?})");
+        let suggestion = antar_template::nearest(name, known()).map(ToOwned::to_owned);
+        Some(FieldError { suggestion, ..FieldError::new(pointer, detail) })
     }
 
     fn url(&mut self, spec: &WebhookSpec) -> Option<Template> {

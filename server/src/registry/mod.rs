@@ -27,6 +27,7 @@ use parking_lot::RwLock;
 
 pub use self::error::ChangeError;
 pub use self::keys::new_key_text;
+pub use self::paths::check_sample;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::model::{ApiKey, EventType, Millis, SourceId, TenantId};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use antar_template::{Template, Unresolved, Variable, nearest};
 
 use super::Registry;
-use crate::model::{EventType, FieldError, Invalid, PluginKind, WebhookSpec};
+use crate::model::{Event, EventType, FieldError, Invalid, PluginKind, WebhookSpec};
 use crate::pipeline::intake::pointer_token;
 use crate::pipeline::profile::{CatalogType, Profile};
 use crate::pipeline::render::{self, CannotRender, RenderInput};
@@ -252,20 +252,46 @@ impl Known {
     /// The examples that the webhook can't be rendered for, and why.
     fn unrendered(&self, webhook: &Webhook) -> Vec<FieldError> {
         let unrendered = |known: &Arc<CatalogType>| {
-            let event = known.example_event(&webhook.tenant);
-            let delivery_id = crate::model::DeliveryId(uuid::Uuid::nil());
-            let input = RenderInput { webhook, event: &event, delivery_id, test: false };
-            let transformed = Transformed { data: None, headers: Vec::new(), secrets: Vec::new() };
-            let CannotRender { place, error, .. } = render::render(input, &transformed).err()?;
-            let pointer = match place.strip_prefix("headers.") {
-                Some(name) => format!("/headers/{}", pointer_token(name)),
-                None => format!("/{place}"),
-            };
-            let detail = format!("with the example of `{}`: {error}", known.spec.name);
-            Some(FieldError::new(pointer, detail))
+            let of = format!("the example of `{}`", known.spec.name);
+            cannot_render(webhook, &known.example_event(&webhook.tenant), &of)
         };
         self.examples().filter_map(unrendered).collect()
     }
+}
+
+/// Refuses a webhook that can't be rendered for a sample that came with it.
+pub fn check_sample(webhook: &Webhook, sample: &Event) -> Result<(), Invalid> {
+    match cannot_render(webhook, sample, "the sample") {
+        None => Ok(()),
+        Some(error) => Err(Invalid { code: "template_invalid", errors: vec![error] }),
+    }
+}
+
+/// Why a webhook can't be rendered for an event; plugins don't see it.
+fn cannot_render(webhook: &Webhook, event: &Event, of: &str) -> Option<FieldError> {
+    let delivery_id = crate::model::DeliveryId(uuid::Uuid::nil());
+    let input = RenderInput { webhook, event, delivery_id, test: false };
+    let transformed = Transformed { data: None, headers: Vec::new(), secrets: Vec::new() };
+    let CannotRender { place, error, .. } = render::render(input, &transformed).err()?;
+    let (pointer, text) = match place.strip_prefix("headers.") {
+        Some(name) => {
+            let text = webhook.spec.headers.get(name).and_then(serde_json::Value::as_str);
+            (format!("/headers/{}", pointer_token(name)), text)
+        }
+        None if place == "url" => ("/url".to_owned(), Some(webhook.spec.url.as_str())),
+        None => (format!("/{place}"), webhook.spec.body.as_deref()),
+    };
+    // The error begins with the token that it is about, where it is about one.
+    let said = error.to_string();
+    let token = said.starts_with("{{").then(|| said.find("}}").map(|end| &said[..end + 2]));
+    let at = token.flatten().zip(text).and_then(|(token, text)| Some(&text[..text.find(token)?]));
+    let line = at.map(|before| before.matches('\n').count() + 1);
+    let column = at.map(|before| {
+        let start = before.rfind('\n').map_or(0, |at| at + 1);
+        before[start..].chars().count() + 1
+    });
+    let detail = format!("with {of}: {said}");
+    Some(FieldError { line, column, ..FieldError::new(pointer, detail) })
 }
 
 /// An error for every variable that `wrong` picks, with what `say` says and suggests.
