@@ -3,7 +3,10 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
-use antar_harness::{BinaryServer, Database, Receiver, Reply, eventually, on_both_databases};
+use antar::fault::Point;
+use antar_harness::{
+    BinaryServer, Database, Receiver, Reply, crash, eventually, on_both_databases,
+};
 use serde_json::json;
 
 const ROUNDS: usize = 3;
@@ -78,4 +81,34 @@ on_both_databases! {
         assert_eq!(requests[0].body, requests[1].body);
         server.api.delivery_in("delivered", &format!("event_id={event_id}")).await;
     }
+}
+
+/// The short form of `cargo xtask crash`: a few random kills, and one end at each fault point.
+const SEED: u64 = 7;
+
+fn plan(nodes: usize) -> crash::Plan {
+    let points = Point::ALL.to_vec();
+    crash::Plan {
+        rounds: 2 * points.len(),
+        seed: SEED,
+        nodes,
+        ordered: nodes == 1,
+        points,
+        say: |text| println!("{text}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_node_ends_at_every_fault_point() {
+    let figures = crash::run(Database::sqlite(), &plan(1)).await;
+    assert!(figures.accepted > ACCEPTED_PER_ROUND && figures.duplicates > 0, "{figures:?}");
+    assert!(figures.reached.len() >= Point::ALL.len() - 2, "{figures:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_nodes_end_at_every_fault_point() {
+    let Some(database) = Database::postgres().await else { return };
+    let figures = crash::run(database, &plan(3)).await;
+    assert!(figures.accepted > ACCEPTED_PER_ROUND && figures.duplicates > 0, "{figures:?}");
+    assert!(figures.reached.len() >= Point::ALL.len() - 2, "{figures:?}");
 }

@@ -6,6 +6,7 @@ mod crash;
 mod crm;
 mod errors;
 mod failing;
+mod faults;
 mod golden;
 mod incoming;
 mod intake;

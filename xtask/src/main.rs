@@ -5,6 +5,7 @@
 mod at_exit;
 mod bench;
 mod command;
+mod crash;
 mod demo;
 mod fuzz;
 mod guests;
@@ -44,6 +45,7 @@ enum Command {
     Plugins(plugins::Arguments),
     Bench(bench::Arguments),
     Fuzz(fuzz::Arguments),
+    Crash(crash::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         Command::Plugins(arguments) => plugins::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
+        Command::Crash(arguments) => crash::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

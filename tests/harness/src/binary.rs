@@ -46,7 +46,7 @@ pub struct BinaryServer {
     pub key: String,
     port: u16,
     data_dir: TempDir,
-    database: Database,
+    database: Arc<Database>,
     environment: Vec<(&'static str, &'static str)>,
     child: Option<Child>,
     seen: Arc<Mutex<Seen>>,
@@ -86,7 +86,7 @@ impl BinaryServer {
             key: String::new(),
             port,
             data_dir,
-            database,
+            database: Arc::new(database),
             environment: environment.to_vec(),
             child: None,
             seen,
@@ -95,8 +95,44 @@ impl BinaryServer {
         server
     }
 
+    /// Another node on the same PostgreSQL, with the same settings.
+    pub async fn start_beside(&self) -> BinaryServer {
+        assert!(!self.database.url().is_empty(), "SQLite has one node");
+        let data_dir = tempfile::tempdir().unwrap();
+        for shared in ["secrets.key", "operator.key"] {
+            std::fs::copy(self.data_dir().join(shared), data_dir.path().join(shared)).unwrap();
+        }
+        let port = free_port();
+        let base = format!("http://127.0.0.1:{port}");
+        let mut server = BinaryServer {
+            api: Api::new(&base, &self.key, &self.seen),
+            base,
+            key: self.key.clone(),
+            port,
+            data_dir,
+            database: Arc::clone(&self.database),
+            environment: self.environment.clone(),
+            child: None,
+            seen: Arc::clone(&self.seen),
+        };
+        server.start_again().await;
+        server
+    }
+
     /// Starts it on the same data and port, and returns once it is ready.
     pub async fn start_again(&mut self) {
+        self.spawn(None);
+        assert!(self.is_ready().await, "antar serve ended: {}", self.log());
+    }
+
+    /// Starts it on the same data and port, to fail as `faults` (of `ANTAR_FAULT`) say. False: it
+    /// failed before it was ready.
+    pub async fn start_failing(&mut self, faults: &str) -> bool {
+        self.spawn(Some(faults));
+        self.is_ready().await
+    }
+
+    fn spawn(&mut self, faults: Option<&str>) {
         let log = self.data_dir.path().join("antar.log");
         let out = std::fs::File::options().create(true).append(true).open(&log).unwrap();
         let mut command = Command::new(binary());
@@ -106,25 +142,46 @@ impl BinaryServer {
             command.args(["--database-url", self.database.url()]);
         }
         command.envs(self.environment.iter().copied());
+        command.envs(faults.map(|faults| (antar::fault::VARIABLE, faults)));
         command.stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(out);
-        let child = self.child.insert(command.spawn().unwrap());
-        eventually("antar serve is ready", async || {
-            let ended = child.try_wait().unwrap();
-            let said = || std::fs::read_to_string(&log).unwrap();
-            assert!(ended.is_none(), "antar serve ended: {}", said());
+        self.child = Some(command.spawn().unwrap());
+    }
+
+    /// Waits until it is ready, or has ended.
+    async fn is_ready(&mut self) -> bool {
+        let ready = eventually("antar serve is ready", async || {
+            if self.has_ended() {
+                return Some(false);
+            }
             let answer = Call::new("GET", &format!("{}/readyz", self.base)).try_send().await;
-            answer.is_ok_and(|answer| answer.status == 200).then_some(())
+            answer.is_ok_and(|answer| answer.status == 200).then_some(true)
         })
         .await;
+        if !ready {
+            return false;
+        }
         let key = std::fs::read_to_string(self.data_dir.path().join("operator.key")).unwrap();
         self.key = key.trim().to_owned();
         self.api = Api::new(&self.base, &self.key, &self.seen);
+        true
+    }
+
+    /// Whether it ended by itself, or was killed.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.as_mut().is_none_or(|child| child.try_wait().unwrap().is_some())
+    }
+
+    /// What it has logged, in all its runs.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.data_dir.path().join("antar.log")).unwrap()
     }
 
     /// `kill -9`.
     pub fn kill(&mut self) {
         let mut child = self.child.take().expect("it runs");
-        child.kill().unwrap();
+        // It may have ended by itself already.
+        let _ = child.kill();
         child.wait().unwrap();
     }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 
+use crate::proxy::Proxy;
 use crate::server::{Builder, TestServer};
 
 /// The server on which test databases are made, such as `postgres://antar@127.0.0.1:5432/postgres`.
@@ -53,6 +54,15 @@ impl Database {
         Some(Database { kind: Arc::new(Kind::Postgres { url, admin_url, name }) })
     }
 
+    /// The same PostgreSQL behind a proxy that can be cut. Dropped past the proxy.
+    pub async fn behind_proxy(mut self) -> (Database, Proxy) {
+        let Kind::Postgres { url, .. } = &mut self.kind else { panic!("SQLite has no network") };
+        let (start, end) = host_and_port(url);
+        let proxy = Proxy::start(url[start..end].to_owned()).await;
+        url.replace_range(start..end, &proxy.address().to_string());
+        (self, proxy)
+    }
+
     /// `--database-url`; empty for SQLite.
     #[must_use]
     pub fn url(&self) -> &str {
@@ -76,6 +86,14 @@ fn with_name(url: &str, name: &str) -> String {
     let start = front.find("://").map_or(0, |at| at + 3);
     let front = front[start..].find('/').map_or(front, |at| &front[..start + at]);
     format!("{front}/{name}{query}")
+}
+
+/// Where `HOST:PORT` stands in a URL.
+fn host_and_port(url: &str) -> (usize, usize) {
+    let start = url.find("://").map_or(0, |at| at + 3);
+    let end = url[start..].find('/').map_or(url.len(), |at| start + at);
+    let start = url[start..end].rfind('@').map_or(start, |at| start + at + 1);
+    (start, end)
 }
 
 async fn execute(url: &str, statement: &str) {
@@ -125,7 +143,14 @@ impl FromDatabase for TestServer {
 
 #[cfg(test)]
 mod tests {
-    use super::with_name;
+    use super::{host_and_port, with_name};
+
+    #[test]
+    fn host_and_port_are_found() {
+        let url = "postgres://u:p@h:5432/postgres?x=/";
+        let (start, end) = host_and_port(url);
+        assert_eq!(&url[start..end], "h:5432");
+    }
 
     #[test]
     fn only_the_name_of_a_url_is_replaced() {

@@ -11,8 +11,10 @@
 mod api;
 mod binary;
 mod client;
+pub mod crash;
 mod database;
 mod deadline;
+mod proxy;
 mod receiver;
 mod reply;
 mod request;
@@ -25,6 +27,7 @@ pub use binary::{BinaryServer, binary};
 pub use client::{Answer, Call};
 pub use database::{Database, FromDatabase};
 pub use deadline::{DEADLINE, eventually};
+pub use proxy::Proxy;
 pub use receiver::Receiver;
 pub use reply::Reply;
 pub use request::Request;

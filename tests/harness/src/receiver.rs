@@ -94,6 +94,14 @@ impl Receiver {
         requests
     }
 
+    /// Takes out all that has come since the last time: for tests that receive without end.
+    #[must_use]
+    pub fn take(&self) -> Vec<Request> {
+        let taken = std::mem::take(&mut *self.shared.requests.lock().unwrap());
+        *self.looked_at.lock().unwrap() = 0;
+        taken
+    }
+
     /// What comes from now on, and is not looked at, is no failure.
     #[must_use]
     pub fn ignore_rest(mut self) -> Receiver {

@@ -1,8 +1,8 @@
 //! `cargo xtask test`: everything CI checks, step by step, up to the first that fails.
 
 mod counts;
-mod postgres;
-mod prerequisites;
+pub(crate) mod postgres;
+pub(crate) mod prerequisites;
 mod steps;
 
 use std::path::PathBuf;

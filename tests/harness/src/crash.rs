@@ -1,0 +1,317 @@
+//! Servers under load that are killed again and again, at random moments and at every named fault
+//! point, and what must be true of them all the same: what was answered with 202 arrives, what
+//! arrives again carries its id and its bytes, and an order that was asked for is kept.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use antar::fault::Point;
+use serde_json::json;
+
+use crate::client::Call;
+use crate::{BinaryServer, Database, Receiver, Reply, Request, eventually};
+
+/// Each posts its events one after the other, with a key of its own.
+const PUBLISHERS: usize = 4;
+/// How long a node is given to reach its fault before it is killed.
+const FAULT_WAIT_MAX: Duration = Duration::from_secs(4);
+/// A random kill comes at the latest after this.
+const KILL_WAIT_MS_MAX: u64 = 900;
+/// After so many rounds all that was accepted must have arrived.
+const LOOK_EVERY: usize = 5;
+/// One of so many requests is answered with 500.
+const FAILS_EVERY: usize = 9;
+/// Events for the webhook that replays go to.
+const REPLAYED: usize = 12;
+
+/// How to go about it.
+pub struct Plan {
+    pub rounds: usize,
+    pub seed: u64,
+    /// One on SQLite.
+    pub nodes: usize,
+    /// With a webhook that asks for order.
+    pub ordered: bool,
+    /// Points that rounds take in turn, every other one; the rest are kills at random.
+    pub points: Vec<Point>,
+    /// Is told of every round.
+    pub say: fn(&str),
+}
+
+/// What was seen.
+#[derive(Debug, Default)]
+pub struct Figures {
+    pub accepted: usize,
+    pub received: usize,
+    /// Of those received, the ones that had come before.
+    pub duplicates: usize,
+    /// Names of the points at which a node ended by itself.
+    pub reached: HashSet<&'static str>,
+}
+
+/// Runs the rounds; panics at the first promise that is broken.
+pub async fn run(database: Database, plan: &Plan) -> Figures {
+    let receiver = Receiver::start().await.ignore_rest();
+    let count = AtomicUsize::new(0);
+    receiver.reply_with(move |_, _| {
+        let fails = count.fetch_add(1, Ordering::Relaxed).is_multiple_of(FAILS_EVERY);
+        Reply::status(if fails { 500 } else { 200 })
+    });
+    let first = BinaryServer::start_with(database, &[("ANTAR_STORE_LEASE_MS", "1500")]).await;
+    let replay_path = set_up(&first, &receiver, plan.ordered).await;
+    let mut nodes = vec![first];
+    while nodes.len() < plan.nodes {
+        nodes.push(nodes[0].start_beside().await);
+    }
+    let load = Load::start(&nodes, plan.seed);
+    let (mut dice, mut seen, mut figures) = (Dice(plan.seed), Seen::default(), Figures::default());
+    for round in 0..plan.rounds {
+        let number = dice.below(nodes.len());
+        let point = (round % 2 == 1 && !plan.points.is_empty())
+            .then(|| plan.points[round / 2 % plan.points.len()]);
+        let fault = point.map(|point| fault(point, &mut dice));
+        let how = fault.clone().unwrap_or_else(|| "kill -9".to_owned());
+        let node = &mut nodes[number];
+        let alone = match &fault {
+            None => {
+                tokio::time::sleep(Duration::from_millis(dice.below_ms(KILL_WAIT_MS_MAX))).await;
+                false
+            }
+            Some(fault) => fails(node, fault, &replay_path, &receiver, &mut seen).await,
+        };
+        node.kill();
+        if let Some(point) = point.filter(|_| alone) {
+            figures.reached.insert(point.as_str());
+        }
+        nodes[number].start_again().await;
+        seen.add(receiver.take());
+        if round % LOOK_EVERY == LOOK_EVERY - 1 {
+            arrived(plan, &load.accepted(), &receiver, &mut seen).await;
+        }
+        let ended = if alone || point.is_none() { "" } else { ", which it did not reach" };
+        let accepted = load.accepted().len();
+        (plan.say)(&format!(
+            "round {}/{}: node {number}, {how}{ended}; {accepted} accepted, {} received",
+            round + 1,
+            plan.rounds,
+            seen.received
+        ));
+    }
+    load.stop().await;
+    let accepted = load.accepted();
+    arrived(plan, &accepted, &receiver, &mut seen).await;
+    seen.check_order();
+    figures.accepted = accepted.len();
+    (figures.received, figures.duplicates) = (seen.received, seen.duplicates);
+    figures
+}
+
+/// Two webhooks for the load, one of them in order, and one with old events to replay. Returns where
+/// a replay is asked for.
+async fn set_up(server: &BinaryServer, receiver: &Receiver, in_order: bool) -> String {
+    let retry = json!({"schedule_s": [0], "attempts_max": 1000, "jitter": 0});
+    let plain = json!({"name": "plain", "url": receiver.url("/plain"), "event_types": ["load.*"], "retry": retry});
+    server.api.create_webhook(&plain).await;
+    let ordered = json!({"name": "ordered", "url": receiver.url("/ordered"), "event_types": ["load.*"],
+        "ordering": {"key": "{{data.key}}", "gives_way_attempts": 1000}, "retry": retry});
+    if in_order {
+        server.api.create_webhook(&ordered).await;
+    }
+    let replayed = json!({"name": "replayed", "url": receiver.url("/replayed"), "event_types": ["old.*"], "retry": retry});
+    let replayed = server.api.create_webhook(&replayed).await;
+    let events: Vec<_> = (0..REPLAYED)
+        .map(|n| json!({"type": "old.a", "id": format!("old-{n}"), "data": {"id": format!("old-{n}"), "key": "old", "n": n}}))
+        .collect();
+    server.api.post("events", &json!(events)).await.expect(202);
+    format!("webhooks/{}/replay", replayed.id)
+}
+
+/// `POINT=exit@N`, with an N that a round gets to.
+fn fault(point: Point, dice: &mut Dice) -> String {
+    let passages = match point {
+        Point::TakeOver | Point::LeaseRenew | Point::ReplayStep => 2,
+        Point::Claim => 4,
+        _ => 30,
+    };
+    let nth = if point == Point::ReplayStep { 1 } else { 1 + dice.below(passages) };
+    format!("{}=exit@{nth}", point.as_str())
+}
+
+/// Starts a node that ends at a point. True if it did.
+async fn fails(
+    node: &mut BinaryServer,
+    fault: &str,
+    replay_path: &str,
+    receiver: &Receiver,
+    seen: &mut Seen,
+) -> bool {
+    node.kill();
+    if !node.start_failing(fault).await {
+        return true;
+    }
+    if fault.starts_with(Point::ReplayStep.as_str()) {
+        // It ends in the middle of this.
+        let _ = node.api.call("POST", replay_path).json(&json!({})).try_send().await;
+    }
+    let ended = async {
+        while !node.has_ended() {
+            seen.add(receiver.take());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(FAULT_WAIT_MAX, ended).await.is_ok()
+}
+
+/// Waits until everything accepted has come to both webhooks.
+async fn arrived(plan: &Plan, accepted: &HashSet<String>, receiver: &Receiver, seen: &mut Seen) {
+    let paths = ["/plain", "/ordered"];
+    for path in paths.into_iter().take(if plan.ordered { 2 } else { 1 }) {
+        let what = format!("all {} accepted events arrive at {path}", accepted.len());
+        eventually(&what, async || {
+            seen.add(receiver.take());
+            seen.has_all(path, accepted).then_some(())
+        })
+        .await;
+    }
+}
+
+/// Those who post, and what was accepted of it.
+struct Load {
+    stop: Arc<AtomicBool>,
+    accepted: Arc<Mutex<HashSet<String>>>,
+    publishers: Mutex<Vec<tokio::task::JoinHandle<()>>>,
+}
+
+impl Load {
+    fn start(nodes: &[BinaryServer], seed: u64) -> Load {
+        let (stop, accepted) = (Arc::<AtomicBool>::default(), Arc::default());
+        let publishers = (0..PUBLISHERS).map(|number| {
+            let publisher = Publisher {
+                number,
+                places: nodes.iter().map(|node| (node.base.clone(), node.key.clone())).collect(),
+                dice: Dice(seed ^ (number as u64 + 1)),
+                stop: Arc::clone(&stop),
+                accepted: Arc::clone(&accepted),
+            };
+            tokio::spawn(publisher.run())
+        });
+        let publishers = Mutex::new(publishers.collect());
+        Load { stop, accepted, publishers }
+    }
+
+    fn accepted(&self) -> HashSet<String> {
+        self.accepted.lock().unwrap().clone()
+    }
+
+    async fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let publishers = std::mem::take(&mut *self.publishers.lock().unwrap());
+        for publisher in publishers {
+            publisher.await.unwrap();
+        }
+    }
+}
+
+struct Publisher {
+    number: usize,
+    places: Vec<(String, String)>,
+    dice: Dice,
+    stop: Arc<AtomicBool>,
+    accepted: Arc<Mutex<HashSet<String>>>,
+}
+
+impl Publisher {
+    /// Each event until it is accepted, by whatever node, and only then the next.
+    async fn run(mut self) {
+        const PAUSE: Duration = Duration::from_millis(5);
+        for n in 0_u64.. {
+            let (key, id) = (format!("p{}", self.number), format!("p{}-{n}", self.number));
+            let event = json!({"type": "load.a", "id": id, "data": {"id": id, "key": key, "n": n}});
+            while !self.posted(&event).await {
+                tokio::time::sleep(PAUSE).await;
+                if self.stop.load(Ordering::Relaxed) {
+                    return;
+                }
+            }
+            self.accepted.lock().unwrap().insert(id);
+            tokio::time::sleep(PAUSE).await;
+            if self.stop.load(Ordering::Relaxed) {
+                return;
+            }
+        }
+    }
+
+    async fn posted(&mut self, event: &serde_json::Value) -> bool {
+        let (base, key) = &self.places[self.dice.below(self.places.len())];
+        let call = Call::new("POST", &format!("{base}/v1/tenants/default/events"));
+        call.key(key).json(event).try_send().await.is_ok_and(|answer| answer.status == 202)
+    }
+}
+
+/// What has come, by path and id.
+#[derive(Default)]
+struct Seen {
+    bodies: HashMap<(String, String), Vec<u8>>,
+    /// Numbers in the order in which they came to the webhook that asks for order, by key.
+    ordered: HashMap<String, Vec<u64>>,
+    received: usize,
+    duplicates: usize,
+}
+
+impl Seen {
+    fn add(&mut self, requests: Vec<Request>) {
+        for request in requests {
+            self.received += 1;
+            let id = request.header("webhook-id").expect("each request has its id").to_owned();
+            let data = &request.json()["data"];
+            assert_eq!(data["id"], id.as_str(), "the id is that of the event");
+            if request.path() == "/ordered" {
+                let (key, n) = (data["key"].as_str().unwrap(), data["n"].as_u64().unwrap());
+                self.ordered.entry(key.to_owned()).or_default().push(n);
+            }
+            let place = (request.path().to_owned(), id);
+            match self.bodies.get(&place) {
+                None => drop(self.bodies.insert(place, request.body)),
+                Some(before) => {
+                    self.duplicates += 1;
+                    assert_eq!(*before, request.body, "{place:?} came again with other bytes");
+                }
+            }
+        }
+    }
+
+    fn has_all(&self, path: &str, accepted: &HashSet<String>) -> bool {
+        accepted.iter().all(|id| self.bodies.contains_key(&(path.to_owned(), id.clone())))
+    }
+
+    /// What came again may repeat the last number of its key, and nothing may come before its turn.
+    fn check_order(&self) {
+        for (key, numbers) in &self.ordered {
+            let wrong = numbers.windows(2).find(|pair| pair[0] > pair[1]);
+            assert!(wrong.is_none(), "{key}: {wrong:?} of {numbers:?}");
+        }
+    }
+}
+
+/// SplitMix64: the same seed gives the same rounds.
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn below_ms(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.next() % end as u64).unwrap()
+    }
+}
