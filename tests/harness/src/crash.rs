@@ -153,7 +153,9 @@ async fn fails(
     }
     if fault.starts_with(Point::ReplayStep.as_str()) {
         // It ends in the middle of this.
-        let _ = node.api.call("POST", replay_path).json(&json!({})).try_send().await;
+        let ids: Vec<_> = (0..REPLAYED).map(|n| format!("old-{n}")).collect();
+        let body = json!({"event_ids": ids});
+        let _ = node.api.call("POST", replay_path).json(&body).try_send().await;
     }
     let ended = async {
         while !node.has_ended() {
