@@ -56,7 +56,8 @@ impl Database {
 
     /// The same PostgreSQL behind a proxy that can be cut. Dropped past the proxy.
     pub async fn behind_proxy(mut self) -> (Database, Proxy) {
-        let Kind::Postgres { url, .. } = &mut self.kind else { panic!("SQLite has no network") };
+        let kind = Arc::get_mut(&mut self.kind).expect("no server is on it yet");
+        let Kind::Postgres { url, .. } = kind else { panic!("SQLite has no network") };
         let (start, end) = host_and_port(url);
         let proxy = Proxy::start(url[start..end].to_owned()).await;
         url.replace_range(start..end, &proxy.address().to_string());
