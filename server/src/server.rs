@@ -47,6 +47,8 @@ pub async fn run_with_clock(
     let store = open_store(&config, &folder).await?;
     let (stop, stopped) = watch::channel(false);
     let clock = common_clock(clock, &store).await?;
+    // Before anything is read, so that no change is missed.
+    let news = store.news().await?;
     let lease = Lease::new(config.store.lease_ms);
     let (app, worker) =
         start(config.clone(), clock, store.clone(), lease.clone(), &folder, stopped.clone())
@@ -56,7 +58,7 @@ pub async fn run_with_clock(
     let lease =
         worker::keep_lease(app.pipeline.clone(), lease, app.dispatcher.clone(), lease_ended);
     let lease = tokio::spawn(lease);
-    if let Some(news) = store.news() {
+    if let Some(news) = news {
         tokio::spawn(app.registry.clone().follow(news, stopped.clone()));
     }
     let retention = Retention::new(app.pipeline.clone(), app.registry.clone(), stopped.clone());

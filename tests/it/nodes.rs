@@ -1,7 +1,10 @@
 //! Several nodes on one PostgreSQL: what one is told, the others know.
 
 use antar_harness::{Api, Database, Receiver, TestServer, eventually};
+use antar_test_guests::Guest;
 use serde_json::json;
+
+use crate::plugins::upload;
 
 /// Two nodes; none where PostgreSQL is left out.
 async fn two_nodes() -> Option<(TestServer, TestServer)> {
@@ -60,6 +63,17 @@ async fn tenants_secrets_keys_profiles_and_types_are_known_on_all_nodes() {
     there.send(&json!({"type": "a.b", "data": {}})).await;
     assert_eq!(receiver.wait(1).await[0].header("x-token"), Some("t-1"));
     status(&tenant, &format!("webhooks/{}", webhook.id), 200).await;
+
+    upload(&tenant, Guest::ByLabel).await;
+    let by_plugin = json!({
+        "name": "p", "url": receiver.url("/p"), "event_types": ["a.c"], "plugins": [{"plugin": "by-label", "config": {"any": ["vip"]}}],
+    });
+    eventually("the other node has the plugin", async || {
+        (there.post("webhooks", &by_plugin).await.status == 201).then_some(())
+    })
+    .await;
+    there.send(&json!({"type": "a.c", "data": {"conversation": {"labels": ["vip"]}}})).await;
+    receiver.wait_at("/p", 1).await;
 
     let key = tenant.create_key(&["manage"]).await;
     status(&there.with_key(Some(&key)), "webhooks", 200).await;

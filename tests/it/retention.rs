@@ -23,9 +23,10 @@ async fn delivered(server: &TestServer, event_type: &str, id: &str) {
     server.api.delivery_in("delivered", &format!("event_id={id}")).await;
 }
 
-/// Waits until an event answers 404.
+/// Waits until an event answers 404, while time goes on.
 async fn forgotten(server: &TestServer, id: &str) {
     eventually(&format!("{id} is forgotten"), async || {
+        server.advance(Duration::from_secs(60));
         (server.api.get(&format!("events/{id}")).await.status == 404).then_some(())
     })
     .await;

@@ -31,6 +31,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("data_folder", &["model", "store", "registry", "config", "seal"]),
     ("live", &["model"]),
     ("replay", &["model", "store", "pipeline", "registry", "worker", "config", "clock"]),
+    ("retention", &["model", "store", "pipeline", "registry", "config"]),
     (
         "app",
         &[

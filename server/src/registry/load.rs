@@ -52,7 +52,7 @@ impl Registry {
             keys: RwLock::default(),
             changes: tokio::sync::Mutex::default(),
         };
-        registry.fill(all).await?;
+        registry.fill(all, HashMap::new()).await?;
         Ok(registry)
     }
 
@@ -75,7 +75,12 @@ impl Registry {
     }
 
     /// Takes in what was read.
-    pub(super) async fn fill(&self, all: Everything) -> anyhow::Result<()> {
+    /// `compiled` are plugins that are known already, by digest.
+    pub(super) async fn fill(
+        &self,
+        all: Everything,
+        compiled: HashMap<String, Plugin>,
+    ) -> anyhow::Result<()> {
         for row in &all.profiles {
             let spec = read::<ProfileSpec>("profile", &row.name, &row.spec)?;
             let profile = catalog::compile_profile(spec, &self.config)
@@ -102,12 +107,12 @@ impl Registry {
             self.in_tenant(&row.tenant)?
                 .change(|state| state.secrets.insert(row.name.clone(), stored));
         }
-        self.load_plugins(all.plugins).await?;
+        self.load_plugins(all.plugins, compiled).await?;
         for row in all.webhooks {
             self.load_webhook(row)?;
         }
         for failing in self.store.failing_webhooks().await? {
-            let tenant = self.in_tenant(&failing.tenant)?;
+            let Some(tenant) = self.tenant(&failing.tenant) else { continue };
             if let Some(webhook) = tenant.webhook(failing.id).filter(|_| failing.probed) {
                 let failing_since = Some(failing.since);
                 let webhook = Webhook { failing_since, ..Webhook::clone(&webhook) };
@@ -141,9 +146,12 @@ impl Registry {
         })
     }
 
-    async fn load_plugins(&self, rows: Vec<PluginRow>) -> anyhow::Result<()> {
-        // The same file in many tenants is compiled once.
-        let mut compiled: HashMap<String, Plugin> = HashMap::new();
+    /// The same file in many tenants is compiled once.
+    async fn load_plugins(
+        &self,
+        rows: Vec<PluginRow>,
+        mut compiled: HashMap<String, Plugin>,
+    ) -> anyhow::Result<()> {
         for row in rows {
             let Some(tenant) = &row.tenant else { continue };
             let meta = row.meta;
@@ -227,7 +235,8 @@ impl Registry {
             enabled: row.enabled,
             paused: row.paused,
             disabled_reason: row.disabled_reason.clone(),
-            failing_since: None,
+            // Known here alone until it is in the database.
+            failing_since: tenant.webhook(row.id).and_then(|known| known.failing_since),
             created_at: row.created_at,
             updated_at: row.updated_at,
             profile,

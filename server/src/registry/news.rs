@@ -1,11 +1,13 @@
 //! Follows what other nodes change.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
 use super::Registry;
 use crate::model::{TenantId, WebhookId};
+use crate::plugin::Plugin;
 use crate::store::News;
 
 impl Registry {
@@ -61,7 +63,7 @@ impl Registry {
     async fn read_tenant(&self, id: &TenantId) -> anyhow::Result<()> {
         let _one = self.changes.lock().await;
         let fresh = self.without_tenants();
-        fresh.fill(self.store.load_tenant(id).await?).await?;
+        fresh.fill(self.store.load_tenant(id).await?, self.compiled()).await?;
         self.take_tenant(id, fresh.tenant(id));
         let mut sources = self.sources.write();
         sources.retain(|_, source| source.tenant != *id);
@@ -85,7 +87,7 @@ impl Registry {
         // Those of the database come back.
         fresh.profiles.write().retain(|name, _| name == super::STANDARD);
         fresh.event_types.write().clear();
-        fresh.fill(all).await?;
+        fresh.fill(all, self.compiled()).await?;
         *self.profiles.write() = std::mem::take(&mut *fresh.profiles.write());
         *self.event_types.write() = std::mem::take(&mut *fresh.event_types.write());
         let known = self.tenants().into_iter().map(|tenant| tenant.id.clone());
@@ -96,6 +98,18 @@ impl Registry {
         *self.sources.write() = std::mem::take(&mut *fresh.sources.write());
         *self.keys.write() = std::mem::take(&mut *fresh.keys.write());
         Ok(())
+    }
+
+    /// The plugins that are known, by digest.
+    fn compiled(&self) -> HashMap<String, Plugin> {
+        let mut compiled = HashMap::new();
+        for tenant in self.tenants() {
+            tenant.read(|state| {
+                let stored = state.plugins.values().flat_map(|versions| versions.values());
+                compiled.extend(stored.map(|s| (s.meta.digest.clone(), s.plugin.clone())));
+            });
+        }
+        compiled
     }
 
     /// Whoever holds the tenant already sees it as it stands now.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::Store;
 use super::conn::{Connector, Listener};
+use super::{Store, StoreError};
 use crate::model::{TenantId, WebhookId};
 
 /// Beyond that the listener waits; the database keeps what it has to say.
@@ -27,41 +27,51 @@ pub enum News {
 }
 
 impl Store {
-    /// What other nodes change from now on; none where no other node can be. It begins with
-    /// [`News::Everything`], and again after each loss of the connection.
-    #[must_use]
-    pub fn news(&self) -> Option<mpsc::Receiver<News>> {
+    /// What other nodes change from now on; none where no other node can be. After a loss of the
+    /// connection it goes on with [`News::Everything`].
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn news(&self) -> Result<Option<mpsc::Receiver<News>>, StoreError> {
         if self.connector.has_one_writer() {
-            return None;
+            return Ok(None);
         }
+        let mut listener = Listener::open(&self.connector).await?;
         let (tell, told) = mpsc::channel(NEWS_MAX);
         let connector = self.connector.clone();
         tokio::spawn(async move {
-            while !tell.is_closed() {
-                if let Err(error) = listen(&connector, &tell).await {
-                    tracing::warn!(%error, "news of other nodes can't be heard; trying again");
-                }
-                tokio::time::sleep(AGAIN_AFTER).await;
+            while let Err(error) = pass_on(&mut listener, &tell).await {
+                tracing::warn!(%error, "news of other nodes can't be heard; trying again");
+                listener = listen_again(&connector).await;
+                // A listener that has ended is told nothing.
+                let _ = tell.send(News::Everything).await;
             }
         });
-        Some(told)
+        Ok(Some(told))
     }
 }
 
-/// Listens until the connection breaks or nobody wants to know any more.
-async fn listen(connector: &Connector, tell: &mpsc::Sender<News>) -> Result<(), super::StoreError> {
-    let mut listener = Listener::open(connector).await?;
-    let mut heard = Some(News::Everything);
+/// Passes on what is said, until the connection breaks or nobody wants to know any more.
+async fn pass_on(listener: &mut Listener, tell: &mpsc::Sender<News>) -> Result<(), StoreError> {
     loop {
-        if let Some(news) = heard
-            && tell.send(news).await.is_err()
+        let said = tokio::select! {
+            said = listener.next(ASK_EVERY) => said?,
+            () = tell.closed() => return Ok(()),
+        };
+        if let Some(said) = said
+            && tell.send(parse(&said)).await.is_err()
         {
             return Ok(());
         }
-        heard = tokio::select! {
-            said = listener.next(ASK_EVERY) => said?.map(|said| parse(&said)),
-            () = tell.closed() => return Ok(()),
-        };
+    }
+}
+
+async fn listen_again(connector: &Connector) -> Listener {
+    loop {
+        tokio::time::sleep(AGAIN_AFTER).await;
+        if let Ok(listener) = Listener::open(connector).await {
+            return listener;
+        }
     }
 }
 
