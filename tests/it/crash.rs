@@ -112,3 +112,21 @@ async fn three_nodes_end_at_every_fault_point() {
     assert!(figures.accepted > ACCEPTED_PER_ROUND && figures.duplicates > 0, "{figures:?}");
     assert!(figures.reached.len() >= Point::ALL.len() - 2, "{figures:?}");
 }
+
+on_both_databases! {
+    /// The commit was durable, but its caller was told that it failed: the batch is tried again.
+    async fn a_commit_of_unknown_outcome_loses_nothing(database: Database) {
+        let receiver = Receiver::start().await.ignore_rest();
+        let mut server = BinaryServer::start(database).await;
+        let webhook = json!({"name": "w", "url": receiver.url("/w"), "event_types": ["*"]});
+        server.api.create_webhook(&webhook).await;
+        server.kill();
+        assert!(server.start_failing("accept.commit.after=error@1").await);
+        let event = json!({"type": "a.b", "id": "e", "data": {}});
+        eventually("it is accepted", async || {
+            (server.api.post("events", &event).await.status == 202).then_some(())
+        })
+        .await;
+        receiver.wait(1).await;
+    }
+}

@@ -12,8 +12,10 @@ use tokio::sync::{mpsc, oneshot};
 use super::accept::{self, AcceptJob, Answer};
 use super::conn::{Conn, Connector, Place, Role};
 use super::record::{self, RecordJob, Recorded};
-use super::{Settings, StoreError};
+use super::rows::{Cell, Change, Kind, Rows, Statement};
+use super::{Owner, Settings, StoreError};
 use crate::fault::{self, Point};
+use crate::model::{DeliveryId, Millis, State};
 
 /// After so many operations SQLite's log is moved into its file by another thread: about 4,000
 /// changed pages.
@@ -66,6 +68,7 @@ pub(super) fn start(
         checkpoint: start_checkpointer(connector)?,
         since_checkpoint: 0,
         checkpoints: 0,
+        unsure: Vec::new(),
     };
     connector.spawn_writer(async move { writer.run(jobs).await })?;
     Ok(sender)
@@ -86,7 +89,17 @@ fn start_checkpointer(connector: &Connector) -> Result<Option<SyncSender<()>>, S
 enum Failed {
     /// There is no connection to be had.
     Open(StoreError),
+    /// Nothing was written.
     Write(StoreError),
+    /// The connection broke during the commit itself: all was written, or nothing.
+    Commit(StoreError),
+}
+
+/// A delivery that may be in flight here though nobody has its job.
+struct Unsure {
+    delivery_id: DeliveryId,
+    owner: Owner,
+    since: Millis,
 }
 
 struct Writer {
@@ -96,6 +109,8 @@ struct Writer {
     checkpoint: Option<SyncSender<()>>,
     since_checkpoint: usize,
     checkpoints: usize,
+    /// Of commits whose outcome is unknown; bounded by what fails between two that work.
+    unsure: Vec<Unsure>,
 }
 
 /// The jobs of one transaction, by kind.
@@ -163,7 +178,7 @@ impl Writer {
     async fn serve(&mut self, mut batch: Batch) {
         let error = match self.commit(&mut batch).await {
             Ok(()) => return,
-            Err(Failed::Open(error)) => return batch.refuse(&error),
+            Err(Failed::Open(error) | Failed::Commit(error)) => return batch.refuse(&error),
             Err(Failed::Write(error)) if batch.len() <= 1 => return batch.refuse(&error),
             Err(Failed::Write(error)) => error,
         };
@@ -177,7 +192,7 @@ impl Writer {
             }
             match self.commit(&mut alone).await {
                 Ok(()) => {}
-                Err(Failed::Write(error)) => alone.refuse(&error),
+                Err(Failed::Write(error) | Failed::Commit(error)) => alone.refuse(&error),
                 // Each further try would wait as long for a connection.
                 Err(Failed::Open(error)) => {
                     alone.refuse(&error);
@@ -187,8 +202,8 @@ impl Writer {
         }
     }
 
-    /// Commits the batch and answers it. On an error what is left in the batch is unanswered and
-    /// nothing of it is written.
+    /// Commits the batch and answers it. On an error what is left in the batch is unanswered, and
+    /// nothing of it is written unless the commit itself failed.
     async fn commit(&mut self, batch: &mut Batch) -> Result<(), Failed> {
         if batch.len() == 0 {
             return Ok(());
@@ -197,13 +212,18 @@ impl Writer {
             Some(conn) => conn,
             None => self.connector.open(Role::Writer, Place::Here).await.map_err(Failed::Open)?,
         };
+        self.release_unsure(&mut conn).await.map_err(Failed::Open)?;
         // On an error the connection is dropped, and its transaction with it.
         let mut replies = Vec::with_capacity(batch.writes.len());
         let done = write(&mut conn, batch, &mut replies).await;
         for reply in replies {
-            reply(done.as_ref().map(|_| ()).map_err(Clone::clone));
+            reply(done.as_ref().map(|_| ()).map_err(|failed| failed.error().clone()));
         }
-        let answers = done.map_err(Failed::Write)?;
+        if let Err(Failed::Commit(error)) = &done {
+            tracing::warn!(%error, "it is not known whether a batch was committed");
+            self.unsure.extend(batch.in_flight());
+        }
+        let answers = done?;
         self.conn = Some(conn);
         for (job, answer) in batch.accepts.drain(..).zip(answers.accepts) {
             job.answer(Ok(answer));
@@ -211,6 +231,29 @@ impl Writer {
         for (job, answer) in batch.records.drain(..).zip(answers.records) {
             job.answer(Ok(answer));
         }
+        Ok(())
+    }
+
+    /// What an unknown commit may have left in flight becomes due: its callers were told that it
+    /// failed, and whoever sends it again is told that it is there already.
+    async fn release_unsure(&mut self, conn: &mut Conn) -> Result<(), StoreError> {
+        if self.unsure.is_empty() {
+            return Ok(());
+        }
+        let mut rows = Rows::<Release>::new();
+        for unsure in &self.unsure {
+            rows.push([
+                unsure.since.into(),
+                unsure.since.into(),
+                unsure.delivery_id.0.into(),
+                unsure.owner.node.as_str().into(),
+                unsure.owner.epoch.into(),
+            ]);
+        }
+        conn.begin().await?;
+        rows.send(conn).await?;
+        conn.commit().await?;
+        self.unsure.clear();
         Ok(())
     }
 
@@ -234,6 +277,24 @@ impl Writer {
 }
 
 async fn write(
+    conn: &mut Conn,
+    batch: &mut Batch,
+    replies: &mut Vec<Reply>,
+) -> Result<Answers, Failed> {
+    let answers = write_all(conn, batch, replies).await.map_err(Failed::Write)?;
+    let kinds = [
+        (!answers.accepts.is_empty(), Point::AcceptCommitAfter),
+        (!answers.records.is_empty(), Point::RecordCommitAfter),
+    ];
+    conn.commit().await.map_err(Failed::Commit)?;
+    for (_, point) in kinds.into_iter().filter(|(some, _)| *some) {
+        fault::reach(point).await.map_err(|error| Failed::Commit(error.into()))?;
+    }
+    Ok(answers)
+}
+
+/// All but the commit.
+async fn write_all(
     conn: &mut Conn,
     batch: &mut Batch,
     replies: &mut Vec<Reply>,
@@ -267,19 +328,53 @@ async fn write(
             fault::reach(point).await?;
         }
     }
-    conn.commit().await?;
-    for (some, point) in [
-        (!accepts.is_empty(), Point::AcceptCommitAfter),
-        (!records.is_empty(), Point::RecordCommitAfter),
-    ] {
-        if some {
-            fault::reach(point).await?;
-        }
-    }
     Ok(Answers { accepts, records })
 }
 
+impl Failed {
+    fn error(&self) -> &StoreError {
+        let (Failed::Open(error) | Failed::Write(error) | Failed::Commit(error)) = self;
+        error
+    }
+}
+
+/// Back to what is due, if it is in flight under this owner.
+struct Release;
+
+impl Statement for Release {
+    const CHANGE: Change = Change::Update(
+        "UPDATE deliveries AS old SET state = 'pending', next_attempt_at = :next_attempt_at, \
+         owner_node = NULL, owner_epoch = NULL, updated_at = :now \
+         WHERE old.id = :id AND old.owner_node = :owner_node AND old.owner_epoch = :owner_epoch",
+    );
+    const COLUMNS: &'static [(&'static str, Kind)] = &[
+        ("next_attempt_at", Kind::Number),
+        ("now", Kind::Number),
+        ("id", Kind::Id),
+        ("owner_node", Kind::Text),
+        ("owner_epoch", Kind::Number),
+    ];
+    const KEY: &'static str = "encode(old.id, 'hex')";
+
+    fn key(row: &[Cell]) -> String {
+        row[2].spelled()
+    }
+}
+
 impl Batch {
+    /// Deliveries that its events bring in flight.
+    fn in_flight(&self) -> impl Iterator<Item = Unsure> {
+        let events = self.accepts.iter().flat_map(|job| &job.events);
+        events.flat_map(|new| {
+            let begun = new.deliveries.iter().filter(|delivery| delivery.state == State::InFlight);
+            begun.map(|delivery| Unsure {
+                delivery_id: delivery.id,
+                owner: new.owner.clone(),
+                since: new.accepted_at,
+            })
+        })
+    }
+
     fn len(&self) -> usize {
         self.accepts.len() + self.records.len() + self.writes.len()
     }

@@ -132,6 +132,9 @@ async fn attempt(parts: &Parts, job: Job) -> Ended {
         message.delivery.state = recorded.state.unwrap_or(message.delivery.state);
         parts.live.tell(message);
     }
+    if held && !nothing_due {
+        hold_if_closed(pipeline, &tenant, job.webhook_id).await;
+    }
     let said = attempted.said;
     // Those behind it can go now.
     let due_at = if job.ordered { Some(pipeline.clock.now()) } else { due_at };
@@ -157,6 +160,16 @@ async fn unknown(pipeline: &Pipeline, job: &Job) -> Option<Millis> {
     };
     write(pipeline, moved(pipeline, job.delivery_id, to, reason, at)).await;
     at
+}
+
+/// Holds what was just written as due, where the webhook was closed meanwhile and what waited was held
+/// before that.
+async fn hold_if_closed(pipeline: &Pipeline, tenant: &Tenant, id: WebhookId) {
+    let Some(why) = tenant.webhook(id).and_then(|webhook| webhook.hold_reason()) else { return };
+    if let Err(error) = pipeline.store.hold_webhook(id, why, pipeline.clock.now()).await {
+        // It is looked at again when it is due.
+        tracing::warn!(%error, "a delivery of a closed webhook could not be held yet");
+    }
 }
 
 /// When a held delivery is due after all, because its webhook was opened meanwhile.
