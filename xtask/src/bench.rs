@@ -1,9 +1,14 @@
 //! `cargo xtask bench`: figures, each beside a floor or a peer from the same run.
 
-use anyhow::Result;
+use std::path::PathBuf;
 
+use anyhow::{Context, Result};
+
+use crate::at_exit::AtExit;
 use crate::command::{cargo, must};
+use crate::guests::Guests;
 use crate::screen::Screen;
+use crate::test::{postgres::Postgres, prerequisites};
 
 /// Measure a part in a release build, beside a floor or a peer from the same run.
 ///
@@ -26,6 +31,9 @@ enum Part {
     /// A call of a plugin, beside a reused instance, native code and Extism, which takes ten minutes
     /// to compile the first time; `-- --no-extism` leaves it out.
     Plugins,
+    /// Events through the whole server on SQLite and PostgreSQL, beside a floor that only appends to a
+    /// file and posts on. `-- --help` tells what it takes.
+    Delivery,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -33,6 +41,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Part::Rules => ("antar-rules", "bench"),
         Part::Templates => ("antar-template", "render"),
         Part::Plugins => return plugins(&arguments.rest),
+        Part::Delivery => return delivery(&arguments.rest),
     };
     Screen::new().heading(&format!("cargo run --release -p {package} --example {example}"));
     let mut command = cargo(&crate::root());
@@ -49,4 +58,25 @@ fn plugins(rest: &[String]) -> Result<()> {
     }
     Screen::new().heading(&format!("cd bench && cargo {}", words.join(" ")));
     must(cargo(&crate::root().join("bench")).args(words))
+}
+
+/// The server and its bench, a plugin, and a PostgreSQL for the time of the bench.
+fn delivery(rest: &[String]) -> Result<()> {
+    let (screen, at_exit, root) = (Screen::new(), AtExit::new()?, crate::root());
+    let mut say = |text: &str| screen.note(text);
+    screen.heading("the server and the bench, in a release build");
+    let packages = ["-p", "antar", "--bin", "antar", "-p", "antar-delivery-bench"];
+    let bench = ["--bin", "antar-delivery-bench"];
+    must(cargo(&root).args(["build", "--release", "--locked"]).args(packages).args(bench))?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
+    let release = std::path::absolute(target.join("release"))?;
+    let guests = Guests::find(&mut say)?.build(&root, "plugins/by-label", &mut say)?;
+    let plugin = guests.first().context("there is no plugin by-label")?;
+    let binaries = prerequisites::postgres(&mut say)?;
+    let postgres = Postgres::start(&binaries, &at_exit, &mut say)?;
+    screen.heading("antar-delivery-bench delivery");
+    let mut command = std::process::Command::new(release.join("antar-delivery-bench"));
+    command.arg("delivery").arg("--antar").arg(release.join("antar"));
+    command.arg("--plugin").arg(&plugin.wasm).args(["--database-url", &postgres.url]);
+    must(command.args(rest))
 }
