@@ -72,13 +72,13 @@ on_both_databases! {
         assert_eq!(hanging.wait(2).await.len(), 2);
     }
 
-    async fn hundreds_of_receivers_that_hang_hold_nobody_else(database: Database) {
-        const HANGING: usize = 500;
+    async fn two_thousand_receivers_that_hang_hold_nobody_else(database: Database) {
+        const HANGING: usize = 2_000;
         let few_places = |config: &mut antar::config::Config| {
             config.server.drain_ms = 100;
-            config.delivery.in_flight_max = 32;
+            config.delivery.in_flight_max = 128;
             config.delivery.slow_after_ms = 100;
-            config.delivery.slow_in_flight_max = 625;
+            config.delivery.slow_in_flight_max = 2_500;
         };
         let server = database.server().config(few_places).ignore_unseen_deliveries().start().await;
         let (hanging, quick) = (Receiver::start().await.ignore_rest(), Receiver::start().await);
