@@ -31,6 +31,11 @@ const MIGRATION_UNLOCK: &str = "SELECT pg_advisory_unlock(418515444082)";
 const ANNOUNCE: &str = include_str!("announce.sql");
 const LISTEN: &str = "LISTEN antar_news";
 
+/// Plans stay with their prepared statements while tables grow: one that was made when a table was
+/// small must not read all of it when it is large. Every statement has an index.
+const BY_INDEX: &str =
+    "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off";
+
 /// A connection to either database.
 pub(super) enum Conn {
     Sqlite(Box<Sqlite>),
@@ -218,6 +223,7 @@ impl Connector {
                     let mut conn = conn.map_err(StoreError::unavailable)?;
                     // A UUID: nothing in it ends the text.
                     conn.batch_execute(&format!("SET antar.node = '{node}'")).await?;
+                    conn.batch_execute(BY_INDEX).await?;
                     Ok::<_, StoreError>(conn)
                 };
                 let conn = tokio::time::timeout(*connect_timeout, conn)
