@@ -5,9 +5,9 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use actix_web::web;
 use anyhow::Context;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::app::App;
 use crate::clock::{Clock, DatabaseClock};
@@ -15,14 +15,14 @@ use crate::config::Config;
 use crate::data_folder::DataFolder;
 use crate::live::Live;
 use crate::model::TenantSpec;
+use crate::pipeline::Pipeline;
 use crate::pipeline::address::AddressPolicy;
-use crate::pipeline::deliver::Sender;
-use crate::pipeline::{Pipeline, Sequence};
+use crate::pipeline::deliver::{Network, Sender};
 use crate::plugin::Host;
 use crate::registry::Registry;
 use crate::replay::Replays;
 use crate::retention::Retention;
-use crate::store::{Settings, Store};
+use crate::store::{Pace, Settings, Store};
 use crate::worker::{self, Lease, Worker};
 
 /// Serves on `listener` until `shutdown` ends, then lets what is under way end.
@@ -41,62 +41,109 @@ pub async fn run_with_clock(
     clock: Clock,
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
-    config.check()?;
-    let config = Arc::new(config);
-    let folder = DataFolder::open(&config.server)?;
-    let store = open_store(&config, &folder).await?;
-    let (stop, stopped) = watch::channel(false);
-    let clock = common_clock(clock, &store).await?;
-    // Before anything is read, so that no change is missed.
-    let news = store.news().await?;
-    let lease = Lease::new(config.store.lease_ms);
-    let (app, worker) =
-        start(config.clone(), clock, store.clone(), lease.clone(), &folder, stopped.clone())
-            .await?;
-    // The lease is kept until the last attempt has ended.
-    let (end_lease, lease_ended) = watch::channel(false);
-    let lease =
-        worker::keep_lease(app.pipeline.clone(), lease, app.dispatcher.clone(), lease_ended);
-    let lease = tokio::spawn(lease);
-    if let Some(news) = news {
-        tokio::spawn(app.registry.clone().follow(news, stopped.clone()));
-    }
-    let retention = Retention::new(app.pipeline.clone(), app.registry.clone(), stopped.clone());
-    let retention = tokio::spawn(retention.keep());
-    tokio::spawn(crate::http::keep_figures(stopped.clone()));
-    let replays = tokio::spawn(app.replays.clone().keep());
-    let worker = tokio::spawn(worker.run(stopped));
-
-    let (ready, live) = (app.ready.clone(), app.live.clone());
-    let http =
-        crate::http::serve(web::Data::new(app), listener).context("the HTTP server can't start")?;
+    let node = Node::start(config, World { clock, ..World::default() }).await?;
+    tokio::spawn(crate::http::keep_figures(node.stop.subscribe()));
+    let http = crate::http::serve(node.app.clone().into(), listener)
+        .context("the HTTP server can't start")?;
     let handle = http.handle();
     let mut http = tokio::spawn(http);
-    ready.store(true, Ordering::Release);
+    node.app.ready.store(true, Ordering::Release);
     let ended = tokio::select! {
         () = shutdown => None,
         ended = &mut http => Some(ended),
     };
 
     // First no new requests, then no new attempts, then the last records.
-    ready.store(false, Ordering::Release);
-    live.close();
+    node.app.ready.store(false, Ordering::Release);
+    node.app.live.close();
     handle.stop(true).await;
-    stop.send_replace(true);
-    worker.await.context("the worker ended in a panic")?;
-    replays.await.context("the keeper of replays ended in a panic")?;
-    retention.await.context("the keeper of what is old ended in a panic")?;
-    end_lease.send_replace(true);
-    lease.await.context("the lease keeper ended in a panic")?;
-    store.close().await;
+    node.stop().await?;
     if let Some(ended) = ended {
         ended.context("the HTTP server ended in a panic")?.context("the HTTP server ended")?;
     }
     Ok(())
 }
 
+/// What a node finds around it.
+#[derive(Clone, Default)]
+pub struct World {
+    pub clock: Clock,
+    /// None: the machine's.
+    pub network: Option<Network>,
+    /// A simulated database, at this pace.
+    pub pace: Option<Pace>,
+}
+
+/// A node without its HTTP: all that works by itself. Dropping it stops nothing; its runtime's end
+/// does, like a crash.
+pub struct Node {
+    pub app: Arc<App>,
+    /// Locked as long as it lives.
+    _folder: DataFolder,
+    store: Store,
+    stop: watch::Sender<bool>,
+    worker: JoinHandle<()>,
+    replays: JoinHandle<()>,
+    retention: JoinHandle<()>,
+    end_lease: watch::Sender<bool>,
+    lease: JoinHandle<()>,
+}
+
+impl Node {
+    /// Opens the data folder and the database, and begins to work.
+    pub async fn start(config: Config, world: World) -> anyhow::Result<Node> {
+        config.check()?;
+        let config = Arc::new(config);
+        let folder = DataFolder::open(&config.server)?;
+        let store = open_store(&config, &folder, world.pace).await?;
+        let (stop, stopped) = watch::channel(false);
+        let clock = common_clock(world.clock, &store).await?;
+        // Before anything is read, so that no change is missed.
+        let news = store.news().await?;
+        let parts = Parts {
+            lease: Lease::new(config.store.lease_ms),
+            config,
+            clock,
+            network: world.network,
+            store: store.clone(),
+        };
+        let lease = parts.lease.clone();
+        let (app, worker) = start(parts, &folder, stopped.clone()).await?;
+        let app = Arc::new(app);
+        // The lease is kept until the last attempt has ended.
+        let (end_lease, lease_ended) = watch::channel(false);
+        let lease =
+            worker::keep_lease(app.pipeline.clone(), lease, app.dispatcher.clone(), lease_ended);
+        let lease = tokio::spawn(lease);
+        if let Some(news) = news {
+            tokio::spawn(app.registry.clone().follow(news, stopped.clone()));
+        }
+        let retention = Retention::new(app.pipeline.clone(), app.registry.clone(), stopped.clone());
+        let retention = tokio::spawn(retention.keep());
+        let replays = tokio::spawn(app.replays.clone().keep());
+        let worker = tokio::spawn(worker.run(stopped));
+        Ok(Node { app, _folder: folder, store, stop, worker, replays, retention, end_lease, lease })
+    }
+
+    /// Lets what is under way end, and writes it down.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.stop.send_replace(true);
+        self.worker.await.context("the worker ended in a panic")?;
+        self.replays.await.context("the keeper of replays ended in a panic")?;
+        self.retention.await.context("the keeper of what is old ended in a panic")?;
+        self.end_lease.send_replace(true);
+        self.lease.await.context("the lease keeper ended in a panic")?;
+        self.store.close().await;
+        Ok(())
+    }
+}
+
 /// Opens the database of the folder and brings it up to date.
-async fn open_store(config: &Config, folder: &DataFolder) -> anyhow::Result<Store> {
+async fn open_store(
+    config: &Config,
+    folder: &DataFolder,
+    pace: Option<Pace>,
+) -> anyhow::Result<Store> {
     let settings = Settings {
         url: folder.database_url().to_owned(),
         node: folder.node.clone(),
@@ -104,6 +151,7 @@ async fn open_store(config: &Config, folder: &DataFolder) -> anyhow::Result<Stor
         commit_batch_max: config.store.commit_batch_max,
         commit_queue_max: config.store.commit_queue_max,
         busy_timeout_ms: config.store.busy_timeout_ms,
+        pace,
         ..Settings::default()
     };
     let store = Store::connect(&settings).await.context("the database can't be opened")?;
@@ -127,14 +175,21 @@ async fn common_clock(clock: Clock, store: &Store) -> anyhow::Result<Clock> {
     })
 }
 
-async fn start(
+/// What a node is made of.
+struct Parts {
     config: Arc<Config>,
     clock: Clock,
+    network: Option<Network>,
     store: Store,
     lease: Lease,
+}
+
+async fn start(
+    parts: Parts,
     folder: &DataFolder,
     stop: watch::Receiver<bool>,
 ) -> anyhow::Result<(App, Worker)> {
+    let Parts { config, clock, network, store, lease } = parts;
     let sealer = folder.sealer(&store).await?;
     let time = clock.clone();
     let now_ms = Arc::new(move || time.now().0);
@@ -144,8 +199,11 @@ async fn start(
         loopback: config.server.dev,
         allowed: config.delivery.allowed_networks.clone(),
     };
-    let sender = Sender::new(policy.clone(), &config.delivery)
-        .context("no root certificates were found; install the package ca-certificates")?;
+    let sender = match network {
+        Some(network) => Sender::over(network, policy.clone(), &config.delivery),
+        None => Sender::new(policy.clone(), &config.delivery)
+            .context("no root certificates were found; install the package ca-certificates")?,
+    };
     let registry =
         Registry::load(config.clone(), clock.clone(), store.clone(), sealer, host.clone(), policy)
             .await?;
@@ -170,7 +228,6 @@ async fn start(
         store: store.clone(),
         sender,
         owner,
-        sequence: Sequence::default(),
     };
     let pipeline = Arc::new(pipeline);
     let live = Arc::new(Live::new(config.tenant.listeners_max));

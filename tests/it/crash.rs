@@ -92,7 +92,6 @@ fn plan(nodes: usize) -> crash::Plan {
         rounds: 2 * points.len(),
         seed: SEED,
         nodes,
-        ordered: nodes == 1,
         points,
         say: |text| println!("{text}"),
     }

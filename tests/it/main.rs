@@ -31,6 +31,7 @@ mod schedules;
 mod scripts;
 mod secrets;
 mod signing;
+mod simulation;
 mod templates;
 mod upgrades;
 mod webhooks;

@@ -66,6 +66,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         tracing::warn!("{name} is no setting; `antar config` lists them");
     }
     arm_faults(config.server.dev)?;
+    raise_open_files(&config);
     let listener = listen(&config.server.listen)?;
     announce(&config, &listener)?;
     crate::run(config, listener, shutdown()?).await
@@ -92,6 +93,22 @@ fn unknown_variables(names: impl Iterator<Item = String>) -> Vec<String> {
         .filter(|name| name.starts_with("ANTAR_"))
         .filter(|name| !known.contains(name) && !OTHER_VARIABLES.contains(&name.as_str()))
         .collect()
+}
+
+/// As many open files as the system lets this process have: each attempt under way is one, and many
+/// systems begin with 1,024.
+fn raise_open_files(config: &Config) {
+    let wanted = config.delivery.in_flight_max + config.delivery.slow_in_flight_max;
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(files) if usize::try_from(files).is_ok_and(|files| files < wanted) => tracing::warn!(
+            files,
+            wanted,
+            "fewer files can be open than attempts may be under way; raise the limit (ulimit -n), or lower \
+             delivery.slow_in_flight_max"
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "the limit of open files can't be raised"),
+    }
 }
 
 /// Faults that a test asked for.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::{HeaderName, HeaderValue, Request, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector};
@@ -84,9 +85,13 @@ impl From<SendError> for Sent {
     }
 }
 
+/// Carries requests in place of the real network, where a node is simulated.
+pub type Network = Arc<dyn Fn(Outgoing) -> BoxFuture<'static, Sent> + Send + Sync>;
+
 /// The client of all deliveries.
 #[derive(Clone)]
 pub struct Sender {
+    network: Option<Network>,
     client: Client<HttpsConnector<Guarded>, Full<Bytes>>,
     policy: Arc<AddressPolicy>,
     names: Arc<Names>,
@@ -100,6 +105,15 @@ impl Sender {
         let mut tls = rustls::ClientConfig::builder().with_native_roots()?.with_no_client_auth();
         tls.alpn_protocols = OFFERED.iter().map(|name| name.to_vec()).collect();
         Ok(Sender::with_tls(policy, config, tls))
+    }
+
+    /// One whose deliveries go to `network`.
+    #[must_use]
+    pub fn over(network: Network, policy: AddressPolicy, config: &DeliveryConfig) -> Sender {
+        let nobody = rustls::RootCertStore::empty();
+        let tls = rustls::ClientConfig::builder();
+        let tls = tls.with_root_certificates(nobody).with_no_client_auth();
+        Sender { network: Some(network), ..Sender::with_tls(policy, config, tls) }
     }
 
     fn with_tls(
@@ -116,7 +130,7 @@ impl Sender {
             .pool_max_idle_per_host(config.idle_per_host_max)
             .pool_idle_timeout(Duration::from_secs(60))
             .build(HttpsConnector::from((guarded, tls.clone())));
-        Sender { client, policy, names, tls, response_bytes_max }
+        Sender { network: None, client, policy, names, tls, response_bytes_max }
     }
 
     /// Why nothing would be sent to this URL, as far as its text tells: its host is an address
@@ -130,6 +144,11 @@ impl Sender {
     /// Sends and reads the answer up to its limit. Where there is no connection, and that was quick
     /// to learn, the same request is sent once more.
     pub async fn send(&self, outgoing: &Outgoing) -> Sent {
+        if let Some(network) = &self.network {
+            let within = Duration::from_millis(outgoing.timeout_ms);
+            let carried = tokio::time::timeout(within, network(outgoing.clone())).await;
+            return carried.unwrap_or_else(|_| SendError::TimedOut(outgoing.timeout_ms).into());
+        }
         let first = match request(outgoing) {
             Ok(request) => request,
             Err(error) => return error.into(),

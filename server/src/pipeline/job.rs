@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use super::keys::keys_of;
 use super::webhook::Webhook;
 use crate::model::{DeliveryId, Event, Frozen, Millis, State, WebhookId, reason};
@@ -40,21 +38,6 @@ impl Job {
     }
 }
 
-/// Numbers that grow: with the time, and within a millisecond by one.
-#[derive(Debug, Default)]
-pub struct Sequence(Mutex<i64>);
-
-impl Sequence {
-    /// A million a millisecond, until the year 2248.
-    const IN_A_MS_BITS: u32 = 20;
-
-    pub fn next(&self, now: Millis) -> i64 {
-        let mut last = self.0.lock();
-        *last = (now.0 << Self::IN_A_MS_BITS).max(*last + 1);
-        *last
-    }
-}
-
 /// A delivery of a wanted event: started at once where there is room, else kept for later.
 #[must_use]
 pub(super) fn new_delivery(
@@ -62,9 +45,8 @@ pub(super) fn new_delivery(
     event: &Event,
     now: Millis,
     starts_now: impl Fn(WebhookId) -> bool,
-    sequence: &Sequence,
 ) -> NewDelivery {
-    let keys = keys_of(webhook, event, now, || sequence.next(now));
+    let keys = keys_of(webhook, event, now);
     let delay_ms = webhook.plan.delay_ms;
     let (state, reason, next_attempt_at) = match webhook.hold_reason() {
         Some(reason @ reason::WEBHOOK_DISABLED) => (State::Missed, Some(reason), None),
@@ -88,13 +70,8 @@ pub(super) fn new_delivery(
 /// A delivery of an old event: due at once, and no duplicate of the first, since that is what is
 /// wanted. It takes its place behind those with its key.
 #[must_use]
-pub fn replayed_delivery(
-    webhook: &Webhook,
-    event: &Event,
-    now: Millis,
-    sequence: &Sequence,
-) -> NewDelivery {
-    let mut delivery = new_delivery(webhook, event, now, |_| false, sequence);
+pub fn replayed_delivery(webhook: &Webhook, event: &Event, now: Millis) -> NewDelivery {
+    let mut delivery = new_delivery(webhook, event, now, |_| false);
     delivery.next_attempt_at = delivery.next_attempt_at.map(|_| now);
     if let Some(keys) = &mut delivery.keys {
         keys.dedupe = None;

@@ -11,15 +11,9 @@ use crate::store::{Keys, OrderKey};
 /// Longer ones are kept as their digest.
 const KEY_BYTES_MAX: usize = 200;
 
-/// A delivery's keys, where its webhook asks for any and the event has one. `seq` gives its place
-/// among those with the same key.
+/// A delivery's keys, where its webhook asks for any and the event has one.
 #[must_use]
-pub(super) fn keys_of(
-    webhook: &Webhook,
-    event: &Event,
-    now: Millis,
-    seq: impl FnOnce() -> i64,
-) -> Option<Box<Keys>> {
+pub(super) fn keys_of(webhook: &Webhook, event: &Event, now: Millis) -> Option<Box<Keys>> {
     let Plan { order, dedupe, .. } = &*webhook.plan;
     if order.is_none() && dedupe.is_none() {
         return None;
@@ -35,7 +29,7 @@ pub(super) fn keys_of(
         let key = kept(text_of(&plan.key, webhook, event)?)?;
         Some((key, now.plus_ms(-plan.window_ms)))
     });
-    (order.is_some() || dedupe.is_some()).then(|| Box::new(Keys { seq: seq(), order, dedupe }))
+    (order.is_some() || dedupe.is_some()).then(|| Box::new(Keys { order, dedupe }))
 }
 
 /// The key as it is stored; none is blank.

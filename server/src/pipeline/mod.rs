@@ -51,7 +51,7 @@ use std::time::Instant;
 
 pub use self::answers::{Answer, AnswerOnce, OnceRequest};
 use self::answers::{Made, answers};
-pub use self::job::{Job, Sequence, replayed_delivery};
+pub use self::job::{Job, replayed_delivery};
 use self::job::{held_in, jobs_of, new_delivery, waits_until};
 pub use self::outcome::Attempted;
 pub use self::trial::TestReport;
@@ -85,8 +85,6 @@ pub struct Pipeline {
     pub sender: Sender,
     /// This node, in this run of it.
     pub owner: Owner,
-    /// The order of what is made here.
-    pub sequence: Sequence,
 }
 
 /// What became of a request.
@@ -216,9 +214,7 @@ impl Pipeline {
                 batch.take_back(first);
                 return Ok(Err(Invalid::at("", detail)));
             }
-            let new = |webhook: &Arc<Webhook>| {
-                new_delivery(webhook, &event, now, starts_now, &self.sequence)
-            };
+            let new = |webhook: &Arc<Webhook>| new_delivery(webhook, &event, now, starts_now);
             let deliveries = wanting.iter().map(new);
             let deliveries = deliveries.collect();
             batch.push(self.stored(event, deliveries, None, now));

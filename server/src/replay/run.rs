@@ -277,7 +277,7 @@ impl Replays {
         event: &Event,
         now: Millis,
     ) -> NewDelivery {
-        let delivery = replayed_delivery(webhook, event, now, &self.pipeline.sequence);
+        let delivery = replayed_delivery(webhook, event, now);
         NewDelivery { id: delivery_id(replay, event), ..delivery }
     }
 

@@ -11,6 +11,7 @@ use super::columns::{count_of, storable};
 use super::commit::Job;
 use super::conn::{Conn, run};
 use super::idempotency::{self, Once};
+use super::ordered::{self, Places};
 use super::rows::{Cell, Change, Kind, Rows, Statement};
 use super::schema::events;
 use super::{Store, StoreError};
@@ -40,8 +41,6 @@ pub struct NewDelivery {
 /// By what a delivery is kept apart from others of its webhook.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Keys {
-    /// Its place among those with the same key.
-    pub seq: i64,
     pub order: Option<OrderKey>,
     /// The key, and since when another delivery with it makes this one a duplicate.
     pub dedupe: Option<(String, Millis)>,
@@ -240,11 +239,14 @@ async fn write_events(conn: &mut Conn, news: &[&NewEvent]) -> Result<Vec<Accepte
             Accepted { duplicate: true, deliveries: known_deliveries(conn, &new.event.key).await? }
         });
     }
+    let new_here = unique.iter().zip(&inserted).filter(|(_, new_here)| **new_here);
+    let made: Vec<(&NewEvent, &NewDelivery)> = new_here
+        .flat_map(|(new, _)| new.deliveries.iter().map(move |delivery| (*new, delivery)))
+        .collect();
+    let mut seqs = ordered::places(conn, made.iter().map(|(_, delivery)| *delivery)).await?;
     let mut rows = Rows::<InsertDeliveries>::new();
-    for (new, _) in unique.iter().zip(&inserted).filter(|(_, new_here)| **new_here) {
-        for delivery in &new.deliveries {
-            push_delivery(&mut rows, &new.event, delivery, &new.owner, new.accepted_at);
-        }
+    for (new, delivery) in made {
+        push_delivery(&mut rows, &new.event, delivery, &mut seqs, &new.owner, new.accepted_at);
     }
     if rows.send(conn).await?.contains(&false) {
         return Err(StoreError::Conflict("there is a delivery of this id already".to_owned()));
@@ -292,6 +294,7 @@ pub(super) fn push_delivery(
     rows: &mut Rows<InsertDeliveries>,
     event: &Event,
     delivery: &NewDelivery,
+    places: &mut Places,
     owner: &Owner,
     now: Millis,
 ) {
@@ -318,7 +321,7 @@ pub(super) fn push_delivery(
         event.subject().map(|s| storable(s).into_owned()).into(),
         now.into(),
         now.into(),
-        keys.map(|keys| keys.seq).into(),
+        places.next(delivery).into(),
         order.map(|order| storable(&order.key).into_owned()).into(),
         order.map(|order| i64::from(order.gives_way_attempts)).into(),
         dedupe.map(|(key, _)| storable(key).into_owned()).into(),

@@ -213,9 +213,11 @@ impl Writer {
             None => self.connector.open(Role::Writer, Place::Here).await.map_err(Failed::Open)?,
         };
         self.release_unsure(&mut conn).await.map_err(Failed::Open)?;
+        self.connector.wait().await;
         // On an error the connection is dropped, and its transaction with it.
         let mut replies = Vec::with_capacity(batch.writes.len());
         let done = write(&mut conn, batch, &mut replies).await;
+        self.connector.wait().await;
         for reply in replies {
             reply(done.as_ref().map(|_| ()).map_err(|failed| failed.error().clone()));
         }

@@ -16,7 +16,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use futures_util::StreamExt as _;
 use futures_util::future::{BoxFuture, FutureExt as _};
 
-use super::{Settings, StoreError};
+use super::{Pace, Settings, StoreError};
 use crate::model::Millis;
 
 const SQLITE_MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations/sqlite");
@@ -157,6 +157,7 @@ pub(super) enum Connector {
     Sqlite {
         path: String,
         busy_timeout_ms: u32,
+        pace: Option<Pace>,
     },
     /// `node` tells other nodes who changed something.
     Postgres {
@@ -187,6 +188,7 @@ impl Connector {
             return Ok(Connector::Sqlite {
                 path: path.to_owned(),
                 busy_timeout_ms: settings.busy_timeout_ms,
+                pace: settings.pace.clone(),
             });
         }
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
@@ -208,11 +210,12 @@ impl Connector {
     /// Opens a connection. `Place::Here` on a thread that may block.
     pub(super) async fn open(&self, role: Role, place: Place) -> Result<Conn, StoreError> {
         match self {
-            Connector::Sqlite { path, busy_timeout_ms } => {
+            Connector::Sqlite { path, busy_timeout_ms, pace } => {
                 let (path, busy_timeout_ms) = (path.clone(), *busy_timeout_ms);
-                let mut place = place;
+                let simulated = pace.is_some();
+                let mut place = if simulated { Place::Here } else { place };
                 let conn = place
-                    .spawn_blocking(move || open_sqlite(&path, role, busy_timeout_ms))
+                    .spawn_blocking(move || open_sqlite(&path, role, busy_timeout_ms, simulated))
                     .await
                     .map_err(StoreError::unavailable)??;
                 Ok(Conn::Sqlite(Box::new(SyncConnectionWrapper::with_runtime(conn, place))))
@@ -231,6 +234,20 @@ impl Connector {
                     .map_err(|_| StoreError::unavailable("no connection in time"))??;
                 Ok(Conn::Postgres(Box::new(conn)))
             }
+        }
+    }
+
+    fn pace(&self) -> Option<&Pace> {
+        match self {
+            Connector::Sqlite { pace, .. } => pace.as_ref(),
+            Connector::Postgres { .. } => None,
+        }
+    }
+
+    /// Waits as long as a simulated database takes; a real one takes its time itself.
+    pub(super) async fn wait(&self) {
+        if let Some(pace) = self.pace() {
+            pace.wait().await;
         }
     }
 
@@ -271,7 +288,7 @@ impl Connector {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        if !self.has_one_writer() {
+        if !self.has_one_writer() || self.pace().is_some() {
             tokio::spawn(writer);
             return Ok(());
         }
@@ -287,11 +304,13 @@ impl Connector {
 
     /// What moves SQLite's log into its file, beside the writer; none on PostgreSQL.
     pub(super) fn checkpointer(&self) -> Option<impl FnMut() + Send + 'static> {
-        let Connector::Sqlite { path, busy_timeout_ms } = self.clone() else { return None };
+        let Connector::Sqlite { path, busy_timeout_ms, pace: None } = self.clone() else {
+            return None;
+        };
         let mut conn = None;
         Some(move || {
             if conn.is_none() {
-                conn = open_sqlite(&path, Role::Writer, busy_timeout_ms).ok();
+                conn = open_sqlite(&path, Role::Writer, busy_timeout_ms, false).ok();
             }
             let Some(open) = &mut conn else { return };
             if let Err(error) = open.batch_execute("PRAGMA wal_checkpoint(PASSIVE)") {
@@ -345,22 +364,24 @@ impl Listener {
 }
 
 /// `synchronous=FULL`: a commit that was answered survives power loss. No automatic checkpoint: it
-/// would run inside somebody's commit.
+/// would run inside somebody's commit. Simulated, it is the other way round in both.
 fn open_sqlite(
     path: &str,
     role: Role,
     busy_timeout_ms: u32,
+    simulated: bool,
 ) -> Result<SqliteConnection, StoreError> {
     let mut conn = SqliteConnection::establish(path).map_err(StoreError::unavailable)?;
     let (query_only, cache_kib) = match role {
         Role::Writer => ("OFF", 64 << 10),
         Role::Reader => ("ON", 8 << 10),
     };
+    let (synchronous, checkpoint) = if simulated { ("OFF", 1_000) } else { ("FULL", 0) };
     conn.batch_execute(&format!(
         "PRAGMA busy_timeout = {busy_timeout_ms};
          PRAGMA journal_mode = WAL;
-         PRAGMA synchronous = FULL;
-         PRAGMA wal_autocheckpoint = 0;
+         PRAGMA synchronous = {synchronous};
+         PRAGMA wal_autocheckpoint = {checkpoint};
          PRAGMA cache_size = -{cache_kib};
          PRAGMA temp_store = MEMORY;
          PRAGMA query_only = {query_only};"

@@ -25,6 +25,7 @@ mod keys;
 mod news;
 mod nodes;
 mod ordered;
+mod pace;
 mod page;
 mod plugins;
 mod pool;
@@ -65,6 +66,7 @@ pub use failing::FailingWebhook;
 pub use idempotency::{AcceptedOnce, AnswerOnce, Idempotent, Once};
 pub use news::News;
 pub use ordered::Before;
+pub use pace::Pace;
 pub use page::Page;
 pub use plugins::PluginRow;
 pub use profiles::ProfileRow;
@@ -83,7 +85,7 @@ use conn::{Conn, Connector, Role};
 use pool::{Lease, Pool};
 
 /// How the database is reached, and the bounds of what waits for it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     /// `sqlite:PATH`, or `postgres://USER:PASSWORD@HOST/DATABASE` (without TLS).
     pub url: String,
@@ -101,6 +103,8 @@ pub struct Settings {
     pub connect_timeout_ms: u64,
     /// How long SQLite waits for a lock that another process holds.
     pub busy_timeout_ms: u32,
+    /// Simulates SQLite: on the caller's thread, at this pace, and not durable.
+    pub pace: Option<Pace>,
 }
 
 impl Default for Settings {
@@ -114,6 +118,7 @@ impl Default for Settings {
             commit_batch_max: 256,
             commit_queue_max: 4_096,
             busy_timeout_ms: 5_000,
+            pace: None,
         }
     }
 }
@@ -181,6 +186,7 @@ impl Store {
 
     /// A connection to read with.
     async fn read(&self) -> Result<Lease, StoreError> {
+        self.connector.wait().await;
         self.pool.get().await
     }
 

@@ -7,8 +7,8 @@ use diesel::sql_types::Bool;
 use diesel_async::RunQueryDsl;
 
 use super::conn::{Conn, run};
-use super::schema::deliveries;
-use super::{Store, StoreError};
+use super::schema::{counters, deliveries};
+use super::{NewDelivery, Store, StoreError};
 use crate::model::{DeliveryId, EventId, Millis, State, WebhookId};
 
 /// Nothing before it with its key is open, or all of that has given way. Costs a look at one
@@ -22,6 +22,35 @@ pub(super) fn in_order() -> SqlLiteral<Bool> {
          AND earlier.state IN ('pending', 'in_flight') \
          AND earlier.seq < deliveries.seq \
          AND earlier.attempts - earlier.schedule_start < earlier.order_attempts))")
+}
+
+/// Numbers of a transaction's deliveries with keys.
+pub(super) struct Places(std::ops::RangeInclusive<i64>);
+
+impl Places {
+    /// The delivery's place among those with its keys; none where it has no keys.
+    pub(super) fn next(&mut self, delivery: &NewDelivery) -> Option<i64> {
+        delivery.keys.as_ref().and_then(|_| self.0.next())
+    }
+}
+
+/// Places for these deliveries, behind all that were given before. Nobody else gets any before
+/// this transaction has ended, so that order is that of commits, on however many nodes and
+/// whatever their clocks show. A transaction takes them before it changes deliveries.
+pub(super) async fn places(
+    conn: &mut Conn,
+    deliveries: impl Iterator<Item = &NewDelivery>,
+) -> Result<Places, StoreError> {
+    let count = deliveries.filter(|delivery| delivery.keys.is_some()).count();
+    if count == 0 {
+        return Ok(Places(1..=0));
+    }
+    let count = i64::try_from(count).unwrap_or(i64::MAX);
+    let last = run!(conn, |c| diesel::update(counters::table.find("delivery_seq"))
+        .set(counters::value.eq(counters::value + count))
+        .returning(counters::value)
+        .get_result::<i64>(c))?;
+    Ok(Places(last - count + 1..=last))
 }
 
 /// A delivery that holds another one back.

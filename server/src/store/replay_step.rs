@@ -13,7 +13,7 @@ use super::conn::{Conn, run};
 use super::replays::stored;
 use super::rows::Rows;
 use super::schema::{deliveries, replays};
-use super::{NewDelivery, Owner, Store, StoreError, accept};
+use super::{NewDelivery, Owner, Store, StoreError, accept, ordered};
 use crate::fault::{self, Point};
 use crate::model::{DeliveryId, Event, Millis, ReplayId, State};
 
@@ -43,9 +43,14 @@ impl Store {
     pub async fn replay_step(&self, step: ReplayStep) -> Result<Vec<bool>, StoreError> {
         self.write(move |conn| {
             Box::pin(async move {
+                let deliveries = step.deliveries.iter().map(|(_, delivery, _)| delivery);
+                let mut places = ordered::places(conn, deliveries).await?;
                 let mut made = Vec::with_capacity(step.deliveries.len());
                 for (event, delivery, instead_of) in &step.deliveries {
-                    made.push(make(conn, &step, event, delivery, *instead_of).await?);
+                    let mut rows = Rows::<InsertDeliveries>::new();
+                    let (owner, now) = (&step.owner, step.now);
+                    accept::push_delivery(&mut rows, event, delivery, &mut places, owner, now);
+                    made.push(make(conn, rows, *instead_of, now).await?);
                 }
                 fault::reach(Point::ReplayStep).await?;
                 let count = made.iter().filter(|made| **made).count();
@@ -96,19 +101,16 @@ impl Store {
 /// True: the delivery is new. One that is there already was made for the same event before.
 async fn make(
     conn: &mut Conn,
-    step: &ReplayStep,
-    event: &Event,
-    delivery: &NewDelivery,
+    delivery: Rows<InsertDeliveries>,
     instead_of: Option<DeliveryId>,
+    now: Millis,
 ) -> Result<bool, StoreError> {
     if let Some(id) = instead_of
-        && !cancel_one(conn, id, step.now).await?
+        && !cancel_one(conn, id, now).await?
     {
         return Ok(false);
     }
-    let mut rows = Rows::<InsertDeliveries>::new();
-    accept::push_delivery(&mut rows, event, delivery, &step.owner, step.now);
-    let made = rows.send(conn).await?;
+    let made = delivery.send(conn).await?;
     Ok(made == [true])
 }
 

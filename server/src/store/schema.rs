@@ -155,6 +155,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    counters (name) {
+        name -> Text,
+        value -> BigInt,
+    }
+}
+
+diesel::table! {
     deliveries (id) {
         id -> Binary,
         tenant -> Text,

@@ -2,10 +2,11 @@
 //! need not be remembered any longer.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::Dispatcher;
 use crate::clock::Clock;

@@ -32,6 +32,8 @@ struct Scenario {
     webhooks: usize,
     /// Webhooks of the tenant that want other events.
     others: usize,
+    /// Webhooks whose receivers take a request and never answer.
+    hanging: usize,
     plugin: bool,
     template: bool,
 }
@@ -42,6 +44,7 @@ const PLAIN: Scenario = Scenario {
     load: Load::Full,
     webhooks: 1,
     others: 0,
+    hanging: 0,
     plugin: false,
     template: false,
 };
@@ -57,6 +60,7 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "postgres, 10 webhooks", behind: Behind::Postgres, webhooks: 10, ..PLAIN },
     Scenario { name: "steady: floor", behind: Behind::Floor, load: Load::Steady, ..PLAIN },
     Scenario { name: "steady: sqlite", load: Load::Steady, ..PLAIN },
+    Scenario { name: "steady: sqlite, 10,000 receivers hang", hanging: 10_000, load: Load::Steady, ..PLAIN },
     Scenario { name: "steady: postgres", behind: Behind::Postgres, load: Load::Steady, ..PLAIN },
 ];
 
@@ -113,6 +117,10 @@ async fn measure(
         set_up(arguments, scenario, &server, receiver).await?;
     }
     let target = server.target();
+    if scenario.hanging > 0 {
+        server.call("events", &json!({"type": "hanging.all", "data": {}})).await?;
+        receiver.wait_for_hanging(scenario.hanging).await?;
+    }
     // Code, connections and caches get warm.
     let warm_up = (arguments.events / 10).max(200);
     full(&target, start, warm_up, arguments.connections).await?;
@@ -175,6 +183,10 @@ async fn set_up(
     for number in 0..scenario.others {
         let rule = json!({"rule": {"data": {"conversation": {"inbox": {"id": [format!("inb_o{number}")]}}}}});
         server.webhook(&format!("other-{number}"), &url(receiver, "other"), &rule).await?;
+    }
+    for number in 0..scenario.hanging {
+        let hangs = json!({"event_types": ["hanging.*"], "timeout_ms": 60_000});
+        server.webhook(&format!("hanging-{number}"), &url(receiver, "hang"), &hangs).await?;
     }
     for number in 0..scenario.webhooks {
         let name = format!("w{number}");

@@ -62,7 +62,7 @@ pub(crate) async fn steady(
     rate_per_s: u32,
     seconds: u32,
 ) -> anyhow::Result<()> {
-    const CONNECTIONS: u32 = 8;
+    const CONNECTIONS: u32 = 32;
     let began = tokio::time::Instant::now() + Duration::from_millis(50);
     let mut posting = JoinSet::new();
     for first in 0..CONNECTIONS {

@@ -11,6 +11,7 @@ mod load;
 mod process;
 mod receiver;
 mod server;
+mod soak;
 mod table;
 mod wire;
 
@@ -28,6 +29,8 @@ struct Arguments {
 enum What {
     /// Measure deliveries through the server and through the floor.
     Delivery(DeliveryArguments),
+    /// Post at a share of what the server can do, for long, and see that nothing grows.
+    Soak(SoakArguments),
     /// Be the floor (started by `delivery`).
     Floor(FloorArguments),
 }
@@ -63,6 +66,27 @@ struct DeliveryArguments {
 }
 
 #[derive(clap::Args)]
+struct SoakArguments {
+    /// The program `antar`, a release build.
+    #[arg(long)]
+    antar: PathBuf,
+    /// A PostgreSQL in which databases can be created; without it SQLite.
+    #[arg(long)]
+    database_url: Option<String>,
+    #[arg(long, default_value_t = 30)]
+    minutes: u32,
+    /// The share of the most that it can do.
+    #[arg(long, default_value_t = 0.7)]
+    share: f64,
+    /// How long events are kept, in seconds.
+    #[arg(long, default_value_t = 120)]
+    keep_s: u64,
+    /// Seconds between two looks.
+    #[arg(long, default_value_t = 30)]
+    every_s: u64,
+}
+
+#[derive(clap::Args)]
 struct FloorArguments {
     #[arg(long)]
     listen: String,
@@ -75,6 +99,7 @@ struct FloorArguments {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().what {
         What::Delivery(arguments) => delivery::run(&arguments),
+        What::Soak(arguments) => soak::run(&arguments),
         What::Floor(arguments) => floor::run(&arguments),
     }
 }

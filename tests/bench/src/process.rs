@@ -21,10 +21,19 @@ pub(crate) fn cpu_us(pid: u32) -> anyhow::Result<u64> {
 
 /// The most memory that a process had at once, in KiB.
 pub(crate) fn rss_max_kib(pid: u32) -> anyhow::Result<u64> {
+    status_kib(pid, "VmHWM:")
+}
+
+/// The memory that a process has now, in KiB.
+pub(crate) fn rss_kib(pid: u32) -> anyhow::Result<u64> {
+    status_kib(pid, "VmRSS:")
+}
+
+fn status_kib(pid: u32, name: &str) -> anyhow::Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
     let number = line.and_then(|line| line.split_whitespace().next());
-    number.and_then(|text| text.parse().ok()).context("/proc/PID/status has no VmHWM")
+    number.and_then(|text| text.parse().ok()).with_context(|| format!("no {name} in /proc/{pid}/status"))
 }
 
 /// CPU time of PostgreSQL: the process that listens and all that it has started.

@@ -9,6 +9,8 @@ use tokio::sync::watch;
 use crate::event;
 use crate::wire::Wire;
 
+/// Requests that begin so are never answered.
+const HANGING: &str = "POST /hang";
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 #[derive(Clone)]
@@ -23,6 +25,8 @@ struct Shared {
     /// Nanoseconds from POST to receipt, one for each delivery.
     took_ns: Mutex<Vec<u64>>,
     count: watch::Sender<usize>,
+    /// Requests that get no answer.
+    hanging: watch::Sender<usize>,
 }
 
 impl Receiver {
@@ -30,7 +34,7 @@ impl Receiver {
     pub(crate) async fn start(start: Instant) -> anyhow::Result<Receiver> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?.to_string();
-        let shared = Shared { start, took_ns: Mutex::default(), count: watch::Sender::new(0) };
+        let shared = Shared { start, took_ns: Mutex::default(), count: watch::Sender::new(0), hanging: watch::Sender::new(0) };
         let receiver = Receiver { address, shared: Arc::new(shared) };
         let accepting = receiver.clone();
         tokio::spawn(async move {
@@ -46,6 +50,13 @@ impl Receiver {
 
     async fn serve(&self, mut wire: Wire) -> anyhow::Result<()> {
         while let Some(request) = wire.read().await? {
+            if request.head.starts_with(HANGING.as_bytes()) {
+                self.shared.hanging.send_modify(|count| *count += 1);
+                // Until the caller gives up.
+                wire.read().await?;
+                self.shared.hanging.send_modify(|count| *count -= 1);
+                return Ok(());
+            }
             let now_ns = u64::try_from(self.shared.start.elapsed().as_nanos())?;
             if let Some(sent_ns) = event::sent_ns(&request.body) {
                 let mut all = self.shared.took_ns.lock().unwrap_or_else(PoisonError::into_inner);
@@ -66,6 +77,16 @@ impl Receiver {
         let waited = tokio::time::timeout(DEADLINE, counted.wait_for(|now| *now >= count)).await;
         let came = *self.shared.count.borrow();
         anyhow::ensure!(waited.is_ok(), "{came} of {count} deliveries came in time");
+        Ok(())
+    }
+
+    /// Returns once so many requests wait for an answer.
+    pub(crate) async fn wait_for_hanging(&self, count: usize) -> anyhow::Result<()> {
+        const DEADLINE: Duration = Duration::from_secs(120);
+        let mut hanging = self.shared.hanging.subscribe();
+        let waited = tokio::time::timeout(DEADLINE, hanging.wait_for(|now| *now >= count)).await;
+        let now = *self.shared.hanging.borrow();
+        anyhow::ensure!(waited.is_ok(), "{now} of {count} requests hang");
         Ok(())
     }
 

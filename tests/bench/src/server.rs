@@ -33,8 +33,18 @@ impl Server {
         program: &Path,
         database: Option<&Database>,
     ) -> anyhow::Result<Server> {
+        Server::antar_with(program, database, &[]).await
+    }
+
+    /// The same with settings, as variables.
+    pub(crate) async fn antar_with(
+        program: &Path,
+        database: Option<&Database>,
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<Server> {
         let (address, folder) = (free_address()?, tempfile::tempdir()?);
         let mut command = Command::new(program);
+        command.envs(settings.iter().copied());
         command.args(["serve", "--dev", "--listen", &address, "--data-dir"]).arg(folder.path());
         if let Some(database) = database {
             command.args(["--database-url", &database.url]);
@@ -136,6 +146,16 @@ impl Server {
 
     pub(crate) fn rss_max_kib(&self) -> anyhow::Result<u64> {
         process::rss_max_kib(self.child.id())
+    }
+
+    pub(crate) fn rss_kib(&self) -> anyhow::Result<u64> {
+        process::rss_kib(self.child.id())
+    }
+
+    /// Bytes of SQLite's files; none on PostgreSQL.
+    pub(crate) fn file_bytes(&self) -> Option<u64> {
+        let size = |name: &str| Some(self.folder.path().join(name).metadata().ok()?.len());
+        Some(size("antar.db")? + size("antar.db-wal").unwrap_or(0))
     }
 
     pub(crate) fn pid(&self) -> u32 {

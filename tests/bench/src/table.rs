@@ -27,23 +27,24 @@ impl Line {
     }
 
     pub(crate) fn p99_ms(&self) -> f64 {
-        self.quantile_ms(0.99)
+        quantile_ms(&self.took_ns, 0.99)
     }
+}
 
-    fn quantile_ms(&self, share: f64) -> f64 {
-        let mut sorted = self.took_ns.clone();
-        sorted.sort_unstable();
-        #[expect(
-            clippy::cast_precision_loss,
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "an index from a share of a length"
-        )]
-        let at = (sorted.len().saturating_sub(1) as f64 * share) as usize;
-        #[expect(clippy::cast_precision_loss, reason = "nanoseconds of minutes")]
-        let ms = sorted.get(at).copied().unwrap_or(0) as f64 / 1e6;
-        ms
-    }
+/// Of times in nanoseconds the one that this share of them does not exceed, in milliseconds.
+pub(crate) fn quantile_ms(took_ns: &[u64], share: f64) -> f64 {
+    let mut sorted = took_ns.to_vec();
+    sorted.sort_unstable();
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an index from a share of a length"
+    )]
+    let at = (sorted.len().saturating_sub(1) as f64 * share) as usize;
+    #[expect(clippy::cast_precision_loss, reason = "nanoseconds of minutes")]
+    let ms = sorted.get(at).copied().unwrap_or(0) as f64 / 1e6;
+    ms
 }
 
 impl std::fmt::Display for Line {
@@ -58,7 +59,7 @@ impl std::fmt::Display for Line {
             "{:<46} {per_s:>9.0} {:>8.1} {database:>8} {:>9.2} {:>9.2} {:>8}",
             self.name,
             per(self.server_us, self.deliveries),
-            self.quantile_ms(0.5),
+            quantile_ms(&self.took_ns, 0.5),
             self.p99_ms(),
             self.rss_max_kib >> 10,
         )

@@ -21,7 +21,6 @@ async fn main() -> ExitCode {
         rounds: rounds.parse().expect("a number of rounds"),
         seed: seed.parse().expect("a seed"),
         nodes: nodes.parse().expect("a number of nodes"),
-        ordered: true,
         points: Point::ALL.to_vec(),
         say: |text| println!("    {text}"),
     };

@@ -11,6 +11,7 @@ use antar::fault::Point;
 use serde_json::json;
 
 use crate::client::Call;
+use crate::dice::Dice;
 use crate::{BinaryServer, Database, Receiver, Reply, Request, eventually};
 
 /// Each posts its events one after the other, with a key of its own.
@@ -32,8 +33,6 @@ pub struct Plan {
     pub seed: u64,
     /// One on SQLite.
     pub nodes: usize,
-    /// With a webhook that asks for order.
-    pub ordered: bool,
     /// Points that rounds take in turn, every other one; the rest are kills at random.
     pub points: Vec<Point>,
     /// Is told of every round.
@@ -60,15 +59,16 @@ pub async fn run(database: Database, plan: &Plan) -> Figures {
         Reply::status(if fails { 500 } else { 200 })
     });
     let first = BinaryServer::start_with(database, &[("ANTAR_STORE_LEASE_MS", "1500")]).await;
-    let replay_path = set_up(&first, &receiver, plan.ordered).await;
+    let replay_path = set_up(&first, &receiver).await;
     let mut nodes = vec![first];
     while nodes.len() < plan.nodes {
         nodes.push(nodes[0].start_beside().await);
     }
     let load = Load::start(&nodes, plan.seed);
-    let (mut dice, mut seen, mut figures) = (Dice(plan.seed), Seen::default(), Figures::default());
+    let (mut dice, mut seen, mut figures) =
+        (Dice::new(plan.seed), Seen::default(), Figures::default());
     for round in 0..plan.rounds {
-        let number = dice.below(nodes.len());
+        let number = dice.index(nodes.len());
         let point = (round % 2 == 1 && !plan.points.is_empty())
             .then(|| plan.points[round / 2 % plan.points.len()]);
         let fault = point.map(|point| fault(point, &mut dice));
@@ -88,7 +88,7 @@ pub async fn run(database: Database, plan: &Plan) -> Figures {
         nodes[number].start_again().await;
         seen.add(receiver.take());
         if round % LOOK_EVERY == LOOK_EVERY - 1 {
-            arrived(plan, &load.accepted(), &receiver, &mut seen).await;
+            arrived(&load.accepted(), &receiver, &mut seen).await;
         }
         let ended = if alone || point.is_none() { "" } else { ", which it did not reach" };
         let accepted = load.accepted().len();
@@ -101,7 +101,7 @@ pub async fn run(database: Database, plan: &Plan) -> Figures {
     }
     load.stop().await;
     let accepted = load.accepted();
-    arrived(plan, &accepted, &receiver, &mut seen).await;
+    arrived(&accepted, &receiver, &mut seen).await;
     seen.check_order();
     figures.accepted = accepted.len();
     (figures.received, figures.duplicates) = (seen.received, seen.duplicates);
@@ -110,15 +110,13 @@ pub async fn run(database: Database, plan: &Plan) -> Figures {
 
 /// Two webhooks for the load, one of them in order, and one with old events to replay. Returns where
 /// a replay is asked for.
-async fn set_up(server: &BinaryServer, receiver: &Receiver, in_order: bool) -> String {
+async fn set_up(server: &BinaryServer, receiver: &Receiver) -> String {
     let retry = json!({"schedule_s": [0], "attempts_max": 1000, "jitter": 0});
     let plain = json!({"name": "plain", "url": receiver.url("/plain"), "event_types": ["load.*"], "retry": retry});
     server.api.create_webhook(&plain).await;
     let ordered = json!({"name": "ordered", "url": receiver.url("/ordered"), "event_types": ["load.*"],
         "ordering": {"key": "{{data.key}}", "gives_way_attempts": 1000}, "retry": retry});
-    if in_order {
-        server.api.create_webhook(&ordered).await;
-    }
+    server.api.create_webhook(&ordered).await;
     let replayed = json!({"name": "replayed", "url": receiver.url("/replayed"), "event_types": ["old.*"], "retry": retry});
     let replayed = server.api.create_webhook(&replayed).await;
     let events: Vec<_> = (0..REPLAYED)
@@ -135,7 +133,7 @@ fn fault(point: Point, dice: &mut Dice) -> String {
         Point::Claim => 4,
         _ => 30,
     };
-    let nth = if point == Point::ReplayStep { 1 } else { 1 + dice.below(passages) };
+    let nth = if point == Point::ReplayStep { 1 } else { 1 + dice.index(passages) };
     format!("{}=exit@{nth}", point.as_str())
 }
 
@@ -167,9 +165,8 @@ async fn fails(
 }
 
 /// Waits until everything accepted has come to both webhooks.
-async fn arrived(plan: &Plan, accepted: &HashSet<String>, receiver: &Receiver, seen: &mut Seen) {
-    let paths = ["/plain", "/ordered"];
-    for path in paths.into_iter().take(if plan.ordered { 2 } else { 1 }) {
+async fn arrived(accepted: &HashSet<String>, receiver: &Receiver, seen: &mut Seen) {
+    for path in ["/plain", "/ordered"] {
         let what = format!("all {} accepted events arrive at {path}", accepted.len());
         eventually(&what, async || {
             seen.add(receiver.take());
@@ -193,7 +190,7 @@ impl Load {
             let publisher = Publisher {
                 number,
                 places: nodes.iter().map(|node| (node.base.clone(), node.key.clone())).collect(),
-                dice: Dice(seed ^ (number as u64 + 1)),
+                dice: Dice::new(seed ^ (number as u64 + 1)),
                 stop: Arc::clone(&stop),
                 accepted: Arc::clone(&accepted),
             };
@@ -246,7 +243,7 @@ impl Publisher {
     }
 
     async fn posted(&mut self, event: &serde_json::Value) -> bool {
-        let (base, key) = &self.places[self.dice.below(self.places.len())];
+        let (base, key) = &self.places[self.dice.index(self.places.len())];
         let call = Call::new("POST", &format!("{base}/v1/tenants/default/events"));
         call.key(key).json(event).try_send().await.is_ok_and(|answer| answer.status == 202)
     }
@@ -294,26 +291,5 @@ impl Seen {
             let wrong = numbers.windows(2).find(|pair| pair[0] > pair[1]);
             assert!(wrong.is_none(), "{key}: {wrong:?} of {numbers:?}");
         }
-    }
-}
-
-/// SplitMix64: the same seed gives the same rounds.
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    fn below_ms(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end as u64).unwrap()
     }
 }

@@ -14,11 +14,13 @@ mod client;
 pub mod crash;
 mod database;
 mod deadline;
+mod dice;
 mod proxy;
 mod receiver;
 mod reply;
 mod request;
 mod server;
+pub mod simulation;
 pub mod verify;
 
 pub use antar::clock::ManualClock;

@@ -159,15 +159,10 @@ async fn what_the_dead_owned_is_due_at_once_and_the_living_keep_theirs() {
 }
 
 /// A delivery that is due and has keys.
-fn keyed(
-    webhook_id: WebhookId,
-    seq: i64,
-    order: Option<&str>,
-    dedupe: Option<&str>,
-) -> NewDelivery {
+fn keyed(webhook_id: WebhookId, order: Option<&str>, dedupe: Option<&str>) -> NewDelivery {
     let order = order.map(|key| OrderKey { key: key.to_owned(), gives_way_attempts: 2 });
     let dedupe = dedupe.map(|key| (key.to_owned(), at(-10_000)));
-    let keys = Some(Box::new(Keys { seq, order, dedupe }));
+    let keys = Some(Box::new(Keys { order, dedupe }));
     NewDelivery { keys, ..delivery(webhook_id, State::Pending) }
 }
 
@@ -179,7 +174,7 @@ async fn of_a_key_one_is_taken_at_a_time_and_in_order_by_however_many_nodes() {
         let mut order = std::collections::HashMap::new();
         for n in 0..60 {
             let key = format!("k{}", n % KEYS);
-            let new = keyed(webhook_id, i64::try_from(n).unwrap(), Some(&key), None);
+            let new = keyed(webhook_id, Some(&key), None);
             order.insert(new.id, n);
             store.accept(vec![event(&format!("e{n}")).to(new)]).await.unwrap();
         }
@@ -214,7 +209,7 @@ async fn a_key_gives_way_after_its_attempts_and_says_who_holds_it_back() {
     on_each_database(async |store| {
         let webhook_id = webhook();
         let (first, second) =
-            (keyed(webhook_id, 1, Some("k"), None), keyed(webhook_id, 2, Some("k"), None));
+            (keyed(webhook_id, Some("k"), None), keyed(webhook_id, Some("k"), None));
         let (one, two) = (first.id, second.id);
         store.accept(vec![event("e1").to(first), event("e2").to(second)]).await.unwrap();
         let claim =
@@ -236,10 +231,10 @@ async fn a_key_gives_way_after_its_attempts_and_says_who_holds_it_back() {
 async fn a_duplicate_is_dropped_when_its_turn_comes() {
     on_each_database(async |store| {
         let webhook_id = webhook();
-        let news = [("e1", 1, "k"), ("e2", 2, "k"), ("e3", 3, "other")];
+        let news = [("e1", "k"), ("e2", "k"), ("e3", "other")];
         let mut deliveries = Vec::new();
-        for (id, seq, key) in news {
-            let new = keyed(webhook_id, seq, None, Some(key));
+        for (id, key) in news {
+            let new = keyed(webhook_id, None, Some(key));
             deliveries.push(new.id);
             store.accept(vec![event(id).to(new)]).await.unwrap();
         }
@@ -250,7 +245,7 @@ async fn a_duplicate_is_dropped_when_its_turn_comes() {
         assert!(dropped.reason.unwrap().contains("the event e1"));
         // One that failed makes no other a duplicate.
         store.record(record(deliveries[0], State::Failed)).await.unwrap();
-        let late = keyed(webhook_id, 4, None, Some("k"));
+        let late = keyed(webhook_id, None, Some("k"));
         let late_id = late.id;
         store.accept(vec![event("e4").to(late)]).await.unwrap();
         let claimed = store.claim_due(NOW, &me(), 10, &Spared::default()).await.unwrap();

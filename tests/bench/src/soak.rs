@@ -1,0 +1,119 @@
+//! `bench soak`: the server at a steady share of what it can do, for long.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use serde_json::json;
+
+use crate::SoakArguments;
+use crate::load::{full, steady};
+use crate::receiver::Receiver;
+use crate::server::{Database, Server};
+use crate::table::quantile_ms;
+
+/// Posted to learn what the server can do.
+const FULL_EVENTS: usize = 20_000;
+const CONNECTIONS: usize = 32;
+/// How much more of anything the last third of the time may show beside the middle one.
+const GROWTH_MAX: f64 = 1.2;
+
+/// What a look at the server shows.
+struct Sample {
+    at_s: u64,
+    received: usize,
+    p50_ms: f64,
+    p99_ms: f64,
+    rss_kib: u64,
+    /// None: PostgreSQL.
+    file_bytes: Option<u64>,
+}
+
+pub(crate) fn run(arguments: &SoakArguments) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(soak(arguments))
+}
+
+async fn soak(arguments: &SoakArguments) -> anyhow::Result<()> {
+    let start = Instant::now();
+    let receiver = Receiver::start(start).await?;
+    let database = arguments.database_url.as_deref().map(Database::create).transpose()?;
+    let keep_s = arguments.keep_s.to_string();
+    let settings = [("ANTAR_RETENTION_EVENTS_S", keep_s.as_str()), ("ANTAR_RETENTION_EVERY_MS", "5000")];
+    let server = Server::antar_with(&arguments.antar, database.as_ref(), &settings).await?;
+    server.webhook("w", &format!("http://{}/w", receiver.address), &json!({})).await?;
+    let target = server.target();
+    let began = Instant::now();
+    full(&target, start, FULL_EVENTS, CONNECTIONS).await?;
+    receiver.wait(FULL_EVENTS).await?;
+    receiver.take();
+    #[expect(clippy::cast_precision_loss, reason = "a count of thousands")]
+    let most_per_s = FULL_EVENTS as f64 / began.elapsed().as_secs_f64();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate")]
+    let rate_per_s = (most_per_s * arguments.share) as u32;
+    println!("{most_per_s:.0} events a second at full load; {rate_per_s} for {} min", arguments.minutes);
+    println!("{:>7} {:>10} {:>9} {:>9} {:>9} {:>9}", "s", "received", "p50 ms", "p99 ms", "RSS MiB", "file MiB");
+    let seconds = arguments.minutes * 60;
+    let posting = tokio::spawn(async move { steady(&target, start, rate_per_s, seconds).await });
+    let mut samples = Vec::new();
+    let began = Instant::now();
+    while !posting.is_finished() {
+        tokio::time::sleep(Duration::from_secs(arguments.every_s)).await;
+        let took_ns = receiver.take();
+        let sample = Sample {
+            at_s: began.elapsed().as_secs(),
+            received: took_ns.len(),
+            p50_ms: quantile_ms(&took_ns, 0.5),
+            p99_ms: quantile_ms(&took_ns, 0.99),
+            rss_kib: server.rss_kib()?,
+            file_bytes: server.file_bytes(),
+        };
+        println!("{sample}");
+        samples.push(sample);
+    }
+    posting.await??;
+    judge(&samples)
+}
+
+/// The first third is for caches to fill and retention to begin.
+fn judge(samples: &[Sample]) -> anyhow::Result<()> {
+    let third = samples.len() / 3;
+    ensure!(third > 1, "too few looks to say anything; soak for longer");
+    // The last one may be of a part of its time.
+    let (middle, last) = (&samples[third..2 * third], &samples[2 * third..samples.len() - 1]);
+    let mut grew = Vec::new();
+    #[expect(clippy::cast_precision_loss, reason = "sizes")]
+    let figures: [(&str, fn(&Sample) -> f64); 3] = [
+        ("memory", |sample| sample.rss_kib as f64),
+        ("the file", |sample| sample.file_bytes.unwrap_or(1) as f64),
+        ("the median time", |sample| sample.p50_ms),
+    ];
+    for (name, figure) in figures {
+        let growth = mean(last, figure) / mean(middle, figure);
+        println!("{name}: the last third is {growth:.2} of the middle one");
+        if growth > GROWTH_MAX {
+            grew.push(name);
+        }
+    }
+    ensure!(grew.is_empty(), "grew: {}", grew.join(", "));
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a count of looks")]
+fn mean(samples: &[Sample], figure: fn(&Sample) -> f64) -> f64 {
+    samples.iter().map(figure).sum::<f64>() / samples.len() as f64
+}
+
+impl std::fmt::Display for Sample {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let file = self.file_bytes.map_or("-".to_owned(), |bytes| (bytes >> 20).to_string());
+        write!(
+            f,
+            "{:>7} {:>10} {:>9.2} {:>9.2} {:>9} {file:>9}",
+            self.at_s,
+            self.received,
+            self.p50_ms,
+            self.p99_ms,
+            self.rss_kib >> 10,
+        )
+    }
+}

@@ -1,0 +1,275 @@
+//! Nodes in a simulated world: the real server, but for its HTTP, on a clock, a network and a
+//! database whose time is made up. Everything runs on one thread, in steps; what goes wrong and when
+//! is drawn from a seed, so that a run can be looked at again.
+//!
+//! Each node has a runtime of its own with a paused clock, and is driven in turns. A crash is the
+//! end of a runtime, a stall is a node that is not driven while time goes on. The nodes share one
+//! SQLite file, through the same statements as ever; that it is gone for a while is a lock that
+//! somebody holds. What must hold is checked where requests arrive, see [`Ledger`].
+
+mod ledger;
+mod node;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use diesel_async::{AsyncConnection as _, SimpleAsyncConnection as _};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use self::ledger::Ledger;
+use self::node::SimulatedNode;
+use crate::dice::Dice;
+
+/// Time of a step of all nodes.
+const STEP_MS: i64 = 5;
+const NODES: usize = 3;
+/// The file that all of them share.
+const DATABASE: &str = "antar.db";
+/// The longest that a node is down, stalled, or without its database: more than its lease.
+const AWAY_MS_MAX: u64 = 40_000;
+/// One in so many steps brings a crash, a stall, a database that is gone.
+const CRASH_EVERY: u64 = 8_000;
+const STALL_EVERY: u64 = 12_000;
+const GONE_EVERY: u64 = 60_000;
+/// One in so many steps posts an event.
+const POST_EVERY: u64 = 12;
+/// After the last fault everything must have arrived within this.
+const QUIET_MS_MAX: i64 = 7_200_000;
+
+/// What to run.
+pub struct Plan {
+    pub seed: u64,
+    /// Each drives every node once.
+    pub steps: u64,
+    /// Is told of what happens now and then.
+    pub say: fn(&str),
+}
+
+/// What was seen.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Figures {
+    pub steps: u64,
+    pub simulated_s: i64,
+    pub accepted: usize,
+    /// Not accepted, as far as the sender knows; posted again.
+    pub refused: usize,
+    pub attempts: usize,
+    /// Attempts of what had arrived before.
+    pub again: usize,
+    pub crashes: usize,
+    pub stalls: usize,
+    pub gone: usize,
+}
+
+/// Runs it; panics at the first promise that is broken.
+#[must_use]
+pub fn run(plan: &Plan) -> Figures {
+    let mut world = World::new(plan);
+    for step in 0..plan.steps {
+        world.misfortune();
+        world.post();
+        world.step();
+        if step % 100_000 == 99_999 {
+            (plan.say)(&world.told());
+        }
+    }
+    world.quiet();
+    (plan.say)(&world.told());
+    world.figures()
+}
+
+struct World {
+    dice: Dice,
+    now_ms: i64,
+    steps: u64,
+    nodes: Vec<SimulatedNode>,
+    ledger: Arc<Mutex<Ledger>>,
+    lock: DatabaseLock,
+    crashes: usize,
+    stalls: usize,
+    gone: usize,
+    _folder: TempDir,
+}
+
+impl World {
+    fn new(plan: &Plan) -> World {
+        const START_MS: i64 = 1_780_000_000_000;
+        let folder = tempfile::tempdir().unwrap();
+        let mut dice = Dice::new(plan.seed);
+        let ledger = Arc::new(Mutex::new(Ledger::new(dice.fork(), START_MS)));
+        let nodes = (0..NODES).map(|number| {
+            SimulatedNode::new(number, folder.path(), dice.fork(), Arc::clone(&ledger))
+        });
+        let mut nodes: Vec<_> = nodes.collect();
+        nodes[0].start(START_MS);
+        nodes[0].configure(&webhooks());
+        for node in &mut nodes[1..] {
+            node.start(START_MS);
+        }
+        let lock = DatabaseLock::new(&folder.path().join(DATABASE));
+        World {
+            dice,
+            now_ms: START_MS,
+            steps: 0,
+            nodes,
+            ledger,
+            lock,
+            crashes: 0,
+            stalls: 0,
+            gone: 0,
+            _folder: folder,
+        }
+    }
+
+    /// Something goes wrong, now and then.
+    fn misfortune(&mut self) {
+        let until = self.now_ms + i64::try_from(self.dice.below_ms(AWAY_MS_MAX)).unwrap();
+        let number = self.dice.index(NODES);
+        if self.dice.one_in(CRASH_EVERY) && self.nodes[number].is_up() {
+            self.crashes += 1;
+            lock(&self.ledger).crashed(number);
+            self.nodes[number].crash(until);
+        }
+        if self.dice.one_in(STALL_EVERY) && self.nodes[number].is_up() {
+            self.stalls += 1;
+            lock(&self.ledger).stalls(number, until);
+            self.nodes[number].stall(until);
+        }
+        if self.dice.one_in(GONE_EVERY) && !self.lock.is_held() {
+            self.gone += 1;
+            // Nobody can renew a lease meanwhile.
+            (0..NODES).for_each(|number| lock(&self.ledger).is_late(number, until));
+            self.lock.hold(until);
+        }
+    }
+
+    fn post(&mut self) {
+        if !self.dice.one_in(POST_EVERY) {
+            return;
+        }
+        let number = self.dice.index(NODES);
+        if self.nodes[number].is_up() {
+            self.nodes[number].post();
+        }
+    }
+
+    fn step(&mut self) {
+        self.steps += 1;
+        self.now_ms += STEP_MS;
+        lock(&self.ledger).now_ms = self.now_ms;
+        self.lock.release_at(self.now_ms);
+        for node in &mut self.nodes {
+            node.step(self.now_ms);
+        }
+    }
+
+    /// Nothing goes wrong any more: everything arrives, and nothing is left.
+    fn quiet(&mut self) {
+        lock(&self.ledger).receivers_are_well();
+        let end = self.now_ms + QUIET_MS_MAX;
+        while !lock(&self.ledger).has_all_arrived() || !self.nodes.iter().all(SimulatedNode::is_up)
+        {
+            assert!(self.now_ms < end, "not all arrived: {}", lock(&self.ledger).missing());
+            self.step();
+        }
+        // The last records.
+        for _ in 0..2_000 {
+            self.step();
+        }
+        let open = self.nodes[0].open_deliveries();
+        assert!(open.is_empty(), "still open after everything arrived: {open:?}");
+    }
+
+    fn told(&self) -> String {
+        let figures = self.figures();
+        format!(
+            "{} steps, {} s of simulated time: {} accepted ({} posts refused), {} attempts ({} again), {} crashes, {} stalls, \
+             {} times no database",
+            figures.steps,
+            figures.simulated_s,
+            figures.accepted,
+            figures.refused,
+            figures.attempts,
+            figures.again,
+            figures.crashes,
+            figures.stalls,
+            figures.gone
+        )
+    }
+
+    fn figures(&self) -> Figures {
+        let ledger = lock(&self.ledger);
+        Figures {
+            steps: self.steps,
+            simulated_s: i64::try_from(self.steps).unwrap() * STEP_MS / 1_000,
+            accepted: ledger.accepted(),
+            refused: ledger.refused,
+            attempts: ledger.attempts,
+            again: ledger.again,
+            crashes: self.crashes,
+            stalls: self.stalls,
+            gone: self.gone,
+        }
+    }
+}
+
+/// The webhooks of the world; [`Ledger`] knows what each promises.
+fn webhooks() -> Vec<Value> {
+    let webhook = |name: &str, more: Value| {
+        let retry = json!({"schedule_s": [1, 5, 20], "attempts_max": 1_000, "jitter": 0});
+        let mut webhook = json!({"name": name, "url": format!("http://127.0.0.1/{name}"), "event_types": ["*"],
+            "timeout_ms": 5_000, "retry": retry});
+        webhook.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        webhook
+    };
+    vec![
+        webhook("plain", json!({})),
+        webhook(
+            "ordered",
+            json!({"ordering": {"key": "{{data.key}}", "gives_way_attempts": 1_000}}),
+        ),
+        webhook("paced", json!({"limits": {"rate_per_s": ledger::RATE_PER_S}})),
+        webhook("narrow", json!({"limits": {"in_flight_max": ledger::NARROW_MAX}})),
+        webhook("hanging", json!({"timeout_ms": 30_000})),
+    ]
+}
+
+/// Keeps everybody from writing to the database.
+struct DatabaseLock {
+    runtime: tokio::runtime::Runtime,
+    conn: diesel_async::sync_connection_wrapper::SyncConnectionWrapper<diesel::SqliteConnection>,
+    held_until_ms: Option<i64>,
+}
+
+impl DatabaseLock {
+    fn new(path: &std::path::Path) -> DatabaseLock {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let path = path.to_string_lossy().into_owned();
+        let conn = runtime
+            .block_on(diesel_async::sync_connection_wrapper::SyncConnectionWrapper::establish(
+                &path,
+            ))
+            .unwrap();
+        DatabaseLock { runtime, conn, held_until_ms: None }
+    }
+
+    fn is_held(&self) -> bool {
+        self.held_until_ms.is_some()
+    }
+
+    fn hold(&mut self, until_ms: i64) {
+        self.runtime.block_on(self.conn.batch_execute("BEGIN IMMEDIATE")).unwrap();
+        self.held_until_ms = Some(until_ms);
+    }
+
+    fn release_at(&mut self, now_ms: i64) {
+        if self.held_until_ms.is_some_and(|until| until <= now_ms) {
+            self.runtime.block_on(self.conn.batch_execute("ROLLBACK")).unwrap();
+            self.held_until_ms = None;
+        }
+    }
+}
+
+fn lock(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
+    ledger.lock().unwrap_or_else(PoisonError::into_inner)
+}

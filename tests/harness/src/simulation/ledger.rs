@@ -1,0 +1,337 @@
+//! What the receivers of the simulated world see, and what must hold of it:
+//!
+//! * what was accepted arrives, with the same bytes each time;
+//! * a delivery is attempted by one node at a time, unless a node stalled or had no database, so
+//!   that its lease may have run out;
+//! * of a key, nothing comes before what was accepted before it;
+//! * a webhook's `in_flight_max` and `rate_per_s` hold on each node;
+//! * what failed and was recorded is not tried again before its schedule says;
+//! * a first attempt begins soon after its event was accepted.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use crate::dice::Dice;
+
+/// Of the webhook `paced`, on each node.
+pub(super) const RATE_PER_S: usize = 4;
+/// Of the webhook `narrow`, on each node.
+pub(super) const NARROW_MAX: usize = 2;
+/// Where a webhook sets no bound.
+const IN_FLIGHT_MAX: usize = 16;
+/// The first wait of all schedules.
+const RETRY_MS: i64 = 1_000;
+/// How far clocks of nodes are apart at most, and a step.
+const TOLERANCE_MS: i64 = 60;
+/// A first attempt has begun within this.
+const PROMPT_MS: i64 = 5_000;
+/// After a stall or the database's return a node may not own what it did for so long.
+const LATE_FOR_MS: i64 = 15_000;
+
+const WEBHOOKS: [&str; 5] = ["plain", "ordered", "paced", "narrow", "hanging"];
+const KEYS: usize = 8;
+
+/// A node in one of its lives.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Who {
+    pub(super) node: usize,
+    pub(super) life: u64,
+}
+
+/// What an attempt is of.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct What {
+    pub(super) webhook: &'static str,
+    pub(super) id: String,
+}
+
+/// What the receiver does.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Reply {
+    Status(u16),
+    Broke,
+    Never,
+}
+
+/// A request as it arrives.
+pub(super) struct Request {
+    pub(super) who: Who,
+    pub(super) what: What,
+    pub(super) key: String,
+    pub(super) n: u64,
+    pub(super) body: Vec<u8>,
+}
+
+struct UnderWay {
+    who: Who,
+    /// The node's lease may have run out since.
+    late: bool,
+}
+
+struct Failed {
+    who: Who,
+    at_ms: i64,
+}
+
+struct Accepted {
+    by: Who,
+    at_ms: i64,
+}
+
+#[derive(Default)]
+struct Key {
+    n: u64,
+    posting: bool,
+}
+
+pub(super) struct Ledger {
+    pub(super) now_ms: i64,
+    pub(super) attempts: usize,
+    pub(super) again: usize,
+    pub(super) refused: usize,
+    dice: Dice,
+    well: bool,
+    keys: [Key; KEYS],
+    accepted: HashMap<String, Accepted>,
+    /// Digests of what came.
+    bodies: HashMap<What, u64>,
+    /// What was answered with success.
+    arrived: HashSet<What>,
+    under_way: HashMap<What, Vec<UnderWay>>,
+    running: HashMap<(Who, &'static str), usize>,
+    paced: HashMap<Who, VecDeque<i64>>,
+    failed: HashMap<What, Failed>,
+    last_of_key: HashMap<String, u64>,
+    late_until_ms: HashMap<usize, i64>,
+    stalled_until_ms: HashMap<usize, i64>,
+}
+
+impl Ledger {
+    pub(super) fn new(dice: Dice, now_ms: i64) -> Ledger {
+        Ledger {
+            now_ms,
+            attempts: 0,
+            again: 0,
+            refused: 0,
+            dice,
+            well: false,
+            keys: Default::default(),
+            accepted: HashMap::new(),
+            bodies: HashMap::new(),
+            arrived: HashSet::new(),
+            under_way: HashMap::new(),
+            running: HashMap::new(),
+            paced: HashMap::new(),
+            failed: HashMap::new(),
+            last_of_key: HashMap::new(),
+            late_until_ms: HashMap::new(),
+            stalled_until_ms: HashMap::new(),
+        }
+    }
+
+    pub(super) fn webhook(path: &str) -> &'static str {
+        WEBHOOKS.into_iter().find(|name| *name == path).expect("a webhook of this world")
+    }
+
+    /// The key and number of an event that may be posted now. Of a key, the next one comes when
+    /// the last one was accepted.
+    pub(super) fn next_event(&mut self) -> Option<(usize, u64)> {
+        let key = self.dice.index(KEYS);
+        let Key { n, posting } = &mut self.keys[key];
+        if std::mem::replace(posting, true) { None } else { Some((key, *n)) }
+    }
+
+    /// What became of a post; what was not accepted is posted again.
+    pub(super) fn posted(&mut self, key: usize, id: &str, by: Who, accepted: bool) {
+        self.keys[key].posting = false;
+        if accepted {
+            self.keys[key].n += 1;
+            self.accepted.insert(id.to_owned(), Accepted { by, at_ms: self.now_ms });
+        } else {
+            self.refused += 1;
+        }
+    }
+
+    pub(super) fn crashed(&mut self, node: usize) {
+        self.under_way.values_mut().for_each(|all| all.retain(|one| one.who.node != node));
+        self.under_way.retain(|_, all| !all.is_empty());
+        self.running.retain(|(who, _), _| who.node != node);
+        self.paced.retain(|who, _| who.node != node);
+        self.failed.retain(|_, failed| failed.who.node != node);
+        self.accepted.values_mut().filter(|one| one.by.node == node).for_each(|one| {
+            // Whoever takes it over takes his time.
+            one.at_ms = i64::MAX;
+        });
+    }
+
+    /// Others may take over what the node owns, from now until a while after `until_ms`.
+    pub(super) fn is_late(&mut self, node: usize, until_ms: i64) {
+        let until = self.late_until_ms.entry(node).or_default();
+        *until = (*until).max(until_ms + LATE_FOR_MS);
+        let all = self.under_way.values_mut().flatten();
+        all.filter(|one| one.who.node == node).for_each(|one| one.late = true);
+        self.failed.retain(|_, failed| failed.who.node != node);
+        let own = self.accepted.values_mut().filter(|one| one.by.node == node);
+        own.for_each(|one| one.at_ms = i64::MAX);
+    }
+
+    pub(super) fn stalls(&mut self, node: usize, until_ms: i64) {
+        self.is_late(node, until_ms);
+        self.stalled_until_ms.insert(node, until_ms + 2 * TOLERANCE_MS);
+    }
+
+    fn is_in(until_ms: &HashMap<usize, i64>, node: usize, now_ms: i64) -> bool {
+        until_ms.get(&node).is_some_and(|until| now_ms <= *until)
+    }
+
+    /// A request arrives. Says what comes of it, and after how many milliseconds.
+    pub(super) fn begin(&mut self, request: &Request) -> (Reply, u64) {
+        let Request { who, what, key, n, body } = request;
+        let (who, now_ms) = (*who, self.now_ms);
+        let late = Self::is_in(&self.late_until_ms, who.node, now_ms);
+        self.attempts += 1;
+        self.same_bytes(what, body);
+        self.alone(who, what, late);
+        if what.webhook == "ordered" {
+            self.in_order(who, key, *n);
+        }
+        self.within_limits(who, what.webhook);
+        self.in_time(who, what, late);
+        self.reply(what.webhook)
+    }
+
+    fn same_bytes(&mut self, what: &What, body: &[u8]) {
+        let mut hasher = DefaultHasher::new();
+        body.hash(&mut hasher);
+        let digest = hasher.finish();
+        match self.bodies.insert(what.clone(), digest) {
+            Some(before) => {
+                self.again += 1;
+                assert_eq!(before, digest, "{what:?} came with other bytes");
+            }
+            None => {}
+        }
+    }
+
+    fn alone(&mut self, who: Who, what: &What, late: bool) {
+        let all = self.under_way.entry(what.clone()).or_default();
+        let other = all.iter().find(|other| !other.late && !late);
+        assert!(
+            other.is_none(),
+            "{what:?} is attempted by {who:?} while {:?} is at it",
+            other.map(|o| o.who)
+        );
+        all.push(UnderWay { who, late });
+    }
+
+    fn in_order(&mut self, who: Who, key: &str, n: u64) {
+        // What it had begun before it stalled comes whenever it goes on.
+        if Self::is_in(&self.stalled_until_ms, who.node, self.now_ms) {
+            return;
+        }
+        let last = self.last_of_key.entry(key.to_owned()).or_default();
+        assert!(n >= *last, "{n} of {key} is attempted by {who:?} after {last}");
+        *last = n;
+    }
+
+    fn within_limits(&mut self, who: Who, webhook: &'static str) {
+        let running = self.running.entry((who, webhook)).or_default();
+        *running += 1;
+        let max = if webhook == "narrow" { NARROW_MAX } else { IN_FLIGHT_MAX };
+        assert!(*running <= max, "{running} attempts of {webhook} at once by {who:?}");
+        if webhook == "paced" {
+            let starts = self.paced.entry(who).or_default();
+            starts.push_back(self.now_ms);
+            while starts.front().is_some_and(|start| *start <= self.now_ms - 1_000) {
+                starts.pop_front();
+            }
+            // Starts are looked at in steps: one may slip in at either end of the second.
+            assert!(
+                starts.len() <= RATE_PER_S + 1,
+                "{} starts in a second by {who:?}",
+                starts.len()
+            );
+        }
+    }
+
+    fn in_time(&mut self, who: Who, what: &What, late: bool) {
+        if let Some(failed) = self.failed.remove(what) {
+            let after_ms = self.now_ms - failed.at_ms;
+            assert!(
+                after_ms >= RETRY_MS - TOLERANCE_MS,
+                "{what:?} is tried again after {after_ms} ms"
+            );
+        }
+        if what.webhook != "plain" || late {
+            return;
+        }
+        if let Some(accepted) = self.accepted.get_mut(&what.id) {
+            let after_ms = self.now_ms.saturating_sub(accepted.at_ms);
+            assert!(
+                after_ms <= PROMPT_MS,
+                "{what:?} is first attempted by {who:?} after {after_ms} ms"
+            );
+            accepted.at_ms = i64::MAX;
+        }
+    }
+
+    fn reply(&mut self, webhook: &str) -> (Reply, u64) {
+        let takes_ms = 1 + self.dice.below_ms(40);
+        if self.well {
+            return (Reply::Status(200), takes_ms);
+        }
+        let reply = match (webhook, self.dice.index(100)) {
+            ("hanging", 0..60) => Reply::Never,
+            ("paced" | "narrow", 0..3) => Reply::Status(503),
+            ("paced" | "narrow", 3..5) => Reply::Status(429),
+            (_, 0..8) => Reply::Status(500),
+            (_, 8..12) => Reply::Broke,
+            (_, 12..14) => Reply::Never,
+            _ => Reply::Status(200),
+        };
+        // Some take longer than what counts as quick.
+        let slow_ms = if self.dice.one_in(50) { self.dice.below_ms(3_000) } else { 0 };
+        (reply, takes_ms + slow_ms)
+    }
+
+    /// The attempt has ended, one way or another. Not called for what a crash cut off.
+    pub(super) fn end(&mut self, who: Who, what: &What, reply: Option<Reply>) {
+        let Some(all) = self.under_way.get_mut(what) else { return };
+        let Some(at) = all.iter().position(|one| one.who == who) else { return };
+        let one = all.swap_remove(at);
+        if all.is_empty() {
+            self.under_way.remove(what);
+        }
+        if let Some(running) = self.running.get_mut(&(who, what.webhook)) {
+            *running -= 1;
+        }
+        if matches!(reply, Some(Reply::Status(200))) {
+            self.arrived.insert(what.clone());
+        } else if !one.late {
+            self.failed.insert(what.clone(), Failed { who, at_ms: self.now_ms });
+        }
+    }
+
+    pub(super) fn receivers_are_well(&mut self) {
+        self.well = true;
+    }
+
+    pub(super) fn accepted(&self) -> usize {
+        self.accepted.len()
+    }
+
+    fn open(&self) -> impl Iterator<Item = What> {
+        let ids = self.accepted.keys();
+        let all = ids.flat_map(|id| WEBHOOKS.map(|webhook| What { webhook, id: id.clone() }));
+        all.filter(|what| !self.arrived.contains(what))
+    }
+
+    pub(super) fn has_all_arrived(&self) -> bool {
+        self.arrived.len() >= self.accepted.len() * WEBHOOKS.len() && self.open().next().is_none()
+    }
+
+    pub(super) fn missing(&self) -> String {
+        let some: Vec<What> = self.open().take(5).collect();
+        format!("{} of them, such as {some:?}", self.open().count())
+    }
+}

@@ -1,0 +1,48 @@
+//! `cargo xtask simulate`: nodes in a made-up world, for as many steps as one likes.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Result;
+
+use crate::command::{cargo, must};
+use crate::screen::Screen;
+
+/// Run three nodes in a simulated world, and check what must hold at every request.
+///
+/// The real scheduler, leases, retries, limits and statements run on one thread, on a clock, a
+/// network and a database whose time is made up. Nodes crash and stall, the database is gone for a
+/// while, receivers fail, hang and complain, all drawn from a seed. The tests run a short form.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Steps of 5 simulated milliseconds, in each of which every node goes on
+    #[arg(long, default_value_t = 1_000_000)]
+    steps: u64,
+    /// Whose misfortunes [default: another one each time]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How many seeds, from the first one on
+    #[arg(long, default_value_t = 1)]
+    seeds: u64,
+    /// Take the debug build
+    #[arg(long)]
+    debug: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let (screen, root) = (Screen::new(), crate::root());
+    let first = arguments.seed.unwrap_or_else(|| {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::from(since.subsec_nanos())
+    });
+    let profile = if arguments.debug { "dev" } else { "release" };
+    for seed in first..first.saturating_add(arguments.seeds) {
+        screen.heading(&format!("{} steps, seed {seed}", arguments.steps));
+        let mut command = cargo(&root);
+        command.args(["run", "--locked", "--profile", profile, "-p", "antar-harness"]);
+        command.args(["--example", "simulate", "--", &seed.to_string()]);
+        command.arg(arguments.steps.to_string());
+        must(&mut command)?;
+    }
+    screen.good("every promise held");
+    Ok(())
+}
