@@ -185,10 +185,12 @@ impl Worker {
         self.drain().await;
     }
 
-    /// When to look again though nothing happened: something waited for its time.
+    /// When to look again though nothing happened: something waited for its time. Without the
+    /// lease nothing starts before the message that it is regained.
     fn wake_at(&self) -> Millis {
         let breaker = self.breaker.wake_at();
-        self.lanes.wake_at().map_or(breaker, |lanes| lanes.min(breaker))
+        let lanes = self.lanes.wake_at().filter(|_| self.lease.holds());
+        lanes.map_or(breaker, |lanes| lanes.min(breaker))
     }
 
     /// Sends probes to receivers that fail, and asks now and then what other nodes know of them.

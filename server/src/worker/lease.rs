@@ -80,9 +80,11 @@ pub async fn keep_lease(
 
 async fn renew(pipeline: &Pipeline, lease: &Lease, dispatcher: &Dispatcher, now: Millis) {
     let lease_ms = pipeline.config.store.lease_ms;
-    let (held, asked_at) = (lease.holds(), Instant::now());
+    let asked_at = Instant::now();
     match pipeline.store.renew_lease(&pipeline.owner, now, lease_ms).await {
         Ok(true) => {
+            // It may have run out during the call.
+            let held = lease.holds();
             lease.renewed(asked_at);
             if !held {
                 tracing::info!("this node's lease is renewed; it begins attempts again");

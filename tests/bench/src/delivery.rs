@@ -60,7 +60,12 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "postgres, 10 webhooks", behind: Behind::Postgres, webhooks: 10, ..PLAIN },
     Scenario { name: "steady: floor", behind: Behind::Floor, load: Load::Steady, ..PLAIN },
     Scenario { name: "steady: sqlite", load: Load::Steady, ..PLAIN },
-    Scenario { name: "steady: sqlite, 10,000 receivers hang", hanging: 10_000, load: Load::Steady, ..PLAIN },
+    Scenario {
+        name: "steady: sqlite, 10,000 receivers hang",
+        hanging: 10_000,
+        load: Load::Steady,
+        ..PLAIN
+    },
     Scenario { name: "steady: postgres", behind: Behind::Postgres, load: Load::Steady, ..PLAIN },
 ];
 

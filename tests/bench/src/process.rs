@@ -33,7 +33,9 @@ fn status_kib(pid: u32, name: &str) -> anyhow::Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix(name));
     let number = line.and_then(|line| line.split_whitespace().next());
-    number.and_then(|text| text.parse().ok()).with_context(|| format!("no {name} in /proc/{pid}/status"))
+    number
+        .and_then(|text| text.parse().ok())
+        .with_context(|| format!("no {name} in /proc/{pid}/status"))
 }
 
 /// CPU time of PostgreSQL: the process that listens and all that it has started.

@@ -34,7 +34,12 @@ impl Receiver {
     pub(crate) async fn start(start: Instant) -> anyhow::Result<Receiver> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?.to_string();
-        let shared = Shared { start, took_ns: Mutex::default(), count: watch::Sender::new(0), hanging: watch::Sender::new(0) };
+        let shared = Shared {
+            start,
+            took_ns: Mutex::default(),
+            count: watch::Sender::new(0),
+            hanging: watch::Sender::new(0),
+        };
         let receiver = Receiver { address, shared: Arc::new(shared) };
         let accepting = receiver.clone();
         tokio::spawn(async move {

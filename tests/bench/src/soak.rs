@@ -38,7 +38,8 @@ async fn soak(arguments: &SoakArguments) -> anyhow::Result<()> {
     let receiver = Receiver::start(start).await?;
     let database = arguments.database_url.as_deref().map(Database::create).transpose()?;
     let keep_s = arguments.keep_s.to_string();
-    let settings = [("ANTAR_RETENTION_EVENTS_S", keep_s.as_str()), ("ANTAR_RETENTION_EVERY_MS", "5000")];
+    let settings =
+        [("ANTAR_RETENTION_EVENTS_S", keep_s.as_str()), ("ANTAR_RETENTION_EVERY_MS", "5000")];
     let server = Server::antar_with(&arguments.antar, database.as_ref(), &settings).await?;
     server.webhook("w", &format!("http://{}/w", receiver.address), &json!({})).await?;
     let target = server.target();
@@ -50,8 +51,14 @@ async fn soak(arguments: &SoakArguments) -> anyhow::Result<()> {
     let most_per_s = FULL_EVENTS as f64 / began.elapsed().as_secs_f64();
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate")]
     let rate_per_s = (most_per_s * arguments.share) as u32;
-    println!("{most_per_s:.0} events a second at full load; {rate_per_s} for {} min", arguments.minutes);
-    println!("{:>7} {:>10} {:>9} {:>9} {:>9} {:>9}", "s", "received", "p50 ms", "p99 ms", "RSS MiB", "file MiB");
+    println!(
+        "{most_per_s:.0} events a second at full load; {rate_per_s} for {} min",
+        arguments.minutes
+    );
+    println!(
+        "{:>7} {:>10} {:>9} {:>9} {:>9} {:>9}",
+        "s", "received", "p50 ms", "p99 ms", "RSS MiB", "file MiB"
+    );
     let seconds = arguments.minutes * 60;
     let posting = tokio::spawn(async move { steady(&target, start, rate_per_s, seconds).await });
     let mut samples = Vec::new();

@@ -26,13 +26,14 @@ const NODES: usize = 3;
 /// The file that all of them share.
 const DATABASE: &str = "antar.db";
 /// The longest that a node is down, stalled, or without its database: more than its lease.
-const AWAY_MS_MAX: u64 = 40_000;
+const AWAY_MS_MAX: u64 = 25_000;
 /// One in so many steps brings a crash, a stall, a database that is gone.
-const CRASH_EVERY: u64 = 8_000;
-const STALL_EVERY: u64 = 12_000;
-const GONE_EVERY: u64 = 60_000;
+const CRASH_EVERY: u64 = 4_000;
+const STALL_EVERY: u64 = 6_000;
+const GONE_EVERY: u64 = 20_000;
 /// One in so many steps posts an event.
 const POST_EVERY: u64 = 12;
+const TELL_EVERY: u64 = 50_000;
 /// After the last fault everything must have arrived within this.
 const QUIET_MS_MAX: i64 = 7_200_000;
 
@@ -69,7 +70,7 @@ pub fn run(plan: &Plan) -> Figures {
         world.misfortune();
         world.post();
         world.step();
-        if step % 100_000 == 99_999 {
+        if step % TELL_EVERY == TELL_EVERY - 1 {
             (plan.say)(&world.told());
         }
     }
@@ -161,6 +162,8 @@ impl World {
         for node in &mut self.nodes {
             node.step(self.now_ms);
         }
+        let broken = lock(&self.ledger).broken.take();
+        assert!(broken.is_none(), "step {}: {}", self.steps, broken.unwrap_or_default());
     }
 
     /// Nothing goes wrong any more: everything arrives, and nothing is left.

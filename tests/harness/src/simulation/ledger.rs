@@ -89,6 +89,8 @@ pub(super) struct Ledger {
     pub(super) attempts: usize,
     pub(super) again: usize,
     pub(super) refused: usize,
+    /// The first promise that was broken. A panic in an attempt would be the server's to handle.
+    pub(super) broken: Option<String>,
     dice: Dice,
     well: bool,
     keys: [Key; KEYS],
@@ -113,6 +115,7 @@ impl Ledger {
             attempts: 0,
             again: 0,
             refused: 0,
+            broken: None,
             dice,
             well: false,
             keys: Default::default(),
@@ -190,38 +193,42 @@ impl Ledger {
         let (who, now_ms) = (*who, self.now_ms);
         let late = Self::is_in(&self.late_until_ms, who.node, now_ms);
         self.attempts += 1;
-        self.same_bytes(what, body);
+        let first = self.same_bytes(what, body);
         self.alone(who, what, late);
         if what.webhook == "ordered" {
             self.in_order(who, key, *n);
         }
         self.within_limits(who, what.webhook);
-        self.in_time(who, what, late);
+        self.in_time(who, what, first && !late);
         self.reply(what.webhook)
     }
 
-    fn same_bytes(&mut self, what: &What, body: &[u8]) {
+    fn must(&mut self, holds: bool, otherwise: impl FnOnce() -> String) {
+        if !holds && self.broken.is_none() {
+            self.broken = Some(otherwise());
+        }
+    }
+
+    /// True: it comes for the first time.
+    fn same_bytes(&mut self, what: &What, body: &[u8]) -> bool {
         let mut hasher = DefaultHasher::new();
         body.hash(&mut hasher);
         let digest = hasher.finish();
-        match self.bodies.insert(what.clone(), digest) {
-            Some(before) => {
-                self.again += 1;
-                assert_eq!(before, digest, "{what:?} came with other bytes");
-            }
-            None => {}
-        }
+        let before = self.bodies.insert(what.clone(), digest);
+        self.again += usize::from(before.is_some());
+        self.must(before.is_none_or(|before| before == digest), || {
+            format!("{what:?} came with other bytes")
+        });
+        before.is_none()
     }
 
     fn alone(&mut self, who: Who, what: &What, late: bool) {
         let all = self.under_way.entry(what.clone()).or_default();
-        let other = all.iter().find(|other| !other.late && !late);
-        assert!(
-            other.is_none(),
-            "{what:?} is attempted by {who:?} while {:?} is at it",
-            other.map(|o| o.who)
-        );
+        let other = all.iter().find(|other| !other.late && !late).map(|other| other.who);
         all.push(UnderWay { who, late });
+        self.must(other.is_none(), || {
+            format!("{what:?} is attempted by {who:?} while {other:?} is at it")
+        });
     }
 
     fn in_order(&mut self, who: Who, key: &str, n: u64) {
@@ -229,16 +236,16 @@ impl Ledger {
         if Self::is_in(&self.stalled_until_ms, who.node, self.now_ms) {
             return;
         }
-        let last = self.last_of_key.entry(key.to_owned()).or_default();
-        assert!(n >= *last, "{n} of {key} is attempted by {who:?} after {last}");
-        *last = n;
+        let last = self.last_of_key.insert(key.to_owned(), n).unwrap_or_default();
+        self.must(n >= last, || format!("{n} of {key} is attempted by {who:?} after {last}"));
     }
 
     fn within_limits(&mut self, who: Who, webhook: &'static str) {
         let running = self.running.entry((who, webhook)).or_default();
         *running += 1;
         let max = if webhook == "narrow" { NARROW_MAX } else { IN_FLIGHT_MAX };
-        assert!(*running <= max, "{running} attempts of {webhook} at once by {who:?}");
+        let running = *running;
+        self.must(running <= max, || format!("{running} attempts of {webhook} at once by {who:?}"));
         if webhook == "paced" {
             let starts = self.paced.entry(who).or_default();
             starts.push_back(self.now_ms);
@@ -246,32 +253,26 @@ impl Ledger {
                 starts.pop_front();
             }
             // Starts are looked at in steps: one may slip in at either end of the second.
-            assert!(
-                starts.len() <= RATE_PER_S + 1,
-                "{} starts in a second by {who:?}",
-                starts.len()
-            );
+            let count = starts.len();
+            self.must(count <= RATE_PER_S + 1, || format!("{count} starts in a second by {who:?}"));
         }
     }
 
-    fn in_time(&mut self, who: Who, what: &What, late: bool) {
+    fn in_time(&mut self, who: Who, what: &What, first: bool) {
         if let Some(failed) = self.failed.remove(what) {
             let after_ms = self.now_ms - failed.at_ms;
-            assert!(
-                after_ms >= RETRY_MS - TOLERANCE_MS,
-                "{what:?} is tried again after {after_ms} ms"
-            );
+            let waited = after_ms >= RETRY_MS - TOLERANCE_MS;
+            self.must(waited, || format!("{what:?} is tried again after {after_ms} ms"));
         }
-        if what.webhook != "plain" || late {
+        if what.webhook != "plain" || !first {
             return;
         }
         if let Some(accepted) = self.accepted.get_mut(&what.id) {
             let after_ms = self.now_ms.saturating_sub(accepted.at_ms);
-            assert!(
-                after_ms <= PROMPT_MS,
-                "{what:?} is first attempted by {who:?} after {after_ms} ms"
-            );
             accepted.at_ms = i64::MAX;
+            self.must(after_ms <= PROMPT_MS, || {
+                format!("{what:?} is first attempted by {who:?} after {after_ms} ms")
+            });
         }
     }
 

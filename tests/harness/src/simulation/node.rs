@@ -65,7 +65,7 @@ impl SimulatedNode {
         config.plugins.warm_memories_max = 16;
         // Few of everything, so that what is full happens.
         config.delivery.in_flight_max = 24;
-        config.delivery.slow_in_flight_max = 16;
+        config.delivery.slow_in_flight_max = 64;
         config.delivery.queue_max = 200;
         config.delivery.queue_per_webhook_max = 40;
         config.delivery.claim_max = 32;
