@@ -57,7 +57,7 @@ impl Block {
         // Brackets differ from braces in this bit alone.
         let folded = v128_or(block, i8x16_splat(0x20));
         let mask = |block, byte: u8| {
-            u32::from(i8x16_bitmask(i8x16_eq(block, i8x16_splat(byte.cast_signed()))))
+            u32::from(i8x16_bitmask(i8x16_eq(block, i8x16_splat(i8::from_ne_bytes([byte])))))
         };
         Block {
             quotes: mask(block, b'"'),
