@@ -54,8 +54,8 @@ pub(crate) fn run(guests: &Guests, data: &str) -> Result<()> {
         for (name, wasm) in [
             ("filter, fresh instance", &guests.filter),
             ("transform, fresh instance", &guests.transform),
-            ("filter, fresh, opt-level 3", &guests.fast_filter),
-            ("transform, fresh, opt-level 3", &guests.fast_transform),
+            ("filter, fresh, opt-level s", &guests.small_filter),
+            ("transform, fresh, opt-level s", &guests.small_transform),
             ("transform, fresh, Rust's own allocator", &guests.plain),
         ] {
             let plugin = [compiled(&host, wasm).await?];

@@ -8,9 +8,9 @@ use anyhow::{Result, anyhow};
 pub(crate) struct Guests {
     pub(crate) filter: Vec<u8>,
     pub(crate) transform: Vec<u8>,
-    /// Compiled for speed, not for size.
-    pub(crate) fast_filter: Vec<u8>,
-    pub(crate) fast_transform: Vec<u8>,
+    /// Compiled for size, not for speed.
+    pub(crate) small_filter: Vec<u8>,
+    pub(crate) small_transform: Vec<u8>,
     /// With Rust's own allocator.
     pub(crate) plain: Vec<u8>,
     #[cfg(feature = "extism")]
@@ -36,8 +36,8 @@ impl Guests {
         Ok(Guests {
             filter: wasm("bench-guest-filter", "guest")?,
             transform: wasm("bench-guest-transform", "guest")?,
-            fast_filter: wasm("bench-guest-filter", "guest-fast")?,
-            fast_transform: wasm("bench-guest-transform", "guest-fast")?,
+            small_filter: wasm("bench-guest-filter", "guest-small")?,
+            small_transform: wasm("bench-guest-transform", "guest-small")?,
             plain: wasm("bench-guest-plain", "guest")?,
             #[cfg(feature = "extism")]
             extism: wasm("bench-guest-extism", "guest")?,

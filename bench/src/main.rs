@@ -17,6 +17,10 @@ use anyhow::Result;
 use clock::{heading, line, sample};
 use guests::Guests;
 
+/// As the server has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// About 1 KiB, as a chat product posts it.
 const DATA: &str = include_str!("event.json");
 

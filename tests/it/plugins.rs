@@ -142,6 +142,17 @@ on_both_databases! {
         api.get("plugins/half").await.expect(404);
     }
 
+    async fn an_upload_too_many_is_told_when_to_come_again(database: Database) {
+        let server = database.server().config(|config| config.plugins.uploads_waiting_max = 1).start().await;
+        let (one, other) = tokio::join!(post(&server.api, Guest::ByLabel), post(&server.api, Guest::Hostile));
+        let (taken, refused) = if one.status == 201 { (one, other) } else { (other, one) };
+        taken.expect(201);
+        assert!(refused.headers.contains_key("retry-after"), "{:?}", refused.headers);
+        assert_eq!(refused.problem(), (503, "busy".to_owned()));
+        // Once the other one is through, it is taken.
+        post(&server.api, Guest::Hostile).await.expect(201);
+    }
+
     async fn a_tenants_plugins_are_its_own(server: TestServer) {
         upload(&server.api, Guest::ByLabel).await;
         let other = server.create_tenant("other").await;

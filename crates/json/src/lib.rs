@@ -4,14 +4,18 @@
 //! begins and ends, all in one pass. What was posted is otherwise kept to the byte: the order of
 //! keys, duplicate keys, escapes, and the text of numbers, which never become an `f64`. A
 //! [`Value`] is a cheap, copyable view of one value inside a document. [`Builder`] writes a new
-//! document out of strings and copies of such views, again without parsing.
+//! document out of strings and copies of such views, again without parsing. A [`Scan`] looks for single
+//! values in a text that was checked before.
 
+mod block;
 mod build;
 mod parse;
+mod scan;
 mod value;
 
 pub use build::{Builder, escape_into, quote};
 pub use parse::{Limits, ParseError};
+pub use scan::Scan;
 pub use value::{Elements, Kind, Members, Value};
 
 /// A compact JSON text with the places of its values. Cheap to read, never changed.
@@ -74,7 +78,7 @@ impl std::str::FromStr for Document {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Document, ParseError> {
-        Document::parse(text.as_bytes(), Limits::default())
+        parse::parse_str(text, Limits::default())
     }
 }
 

@@ -30,11 +30,22 @@ pub struct ParseError {
 }
 
 pub(crate) fn parse(bytes: &[u8], limits: Limits) -> Result<Document, ParseError> {
-    if bytes.len() > limits.bytes_max.min(u32::MAX as usize) {
-        return Err(error(bytes, "the text is too long", limits.bytes_max.min(bytes.len())));
-    }
+    check_length(bytes, limits)?;
     let text = std::str::from_utf8(bytes)
         .map_err(|e| error(bytes, "the text is not UTF-8", e.valid_up_to()))?;
+    parse_str(text, limits)
+}
+
+fn check_length(bytes: &[u8], limits: Limits) -> Result<(), ParseError> {
+    let bytes_max = limits.bytes_max.min(u32::MAX as usize);
+    match bytes.len() > bytes_max {
+        true => Err(error(bytes, "the text is too long", bytes_max)),
+        false => Ok(()),
+    }
+}
+
+pub(crate) fn parse_str(text: &str, limits: Limits) -> Result<Document, ParseError> {
+    check_length(text.as_bytes(), limits)?;
     let mut parser = Parser {
         source: text,
         at: 0,
@@ -46,7 +57,7 @@ pub(crate) fn parse(bytes: &[u8], limits: Limits) -> Result<Document, ParseError
     };
     match parser.document() {
         Ok(()) => Ok(Document { text: parser.out.into_boxed_str(), nodes: parser.nodes }),
-        Err(what) => Err(error(bytes, what, parser.at)),
+        Err(what) => Err(error(text.as_bytes(), what, parser.at)),
     }
 }
 

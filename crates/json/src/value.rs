@@ -227,7 +227,7 @@ impl<'a> Iterator for Members<'a> {
 }
 
 /// Resolves the escapes of a checked string.
-fn unescape(inner: &str) -> String {
+pub(crate) fn unescape(inner: &str) -> String {
     let mut out = String::with_capacity(inner.len());
     let mut rest = inner;
     while let Some(at) = rest.find('\\') {

@@ -1,6 +1,6 @@
 //! The reader held against `serde_json` on random texts.
 
-use antar_json::{Builder, Document, Limits, Value};
+use antar_json::{Builder, Document, Limits, Scan, Value};
 use proptest::prelude::*;
 
 fn json() -> impl Strategy<Value = serde_json::Value> {
@@ -27,7 +27,41 @@ fn check_views(value: Value<'_>) {
     value.members().for_each(|(_, member)| check_views(member));
 }
 
+/// A scan must find what the document has, wherever whitespace stands between.
+fn check_scan(scan: Scan<'_>, value: Value<'_>) {
+    assert_eq!(scan.kind(), value.kind());
+    assert_eq!(scan.as_str(), value.as_str());
+    assert_eq!(scan.raw().parse::<Document>(), Ok(value.to_document()));
+    let (scans, values) = (scan.elements().collect::<Vec<_>>(), value.elements());
+    assert_eq!(scans.len(), values.clone().count());
+    scans.into_iter().zip(values).for_each(|(scan, value)| check_scan(scan, value));
+    let (scans, values) = (scan.members().collect::<Vec<_>>(), value.members());
+    assert_eq!(scans.len(), values.clone().count());
+    for ((scan_key, scan), (key, value)) in scans.into_iter().zip(values) {
+        assert_eq!((scan_key.raw(), scan_key.as_str()), (key.raw(), key.as_str()));
+        check_scan(scan, value);
+    }
+}
+
 proptest! {
+    #[test]
+    fn a_scan_finds_what_the_document_has(value in json()) {
+        for text in [serde_json::to_string(&value), serde_json::to_string_pretty(&value)] {
+            let text = text.unwrap();
+            let document: Document = text.parse().unwrap();
+            check_scan(Scan::new(&text), document.root());
+        }
+    }
+
+    #[test]
+    fn a_scan_of_what_is_no_json_ends(text in r#"[\[\]{},:"\\0-9ea é]{0,60}"#) {
+        fn count(scan: Scan<'_>) -> usize {
+            let members = scan.members().map(|(key, value)| count(key) + count(value));
+            1 + members.sum::<usize>() + scan.elements().map(count).sum::<usize>()
+        }
+        prop_assert!(count(Scan::new(&text)) <= 2 * text.len() + 1);
+    }
+
     #[test]
     fn reads_what_serde_json_writes(value in json()) {
         let pretty = serde_json::to_string_pretty(&value).unwrap();

@@ -12,9 +12,12 @@ use std::{
     ptr,
 };
 
-const STATIC_BYTES: usize = 192 << 10;
+/// Enough for most events. All of it is looked at after each call, used or not.
+const STATIC_BYTES: usize = 64 << 10;
 const PAGE_BYTES: usize = 64 << 10;
-/// Asked for at once when the static array is full.
+/// Asked for at once when the static array is full: what the host has in reserve.
+const GROWTH_BYTES_FIRST: usize = 256 << 10;
+/// Asked for when that is full as well.
 const GROWTH_BYTES_MIN: usize = 512 << 10;
 
 #[global_allocator]
@@ -57,12 +60,15 @@ impl Space {
     /// Continues in the static array at first, then in new memory. What is left over is lost
     /// unless the new memory follows on it.
     fn more(&mut self, size: usize) -> Option<()> {
+        let first = FIRST.0.get() as usize;
         if self.end == 0 {
-            self.next = FIRST.0.get() as usize;
-            self.end = self.next + STATIC_BYTES;
+            self.next = first;
+            self.end = first + STATIC_BYTES;
             return Some(());
         }
-        let pages = size.max(GROWTH_BYTES_MIN).div_ceil(PAGE_BYTES);
+        let is_first = self.end == first + STATIC_BYTES;
+        let least = if is_first { GROWTH_BYTES_FIRST } else { GROWTH_BYTES_MIN };
+        let pages = size.max(least).div_ceil(PAGE_BYTES);
         let before = core::arch::wasm32::memory_grow(0, pages);
         if before == usize::MAX {
             return None;

@@ -16,7 +16,7 @@ impl Json {
             Some(old) => replace(self.root(), old, new.root(), &mut out),
             None => add(Some(self.root()), path, new.root(), &mut out),
         }
-        Ok(Json(out.finish()))
+        Ok(Json::from(out.finish()))
     }
 
     /// A copy without the value at `path`, nor its key.
@@ -25,7 +25,7 @@ impl Json {
         let Some(gone) = self.at(path) else { return self.clone() };
         let mut out = Builder::new();
         remove(self.root(), gone, &mut out);
-        Json(out.finish())
+        Json::from(out.finish())
     }
 
     /// A copy in which `write` may write another value for any: it is asked from the outside in,
@@ -34,7 +34,7 @@ impl Json {
     pub fn rewrite(&self, mut write: impl FnMut(Value<'_>, &mut Builder) -> bool) -> Json {
         let mut out = Builder::new();
         rewrite(self.root(), &mut out, &mut write);
-        Json(out.finish())
+        Json::from(out.finish())
     }
 }
 

@@ -88,17 +88,26 @@ where
 /// Neither failure is final: the config can be corrected, and what becomes of an event with other
 /// data than the plugin knows is for `on_error` to say.
 fn read_config<C: Config>(text: &str) -> Result<C, Problem> {
+    if let Some(none) = as_other(|| NoConfig) {
+        return Ok(none);
+    }
     serde_json::from_str(text).map_err(|e| config::problem("config", text, &e))
 }
 
-fn read_event<D: DeserializeOwned + 'static>(event: Event<String>) -> Result<Event<D>, Problem> {
-    // `Json` reads its text directly; by way of serde it would be read twice.
-    let mut data: Option<D> = None;
-    if let Some(json) = (&mut data as &mut dyn Any).downcast_mut::<Option<Json>>() {
-        let read = event.data.parse().map_err(|e| Problem::Retry(format!("data: {e}")));
-        *json = Some(read?);
+/// What `make` makes, if that is the type which is wanted.
+fn as_other<Wanted: 'static, Made: 'static>(make: impl FnOnce() -> Made) -> Option<Wanted> {
+    let mut wanted: Option<Wanted> = None;
+    if let Some(made) = (&mut wanted as &mut dyn Any).downcast_mut::<Option<Made>>() {
+        *made = Some(make());
     }
-    let data = match data {
+    wanted
+}
+
+fn read_event<D: DeserializeOwned + 'static>(
+    mut event: Event<String>,
+) -> Result<Event<D>, Problem> {
+    // `Json` keeps the text, and may never need to read it.
+    let data = match as_other(|| Json::unread(std::mem::take(&mut event.data))) {
         Some(data) => data,
         None => serde_json::from_str(&event.data)
             .map_err(|e| config::problem("data", &event.data, &e))?,

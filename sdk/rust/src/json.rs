@@ -1,16 +1,38 @@
 //! Data as it was posted.
 
-use std::{borrow::Cow, fmt, ops::Deref, str::FromStr};
+use std::{
+    borrow::Cow,
+    fmt,
+    ops::Deref,
+    str::FromStr,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+};
 
-use antar_json::{Document, Kind, ParseError, Value};
+use antar_json::{Document, ParseError, Scan, Value};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::path::{find, texts};
+
+/// Looks that are taken by stepping through the text; for one more it is worth reading it whole.
+const SCANS_MAX: u32 = 4;
 
 /// A JSON text whose key order, escapes and number text stay as written: an integer beyond 2^53
 /// or a `1.10` comes out as it went in. It never changes; [`Json::set`] and the like return
 /// another. Everything of [`Document`] works on it too.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Json(pub(crate) Document);
+///
+/// An event's data is read when it is needed. What gives texts of its own ([`Json::strings`],
+/// [`Event::text`](crate::Event::text) and what builds on them) looks for just that, the first few
+/// times; what gives views, or is of [`Document`], reads the whole once. Both find the same.
+pub struct Json {
+    /// As the host gave it, who checked it. Empty when the document was there first.
+    unread: String,
+    document: OnceLock<Document>,
+    scans: AtomicU32,
+}
 
 impl Json {
     /// Writes any serde type.
@@ -19,102 +41,120 @@ impl Json {
         text.parse().map_err(serde::ser::Error::custom)
     }
 
+    /// A text that the host has checked, to be read when it is needed.
+    pub(crate) fn unread(text: String) -> Json {
+        Json { unread: text, document: OnceLock::new(), scans: AtomicU32::new(0) }
+    }
+
+    pub(crate) fn document(&self) -> &Document {
+        self.document.get_or_init(|| {
+            let read = self.unread.parse();
+            read.unwrap_or_else(|e| wrong(&e))
+        })
+    }
+
     /// The compact text.
     pub fn into_text(self) -> String {
-        self.0.text().to_owned()
+        self.document().text().to_owned()
     }
 
     /// The value at a dotted path. A number steps into an array; a key that itself contains dots
-    /// is found where no shorter key leads on. The empty path is the whole.
+    /// is found where no shorter key leads on. The empty path is the whole. Of a key that is
+    /// there twice the last counts.
     pub fn at(&self, path: &str) -> Option<Value<'_>> {
-        self.0.root().at(path)
+        self.document().root().at(path)
     }
 
     /// All values at a dotted path. Where [`Json::at`] needs an index into an array, this steps
     /// through all its elements: `labels.name` finds the name of each label.
     pub fn find(&self, path: &str) -> Vec<Value<'_>> {
-        let mut found = Vec::new();
-        collect(self.0.root(), path, &mut found);
-        found
+        find(self.document().root(), path)
+    }
+
+    /// The texts of all scalars at a dotted path: of a string its characters, of a number or
+    /// boolean its JSON text. Arrays on the way and at the end are stepped through; `null` and
+    /// objects give nothing.
+    pub fn strings(&self, path: &str) -> impl Iterator<Item = String> + use<'_> {
+        let is_read = self.document.get().is_some();
+        let (read, scanned) = match is_read || self.scans.fetch_add(1, Relaxed) >= SCANS_MAX {
+            true => (find(self.document().root(), path), Vec::new()),
+            false => (Vec::new(), find(Scan::new(&self.unread), path)),
+        };
+        read.into_iter().flat_map(texts).chain(scanned.into_iter().flat_map(texts))
     }
 }
 
-/// Adds what `path` leads to from `value`. True if there was anything.
-fn collect<'a>(value: Value<'a>, path: &str, found: &mut Vec<Value<'a>>) -> bool {
-    if path.is_empty() {
-        found.push(value);
-        return true;
-    }
-    match value.kind() {
-        Kind::Object => {
-            let ends = path.match_indices('.').map(|(at, _)| at).chain([path.len()]);
-            ends.into_iter().any(|end| {
-                let rest = path.get(end + 1..).unwrap_or_default();
-                value.get(&path[..end]).is_some_and(|member| collect(member, rest, found))
-            })
-        }
-        Kind::Array => {
-            let (head, rest) = path.split_once('.').unwrap_or((path, ""));
-            match head.parse::<usize>() {
-                Ok(index) => {
-                    value.elements().nth(index).is_some_and(|one| collect(one, rest, found))
-                }
-                Err(_) => value.elements().fold(false, |any, one| collect(one, path, found) | any),
-            }
-        }
-        _ => false,
-    }
+#[expect(clippy::panic, reason = "the host broke its word, and there is nobody to tell")]
+fn wrong(error: &ParseError) -> Document {
+    panic!("data: {error}")
 }
 
 impl Deref for Json {
     type Target = Document;
 
     fn deref(&self) -> &Document {
-        &self.0
+        self.document()
     }
 }
+
+impl Clone for Json {
+    fn clone(&self) -> Json {
+        match self.document.get() {
+            Some(document) => Json::from(document.clone()),
+            None => Json::unread(self.unread.clone()),
+        }
+    }
+}
+
+impl PartialEq for Json {
+    fn eq(&self, other: &Json) -> bool {
+        self.document() == other.document()
+    }
+}
+
+impl Eq for Json {}
 
 impl FromStr for Json {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Json, ParseError> {
-        text.parse().map(Json)
+        text.parse::<Document>().map(Json::from)
     }
 }
 
 impl From<Document> for Json {
     fn from(document: Document) -> Json {
-        Json(document)
+        Json { unread: String::new(), document: OnceLock::from(document), scans: AtomicU32::new(0) }
     }
 }
 
 impl From<&serde_json::Value> for Json {
     fn from(value: &serde_json::Value) -> Json {
-        Json(value.into())
+        Json::from(Document::from(value))
     }
 }
 
 impl fmt::Debug for Json {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.text())
+        f.write_str(self.document().text())
     }
 }
 
 impl fmt::Display for Json {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.text())
+        f.write_str(self.document().text())
     }
 }
 
 impl Serialize for Json {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
+        self.document().serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Json {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Json, D::Error> {
-        Document::deserialize(deserializer).map(Json)
+        Document::deserialize(deserializer).map(Json::from)
     }
 }
 
@@ -136,25 +176,33 @@ impl JsonSchema for Json {
 mod tests {
     use super::*;
 
-    fn found(text: &str, path: &str) -> Vec<String> {
-        let json: Json = text.parse().unwrap();
-        json.find(path).into_iter().map(|value| value.raw().to_owned()).collect()
+    fn strings(json: &Json, path: &str) -> Vec<String> {
+        json.strings(path).collect()
     }
 
     #[test]
-    fn find_steps_through_arrays() {
-        let text = r#"{"a": [{"b": 1}, {"b": [2, {"c": 3}]}, [{"b": 4}], 5]}"#;
-        assert_eq!(found(text, "a.b"), ["1", "[2,{\"c\":3}]", "4"]);
-        assert_eq!(found(text, "a.b.c"), ["3"]);
-        assert_eq!(found(text, "a.1.b.0"), ["2"]);
-        assert!(found(text, "a.9.b").is_empty());
+    fn looking_for_a_few_and_reading_the_whole_find_the_same() {
+        let text = r#" {"a": [{"b": 1.10}, {"b": ["x", {"c": "\u0041}"}]}], "a\u002eb" : true,
+            "n": 8202522731445525542, "n": 8202522731445525543, "none": null} "#;
+        for path in ["a.b", "a.b.c", "a.1.b.0", "n", "none", "a", "", "a.b.d", "b"] {
+            let unread = Json::unread(text.to_owned());
+            let scanned = strings(&unread, path);
+            assert!(unread.document.get().is_none());
+            assert_eq!(scanned, strings(&text.parse().unwrap(), path), "{path}");
+        }
+        let unread = Json::unread(text.to_owned());
+        assert_eq!(strings(&unread, "n"), ["8202522731445525543"]);
+        assert_eq!(strings(&unread, "a.b.c"), ["A}"]);
     }
 
     #[test]
-    fn find_takes_keys_with_dots_where_no_shorter_key_leads_on() {
-        let text = r#"{"a": {"x": 1}, "a.b": {"c": 2}}"#;
-        assert_eq!(found(text, "a.b.c"), ["2"]);
-        assert_eq!(found(text, "a.x"), ["1"]);
-        assert_eq!(found(text, ""), [r#"{"a":{"x":1},"a.b":{"c":2}}"#]);
+    fn after_some_looks_the_whole_is_read_once() {
+        let json = Json::unread(r#"{"a": 1}"#.to_owned());
+        let is_read = |json: &Json| json.document.get().is_some();
+        (0..SCANS_MAX).for_each(|_| assert_eq!(strings(&json, "a"), ["1"]));
+        assert!(!is_read(&json) && !is_read(&json.clone()));
+        assert_eq!(strings(&json, "a"), ["1"]);
+        assert!(is_read(&json) && is_read(&json.clone()));
+        assert_eq!(json, r#"{"a":1}"#.parse().unwrap());
     }
 }

@@ -59,6 +59,7 @@ mod event;
 mod guest;
 mod json;
 pub mod log;
+mod path;
 pub mod phone;
 pub mod testing;
 

@@ -376,7 +376,12 @@ mod tests {
         let unauthorized = Problem::new(Code::Unauthorized, "").answer(None);
         assert_eq!(unauthorized.headers().get(WWW_AUTHENTICATE).unwrap(), "Bearer realm=\"antar\"");
         assert_eq!(unauthorized.headers().get(CONTENT_TYPE).unwrap(), PROBLEM_JSON);
-        let busy = Problem::from(StoreError::Busy).answer(None);
-        assert!(busy.headers().contains_key(RETRY_AFTER));
+        let upload =
+            UploadError::Busy { uploads: 2, limit: 2, name: "plugins.uploads_waiting_max" };
+        for busy in [Problem::from(StoreError::Busy), Problem::from(upload)] {
+            let busy = busy.answer(None);
+            assert_eq!(busy.status(), 503);
+            assert!(busy.headers().contains_key(RETRY_AFTER));
+        }
     }
 }

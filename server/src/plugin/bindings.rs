@@ -1,10 +1,30 @@
 //! The interfaces of `sdk/wit`, version 1.0.0, as Rust types.
 
+/// The types of both worlds. An event is borrowed: it is copied once, into the guest.
+mod shared {
+    wasmtime::component::bindgen!({
+        path: "../sdk/wit",
+        inline: "package antar:host;
+            world shared {
+                import antar:plugin/log@1.0.0;
+                export antar:plugin/filter@1.0.0;
+                export antar:plugin/transform@1.0.0;
+            }",
+        exports: { default: async },
+        ownership: Borrowing { duplicate_if_necessary: false },
+    });
+}
+
 pub(super) mod filter {
     wasmtime::component::bindgen!({
         path: "../sdk/wit",
         world: "filter-plugin",
         exports: { default: async },
+        ownership: Borrowing { duplicate_if_necessary: false },
+        with: {
+            "antar:plugin/types@1.0.0": super::shared::antar::plugin::types,
+            "antar:plugin/log@1.0.0": super::shared::antar::plugin::log,
+        },
     });
 }
 
@@ -13,14 +33,15 @@ pub(super) mod transform {
         path: "../sdk/wit",
         world: "transform-plugin",
         exports: { default: async },
+        ownership: Borrowing { duplicate_if_necessary: false },
         with: {
-            "antar:plugin/types@1.0.0": super::filter::antar::plugin::types,
-            "antar:plugin/log@1.0.0": super::filter::antar::plugin::log,
+            "antar:plugin/types@1.0.0": super::shared::antar::plugin::types,
+            "antar:plugin/log@1.0.0": super::shared::antar::plugin::log,
         },
     });
 }
 
-pub(super) use filter::antar::plugin::{log, types};
+pub(super) use shared::antar::plugin::{log, types};
 
 /// The interface that a filter exports.
 pub(super) const FILTER: &str = "antar:plugin/filter@1.0.0";

@@ -266,25 +266,26 @@ async fn run(
     call: Call<'_>,
     limits: &Limits,
 ) -> wasmtime::Result<Result<Outcome, CallError>> {
+    let attributes: Vec<(&str, &str)> =
+        call.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let event = types::Event {
-        id: call.id.to_owned(),
-        event_type: call.event_type.to_owned(),
-        tenant: call.tenant.to_owned(),
-        timestamp: call.timestamp.to_owned(),
-        attributes: call.attributes.to_vec(),
-        data: call.data.to_owned(),
+        id: call.id,
+        event_type: call.event_type,
+        tenant: call.tenant,
+        timestamp: call.timestamp,
+        attributes: &attributes,
+        data: call.data,
     };
     Ok(match entry {
         Entry::Filter(filter) => {
             let instance = filter.instantiate_async(&mut *store).await?;
-            let answer =
-                instance.antar_plugin_filter().call_run(store, &event, call.config).await?;
+            let answer = instance.antar_plugin_filter().call_run(store, event, call.config).await?;
             answer.map(|verdict| from_verdict(verdict, limits)).map_err(|p| from_problem(p, limits))
         }
         Entry::Transform(transform) => {
             let instance = transform.instantiate_async(&mut *store).await?;
             let answer =
-                instance.antar_plugin_transform().call_run(store, &event, call.config).await?;
+                instance.antar_plugin_transform().call_run(store, event, call.config).await?;
             match answer {
                 Ok(outcome) => from_outcome(outcome, call.place, limits),
                 Err(problem) => Err(from_problem(problem, limits)),

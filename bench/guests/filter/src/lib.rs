@@ -5,5 +5,8 @@ use antar_sdk::{Event, Verdict, filter};
 /// Reads one field.
 #[filter]
 fn bench_filter(event: Event) -> Verdict {
-    if bench_work::wanted(event.data.root()) { Verdict::Pass } else { Verdict::drop("no") }
+    match event.text("conversation.inbox.name") {
+        Some(name) if name == "Sales" => Verdict::Pass,
+        _ => Verdict::drop("no"),
+    }
 }

@@ -1,0 +1,69 @@
+//! Where the bytes that JSON is made of stand, sixteen at a time.
+
+/// Bytes in one block.
+pub(crate) const BYTES: usize = 16;
+
+/// One bit for each byte of a block, the lowest for the first.
+#[derive(Clone, Copy)]
+pub(crate) struct Block {
+    pub(crate) quotes: u32,
+    pub(crate) backslashes: u32,
+    /// `{` and `[`.
+    pub(crate) opens: u32,
+    /// `}` and `]`.
+    pub(crate) closes: u32,
+}
+
+impl Block {
+    /// Of the bytes from `at` on; what lies beyond the end of `text` is nothing.
+    #[inline]
+    pub(crate) fn at(text: &[u8], at: usize) -> Block {
+        let rest = text.get(at..).unwrap_or_default();
+        match rest.first_chunk::<BYTES>() {
+            Some(bytes) => Block::of(*bytes),
+            None => {
+                let mut bytes = [0; BYTES];
+                bytes[..rest.len()].copy_from_slice(rest);
+                Block::of(bytes)
+            }
+        }
+    }
+
+    #[cfg(not(target_feature = "simd128"))]
+    #[inline]
+    fn of(bytes: [u8; BYTES]) -> Block {
+        let mask = |is: fn(u8) -> bool| {
+            let bits = bytes.iter().enumerate().map(|(at, byte)| u32::from(is(*byte)) << at);
+            bits.fold(0, |all, bit| all | bit)
+        };
+        Block {
+            quotes: mask(|byte| byte == b'"'),
+            backslashes: mask(|byte| byte == b'\\'),
+            opens: mask(|byte| byte | 0x20 == b'{'),
+            closes: mask(|byte| byte | 0x20 == b'}'),
+        }
+    }
+
+    #[cfg(target_feature = "simd128")]
+    #[inline]
+    fn of(bytes: [u8; BYTES]) -> Block {
+        use core::arch::wasm32::{i8x16_bitmask, i8x16_eq, i8x16_splat, i64x2, v128_or};
+
+        let [low, high] = [0, 8].map(|at| {
+            let half = bytes[at..].first_chunk().copied();
+            i64::from_le_bytes(half.unwrap_or_default())
+        });
+        let block = i64x2(low, high);
+        // Brackets differ from braces in this bit alone.
+        let folded = v128_or(block, i8x16_splat(0x20));
+        let mask = |block, byte: u8| {
+            u32::from(i8x16_bitmask(i8x16_eq(block, i8x16_splat(i8::from_ne_bytes([byte])))))
+        };
+        Block {
+            quotes: mask(block, b'"'),
+            backslashes: mask(block, b'\\'),
+            opens: mask(folded, b'{'),
+            closes: mask(folded, b'}'),
+        }
+    }
+}
