@@ -10,6 +10,7 @@ mod attempts;
 mod bulk;
 mod by_hand;
 mod claim;
+mod clock_back;
 mod columns;
 mod commit;
 mod conn;
@@ -22,6 +23,7 @@ mod facets;
 mod failing;
 mod idempotency;
 mod keys;
+mod listener;
 mod news;
 mod nodes;
 mod ordered;
@@ -40,6 +42,7 @@ mod secrets;
 mod settings;
 mod sources;
 mod tenants;
+mod unsure;
 mod webhooks;
 
 #[cfg(test)]
@@ -55,6 +58,7 @@ pub use accept::{Accepted, Keys, NewDelivery, NewEvent, OrderKey, Owner};
 pub use bulk::RetrySelection;
 pub use by_hand::Cancelled;
 pub use claim::{Claimed, Spared, TAKE_OVER_MAX};
+pub use clock_back::FOLLOW_BACK_MAX;
 pub use deliveries::{DeliveryFilter, StoredDelivery};
 pub use error::StoreError;
 pub use event_types::EventTypeRow;
@@ -124,6 +128,7 @@ pub struct Store {
     connector: Connector,
     pool: Pool,
     jobs: commit::Jobs,
+    claims: claim::UnsureClaims,
 }
 
 impl Store {
@@ -137,7 +142,7 @@ impl Store {
         let role = if connector.has_one_writer() { Role::Reader } else { Role::Writer };
         let pool = Pool::new(connector.clone(), role, settings.readers_max, wait_max);
         let jobs = Arc::new(commit::start(&connector, settings)?);
-        let store = Store { connector, pool, jobs };
+        let store = Store { connector, pool, jobs, claims: claim::UnsureClaims::default() };
         store.ping().await?;
         Ok(store)
     }
