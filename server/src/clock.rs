@@ -31,7 +31,8 @@ impl Clock {
         }
     }
 
-    /// Returns once `now` is `time` or later.
+    /// Returns once `now` is `time` or later, or as much time has passed as was to pass until then. The
+    /// manual clock, for which none passes, ends it when it is set back.
     pub async fn sleep_until(&self, time: Millis) {
         match self {
             Clock::System | Clock::Database(_) => {
@@ -41,7 +42,8 @@ impl Clock {
             Clock::Manual(manual) => {
                 let mut now = manual.0.subscribe();
                 // An error means that the clock is gone, and with it the test.
-                let _ = now.wait_for(|now| *now >= time).await;
+                let began = *now.borrow();
+                let _ = now.wait_for(|now| *now >= time || *now < began).await;
             }
         }
     }
@@ -98,6 +100,11 @@ impl ManualClock {
     /// Moves forward and wakes whoever waited for a time up to there.
     pub fn advance(&self, by: Duration) {
         self.0.send_modify(|now| *now = now.plus_ms(millis(by)));
+    }
+
+    /// As a machine's clock is that was ahead and is corrected.
+    pub fn set_back(&self, by: Duration) {
+        self.0.send_modify(|now| *now = now.plus_ms(-millis(by)));
     }
 }
 

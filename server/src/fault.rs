@@ -36,6 +36,8 @@ pub enum Point {
     RecordAfter,
     /// Due deliveries are claimed, the transaction is open.
     Claim,
+    /// Due deliveries are claimed, nobody knows it.
+    ClaimAfter,
     /// The deliveries of those who are gone are free, the transaction is open.
     TakeOver,
     /// The lease is renewed, the transaction is open.
@@ -45,7 +47,7 @@ pub enum Point {
 }
 
 impl Point {
-    pub const ALL: [Point; 13] = [
+    pub const ALL: [Point; 14] = [
         Point::AcceptCommitBefore,
         Point::AcceptCommitAfter,
         Point::AcceptAnswerBefore,
@@ -56,6 +58,7 @@ impl Point {
         Point::RecordCommitAfter,
         Point::RecordAfter,
         Point::Claim,
+        Point::ClaimAfter,
         Point::TakeOver,
         Point::LeaseRenew,
         Point::ReplayStep,
@@ -74,6 +77,7 @@ impl Point {
             Point::RecordCommitAfter => "record.commit.after",
             Point::RecordAfter => "record.after",
             Point::Claim => "claim",
+            Point::ClaimAfter => "claim.after",
             Point::TakeOver => "take_over",
             Point::LeaseRenew => "lease.renew",
             Point::ReplayStep => "replay.step",

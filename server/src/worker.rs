@@ -33,7 +33,7 @@ use crate::live::Live;
 use crate::model::{DeliveryId, Millis, TenantId, WebhookId};
 use crate::pipeline::{Job, Pipeline};
 use crate::registry::Registry;
-use crate::store::{Claimed, FailingWebhook, Spared};
+use crate::store::{Claimed, FOLLOW_BACK_MAX, FailingWebhook, Spared};
 
 /// Hands work to the scheduler.
 #[derive(Clone)]
@@ -130,6 +130,8 @@ pub struct Worker {
     actor: Actor,
     poll_at: Millis,
     polling: bool,
+    /// What the clock showed last.
+    seen: Millis,
 }
 
 impl Worker {
@@ -150,7 +152,7 @@ impl Worker {
         let breaker = Breaker::new(&pipeline.config.delivery, poll_at);
         let parts = Parts { pipeline, registry, live, probes: Probes::default() };
         let actor = Actor::start(parts.clone(), dispatcher.clone());
-        let polling = false;
+        let (polling, seen) = (false, poll_at);
         let worker = Worker {
             lease,
             parts,
@@ -162,6 +164,7 @@ impl Worker {
             actor,
             poll_at,
             polling,
+            seen,
         };
         (worker, dispatcher)
     }
@@ -172,6 +175,7 @@ impl Worker {
             tokio::select! {
                 message = self.inbox.recv() => {
                     let Some(message) = message else { break };
+                    self.look_at_clock();
                     self.handle(message);
                 }
                 () = clock.sleep_until(self.poll_at), if !self.polling => self.poll(),
@@ -179,6 +183,7 @@ impl Worker {
                 () = clock.sleep_until(wake_at) => {}
                 _ = stop.wait_for(|stop| *stop) => break,
             }
+            self.look_at_clock();
             self.start();
             self.probe();
         }
@@ -191,6 +196,24 @@ impl Worker {
         let breaker = self.breaker.wake_at();
         let lanes = self.lanes.wake_at().filter(|_| self.lease.holds());
         lanes.map_or(breaker, |lanes| lanes.min(breaker))
+    }
+
+    /// Where the clock was set back, what waits for a time by it would wait for that much longer: it moves
+    /// with the clock, here and in the database.
+    fn look_at_clock(&mut self) {
+        let now = self.parts.pipeline.clock.now();
+        let by_ms = self.seen.0 - now.0;
+        self.seen = now;
+        // Less is the daily work of whoever keeps clocks right.
+        const SET_BACK_MS_MIN: i64 = 1_000;
+        if by_ms < SET_BACK_MS_MIN {
+            return;
+        }
+        tracing::warn!(by_ms, "the clock was set back; what waits moves with it");
+        self.lanes.set_back(by_ms);
+        self.breaker.set_back(by_ms);
+        self.poll_at = now;
+        tokio::spawn(follow_clock_back(self.parts.pipeline.clone(), self.sender.clone()));
     }
 
     /// Sends probes to receivers that fail, and asks now and then what other nodes know of them.
@@ -388,6 +411,23 @@ impl Worker {
             );
         }
     }
+}
+
+async fn follow_clock_back(pipeline: Arc<Pipeline>, sender: mpsc::Sender<Message>) {
+    const AGAIN_AFTER: Duration = Duration::from_secs(1);
+    loop {
+        match pipeline.store.follow_clock_back(pipeline.clock.now()).await {
+            Ok(FOLLOW_BACK_MAX) => {}
+            Ok(_) => break,
+            Err(error) if !sender.is_closed() => {
+                tracing::warn!(%error, "what waits could not be moved with the clock yet");
+                tokio::time::sleep(AGAIN_AFTER).await;
+            }
+            Err(_) => return,
+        }
+    }
+    // Fails only after shutdown.
+    let _ = sender.send(Message::Wake(Millis(0))).await;
 }
 
 fn job_of(claimed: Claimed) -> Job {

@@ -82,6 +82,14 @@ impl Health {
         Some(self.probes?.next_at)
     }
 
+    /// The clock was set back: all of it was, or is to be, that much earlier by it.
+    pub fn set_back(&mut self, by_ms: i64) {
+        self.since = self.since.plus_ms(-by_ms);
+        if let Some(probes) = &mut self.probes {
+            probes.next_at = probes.next_at.plus_ms(-by_ms);
+        }
+    }
+
     /// A probe goes out; another one follows, should nothing be heard of it.
     pub fn probe(&mut self, now: Millis, limits: HealthLimits) {
         if let Some(probes) = &mut self.probes {

@@ -54,6 +54,11 @@ impl Tempo {
         self.rests_until
     }
 
+    /// The clock was set back: the rest ends that much earlier by it.
+    pub fn set_back(&mut self, by_ms: i64) {
+        self.rests_until = self.rests_until.plus_ms(-by_ms);
+    }
+
     /// Takes in what an attempt that ended at `now` said.
     pub fn hear(&mut self, said: Said, now: Millis, limits: TempoLimits) {
         match said {

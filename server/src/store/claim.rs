@@ -1,6 +1,7 @@
 //! Who works on what: due deliveries, and those whose owner is gone.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -9,6 +10,7 @@ use super::conn::{load_to_change, run};
 use super::deliveries::Row;
 use super::rows::{Cell, Change, Kind, Rows, Statement};
 use super::schema::{deliveries, nodes};
+use super::unsure::{self, Unsure};
 use super::{Owner, Store, StoreError, events, from_json, ordered};
 use crate::fault::{self, Point};
 use crate::model::{
@@ -31,6 +33,10 @@ pub struct Claimed {
     /// Attempts that the retry schedule does not count: those before it was last begun anew.
     pub schedule_start: u32,
 }
+
+/// What claims that failed may have put in flight all the same. A node claims one after the other: the
+/// next claim makes it due first.
+pub(super) type UnsureClaims = Arc<Mutex<HashSet<Unsure>>>;
 
 /// What a claim leaves for others, or for later.
 #[derive(Clone, Debug, Default)]
@@ -56,12 +62,45 @@ impl Store {
         limit: usize,
         spared: &Spared,
     ) -> Result<Vec<Claimed>, StoreError> {
-        if self.next_due_at().await?.is_none_or(|due_at| due_at > now) {
+        let unsure = lock(&self.claims).clone();
+        if unsure.is_empty() && self.next_due_at().await?.is_none_or(|due_at| due_at > now) {
             return Ok(Vec::new());
         }
+        let taken = Arc::<Mutex<Vec<DeliveryId>>>::default();
+        let claimed = self.claim(now, owner, limit, spared, &unsure, &taken).await;
+        let claimed = match claimed {
+            Ok(claimed) => {
+                fault::reach(Point::ClaimAfter).await.map(|()| claimed).map_err(Into::into)
+            }
+            Err(error) => Err(error),
+        };
+        let mut claims = lock(&self.claims);
+        if claimed.is_ok() {
+            claims.retain(|one| !unsure.contains(one));
+        } else {
+            let owner = owner.clone();
+            let taken = std::mem::take(&mut *lock(&taken)).into_iter();
+            let unsure = |delivery_id| Unsure { delivery_id, owner: owner.clone(), since: now };
+            claims.extend(taken.map(unsure));
+        }
+        claimed
+    }
+
+    /// `taken` gets what is put in flight, also where the commit then fails.
+    async fn claim(
+        &self,
+        now: Millis,
+        owner: &Owner,
+        limit: usize,
+        spared: &Spared,
+        unsure: &HashSet<Unsure>,
+        taken: &Arc<Mutex<Vec<DeliveryId>>>,
+    ) -> Result<Vec<Claimed>, StoreError> {
         let (owner, spared) = (owner.clone(), spared.clone());
+        let (unsure, taken) = (unsure.clone(), taken.clone());
         self.write(move |conn| {
             Box::pin(async move {
+                unsure::release(conn, &unsure).await?;
                 let look_at = i64::try_from(limit.saturating_mul(LOOK_AHEAD)).unwrap_or(i64::MAX);
                 let due = load_to_change!(
                     conn,
@@ -85,6 +124,7 @@ impl Store {
                 if compared {
                     ids = ordered::without_duplicates(conn, ids, now).await?;
                 }
+                lock(&taken).clone_from(&ids);
                 let mut rows = Rows::<BeginFlights>::new();
                 for id in &ids {
                     rows.push([
@@ -180,6 +220,10 @@ impl Store {
         })
         .await
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Deliveries that a node takes.

@@ -12,10 +12,10 @@ use tokio::sync::{mpsc, oneshot};
 use super::accept::{self, AcceptJob, Answer};
 use super::conn::{Conn, Connector, Place, Role};
 use super::record::{self, RecordJob, Recorded};
-use super::rows::{Cell, Change, Kind, Rows, Statement};
-use super::{Owner, Settings, StoreError};
+use super::unsure::{self, Unsure};
+use super::{Settings, StoreError};
 use crate::fault::{self, Point};
-use crate::model::{DeliveryId, Millis, State};
+use crate::model::State;
 
 /// After so many operations SQLite's log is moved into its file by another thread: about 4,000
 /// changed pages.
@@ -93,13 +93,6 @@ enum Failed {
     Write(StoreError),
     /// The connection broke during the commit itself: all was written, or nothing.
     Commit(StoreError),
-}
-
-/// A delivery that may be in flight here though nobody has its job.
-struct Unsure {
-    delivery_id: DeliveryId,
-    owner: Owner,
-    since: Millis,
 }
 
 struct Writer {
@@ -208,7 +201,7 @@ impl Writer {
         if batch.len() == 0 {
             return Ok(());
         }
-        let mut conn = match self.conn.take() {
+        let mut conn = match self.conn.take().and_then(Conn::if_alive) {
             Some(conn) => conn,
             None => self.connector.open(Role::Writer, Place::Here).await.map_err(Failed::Open)?,
         };
@@ -242,18 +235,8 @@ impl Writer {
         if self.unsure.is_empty() {
             return Ok(());
         }
-        let mut rows = Rows::<Release>::new();
-        for unsure in &self.unsure {
-            rows.push([
-                unsure.since.into(),
-                unsure.since.into(),
-                unsure.delivery_id.0.into(),
-                unsure.owner.node.as_str().into(),
-                unsure.owner.epoch.into(),
-            ]);
-        }
         conn.begin().await?;
-        rows.send(conn).await?;
+        unsure::release(conn, &self.unsure).await?;
         conn.commit().await?;
         self.unsure.clear();
         Ok(())
@@ -337,29 +320,6 @@ impl Failed {
     fn error(&self) -> &StoreError {
         let (Failed::Open(error) | Failed::Write(error) | Failed::Commit(error)) = self;
         error
-    }
-}
-
-/// Back to what is due, if it is in flight under this owner.
-struct Release;
-
-impl Statement for Release {
-    const CHANGE: Change = Change::Update(
-        "UPDATE deliveries AS old SET state = 'pending', next_attempt_at = :next_attempt_at, \
-         owner_node = NULL, owner_epoch = NULL, updated_at = :now \
-         WHERE old.id = :id AND old.owner_node = :owner_node AND old.owner_epoch = :owner_epoch",
-    );
-    const COLUMNS: &'static [(&'static str, Kind)] = &[
-        ("next_attempt_at", Kind::Number),
-        ("now", Kind::Number),
-        ("id", Kind::Id),
-        ("owner_node", Kind::Text),
-        ("owner_epoch", Kind::Number),
-    ];
-    const KEY: &'static str = "encode(old.id, 'hex')";
-
-    fn key(row: &[Cell]) -> String {
-        row[2].spelled()
     }
 }
 

@@ -29,7 +29,6 @@ const MIGRATION_UNLOCK: &str = "SELECT pg_advisory_unlock(418515444082)";
 
 /// Triggers that tell other nodes of changes; made anew at each start.
 const ANNOUNCE: &str = include_str!("announce.sql");
-const LISTEN: &str = "LISTEN antar_news";
 
 /// Plans stay with their prepared statements while tables grow: one that was made when a table was
 /// small must not read all of it when it is large. Every statement has an index.
@@ -321,48 +320,6 @@ impl Connector {
     }
 }
 
-/// A connection that hears what other nodes changed.
-pub(super) struct Listener {
-    conn: AsyncPgConnection,
-    /// What this node says itself begins with this.
-    own: String,
-}
-
-impl Listener {
-    pub(super) async fn open(connector: &Connector) -> Result<Listener, StoreError> {
-        let Connector::Postgres { node, .. } = connector else {
-            return Err(StoreError::Setup("SQLite has no news".to_owned()));
-        };
-        let Conn::Postgres(mut conn) = connector.open(Role::Reader, Place::Aside).await? else {
-            return Err(StoreError::Setup("SQLite has no news".to_owned()));
-        };
-        conn.batch_execute(LISTEN).await?;
-        Ok(Listener { conn: *conn, own: format!("{node} ") })
-    }
-
-    /// What another node said, without its name. None: nothing for a while, or it was this node;
-    /// the connection stands.
-    pub(super) async fn next(&mut self, ask_after: Duration) -> Result<Option<String>, StoreError> {
-        let said = {
-            let mut said = std::pin::pin!(self.conn.notifications_stream());
-            tokio::time::timeout(ask_after, said.next()).await
-        };
-        match said {
-            Ok(Some(said)) => {
-                let said = said?.payload;
-                let foreign = (!said.starts_with(&self.own)).then_some(said);
-                Ok(foreign.map(|said| said.split_once(' ').unwrap_or_default().1.to_owned()))
-            }
-            Ok(None) => Err(StoreError::unavailable("the connection ended")),
-            Err(_) => {
-                let asked = tokio::time::timeout(ask_after, self.conn.batch_execute("SELECT 1"));
-                asked.await.map_err(|_| StoreError::unavailable("no answer in time"))??;
-                Ok(None)
-            }
-        }
-    }
-}
-
 /// `synchronous=FULL`: a commit that was answered survives power loss. No automatic checkpoint: it
 /// would run inside somebody's commit. Simulated, it is the other way round in both.
 fn open_sqlite(
@@ -406,6 +363,18 @@ where
 }
 
 impl Conn {
+    /// None where its other end has closed it, as far as is known without asking.
+    pub(super) fn if_alive(mut self) -> Option<Conn> {
+        if let Conn::Postgres(conn) = &mut self {
+            let mut said = std::pin::pin!(conn.notifications_stream());
+            // Nobody listens on it: whatever comes is its end.
+            if said.next().now_or_never().is_some() {
+                return None;
+            }
+        }
+        Some(self)
+    }
+
     pub(super) async fn execute_text(&mut self, sql: &str) -> Result<(), StoreError> {
         Ok(run!(self, |c| c.batch_execute(sql))?)
     }

@@ -10,6 +10,7 @@ mod attempts;
 mod bulk;
 mod by_hand;
 mod claim;
+mod clock_back;
 mod columns;
 mod commit;
 mod conn;
@@ -22,6 +23,7 @@ mod facets;
 mod failing;
 mod idempotency;
 mod keys;
+mod listener;
 mod news;
 mod nodes;
 mod ordered;
@@ -41,6 +43,7 @@ mod secrets;
 mod settings;
 mod sources;
 mod tenants;
+mod unsure;
 mod webhooks;
 
 #[cfg(test)]
@@ -56,6 +59,7 @@ pub use accept::{Accepted, Keys, NewDelivery, NewEvent, OrderKey, Owner};
 pub use bulk::RetrySelection;
 pub use by_hand::Cancelled;
 pub use claim::{Claimed, Spared, TAKE_OVER_MAX};
+pub use clock_back::FOLLOW_BACK_MAX;
 pub use deliveries::{DeliveryFilter, StoredDelivery};
 pub use error::StoreError;
 pub use event_types::EventTypeRow;
@@ -129,6 +133,7 @@ pub struct Store {
     connector: Connector,
     pool: Pool,
     jobs: commit::Jobs,
+    claims: claim::UnsureClaims,
 }
 
 impl Store {
@@ -142,7 +147,7 @@ impl Store {
         let role = if connector.has_one_writer() { Role::Reader } else { Role::Writer };
         let pool = Pool::new(connector.clone(), role, settings.readers_max, wait_max);
         let jobs = Arc::new(commit::start(&connector, settings)?);
-        let store = Store { connector, pool, jobs };
+        let store = Store { connector, pool, jobs, claims: claim::UnsureClaims::default() };
         store.ping().await?;
         Ok(store)
     }

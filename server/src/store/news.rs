@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::conn::{Connector, Listener};
+use super::conn::Connector;
+use super::listener::Listener;
 use super::{Store, StoreError};
 use crate::model::{TenantId, WebhookId};
 

@@ -48,12 +48,17 @@ impl Pool {
             .await
             .map_err(|_| StoreError::unavailable("all connections are busy"))?
             .map_err(|_| StoreError::closed())?;
-        let idle = lock(&self.idle).pop();
-        let conn = match idle {
+        let conn = match self.idle_one() {
             Some(conn) => conn,
             None => self.connector.open(self.role, Place::Aside).await?,
         };
         Ok(Lease { conn, idle: self.idle.clone(), _permit: permit })
+    }
+
+    /// One that broke while nobody used it goes: the database may have been away, and be back.
+    fn idle_one(&self) -> Option<Conn> {
+        let mut idle = lock(&self.idle);
+        std::iter::from_fn(|| idle.pop()).find_map(Conn::if_alive)
     }
 
     /// Nobody gets a connection any more; the idle ones close.

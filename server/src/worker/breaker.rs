@@ -160,6 +160,14 @@ impl Breaker {
         self.sync_at.min(probe_at)
     }
 
+    /// The clock was set back.
+    pub(super) fn set_back(&mut self, by_ms: i64) {
+        let earlier = |(at, id): (Millis, WebhookId)| (at.plus_ms(-by_ms), id);
+        self.probes = std::mem::take(&mut self.probes).into_iter().map(earlier).collect();
+        self.failing.values_mut().for_each(|failing| failing.health.set_back(by_ms));
+        self.sync_at = self.sync_at.plus_ms(-by_ms);
+    }
+
     /// Takes in what the database knows.
     pub(super) fn sync(&mut self, rows: Vec<FailingWebhook>, now: Millis) -> Vec<(Whose, Act)> {
         let found: HashSet<WebhookId> = rows.iter().map(|row| row.id).collect();

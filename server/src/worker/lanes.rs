@@ -2,6 +2,7 @@
 //! before that the tenants in turn, each as often as its weight says. Plain data, no tasks; "now" is
 //! an argument.
 
+mod resets;
 #[cfg(test)]
 mod tests;
 
@@ -426,22 +427,5 @@ impl Lanes {
             self.back_in_turn(key);
         }
         self.unpark();
-    }
-
-    /// Empties the queues; what runs goes on.
-    pub(super) fn clear(&mut self) -> Vec<Job> {
-        self.turns.clear();
-        self.parked = Default::default();
-        self.crowded.clear();
-        self.paced.clear();
-        self.resting.clear();
-        let mut jobs = Vec::with_capacity(self.waiting);
-        for lane in self.lanes.values_mut() {
-            lane.queued = false;
-            jobs.extend(lane.drain());
-        }
-        (self.waiting, self.waiting_slow) = (0, 0);
-        self.load.clear();
-        jobs
     }
 }

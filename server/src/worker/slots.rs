@@ -133,6 +133,13 @@ impl Slots {
         slow_lanes
     }
 
+    /// The clock was set back: what is under way began that much earlier by it.
+    pub(super) fn set_back(&mut self, by_ms: i64) {
+        for ticket in &mut self.lately {
+            ticket.started_at = ticket.started_at.plus_ms(-by_ms);
+        }
+    }
+
     /// When `age` may find something.
     pub(super) fn age_at(&self) -> Option<Millis> {
         Some(self.lately.front()?.started_at.plus_ms(self.slow_after_ms))

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::api::{Api, Seen};
@@ -20,20 +21,24 @@ pub fn binary() -> &'static Path {
 }
 
 fn build() -> PathBuf {
+    let messages = cargo_build(&["--package", "antar", "--bin", "antar"]);
+    let mut paths = messages.iter().filter_map(|message| message["executable"].as_str());
+    PathBuf::from(paths.next_back().expect("cargo build names the program"))
+}
+
+/// What `cargo build` says it has made.
+pub(crate) fn cargo_build(what: &[&str]) -> Vec<Value> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args(["build", "--package", "antar", "--bin", "antar", "--message-format=json"])
+        .args(["build", "--message-format=json"])
+        .args(what)
         .current_dir(crate::root())
         .stdin(Stdio::null())
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let messages = String::from_utf8(output.stdout).unwrap();
-    let messages =
-        messages.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    let mut paths =
-        messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from));
-    paths.next_back().expect("cargo build names the program")
+    messages.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// `antar serve` in a data folder of its own. It is killed, without a chance to tidy up, by
@@ -47,7 +52,7 @@ pub struct BinaryServer {
     port: u16,
     data_dir: TempDir,
     database: Database,
-    environment: Vec<(&'static str, &'static str)>,
+    environment: Vec<(&'static str, String)>,
     child: Option<Child>,
     seen: Arc<Mutex<Seen>>,
 }
@@ -67,14 +72,15 @@ fn free_port() -> u16 {
 
 impl BinaryServer {
     pub async fn start(database: Database) -> BinaryServer {
-        BinaryServer::start_with(database, &[]).await
+        BinaryServer::start_with(database, &[("", ""); 0]).await
     }
 
     /// With settings, `ANTAR_GROUP_NAME` and value.
     pub async fn start_with(
         database: Database,
-        environment: &[(&'static str, &'static str)],
+        environment: &[(&'static str, impl AsRef<str>)],
     ) -> BinaryServer {
+        let owned = environment.iter().map(|(name, value)| (*name, value.as_ref().to_owned()));
         let data_dir = tempfile::tempdir().unwrap();
         let port = free_port();
         let base = format!("http://127.0.0.1:{port}");
@@ -87,7 +93,7 @@ impl BinaryServer {
             port,
             data_dir,
             database,
-            environment: environment.to_vec(),
+            environment: owned.collect(),
             child: None,
             seen,
         };
@@ -141,7 +147,7 @@ impl BinaryServer {
         if !self.database.url().is_empty() {
             command.args(["--database-url", self.database.url()]);
         }
-        command.envs(self.environment.iter().copied());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.envs(faults.map(|faults| (antar::fault::VARIABLE, faults)));
         command.stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(out);
         self.child = Some(command.spawn().unwrap());
@@ -169,6 +175,16 @@ impl BinaryServer {
     /// Whether it ended by itself, or was killed.
     pub fn has_ended(&mut self) -> bool {
         self.child.as_mut().is_none_or(|child| child.try_wait().unwrap().is_some())
+    }
+
+    /// The most memory that this run has had, in bytes; 0 where the system does not tell.
+    #[must_use]
+    pub fn peak_memory_bytes(&self) -> u64 {
+        let id = self.child.as_ref().expect("it runs").id();
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = peak.and_then(|peak| peak.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        kib.unwrap_or_default() << 10
     }
 
     /// What it has logged, in all its runs.

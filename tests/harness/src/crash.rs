@@ -130,7 +130,7 @@ async fn set_up(server: &BinaryServer, receiver: &Receiver) -> String {
 fn fault(point: Point, dice: &mut Dice) -> String {
     let passages = match point {
         Point::TakeOver | Point::LeaseRenew | Point::ReplayStep => 2,
-        Point::Claim => 4,
+        Point::Claim | Point::ClaimAfter => 4,
         _ => 30,
     };
     let nth = if point == Point::ReplayStep { 1 } else { 1 + dice.index(passages) };

@@ -1,6 +1,8 @@
 //! A real HTTP server that deliveries go to.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -11,6 +13,18 @@ use crate::request::Request;
 use crate::{DEADLINE, eventually};
 
 type Plan = Box<dyn Fn(&Request, usize) -> Reply + Send + Sync>;
+type Doors = Box<dyn Fn(usize) -> Door + Send + Sync>;
+
+/// What becomes of a connection before there is a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Door {
+    /// Requests are read and answered.
+    Open,
+    /// It is taken and closed at once.
+    Slammed,
+    /// It is taken, and nothing is ever read or written.
+    Deaf,
+}
 
 /// Records every request and answers by its plan. Dropping it fails the test when requests came
 /// that nobody looked at.
@@ -27,6 +41,11 @@ struct Shared {
     requests: Mutex<Vec<Request>>,
     count: watch::Sender<usize>,
     plan: Mutex<Plan>,
+    doors: Mutex<Doors>,
+    /// How many connections came.
+    connections: AtomicUsize,
+    /// Bytes of answers without end that were sent until the other side had had enough, each.
+    broken_off: Mutex<Vec<u64>>,
 }
 
 impl Receiver {
@@ -38,6 +57,9 @@ impl Receiver {
             requests: Mutex::default(),
             count: watch::Sender::new(0),
             plan: Mutex::new(Box::new(|_, _| Reply::ok())),
+            doors: Mutex::new(Box::new(|_| Door::Open)),
+            connections: AtomicUsize::new(0),
+            broken_off: Mutex::default(),
         });
         // It answers on until the test's runtime ends: a server that stops after it needs answers.
         tokio::spawn(accept(listener, Arc::clone(&shared)));
@@ -59,6 +81,26 @@ impl Receiver {
     /// Answers everything with this from now on.
     pub fn reply(&self, reply: Reply) {
         self.reply_with(move |_, _| reply.clone());
+    }
+
+    /// Treats connections by `doors` from now on: it gets how many have come, this one included.
+    pub fn doors(&self, doors: impl Fn(usize) -> Door + Send + Sync + 'static) {
+        *self.shared.doors.lock().unwrap() = Box::new(doors);
+    }
+
+    /// How many connections have come.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::Relaxed)
+    }
+
+    /// Waits until an answer without end was broken off by the other side, and returns how many bytes
+    /// of its body had been sent by then.
+    pub async fn wait_broken_off(&self) -> u64 {
+        eventually("an answer is broken off", async || {
+            self.shared.broken_off.lock().unwrap().first().copied()
+        })
+        .await
     }
 
     /// Waits until `n` requests have come in all, and returns all that came.
@@ -127,7 +169,15 @@ impl Drop for Receiver {
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     while let Ok((stream, _)) = listener.accept().await {
-        tokio::spawn(serve(stream, Arc::clone(&shared)));
+        let nth = shared.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        match (shared.doors.lock().unwrap())(nth) {
+            Door::Open => drop(tokio::spawn(serve(stream, Arc::clone(&shared)))),
+            Door::Slammed => drop(stream),
+            Door::Deaf => drop(tokio::spawn(async move {
+                let _open = stream;
+                std::future::pending::<()>().await;
+            })),
+        }
     }
 }
 
@@ -136,23 +186,69 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
     while let Some(request) = Request::read(&mut stream, &mut buffer).await {
         let reply = shared.record(request);
         tokio::time::sleep(reply.delay).await;
-        match reply.kind {
-            Kind::Answer | Kind::Stall => {}
-            Kind::EndlessHead => return send_headers(&mut stream).await,
+        let endless = match reply.kind {
             Kind::Hang => std::future::pending().await,
             Kind::Close => return,
+            Kind::EndlessHead => {
+                let head = b"HTTP/1.1 200 Reply\r\n".to_vec();
+                Some(Endless {
+                    head,
+                    chunk: b"x-more: and more and more\r\n",
+                    ..Endless::default()
+                })
+            }
+            Kind::Trickle(pause) => {
+                Some(Endless { head: reply.bytes(), chunk: b".", pause, ..Endless::default() })
+            }
+            Kind::Flood(bytes) => Some(Endless {
+                head: reply.head(),
+                chunk: &[b'.'; 64 << 10],
+                bytes,
+                ..Endless::default()
+            }),
+            Kind::Answer | Kind::Stall | Kind::Reset => None,
+        };
+        if let Some(endless) = endless {
+            let sent = endless.send(&mut stream).await;
+            return shared.broken_off.lock().unwrap().push(sent);
         }
         if stream.write_all(&reply.bytes()).await.is_err() {
             return;
         }
+        if reply.kind == Kind::Reset {
+            // Closing it now is a reset.
+            return stream.set_zero_linger().unwrap();
+        }
     }
 }
 
-/// Until the other side has had enough.
-async fn send_headers(stream: &mut TcpStream) {
-    let mut sent = stream.write_all(b"HTTP/1.1 200 Reply\r\n").await;
-    while sent.is_ok() {
-        sent = stream.write_all(b"x-more: and more and more and more\r\n").await;
+/// An answer that goes on until the other side has had enough.
+struct Endless {
+    head: Vec<u8>,
+    chunk: &'static [u8],
+    pause: Duration,
+    bytes: u64,
+}
+
+impl Default for Endless {
+    fn default() -> Endless {
+        Endless { head: Vec::new(), chunk: b"", pause: Duration::ZERO, bytes: u64::MAX }
+    }
+}
+
+impl Endless {
+    /// How many bytes were taken after the head.
+    async fn send(self, stream: &mut TcpStream) -> u64 {
+        let mut sent = 0;
+        let mut write = stream.write_all(&self.head).await;
+        while write.is_ok() && sent < self.bytes {
+            if !self.pause.is_zero() {
+                tokio::time::sleep(self.pause).await;
+            }
+            write = stream.write_all(self.chunk).await;
+            sent += self.chunk.len() as u64;
+        }
+        sent
     }
 }
 

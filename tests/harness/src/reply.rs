@@ -23,6 +23,12 @@ pub(crate) enum Kind {
     Stall,
     /// Sends headers without end.
     EndlessHead,
+    /// Sends a part of the body, then resets the connection.
+    Reset,
+    /// Sends the head, then one byte after the other without end, with this pause before each.
+    Trickle(Duration),
+    /// Promises a body of so many bytes and sends them.
+    Flood(u64),
 }
 
 impl Reply {
@@ -68,6 +74,27 @@ impl Reply {
         Reply { kind: Kind::EndlessHead, ..Reply::ok() }
     }
 
+    /// Breaks the connection off with a reset, in the middle of the body.
+    #[must_use]
+    pub fn reset_midway(mut self) -> Reply {
+        self.kind = Kind::Reset;
+        self
+    }
+
+    /// Sends its body byte by byte, and never gets to the end.
+    #[must_use]
+    pub fn trickling(mut self, pause: Duration) -> Reply {
+        self.kind = Kind::Trickle(pause);
+        self
+    }
+
+    /// Has a body of this length.
+    #[must_use]
+    pub fn flooding(mut self, bytes: u64) -> Reply {
+        self.kind = Kind::Flood(bytes);
+        self
+    }
+
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Reply {
         self.headers.push((name.to_owned(), value.to_owned()));
@@ -88,12 +115,21 @@ impl Reply {
     }
 
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        let promised = self.body.len() + if self.kind == Kind::Stall { 1_000 } else { 0 };
+        [&self.head(), self.body.as_slice()].concat()
+    }
+
+    pub(crate) fn head(&self) -> Vec<u8> {
+        const MORE: u64 = 1_000_000;
+        let promised = match self.kind {
+            Kind::Stall | Kind::Reset | Kind::Trickle(_) => self.body.len() as u64 + MORE,
+            Kind::Flood(bytes) => bytes,
+            _ => self.body.len() as u64,
+        };
         let mut head = format!("HTTP/1.1 {} Reply\r\ncontent-length: {promised}\r\n", self.status);
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         head.push_str("\r\n");
-        [head.as_bytes(), &self.body].concat()
+        head.into_bytes()
     }
 }

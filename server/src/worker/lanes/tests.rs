@@ -321,3 +321,31 @@ fn bounds_hold_and_nothing_is_lost() {
         assert_eq!(load.full(), (Vec::new(), Vec::new()), "seed {seed}");
     }
 }
+
+#[test]
+fn a_rest_outlives_that_the_queues_are_emptied() {
+    let mut lanes = lanes(10, 10);
+    assert!(lanes.push(job(1), limits(1, 1)).is_none());
+    let tickets = start(&mut lanes, 0);
+    lanes.done(&tickets[0].0, Millis(0), Said::TooFast { retry_at: None });
+    assert!(lanes.clear().is_empty());
+    assert_eq!(lanes.load().rests_until(id(1)), Some(Millis(1_000)));
+    assert!(lanes.push(job(1), limits(1, 1)).is_some());
+    assert_eq!(started(&mut lanes, 1_000), []);
+    assert!(lanes.push(job(1), limits(1, 1)).is_none());
+    assert_eq!(started(&mut lanes, 1_000), [1]);
+}
+
+#[test]
+fn waits_are_as_long_as_they_were_when_the_clock_is_set_back() {
+    let mut lanes = lanes(10, 10);
+    let paced = || LaneLimits { rate_per_s: Some(1.0), ..limits(1, 10) };
+    for _ in 0..2 {
+        assert!(lanes.push(job(1), paced()).is_none());
+    }
+    assert_eq!(started(&mut lanes, 100_000), [1]);
+    lanes.set_back(60_000);
+    assert_eq!(lanes.wake_at(), Some(Millis(41_000)));
+    assert_eq!(started(&mut lanes, 40_999), []);
+    assert_eq!(started(&mut lanes, 41_000), [1]);
+}

@@ -1,0 +1,57 @@
+//! Deliveries of a commit whose outcome is not known: they may be in flight here though nobody has
+//! their job.
+
+use super::conn::Conn;
+use super::rows::{Cell, Change, Kind, Rows, Statement};
+use super::{Owner, StoreError};
+use crate::model::{DeliveryId, Millis};
+
+/// A delivery that may be in flight under this owner, and when it was to be sent.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Unsure {
+    pub(super) delivery_id: DeliveryId,
+    pub(super) owner: Owner,
+    pub(super) since: Millis,
+}
+
+/// Makes due what is in flight. To be done before anything of it could be claimed again.
+pub(super) async fn release<'a>(
+    conn: &mut Conn,
+    unsure: impl IntoIterator<Item = &'a Unsure>,
+) -> Result<(), StoreError> {
+    let mut rows = Rows::<Release>::new();
+    for unsure in unsure {
+        rows.push([
+            unsure.since.into(),
+            unsure.since.into(),
+            unsure.delivery_id.0.into(),
+            unsure.owner.node.as_str().into(),
+            unsure.owner.epoch.into(),
+        ]);
+    }
+    rows.send(conn).await?;
+    Ok(())
+}
+
+/// Back to what is due, if it is in flight under this owner.
+struct Release;
+
+impl Statement for Release {
+    const CHANGE: Change = Change::Update(
+        "UPDATE deliveries AS old SET state = 'pending', next_attempt_at = :next_attempt_at, \
+         owner_node = NULL, owner_epoch = NULL, updated_at = :now \
+         WHERE old.id = :id AND old.owner_node = :owner_node AND old.owner_epoch = :owner_epoch",
+    );
+    const COLUMNS: &'static [(&'static str, Kind)] = &[
+        ("next_attempt_at", Kind::Number),
+        ("now", Kind::Number),
+        ("id", Kind::Id),
+        ("owner_node", Kind::Text),
+        ("owner_epoch", Kind::Number),
+    ];
+    const KEY: &'static str = "encode(old.id, 'hex')";
+
+    fn key(row: &[Cell]) -> String {
+        row[2].spelled()
+    }
+}

@@ -1,0 +1,52 @@
+//! What turns all lanes over at once.
+
+use std::collections::BTreeMap;
+
+use super::{LaneKey, Lanes};
+use crate::model::Millis;
+use crate::pipeline::Job;
+
+impl Lanes {
+    /// Empties the queues; what runs goes on, and who rests has his rest.
+    pub(in crate::worker) fn clear(&mut self) -> Vec<Job> {
+        self.turns.clear();
+        self.parked = Default::default();
+        self.crowded.clear();
+        self.paced.clear();
+        self.load.clear();
+        let mut jobs = Vec::with_capacity(self.waiting);
+        for (key, lane) in &mut self.lanes {
+            (lane.queued, lane.parked, lane.told_full) = (false, false, lane.rests);
+            jobs.extend(lane.drain());
+            if lane.rests {
+                self.load.set_full(lane.webhooks(key), Some(lane.tempo.rests_until()));
+            }
+            if lane.slow {
+                self.load.set_slow(lane.webhooks(key), true);
+            }
+        }
+        (self.waiting, self.waiting_slow) = (0, 0);
+        jobs
+    }
+
+    /// The clock was set back: whatever waits for a time waits no longer for that.
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit into 53 bits")]
+    pub(in crate::worker) fn set_back(&mut self, by_ms: i64) {
+        for times in [&mut self.paced, &mut self.resting] {
+            set_back(times, by_ms);
+        }
+        for (key, lane) in &mut self.lanes {
+            lane.next_start_ms -= by_ms as f64;
+            lane.tempo.set_back(by_ms);
+            if lane.rests {
+                self.load.set_full(lane.webhooks(key), Some(lane.tempo.rests_until()));
+            }
+        }
+        self.slots.set_back(by_ms);
+    }
+}
+
+fn set_back(times: &mut BTreeMap<Millis, Vec<LaneKey>>, by_ms: i64) {
+    let all = std::mem::take(times).into_iter();
+    times.extend(all.map(|(at, lanes)| (at.plus_ms(-by_ms), lanes)));
+}
