@@ -25,7 +25,7 @@ pub(super) fn in_order() -> SqlLiteral<Bool> {
 }
 
 /// Numbers of a transaction's deliveries with keys.
-pub(super) struct Places(std::ops::RangeInclusive<i64>);
+pub(super) struct Places(std::ops::Range<i64>);
 
 impl Places {
     /// The delivery's place among those with its keys; none where it has no keys.
@@ -43,14 +43,15 @@ pub(super) async fn places(
 ) -> Result<Places, StoreError> {
     let count = deliveries.filter(|delivery| delivery.keys.is_some()).count();
     if count == 0 {
-        return Ok(Places(1..=0));
+        return Ok(Places(0..0));
     }
     let count = i64::try_from(count).unwrap_or(i64::MAX);
     let last = run!(conn, |c| diesel::update(counters::table.find("delivery_seq"))
         .set(counters::value.eq(counters::value + count))
         .returning(counters::value)
         .get_result::<i64>(c))?;
-    Ok(Places(last - count + 1..=last))
+    let first = last - count + 1;
+    Ok(Places(first..first + count))
 }
 
 /// A delivery that holds another one back.

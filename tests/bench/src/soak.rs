@@ -17,6 +17,8 @@ const CONNECTIONS: usize = 32;
 /// How much more of anything the last third of the time may show beside the middle one.
 const GROWTH_MAX: f64 = 1.2;
 
+type Figure = fn(&Sample) -> f64;
+
 /// What a look at the server shows.
 struct Sample {
     at_s: u64,
@@ -89,7 +91,7 @@ fn judge(samples: &[Sample]) -> anyhow::Result<()> {
     let (middle, last) = (&samples[third..2 * third], &samples[2 * third..samples.len() - 1]);
     let mut grew = Vec::new();
     #[expect(clippy::cast_precision_loss, reason = "sizes")]
-    let figures: [(&str, fn(&Sample) -> f64); 3] = [
+    let figures: [(&str, Figure); 3] = [
         ("memory", |sample| sample.rss_kib as f64),
         ("the file", |sample| sample.file_bytes.unwrap_or(1) as f64),
         ("the median time", |sample| sample.p50_ms),
@@ -106,7 +108,7 @@ fn judge(samples: &[Sample]) -> anyhow::Result<()> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a count of looks")]
-fn mean(samples: &[Sample], figure: fn(&Sample) -> f64) -> f64 {
+fn mean(samples: &[Sample], figure: Figure) -> f64 {
     samples.iter().map(figure).sum::<f64>() / samples.len() as f64
 }
 
