@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: figures, each beside a floor or a peer from the same run.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -34,6 +34,9 @@ enum Part {
     /// Events through the whole server on SQLite and PostgreSQL, beside a floor that only appends to a
     /// file and posts on. `-- --help` tells what it takes.
     Delivery,
+    /// The server on SQLite at 70 % of what it can do, for 30 minutes: memory, file and times must not
+    /// grow. `-- --minutes 5` makes it shorter.
+    Soak,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -42,6 +45,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Part::Templates => ("antar-template", "render"),
         Part::Plugins => return plugins(&arguments.rest),
         Part::Delivery => return delivery(&arguments.rest),
+        Part::Soak => return soak(&arguments.rest),
     };
     Screen::new().heading(&format!("cargo run --release -p {package} --example {example}"));
     let mut command = cargo(&crate::root());
@@ -60,16 +64,29 @@ fn plugins(rest: &[String]) -> Result<()> {
     must(cargo(&crate::root().join("bench")).args(words))
 }
 
+/// Builds the server and its bench; where they are then.
+fn release_build(screen: &Screen, root: &Path) -> Result<PathBuf> {
+    screen.heading("the server and the bench, in a release build");
+    let packages = ["-p", "antar", "--bin", "antar", "-p", "antar-delivery-bench"];
+    let bench = ["--bin", "antar-delivery-bench"];
+    must(cargo(root).args(["build", "--release", "--locked"]).args(packages).args(bench))?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
+    Ok(std::path::absolute(target.join("release"))?)
+}
+
+fn soak(rest: &[String]) -> Result<()> {
+    let screen = Screen::new();
+    let release = release_build(&screen, &crate::root())?;
+    screen.heading("antar-delivery-bench soak");
+    let mut command = std::process::Command::new(release.join("antar-delivery-bench"));
+    must(command.arg("soak").arg("--antar").arg(release.join("antar")).args(rest))
+}
+
 /// The server and its bench, a plugin, and a PostgreSQL for the time of the bench.
 fn delivery(rest: &[String]) -> Result<()> {
     let (screen, at_exit, root) = (Screen::new(), AtExit::new()?, crate::root());
     let mut say = |text: &str| screen.note(text);
-    screen.heading("the server and the bench, in a release build");
-    let packages = ["-p", "antar", "--bin", "antar", "-p", "antar-delivery-bench"];
-    let bench = ["--bin", "antar-delivery-bench"];
-    must(cargo(&root).args(["build", "--release", "--locked"]).args(packages).args(bench))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
-    let release = std::path::absolute(target.join("release"))?;
+    let release = release_build(&screen, &root)?;
     let guests = Guests::find(&mut say)?.build(&root, "plugins/by-label", &mut say)?;
     let plugin = guests.first().context("there is no plugin by-label")?;
     let binaries = prerequisites::postgres(&mut say)?;
