@@ -26,7 +26,7 @@ pub(super) struct Lane {
     /// Among those whose turn it will be, or that wait for their rate, already.
     pub(super) queued: bool,
     pub(super) tempo: Tempo,
-    /// Among those for which there was no place.
+    /// Among those for which there was no place, or that have their share of the places.
     pub(super) parked: bool,
     /// The receiver said that it is too much: nothing starts for a while.
     pub(super) rests: bool,

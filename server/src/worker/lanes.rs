@@ -70,7 +70,8 @@ pub(super) struct Lanes {
     turns: Turns,
     /// Lanes for which there was no place, by what they have to start.
     parked: [VecDeque<LaneKey>; 3],
-    /// Lanes that have their share of what may run at once; looked at again when something ends.
+    /// Lanes that have their share of what may run at once; looked at again when something ends or leaves its
+    /// place to quicker ones.
     crowded: VecDeque<LaneKey>,
     /// Lanes that wait for their rate, by the time when they may go on.
     paced: BTreeMap<Millis, Vec<LaneKey>>,
@@ -146,7 +147,9 @@ impl Lanes {
 
     /// When to look again though nothing happened.
     pub(super) fn wake_at(&self) -> Option<Millis> {
-        let waits = !self.turns.is_empty() || self.parked.iter().any(|parked| !parked.is_empty());
+        let waits = !self.turns.is_empty()
+            || !self.crowded.is_empty()
+            || self.parked.iter().any(|parked| !parked.is_empty());
         let aged = self.slots.age_at().filter(|_| waits);
         let times = [self.paced.keys().next().copied(), self.resting.keys().next().copied(), aged];
         times.into_iter().flatten().min()
@@ -305,6 +308,7 @@ impl Lanes {
         }
         // Likewise half of the attempts that are left.
         if lane.running >= (room / 2).max(1) {
+            lane.parked = true;
             self.crowded.push_back(key.clone());
             return Look::Later;
         }
@@ -347,6 +351,7 @@ impl Lanes {
     fn end_waits(&mut self, now: Millis) {
         for key in self.slots.age(now) {
             self.set_slow(&key, true);
+            self.look_at_crowded();
         }
         while let Some(entry) = self.paced.first_entry().filter(|entry| *entry.key() <= now) {
             entry.remove().into_iter().for_each(|key| self.back_in_turn(key));
@@ -396,6 +401,8 @@ impl Lanes {
         let quick = self.slots.end(ticket, now);
         let key = &ticket.lane;
         self.look_at_crowded();
+        // Its own share is free whoever else waits for theirs.
+        self.end_parking(key);
         let lane = self.lanes.get_mut(key)?;
         lane.running = lane.running.saturating_sub(1);
         lane.tempo.hear(said, now, self.tempo);
@@ -424,7 +431,7 @@ impl Lanes {
         const LOOKED_AT_MAX: usize = 16;
         for _ in 0..LOOKED_AT_MAX {
             let Some(key) = self.crowded.pop_front() else { break };
-            self.back_in_turn(key);
+            self.end_parking(&key);
         }
         self.unpark();
     }

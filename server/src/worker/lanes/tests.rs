@@ -349,3 +349,34 @@ fn waits_are_as_long_as_they_were_when_the_clock_is_set_back() {
     assert_eq!(started(&mut lanes, 40_999), []);
     assert_eq!(started(&mut lanes, 41_000), [1]);
 }
+
+/// All but one place are taken by attempts that hang; every lane has another job, and its share.
+fn crowd(hanging: u128) -> (Lanes, Vec<(Ticket, u128)>) {
+    let config =
+        DeliveryConfig { in_flight_max: hanging as usize + 2, ..DeliveryConfig::default() };
+    let mut lanes = Lanes::new(&config);
+    let push = |lanes: &mut Lanes, webhook| {
+        assert!(lanes.push(job(webhook), limits(webhook, 2)).is_none());
+    };
+    (1..=hanging).for_each(|webhook| push(&mut lanes, webhook));
+    assert_eq!(started(&mut lanes, 0).len(), hanging as usize);
+    push(&mut lanes, 0);
+    let tickets = start(&mut lanes, 500);
+    (1..=hanging).chain([0]).for_each(|webhook| push(&mut lanes, webhook));
+    assert_eq!(started(&mut lanes, 500), []);
+    (lanes, tickets)
+}
+
+#[test]
+fn a_lane_whose_attempt_ended_goes_on_however_many_have_their_share_before_it() {
+    let (mut lanes, tickets) = crowd(40);
+    end(&mut lanes, &tickets, 0, 600);
+    assert_eq!(started(&mut lanes, 600), [0]);
+}
+
+#[test]
+fn places_that_hanging_attempts_leave_are_for_those_that_had_their_share() {
+    let (mut lanes, _) = crowd(40);
+    assert_eq!(lanes.wake_at(), Some(Millis(1_000)));
+    assert!(started(&mut lanes, 1_000).contains(&0));
+}
