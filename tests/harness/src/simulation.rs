@@ -5,7 +5,7 @@
 //! Each node has a runtime of its own with a paused clock, and is driven in turns. A crash is the
 //! end of a runtime, a stall is a node that is not driven while time goes on. The nodes share one
 //! SQLite file, through the same statements as ever; that it is gone for a while is a lock that
-//! somebody holds. What must hold is checked where requests arrive, see [`Ledger`].
+//! somebody holds. What must hold is checked where requests arrive, see `simulation/ledger.rs`.
 
 mod ledger;
 mod node;
