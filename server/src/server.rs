@@ -80,7 +80,6 @@ pub struct Node {
     pub app: Arc<App>,
     /// Locked as long as it lives.
     _folder: DataFolder,
-    store: Store,
     stop: watch::Sender<bool>,
     worker: JoinHandle<()>,
     replays: JoinHandle<()>,
@@ -105,7 +104,7 @@ impl Node {
             config,
             clock,
             network: world.network,
-            store: store.clone(),
+            store,
         };
         let lease = parts.lease.clone();
         let (app, worker) = start(parts, &folder, stopped.clone()).await?;
@@ -122,7 +121,7 @@ impl Node {
         let retention = tokio::spawn(retention.keep());
         let replays = tokio::spawn(app.replays.clone().keep());
         let worker = tokio::spawn(worker.run(stopped));
-        Ok(Node { app, _folder: folder, store, stop, worker, replays, retention, end_lease, lease })
+        Ok(Node { app, _folder: folder, stop, worker, replays, retention, end_lease, lease })
     }
 
     /// Lets what is under way end, and writes it down.
@@ -133,7 +132,7 @@ impl Node {
         self.retention.await.context("the keeper of what is old ended in a panic")?;
         self.end_lease.send_replace(true);
         self.lease.await.context("the lease keeper ended in a panic")?;
-        self.store.close().await;
+        self.app.store.clone().close().await;
         Ok(())
     }
 }

@@ -177,10 +177,6 @@ impl Statement for InsertDeliveries {
         ("dedupe_since", Kind::Number),
     ];
     const KEY: &'static str = "encode(id, 'hex')";
-
-    fn key(row: &[Cell]) -> String {
-        row[0].spelled()
-    }
 }
 
 /// Writes what the jobs bring. Job by job the answers, in order.

@@ -1,14 +1,15 @@
 //! Who works on what: due deliveries, and those whose owner is gone.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
+use parking_lot::Mutex;
 
 use super::conn::{load_to_change, run};
 use super::deliveries::Row;
-use super::rows::{Cell, Change, Kind, Rows, Statement};
+use super::rows::{Change, Kind, Rows, Statement};
 use super::schema::{deliveries, nodes};
 use super::unsure::{self, Unsure};
 use super::{Owner, Store, StoreError, events, from_json, ordered};
@@ -62,7 +63,7 @@ impl Store {
         limit: usize,
         spared: &Spared,
     ) -> Result<Vec<Claimed>, StoreError> {
-        let unsure = lock(&self.claims).clone();
+        let unsure = self.claims.lock().clone();
         if unsure.is_empty() && self.next_due_at().await?.is_none_or(|due_at| due_at > now) {
             return Ok(Vec::new());
         }
@@ -74,12 +75,12 @@ impl Store {
             }
             Err(error) => Err(error),
         };
-        let mut claims = lock(&self.claims);
+        let mut claims = self.claims.lock();
         if claimed.is_ok() {
             claims.retain(|one| !unsure.contains(one));
         } else {
             let owner = owner.clone();
-            let taken = std::mem::take(&mut *lock(&taken)).into_iter();
+            let taken = std::mem::take(&mut *taken.lock()).into_iter();
             let unsure = |delivery_id| Unsure { delivery_id, owner: owner.clone(), since: now };
             claims.extend(taken.map(unsure));
         }
@@ -124,7 +125,7 @@ impl Store {
                 if compared {
                     ids = ordered::without_duplicates(conn, ids, now).await?;
                 }
-                lock(&taken).clone_from(&ids);
+                taken.lock().clone_from(&ids);
                 let mut rows = Rows::<BeginFlights>::new();
                 for id in &ids {
                     rows.push([
@@ -222,10 +223,6 @@ impl Store {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Deliveries that a node takes.
 struct BeginFlights;
 
@@ -241,11 +238,6 @@ impl Statement for BeginFlights {
         ("now", Kind::Number),
         ("id", Kind::Id),
     ];
-    const KEY: &'static str = "encode(old.id, 'hex')";
-
-    fn key(row: &[Cell]) -> String {
-        row[3].spelled()
-    }
 }
 
 /// Deliveries whose owner is gone.
@@ -262,11 +254,6 @@ impl Statement for TakeOver {
         ("now", Kind::Number),
         ("id", Kind::Id),
     ];
-    const KEY: &'static str = "encode(old.id, 'hex')";
-
-    fn key(row: &[Cell]) -> String {
-        row[3].spelled()
-    }
 }
 
 /// Takes `limit` of the candidates: one of each tenant in turn, of its webhooks in turn, and within

@@ -2,9 +2,10 @@
 //! failed or its caller went away half-way, is thrown away: its transaction, its lock and its
 //! unread answers go with it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::StoreError;
@@ -57,7 +58,7 @@ impl Pool {
 
     /// One that broke while nobody used it goes: the database may have been away, and be back.
     fn idle_one(&self) -> Option<Conn> {
-        let mut idle = lock(&self.idle);
+        let mut idle = self.idle.lock();
         std::iter::from_fn(|| idle.pop()).find_map(Conn::if_alive)
     }
 
@@ -69,7 +70,7 @@ impl Pool {
 
     /// Closes the idle ones: after one was found broken, the others are likely to be.
     pub(super) fn drop_idle(&self) {
-        lock(&self.idle).clear();
+        self.idle.lock().clear();
     }
 }
 
@@ -81,10 +82,6 @@ impl Lease {
     /// Gives it back. Only after all went well and outside of a transaction.
     pub(super) fn give_back(self) {
         let Lease { conn, idle, .. } = self;
-        lock(&idle).push(conn);
+        idle.lock().push(conn);
     }
-}
-
-fn lock(idle: &Mutex<Vec<Conn>>) -> std::sync::MutexGuard<'_, Vec<Conn>> {
-    idle.lock().unwrap_or_else(PoisonError::into_inner)
 }

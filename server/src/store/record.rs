@@ -12,7 +12,7 @@ use super::attempts;
 use super::columns::storable;
 use super::commit::Job;
 use super::conn::{Conn, run};
-use super::rows::{Cell, Change, Kind, Rows, Statement};
+use super::rows::{Change, Kind, Rows, Statement};
 use super::schema::deliveries;
 use super::{Owner, Store, StoreError};
 use crate::model::{Attempt, DeliveryId, Frozen, Millis, Stage, State};
@@ -109,11 +109,6 @@ impl Statement for EndFlights {
         ("owner_node", Kind::Text),
         ("owner_epoch", Kind::Number),
     ];
-    const KEY: &'static str = "encode(old.id, 'hex')";
-
-    fn key(row: &[Cell]) -> String {
-        row[7].spelled()
-    }
 }
 
 /// Writes what the jobs bring, of each delivery one at the most; what became of each, in order.

@@ -51,10 +51,13 @@ pub(super) trait Statement: Any + Send + Sync {
     const CHANGE: Change;
     const COLUMNS: &'static [(&'static str, Kind)];
     /// SQL over a changed row that tells which it was (PostgreSQL); the text that
-    /// [`Statement::key`] makes of its cells.
-    const KEY: &'static str;
+    /// [`Statement::key`] makes of its cells. Left out: the column `id` tells.
+    const KEY: &'static str = "encode(old.id, 'hex')";
 
-    fn key(row: &[Cell]) -> String;
+    fn key(row: &[Cell]) -> String {
+        let id = Self::COLUMNS.iter().position(|(name, _)| *name == "id");
+        id.and_then(|at| row.get(at)).map(Cell::spelled).unwrap_or_default()
+    }
 }
 
 /// The rows of a statement.

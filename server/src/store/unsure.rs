@@ -2,7 +2,7 @@
 //! their job.
 
 use super::conn::Conn;
-use super::rows::{Cell, Change, Kind, Rows, Statement};
+use super::rows::{Change, Kind, Rows, Statement};
 use super::{Owner, StoreError};
 use crate::model::{DeliveryId, Millis};
 
@@ -49,9 +49,4 @@ impl Statement for Release {
         ("owner_node", Kind::Text),
         ("owner_epoch", Kind::Number),
     ];
-    const KEY: &'static str = "encode(old.id, 'hex')";
-
-    fn key(row: &[Cell]) -> String {
-        row[2].spelled()
-    }
 }
