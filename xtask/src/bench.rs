@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::at_exit::AtExit;
-use crate::command::{cargo, must};
+use crate::command::{cargo, must, target};
 use crate::guests::Guests;
 use crate::screen::Screen;
 use crate::test::{postgres::Postgres, prerequisites};
@@ -70,8 +70,7 @@ fn release_build(screen: &Screen, root: &Path) -> Result<PathBuf> {
     let packages = ["-p", "antar", "--bin", "antar", "-p", "antar-delivery-bench"];
     let bench = ["--bin", "antar-delivery-bench"];
     must(cargo(root).args(["build", "--release", "--locked"]).args(packages).args(bench))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
-    Ok(std::path::absolute(target.join("release"))?)
+    Ok(std::path::absolute(target(root).join("release"))?)
 }
 
 fn soak(rest: &[String]) -> Result<()> {

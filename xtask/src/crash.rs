@@ -1,12 +1,9 @@
 //! `cargo xtask crash`: the real server, killed under load as often as one likes.
 
-use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use anyhow::Result;
 
 use crate::at_exit::AtExit;
-use crate::command::{cargo, must};
+use crate::command::{any_seed, cargo, must, target};
 use crate::screen::Screen;
 use crate::test::{postgres::Postgres, prerequisites};
 
@@ -47,13 +44,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     screen.heading(&format!("the server, profile {profile}"));
     let mut build = cargo(&root);
     must(build.args(["build", "--locked", "--profile", profile, "-p", "antar", "--bin", "antar"]))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
     let folder = if arguments.debug { "debug" } else { "release" };
-    let binary = std::path::absolute(target.join(folder).join("antar"))?;
-    let seed = arguments.seed.unwrap_or_else(|| {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::from(since.subsec_nanos())
-    });
+    let binary = std::path::absolute(target(&root).join(folder).join("antar"))?;
+    let seed = arguments.seed.unwrap_or_else(any_seed);
     for (kind, name, nodes) in
         [(Kind::Sqlite, "sqlite", 1), (Kind::Postgres, "postgres", arguments.nodes)]
     {

@@ -1,10 +1,8 @@
 //! `cargo xtask simulate`: nodes in a made-up world, for as many steps as one likes.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use anyhow::Result;
 
-use crate::command::{cargo, must};
+use crate::command::{any_seed, cargo, must};
 use crate::screen::Screen;
 
 /// Run three nodes in a simulated world, and check what must hold at every request.
@@ -30,10 +28,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let (screen, root) = (Screen::new(), crate::root());
-    let first = arguments.seed.unwrap_or_else(|| {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::from(since.subsec_nanos())
-    });
+    let first = arguments.seed.unwrap_or_else(any_seed);
     let profile = if arguments.debug { "dev" } else { "release" };
     for seed in first..first.saturating_add(arguments.seeds) {
         screen.heading(&format!("{} steps, seed {seed}", arguments.steps));

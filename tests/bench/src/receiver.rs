@@ -58,9 +58,9 @@ impl Receiver {
             if request.head.starts_with(HANGING.as_bytes()) {
                 self.shared.hanging.send_modify(|count| *count += 1);
                 // Until the caller gives up.
-                wire.read().await?;
+                let ended = wire.read().await;
                 self.shared.hanging.send_modify(|count| *count -= 1);
-                return Ok(());
+                return ended.map(drop);
             }
             let now_ns = u64::try_from(self.shared.start.elapsed().as_nanos())?;
             if let Some(sent_ns) = event::sent_ns(&request.body) {
@@ -78,21 +78,15 @@ impl Receiver {
     /// Returns once `count` deliveries have come since the last [`Receiver::take`].
     pub(crate) async fn wait(&self, count: usize) -> anyhow::Result<()> {
         const DEADLINE: Duration = Duration::from_secs(300);
-        let mut counted = self.shared.count.subscribe();
-        let waited = tokio::time::timeout(DEADLINE, counted.wait_for(|now| *now >= count)).await;
-        let came = *self.shared.count.borrow();
-        anyhow::ensure!(waited.is_ok(), "{came} of {count} deliveries came in time");
-        Ok(())
+        let came = reached(&self.shared.count, count, DEADLINE).await;
+        came.map_err(|came| anyhow::anyhow!("{came} of {count} deliveries came in time"))
     }
 
     /// Returns once so many requests wait for an answer.
     pub(crate) async fn wait_for_hanging(&self, count: usize) -> anyhow::Result<()> {
         const DEADLINE: Duration = Duration::from_secs(120);
-        let mut hanging = self.shared.hanging.subscribe();
-        let waited = tokio::time::timeout(DEADLINE, hanging.wait_for(|now| *now >= count)).await;
-        let now = *self.shared.hanging.borrow();
-        anyhow::ensure!(waited.is_ok(), "{now} of {count} requests hang");
-        Ok(())
+        let hanging = reached(&self.shared.hanging, count, DEADLINE).await;
+        hanging.map_err(|hanging| anyhow::anyhow!("{hanging} of {count} requests hang"))
     }
 
     /// What came, and begins anew.
@@ -101,4 +95,15 @@ impl Receiver {
         self.shared.count.send_replace(0);
         std::mem::take(&mut *all)
     }
+}
+
+/// Waits until `counted` is at `count`; the error is where it was when the time was over.
+async fn reached(
+    counted: &watch::Sender<usize>,
+    count: usize,
+    within: Duration,
+) -> Result<(), usize> {
+    let mut changes = counted.subscribe();
+    let waited = tokio::time::timeout(within, changes.wait_for(|now| *now >= count)).await;
+    waited.map(drop).map_err(|_| *counted.borrow())
 }

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 
 use super::postgres::Postgres;
 use super::{Outcome, Step, Workshop, prerequisites};
-use crate::command::{cargo, must, read, watch, works};
+use crate::command::{cargo, must, read, target, watch, works};
 use crate::guests::Guests;
 
 pub(crate) const ALL: &[Step] = &[
@@ -134,7 +134,7 @@ fn run_tests(shop: &mut Workshop) -> Result<Outcome> {
     // Tests that kill the server need the program itself. Built together with them, so that every
     // dependency is compiled once, with the features that all of them want.
     must(cargo(&shop.root).args(["build", "--locked", "--bins", "--tests"]).args(PACKAGES))?;
-    let folder = std::env::var_os("CARGO_TARGET_DIR").map_or(shop.root.join("target"), Into::into);
+    let folder = target(&shop.root);
     let binary = std::path::absolute(folder.join("debug").join("antar"))?;
     let binary = binary.to_str().context("the path of the target folder is no UTF-8")?.to_owned();
     let screen = shop.screen;
