@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use antar::model::Millis;
-use antar_harness::{Database, Receiver, Reply, TestServer, eventually, on_both_databases};
+use antar_harness::{
+    Database, Delivery, Receiver, Reply, TestServer, eventually, on_both_databases,
+};
 use serde_json::{Value, json};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -25,6 +27,22 @@ fn event(n: usize) -> Value {
     json!({"type": "a.b", "id": format!("e-{n}"), "attributes": {"subject": "s"}, "data": {"n": n}})
 }
 
+/// A webhook whose first attempts fail, and an event that waits after the first of them.
+async fn waiting(database: Database, fail: usize, more: Value) -> (TestServer, Receiver) {
+    let (server, receiver) = (start(database).await, Receiver::start().await);
+    receiver.reply_with(move |_, nth| Reply::status(if nth <= fail { 500 } else { 200 }));
+    server.api.create_webhook(&webhook(&receiver, more)).await;
+    server.api.send(&event(1)).await;
+    attempted(&server, 1).await;
+    (server, receiver)
+}
+
+/// Waits until the first event has had so many attempts and waits for the next.
+async fn attempted(server: &TestServer, attempts: u64) {
+    let waits = |d: &Delivery| d.attempts == attempts && d.state == "pending";
+    server.api.delivery_that("waits", "event_id=e-1", waits).await;
+}
+
 /// Waits until the next attempt of what waits is due within a minute.
 async fn waits_a_minute(server: &TestServer) {
     eventually("it waits for a minute, as it was to", async || {
@@ -40,12 +58,7 @@ async fn waits_a_minute(server: &TestServer) {
 
 on_both_databases! {
     async fn a_clock_that_jumps_ahead_sends_nothing_twice(database: Database) {
-        let server = start(database).await;
-        let receiver = Receiver::start().await;
-        receiver.reply_with(|_, nth| Reply::status(if nth == 1 { 500 } else { 200 }));
-        server.api.create_webhook(&webhook(&receiver, json!({}))).await;
-        server.api.send(&event(1)).await;
-        server.api.delivery_that("waits", "event_id=e-1", |d| d.attempts == 1 && d.state == "pending").await;
+        let (server, receiver) = waiting(database, 1, json!({})).await;
         server.advance(DAY);
         let delivery = server.api.delivery_in("delivered", "event_id=e-1").await;
         assert_eq!(delivery.attempts, 2);
@@ -55,12 +68,7 @@ on_both_databases! {
     }
 
     async fn a_clock_that_is_set_back_makes_nothing_wait_longer(database: Database) {
-        let server = start(database).await;
-        let receiver = Receiver::start().await;
-        receiver.reply_with(|_, nth| Reply::status(if nth == 1 { 500 } else { 200 }));
-        server.api.create_webhook(&webhook(&receiver, json!({}))).await;
-        server.api.send(&event(1)).await;
-        server.api.delivery_that("waits", "event_id=e-1", |d| d.attempts == 1 && d.state == "pending").await;
+        let (server, receiver) = waiting(database, 1, json!({})).await;
         server.clock().set_back(DAY);
         // Meanwhile too.
         server.api.send(&event(2)).await;
@@ -73,14 +81,9 @@ on_both_databases! {
     }
 
     async fn a_clock_that_was_ahead_for_a_while_leaves_nothing_behind(database: Database) {
-        let server = start(database).await;
-        let receiver = Receiver::start().await;
-        receiver.reply_with(|_, nth| Reply::status(if nth <= 2 { 500 } else { 200 }));
-        server.api.create_webhook(&webhook(&receiver, json!({}))).await;
-        server.api.send(&event(1)).await;
-        server.api.delivery_that("waits", "event_id=e-1", |d| d.attempts == 1 && d.state == "pending").await;
+        let (server, receiver) = waiting(database, 2, json!({})).await;
         server.advance(DAY);
-        server.api.delivery_that("waits", "event_id=e-1", |d| d.attempts == 2 && d.state == "pending").await;
+        attempted(&server, 2).await;
         server.clock().set_back(DAY);
         waits_a_minute(&server).await;
         server.advance(MINUTE);
@@ -90,13 +93,8 @@ on_both_databases! {
     }
 
     async fn order_is_kept_when_the_clock_is_set_back(database: Database) {
-        let server = start(database).await;
-        let receiver = Receiver::start().await;
-        receiver.reply_with(|_, nth| Reply::status(if nth == 1 { 500 } else { 200 }));
         let ordered = json!({"ordering": "per_key"});
-        server.api.create_webhook(&webhook(&receiver, ordered)).await;
-        server.api.send(&event(1)).await;
-        server.api.delivery_that("waits", "event_id=e-1", |d| d.attempts == 1 && d.state == "pending").await;
+        let (server, receiver) = waiting(database, 1, ordered).await;
         server.api.send(&event(2)).await;
         server.clock().set_back(DAY);
         server.api.send(&event(3)).await;

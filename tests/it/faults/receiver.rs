@@ -4,27 +4,24 @@
 use std::time::Duration;
 
 use antar_harness::{
-    BinaryServer, Database, Delivery, Door, Receiver, Reply, TestServer, on_both_databases,
+    Api, BinaryServer, Database, Door, Receiver, Reply, TestServer, on_both_databases,
 };
 use serde_json::{Value, json};
 
 use super::{event, persistent_webhook};
 
-/// The delivery after its second attempt went well, and the record of the first.
-async fn delivered_at_second(
-    server: &TestServer,
-    receiver: &Receiver,
-    timeout_ms: u64,
-) -> (Delivery, Value) {
+fn webhook(receiver: &Receiver, timeout_ms: u64) -> Value {
     let mut webhook = persistent_webhook(receiver);
     webhook["timeout_ms"] = timeout_ms.into();
-    server.api.create_webhook(&webhook).await;
-    server.api.send(&event("e")).await;
-    let delivery = server.api.delivery_in("delivered", "event_id=e").await;
-    let attempts = server.api.attempts(&delivery).await;
+    webhook
+}
+
+/// The record of the first attempt, once the event's second one went well.
+async fn first_of_two(api: &Api) -> Value {
+    let delivery = api.delivery_in("delivered", "event_id=e").await;
+    let attempts = api.attempts(&delivery).await;
     assert_eq!(attempts.len(), 2, "{attempts:#?}");
-    let first = attempts.into_iter().find(|attempt| attempt["number"] == 1).unwrap();
-    (delivery, first)
+    attempts.into_iter().find(|attempt| attempt["number"] == 1).unwrap()
 }
 
 fn first_then_ok(receiver: &Receiver, first: Reply) {
@@ -35,7 +32,9 @@ on_both_databases! {
     async fn one_that_resets_the_connection_in_the_middle_of_its_answer(server: TestServer) {
         let receiver = Receiver::start().await;
         first_then_ok(&receiver, Reply::ok().body("the beginning").reset_midway());
-        let (_, first) = delivered_at_second(&server, &receiver, 20_000).await;
+        server.api.create_webhook(&webhook(&receiver, 20_000)).await;
+        server.api.send(&event("e")).await;
+        let first = first_of_two(&server.api).await;
         let error = first["error"].as_str().unwrap();
         assert!(error.starts_with("the connection broke: ") && error.contains("reset"), "{error}");
         assert_eq!(receiver.wait(2).await[0].body, receiver.requests()[1].body);
@@ -44,7 +43,9 @@ on_both_databases! {
     async fn one_that_trickles_its_answer_past_the_deadline(server: TestServer) {
         let receiver = Receiver::start().await;
         first_then_ok(&receiver, Reply::ok().trickling(Duration::from_millis(100)));
-        let (_, first) = delivered_at_second(&server, &receiver, 500).await;
+        server.api.create_webhook(&webhook(&receiver, 500)).await;
+        server.api.send(&event("e")).await;
+        let first = first_of_two(&server.api).await;
         assert_eq!(first["error"], "the answer 200 began, but had not ended within 500 ms");
         assert_eq!(first["response"]["truncated"], true);
         let taken = receiver.wait_broken_off().await;
@@ -59,9 +60,7 @@ on_both_databases! {
         server.api.create_webhook(&persistent_webhook(&receiver)).await;
         let memory = server.peak_memory_bytes();
         server.api.send(&event("e")).await;
-        let delivery = server.api.delivery_in("delivered", "event_id=e").await;
-        let attempts = server.api.attempts(&delivery).await;
-        let first = attempts.iter().find(|attempt| attempt["number"] == 1).unwrap();
+        let first = first_of_two(&server.api).await;
         assert_eq!(first["response"]["status"], 500);
         assert_eq!(first["response"]["truncated"], true);
         assert_eq!(first["response"]["body"].as_str().unwrap().len(), 64 << 10);
@@ -75,15 +74,11 @@ on_both_databases! {
     async fn one_that_never_reads_what_it_is_sent(server: TestServer) {
         let receiver = Receiver::start().await;
         receiver.doors(|nth| if nth == 1 { Door::Deaf } else { Door::Open });
-        let mut webhook = persistent_webhook(&receiver);
-        webhook["timeout_ms"] = 500.into();
-        server.api.create_webhook(&webhook).await;
+        server.api.create_webhook(&webhook(&receiver, 500)).await;
         // More than the system's buffers take.
         let text = "x".repeat(4_000_000);
         server.api.send(&json!({"type": "a.b", "id": "e", "data": {"text": text}})).await;
-        let delivery = server.api.delivery_in("delivered", "event_id=e").await;
-        let attempts = server.api.attempts(&delivery).await;
-        let first = attempts.iter().find(|attempt| attempt["number"] == 1).unwrap();
+        let first = first_of_two(&server.api).await;
         assert_eq!(first["error"], "no answer within 500 ms");
         assert_eq!(receiver.wait(1).await[0].json()["data"]["text"], text.as_str());
     }
