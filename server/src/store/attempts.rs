@@ -1,12 +1,14 @@
 //! The table of attempts.
 
+use std::collections::HashMap;
+
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::columns::{count_of, storable};
 use super::conn::{Conn, run};
 use super::rows::{Cell, Change, Kind, Rows, Statement};
-use super::schema::{attempts, deliveries};
+use super::schema::attempts;
 use super::{Store, StoreError, from_json, json_text};
 use crate::model::{Attempt, DeliveryId, Frozen, Millis, Response, SentRequest};
 
@@ -36,23 +38,42 @@ impl Store {
     /// `Unavailable`, `Corrupt`.
     pub async fn attempts(&self, delivery_id: DeliveryId) -> Result<Vec<Attempt>, StoreError> {
         let mut lease = self.read().await?;
-        let frozen = run!(lease.conn(), |c| deliveries::table
-            .find(delivery_id)
-            .select(deliveries::frozen)
-            .first::<Option<String>>(c))
-        .optional()?
-        .flatten();
+        let frozen = frozen(lease.conn(), &[delivery_id]).await?;
         let rows = run!(lease.conn(), |c| attempts::table
             .filter(attempts::delivery_id.eq(delivery_id))
             .order(attempts::number.asc())
             .select(Row::as_select())
             .load::<Row>(c))?;
         lease.give_back();
-        let frozen = frozen.as_deref().map(from_json::<Frozen>).transpose()?;
-        let body = frozen.and_then(|frozen| frozen.body);
+        let body = frozen.into_values().next().and_then(|frozen| frozen.body);
         let body = body.map(|pieces| antar_template::masked(&pieces));
         rows.into_iter().map(|row| row.attempt(body.as_deref())).collect()
     }
+}
+
+/// What the deliveries send, where an attempt of theirs has sent it, and it is kept.
+pub(super) async fn frozen(
+    conn: &mut Conn,
+    ids: &[DeliveryId],
+) -> Result<HashMap<DeliveryId, Frozen>, StoreError> {
+    let rows = run!(conn, |c| attempts::table
+        .filter(attempts::delivery_id.eq_any(ids))
+        .filter(attempts::frozen.is_not_null())
+        .order(attempts::number.desc())
+        .select((attempts::delivery_id, attempts::frozen.assume_not_null()))
+        .load::<(DeliveryId, String)>(c))?;
+    // The first one stays.
+    let last: HashMap<DeliveryId, String> = rows.into_iter().collect();
+    last.into_iter().map(|(id, text)| Ok((id, from_json(&text)?))).collect()
+}
+
+/// An attempt as it is kept.
+#[derive(Clone, Copy)]
+pub(super) struct Tried<'a> {
+    pub(super) delivery_id: DeliveryId,
+    pub(super) attempt: &'a Attempt,
+    /// What it sent, where it is the first that did: JSON text.
+    pub(super) frozen: Option<&'a str>,
 }
 
 struct InsertAttempts;
@@ -74,6 +95,7 @@ impl Statement for InsertAttempts {
         ("response_truncated", Kind::Flag),
         ("error", Kind::Text),
         ("unresolved", Kind::Text),
+        ("frozen", Kind::Text),
     ];
     const KEY: &'static str = "encode(delivery_id, 'hex') || ' ' || number";
 
@@ -84,23 +106,20 @@ impl Statement for InsertAttempts {
 
 /// Keeps attempts, of each delivery one at the most. Where a number is taken, by another owner, the
 /// next free one is used.
-pub(super) async fn write(
-    conn: &mut Conn,
-    tried: &[(DeliveryId, &Attempt)],
-) -> Result<(), StoreError> {
+pub(super) async fn write(conn: &mut Conn, tried: &[Tried<'_>]) -> Result<(), StoreError> {
     let mut rows = Rows::new();
-    for (id, attempt) in tried {
-        push(&mut rows, *id, attempt, attempt.number.into())?;
+    for one in tried {
+        push(&mut rows, *one, one.attempt.number.into())?;
     }
     let written = rows.send(conn).await?;
-    for ((id, attempt), _) in tried.iter().zip(written).filter(|(_, written)| !written) {
+    for (one, _) in tried.iter().zip(written).filter(|(_, written)| !written) {
         let highest = run!(conn, |c| attempts::table
-            .filter(attempts::delivery_id.eq(id))
+            .filter(attempts::delivery_id.eq(one.delivery_id))
             .order(attempts::number.desc())
             .select(attempts::number)
             .first::<i64>(c))?;
         let mut rows = Rows::new();
-        push(&mut rows, *id, attempt, highest + 1)?;
+        push(&mut rows, *one, highest + 1)?;
         rows.send(conn).await?;
     }
     Ok(())
@@ -108,8 +127,7 @@ pub(super) async fn write(
 
 fn push(
     rows: &mut Rows<InsertAttempts>,
-    delivery_id: DeliveryId,
-    attempt: &Attempt,
+    Tried { delivery_id, attempt, frozen }: Tried<'_>,
     number: i64,
 ) -> Result<(), StoreError> {
     let (request, response) = (attempt.request.as_ref(), attempt.response.as_ref());
@@ -129,6 +147,7 @@ fn push(
         response.is_some_and(|r| r.truncated).into(),
         attempt.error.as_deref().map(|e| storable(e).into_owned()).into(),
         unresolved.map(json_text).transpose()?.into(),
+        frozen.into(),
     ]);
     Ok(())
 }

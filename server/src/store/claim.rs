@@ -12,7 +12,7 @@ use super::deliveries::Row;
 use super::rows::{Change, Kind, Rows, Statement};
 use super::schema::{deliveries, nodes};
 use super::unsure::{self, Unsure};
-use super::{Owner, Store, StoreError, events, from_json, ordered};
+use super::{Owner, Store, StoreError, attempts, events, ordered};
 use crate::fault::{self, Point};
 use crate::model::{
     Delivery, DeliveryId, Event, EventKey, Frozen, Millis, State, TenantId, WebhookId,
@@ -323,18 +323,18 @@ async fn load_claimed(
 ) -> Result<Vec<Claimed>, StoreError> {
     let rows = run!(conn, |c| deliveries::table
         .filter(deliveries::id.eq_any(&ids))
-        .select((Row::as_select(), deliveries::frozen))
-        .load::<(Row, Option<String>)>(c))?;
-    let mut rows: HashMap<DeliveryId, (Row, Option<String>)> =
-        rows.into_iter().map(|row| (row.0.id, row)).collect();
-    let keys: HashSet<EventKey> = rows.values().map(|(row, _)| row.event_key()).collect();
+        .select(Row::as_select())
+        .load::<Row>(c))?;
+    let mut rows: HashMap<DeliveryId, Row> = rows.into_iter().map(|row| (row.id, row)).collect();
+    let mut frozen = attempts::frozen(conn, &ids).await?;
+    let keys: HashSet<EventKey> = rows.values().map(Row::event_key).collect();
     let stored = events::load(conn, &keys.into_iter().collect::<Vec<_>>()).await?;
     let kept = stored.into_iter().filter(|stored| stored.data_kept);
     let stored: HashMap<EventKey, Event> =
         kept.map(|stored| (stored.event.key.clone(), stored.event)).collect();
     let mut claimed = Vec::with_capacity(ids.len());
     for id in ids {
-        let Some((row, frozen)) = rows.remove(&id) else { continue };
+        let Some(row) = rows.remove(&id) else { continue };
         let Some(event) = stored.get(&row.event_key()) else {
             run!(conn, |c| diesel::update(deliveries::table.find(id))
                 .set((
@@ -349,7 +349,7 @@ async fn load_claimed(
         };
         claimed.push(Claimed {
             event: event.clone(),
-            frozen: frozen.as_deref().map(from_json).transpose()?,
+            frozen: frozen.remove(&id),
             schedule_start: row.schedule_start(),
             delivery: row.delivery(),
         });

@@ -3,11 +3,12 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
+use super::attempts;
 use super::columns::count_of;
 use super::conn::run;
 use super::page::{Page, Place, page, rows_to_ask};
 use super::schema::deliveries;
-use super::{Store, StoreError, from_json};
+use super::{Store, StoreError};
 use crate::model::{
     Delivery, DeliveryId, EventId, EventKey, Frozen, Millis, State, TenantId, WebhookId,
 };
@@ -164,13 +165,14 @@ impl Store {
         let found = run!(lease.conn(), |c| deliveries::table
             .find(id)
             .filter(deliveries::tenant.eq(tenant))
-            .select((Row::as_select(), deliveries::frozen))
-            .first::<(Row, Option<String>)>(c))
+            .select(Row::as_select())
+            .first::<Row>(c))
         .optional()?;
+        let frozen = attempts::frozen(lease.conn(), &[id]).await?;
         lease.give_back();
-        let (row, frozen) = found.ok_or(StoreError::NotFound)?;
+        let row = found.ok_or(StoreError::NotFound)?;
         Ok(StoredDelivery {
-            frozen: frozen.as_deref().map(from_json).transpose()?,
+            frozen: frozen.into_values().next(),
             schedule_start: row.schedule_start(),
             delivery: row.delivery(),
         })

@@ -4,11 +4,10 @@
 use std::sync::Arc;
 
 use diesel::prelude::*;
-use diesel::sql_types::{Nullable, Text};
 use diesel_async::RunQueryDsl;
 use tokio::sync::oneshot;
 
-use super::attempts;
+use super::attempts::{self, Tried};
 use super::columns::storable;
 use super::commit::Job;
 use super::conn::{Conn, run};
@@ -17,10 +16,6 @@ use super::schema::deliveries;
 use super::{Owner, Store, StoreError};
 use crate::model::{Attempt, DeliveryId, Frozen, Millis, Stage, State};
 
-diesel::define_sql_function! {
-    fn coalesce(kept: Nullable<Text>, new: Nullable<Text>) -> Nullable<Text>;
-}
-
 /// The end of an owner's work on a delivery.
 #[derive(Clone, Debug)]
 pub struct Record {
@@ -28,7 +23,7 @@ pub struct Record {
     pub owner: Owner,
     /// None: released without having tried (uncounted).
     pub attempt: Option<Attempt>,
-    /// Stored when the delivery has none yet.
+    /// Kept beside the attempt. Of several of a delivery the first one counts.
     pub frozen: Option<Frozen>,
     /// Any but `InFlight`.
     pub to: State,
@@ -56,6 +51,12 @@ pub(super) struct RecordJob {
 }
 
 impl RecordJob {
+    fn tried(&self) -> Option<Tried<'_>> {
+        let RecordJob { record, frozen, .. } = self;
+        let attempt = record.attempt.as_ref()?;
+        Some(Tried { delivery_id: record.delivery_id, attempt, frozen: frozen.as_deref() })
+    }
+
     pub(super) fn delivery_id(&self) -> DeliveryId {
         self.record.delivery_id
     }
@@ -93,7 +94,7 @@ impl Statement for EndFlights {
     const CHANGE: Change = Change::Update(
         "UPDATE deliveries AS old SET state = :state, reason = :reason, stage = :stage, \
          next_attempt_at = :next_attempt_at, attempts = old.attempts + :tried, owner_node = NULL, \
-         owner_epoch = NULL, frozen = coalesce(old.frozen, :frozen), updated_at = :now \
+         owner_epoch = NULL, updated_at = :now \
          WHERE old.id = :id AND old.owner_node = :owner_node AND old.owner_epoch = :owner_epoch \
          AND old.reason IS NULL",
     );
@@ -103,7 +104,6 @@ impl Statement for EndFlights {
         ("stage", Kind::Text),
         ("next_attempt_at", Kind::Number),
         ("tried", Kind::Number),
-        ("frozen", Kind::Text),
         ("now", Kind::Number),
         ("id", Kind::Id),
         ("owner_node", Kind::Text),
@@ -120,7 +120,7 @@ pub(super) async fn write(
         return Ok(Vec::new());
     }
     let mut rows = Rows::<EndFlights>::new();
-    for RecordJob { record, frozen, .. } in jobs {
+    for RecordJob { record, .. } in jobs {
         rows.push([
             record.to.as_str().into(),
             // It may be a guest's text.
@@ -128,7 +128,6 @@ pub(super) async fn write(
             record.stage.map(Stage::as_str).into(),
             record.next_attempt_at.filter(|_| record.to == State::Pending).into(),
             i64::from(record.attempt.is_some()).into(),
-            frozen.as_deref().into(),
             record.now.into(),
             record.delivery_id.0.into(),
             record.owner.node.as_str().into(),
@@ -145,9 +144,7 @@ pub(super) async fn write(
         });
     }
     let kept = jobs.iter().zip(&recorded).filter(|(_, recorded)| recorded.state.is_some());
-    let tried: Vec<_> = kept
-        .filter_map(|(job, _)| Some((job.record.delivery_id, job.record.attempt.as_ref()?)))
-        .collect();
+    let tried: Vec<_> = kept.filter_map(|(job, _)| job.tried()).collect();
     attempts::write(conn, &tried).await?;
     Ok(recorded)
 }
@@ -187,7 +184,6 @@ async fn end_of_flight(conn: &mut Conn, job: &RecordJob) -> Result<Recorded, Sto
                 deliveries::attempts.eq(attempts),
                 deliveries::owner_node.eq(None::<&str>),
                 deliveries::owner_epoch.eq(None::<i64>),
-                deliveries::frozen.eq(coalesce(deliveries::frozen, job.frozen.as_deref())),
                 deliveries::updated_at.eq(record.now),
             ))
             .execute(c))?;

@@ -93,12 +93,7 @@ impl Store {
                 run!(conn, |c| diesel::update(
                     attempts::table.filter(attempts::delivery_id.eq_any(&ids))
                 )
-                .set(attempts::response_body.eq(None::<&str>))
-                .execute(c))?;
-                run!(conn, |c| diesel::update(
-                    deliveries::table.filter(deliveries::id.eq_any(&ids))
-                )
-                .set(deliveries::frozen.eq(None::<&str>))
+                .set((attempts::response_body.eq(None::<&str>), attempts::frozen.eq(None::<&str>),))
                 .execute(c))?;
                 let keys: Vec<&EventKey> = ended.keys().collect();
                 each!(conn, &keys, |key, c| diesel::update(events::table.find((

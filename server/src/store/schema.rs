@@ -179,7 +179,6 @@ diesel::table! {
         subject -> Nullable<Text>,
         created_at -> BigInt,
         updated_at -> BigInt,
-        frozen -> Nullable<Text>,
         seq -> Nullable<BigInt>,
         order_key -> Nullable<Text>,
         order_attempts -> Nullable<BigInt>,
@@ -204,6 +203,7 @@ diesel::table! {
         response_truncated -> Bool,
         error -> Nullable<Text>,
         unresolved -> Nullable<Text>,
+        frozen -> Nullable<Text>,
     }
 }
 
