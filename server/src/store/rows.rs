@@ -6,7 +6,6 @@ use std::any::Any;
 use std::collections::HashSet;
 use std::marker::PhantomData;
 
-use diesel::backend::Backend;
 use diesel::connection::Connection as _;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
@@ -102,7 +101,12 @@ impl<S: Statement> Rows<S> {
     }
 
     fn one_by_one(&self, conn: &mut SqliteConnection) -> QueryResult<Vec<bool>> {
-        let rows = (0..self.count()).map(|at| OneRow::<S>(self.row(at), PhantomData));
+        let pieces = pieces::<S>();
+        let rows = (0..self.count()).map(|at| OneRow::<S> {
+            cells: self.row(at),
+            pieces: &pieces,
+            statement: PhantomData,
+        });
         rows.map(|row| Ok(conn.execute_returning_count(&row)? > 0)).collect()
     }
 
@@ -203,38 +207,47 @@ impl<T: Into<Cell>> From<Option<T>> for Cell {
 }
 
 /// A row as SQLite takes it.
-struct OneRow<'a, S>(&'a [Cell], PhantomData<S>);
+struct OneRow<'a, S> {
+    cells: &'a [Cell],
+    /// Of the statement's text: see [`pieces`].
+    pieces: &'a [String],
+    statement: PhantomData<S>,
+}
 
 impl<S: Statement> QueryFragment<Sqlite> for OneRow<'_, S> {
+    /// Walked several times for each row: to see that the statement is one that was prepared, and
+    /// to take the values.
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
-        match S::CHANGE {
-            Change::Insert(table) => {
-                insert_into::<S, _>(table, &mut out);
-                for (at, cell) in self.0.iter().enumerate() {
-                    out.push_sql(if at == 0 { " VALUES (" } else { ", " });
-                    bind(cell, &mut out)?;
-                }
-                out.push_sql(") ON CONFLICT DO NOTHING");
-            }
-            Change::Update(text) => {
-                for (cell, (before, _)) in self.0.iter().zip(pieces::<S>(text)) {
-                    out.push_sql(before);
-                    bind(cell, &mut out)?;
-                }
-                out.push_sql(pieces::<S>(text).last().map_or("", |(_, after)| after));
-            }
+        for (cell, before) in self.cells.iter().zip(self.pieces) {
+            out.push_sql(before);
+            bind(cell, &mut out)?;
         }
+        out.push_sql(self.pieces.last().map_or("", String::as_str));
         Ok(())
     }
 }
 
-/// The text before each column's place, and all that follows it.
-fn pieces<S: Statement>(text: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
-    S::COLUMNS.iter().scan(text, |rest, (name, _)| {
-        let (before, after) = rest.split_once(&format!(":{name}"))?;
-        *rest = after;
-        Some((before, after))
-    })
+/// What stands before each column's place in the statement for one row, and after the last.
+fn pieces<S: Statement>() -> Vec<String> {
+    match S::CHANGE {
+        Change::Insert(table) => {
+            let names: Vec<&str> = S::COLUMNS.iter().map(|(name, _)| *name).collect();
+            let mut pieces = vec![", ".to_owned(); names.len() + 1];
+            pieces[0] = format!("INSERT INTO {table} ({}) VALUES (", names.join(", "));
+            pieces[names.len()] = ") ON CONFLICT DO NOTHING".to_owned();
+            pieces
+        }
+        Change::Update(mut rest) => {
+            let mut pieces = Vec::with_capacity(S::COLUMNS.len() + 1);
+            for (name, _) in S::COLUMNS {
+                let (before, after) = rest.split_once(&format!(":{name}")).unwrap_or((rest, ""));
+                pieces.push(before.to_owned());
+                rest = after;
+            }
+            pieces.push(rest.to_owned());
+            pieces
+        }
+    }
 }
 
 fn bind<'b>(cell: &'b Cell, out: &mut AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
@@ -245,16 +258,6 @@ fn bind<'b>(cell: &'b Cell, out: &mut AstPass<'_, 'b, Sqlite>) -> QueryResult<()
         Cell::Flag(flag) => out.push_bind_param::<Bool, _>(flag),
         Cell::Null => out.push_bind_param::<Nullable<BigInt>, Option<i64>>(&None),
     }
-}
-
-fn insert_into<S: Statement, DB: Backend>(table: &str, out: &mut AstPass<'_, '_, DB>) {
-    out.push_sql("INSERT INTO ");
-    out.push_sql(table);
-    for (at, (name, _)) in S::COLUMNS.iter().enumerate() {
-        out.push_sql(if at == 0 { " (" } else { ", " });
-        out.push_sql(name);
-    }
-    out.push_sql(")");
 }
 
 impl<S: Statement> QueryId for OneRow<'_, S> {
@@ -297,8 +300,13 @@ impl<S: Statement> QueryFragment<Pg> for AllRows<S> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         match S::CHANGE {
             Change::Insert(table) => {
-                insert_into::<S, _>(table, &mut out);
-                out.push_sql(" SELECT * FROM ");
+                out.push_sql("INSERT INTO ");
+                out.push_sql(table);
+                for (at, (name, _)) in S::COLUMNS.iter().enumerate() {
+                    out.push_sql(if at == 0 { " (" } else { ", " });
+                    out.push_sql(name);
+                }
+                out.push_sql(") SELECT * FROM ");
                 self.push_rows(&mut out)?;
                 out.push_sql(" ON CONFLICT DO NOTHING");
             }
