@@ -312,7 +312,8 @@ impl Worker {
                     release(&parts.pipeline, &job, parts.pipeline.clock.now()).await;
                     Ended::default()
                 } else {
-                    run(&parts, job).await
+                    // It is large, and tasks are moved about before they start.
+                    Box::pin(run(&parts, job)).await
                 };
                 cancelled.lock().remove(&id);
                 let _ = sender.send(Message::Done { ticket, whose, ended }).await;

@@ -27,6 +27,7 @@ pub struct Template {
     variables: Vec<Variable>,
     secrets: Vec<String>,
     uses_attempt: bool,
+    uses_meta: bool,
     host_varies: bool,
 }
 
@@ -83,6 +84,7 @@ impl Template {
             variables: parsed.variables.into_iter().map(|used| located.variable(used)).collect(),
             secrets: parsed.secrets,
             uses_attempt: parsed.uses_attempt,
+            uses_meta: parsed.uses_meta,
         })
     }
 
@@ -110,6 +112,12 @@ impl Template {
     #[must_use]
     pub fn uses_attempt(&self) -> bool {
         self.uses_attempt
+    }
+
+    /// Whether anything of [`Scope::antar`] is read.
+    #[must_use]
+    pub fn uses_meta(&self) -> bool {
+        self.uses_meta
     }
 
     /// Renders over one event. The same arguments give the same result.

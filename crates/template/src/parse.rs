@@ -30,6 +30,7 @@ pub(crate) struct Parsed {
     pub(crate) variables: Vec<Use>,
     pub(crate) secrets: Vec<String>,
     pub(crate) uses_attempt: bool,
+    pub(crate) uses_meta: bool,
 }
 
 pub(crate) fn parse(source: &str, place: &Place, limits: &Limits) -> Result<Parsed, Vec<Fault>> {
@@ -53,6 +54,7 @@ pub(crate) fn parse(source: &str, place: &Place, limits: &Limits) -> Result<Pars
         variables: Vec::new(),
         secrets: Vec::new(),
         uses_attempt: false,
+        uses_meta: false,
         read_to: 0,
     };
     let nodes = reader.nodes(&tree);
@@ -66,6 +68,7 @@ pub(crate) fn parse(source: &str, place: &Place, limits: &Limits) -> Result<Pars
             variables: reader.variables,
             secrets: reader.secrets,
             uses_attempt: reader.uses_attempt,
+            uses_meta: reader.uses_meta,
         })
     } else {
         Err(reader.faults)
@@ -121,6 +124,7 @@ struct Reader<'s> {
     variables: Vec<Use>,
     secrets: Vec<String>,
     uses_attempt: bool,
+    uses_meta: bool,
     /// The byte of the source after the last name whose place was found.
     read_to: usize,
 }

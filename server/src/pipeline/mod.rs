@@ -309,8 +309,8 @@ impl Pipeline {
         }
         let now = self.clock.now();
         let asks = sent.answer().map_or_else(|_| Asks::default(), |answer| Asks::of(answer, now));
-        attempt.request = Some(prepared.sent.clone());
         attempt.response = sent.response.map(|response| prepared.mask(response));
+        attempt.request = Some(prepared.sent);
         // Only the first request that reached sending is new to the record.
         let frozen = job.frozen.is_none().then_some(frozen);
         self.decide(webhook, job, Seen { attempt, frozen, verdict, asks, error })

@@ -60,9 +60,6 @@ impl Pipeline {
         let Seen { mut attempt, frozen, verdict, asks, error } = seen;
         let number = attempt.number;
         attempt.error = (verdict != Verdict::Success).then(|| error.clone());
-        // Without randomness the wait is just not spread.
-        let random = crate::seal::random::<4>()
-            .map_or(0.5, |b| f64::from(u32::from_le_bytes(b)) / f64::from(u32::MAX));
         let max = self.config.delivery.retry_after_ms_max;
         let next = retry::decide(&Tried {
             retry: &webhook.plan.retry,
@@ -71,7 +68,8 @@ impl Pipeline {
             asks,
             retry_after_ms_max: i64::try_from(max).unwrap_or(i64::MAX),
             now: self.clock.now(),
-            random,
+            // A success has no wait to be spread.
+            random: if verdict == Verdict::Success { 0.5 } else { spread() },
         });
         let attempt = Some(attempt);
         let mut attempted = match next {
@@ -117,6 +115,12 @@ impl Pipeline {
         };
         Attempted { record, disable: None, said: Said::Nothing }
     }
+}
+
+/// From 0 to 1, to spread waits by. Without randomness they are just not spread.
+fn spread() -> f64 {
+    let random = crate::seal::random::<4>();
+    random.map_or(0.5, |bytes| f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))
 }
 
 /// Why a delivery failed, as a sentence.

@@ -175,7 +175,7 @@ impl Prepared {
     /// A text about the answer, masked likewise.
     #[must_use]
     pub fn mask_text(&self, text: String) -> String {
-        if text.is_empty() {
+        if !Masker::may_be_needed(&self.sensitive, &text) {
             return text;
         }
         self.masker.get_or_init(|| Masker::of(&self.sensitive)).mask(text)

@@ -64,7 +64,15 @@ fn render_with(
     let data = transformed.data.as_ref().map_or_else(|| event.data(), Document::root);
     let name = webhook.spec.name.as_str();
     let root = webhook.profile.payload(PayloadParts { event, data, delivery_id, webhook: name });
-    let meta = meta(event, delivery_id, name);
+    let profile = webhook.profile.as_ref();
+    let test_headers = profile.test_headers.iter().filter(|_| input.test);
+    let headers_of_profile = profile.headers.iter().chain(test_headers);
+    let of_headers = headers_of_profile.clone().chain(&plan.headers).map(|(_, template)| template);
+    let mut templates = of_headers.chain([&plan.url]).chain(&plan.body);
+    let meta = match templates.any(Template::uses_meta) {
+        true => meta(event, delivery_id, name),
+        false => Builder::new().finish(),
+    };
     let scope = Scope { root: root.root(), antar: meta.root(), attempt: None };
     let mut unresolved = Vec::new();
     let secrets = transformed.secrets.as_slice();
@@ -88,9 +96,7 @@ fn render_with(
     if body.is_some() {
         headers.put("content-type", vec![Piece::Text(plan.content_type.to_owned())]);
     }
-    let profile = webhook.profile.as_ref();
-    let test_headers = profile.test_headers.iter().filter(|_| input.test);
-    for (name, template) in profile.headers.iter().chain(test_headers) {
+    for (name, template) in headers_of_profile {
         headers.place(name, template, &mut place)?;
     }
     for (name, value) in &transformed.headers {

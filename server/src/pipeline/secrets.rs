@@ -8,11 +8,12 @@ use crate::model::Secret;
 /// Stands for a secret wherever one is shown.
 pub const MASK: &str = "•••";
 
+/// Shorter ones would blot out half of an innocent text.
+const SECRET_BYTES_MIN: usize = 6;
+
 /// A secret as it stands in a header, a JSON string, a URL, a form: what a receiver echoes is what
 /// it was sent. Longest first, because one shape may be a part of another.
 fn shapes(secret: &Secret) -> Vec<(Zeroizing<String>, Escape)> {
-    // Shorter ones would blot out half of an innocent text.
-    const SECRET_BYTES_MIN: usize = 6;
     let text = secret.reveal();
     if text.len() < SECRET_BYTES_MIN {
         return Vec::new();
@@ -37,6 +38,17 @@ pub struct Masker {
 }
 
 impl Masker {
+    /// Whether a text is long enough to hold one of the secrets, or a part of one that is masked.
+    /// Most answers are not, which spares making a masker.
+    pub fn may_be_needed<'a>(secrets: impl IntoIterator<Item = &'a Secret>, text: &str) -> bool {
+        // No shape is shorter than the secret itself.
+        let shortest = |secret: &Secret| match secret.reveal() {
+            url if is_url(url) => SECRET_BYTES_MIN,
+            whole => whole.len().max(SECRET_BYTES_MIN),
+        };
+        secrets.into_iter().any(|secret| text.len() >= shortest(secret))
+    }
+
     #[must_use]
     pub fn of<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Masker {
         let mut masker = Masker { shapes: Vec::new() };
@@ -76,8 +88,7 @@ impl Masker {
 /// that are long enough to be keys.
 fn url_parts(text: &str) -> Vec<Secret> {
     const KEY_BYTES_MIN: usize = 16;
-    let is_url = ["https://", "http://"].iter().any(|scheme| text.starts_with(scheme));
-    let Some(url) = is_url.then(|| url::Url::parse(text).ok()).flatten() else {
+    let Some(url) = is_url(text).then(|| url::Url::parse(text).ok()).flatten() else {
         return Vec::new();
     };
     let (path, query) = (url.path(), url.query().unwrap_or_default());
@@ -85,6 +96,10 @@ fn url_parts(text: &str) -> Vec<Secret> {
     let keys = path.split('/').chain(query.split(['&', '=']));
     let keys = keys.filter(|part| part.len() >= KEY_BYTES_MIN).map(str::to_owned);
     whole.into_iter().chain(keys).map(Secret::new).collect()
+}
+
+fn is_url(text: &str) -> bool {
+    ["https://", "http://"].iter().any(|scheme| text.starts_with(scheme))
 }
 
 /// Puts markers where a plugin wrote a secret of its config, so that it is not stored.
@@ -136,6 +151,8 @@ mod tests {
                 );
             }
         }
+        assert!(Masker::may_be_needed(&secret, secret[0].reveal()));
+        assert!(!Masker::may_be_needed(&secret, &secret[0].reveal()[1..]));
         let short = Secret::new("b".to_owned());
         assert_eq!(Masker::of([&short]).mask("abc".to_owned()), "abc");
     }
@@ -151,6 +168,7 @@ mod tests {
             ("no such token: TOKENabcdef0123456", "no such token: •••"),
             ("services of hooks.example", "services of hooks.example"),
         ] {
+            assert!(Masker::may_be_needed([&url], echoed));
             assert_eq!(masker.mask(echoed.to_owned()), masked);
         }
     }

@@ -149,8 +149,8 @@ impl Reader<'_> {
                 at,
                 "`antar.attempt` changes from attempt to attempt and stands in header values only",
             ),
-            [] | ["attributes", ..] => meta_path(steps),
-            [name] if ANTAR.contains(name) => meta_path(steps),
+            [] | ["attributes", ..] => self.meta_path(steps),
+            [name] if ANTAR.contains(name) => self.meta_path(steps),
             [name, ..] => {
                 let detail = match ANTAR.contains(name) {
                     true => format!("`antar.{name}` has nothing below it"),
@@ -164,6 +164,12 @@ impl Reader<'_> {
                 super::null()
             }
         }
+    }
+
+    fn meta_path(&mut self, steps: &[String]) -> Expression {
+        self.uses_meta = true;
+        let dotted = steps.join(".");
+        Expression::Path(Path { base: Base::Antar, steps: steps.to_vec(), dotted })
     }
 
     /// Paths that a helper reads below its first argument: `lookup user "name"` reads `user.name`,
@@ -271,9 +277,4 @@ fn word_in(tag: &str, raw: &str, from: usize) -> Option<usize> {
         };
     }
     None
-}
-
-fn meta_path(steps: &[String]) -> Expression {
-    let dotted = steps.join(".");
-    Expression::Path(Path { base: Base::Antar, steps: steps.to_vec(), dotted })
 }
