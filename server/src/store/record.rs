@@ -40,7 +40,8 @@ pub struct Record {
 pub struct Recorded {
     /// None: the delivery was deleted meanwhile, and nothing was kept.
     pub state: Option<State>,
-    /// False when another owner had it; the attempt is kept, and of states only `delivered` counts.
+    /// False when another owner had it; the attempt is kept, and of states only `delivered` counts:
+    /// not even that where others wait behind it, and its owner is still to send it.
     pub ours: bool,
 }
 
@@ -158,15 +159,18 @@ async fn end_of_flight(conn: &mut Conn, job: &RecordJob) -> Result<Recorded, Sto
             deliveries::state,
             deliveries::owner_node,
             deliveries::owner_epoch,
-            deliveries::reason
+            deliveries::reason,
+            deliveries::order_key.is_not_null()
         ))
-        .first::<(State, Option<String>, Option<i64>, Option<String>)>(c))
+        .first::<(State, Option<String>, Option<i64>, Option<String>, bool)>(c))
     .optional()?;
-    let Some((state, node, epoch, reason)) = stands else {
+    let Some((state, node, epoch, reason, ordered)) = stands else {
         return Ok(Recorded { state: None, ours: false });
     };
     let ours = node.as_ref() == Some(&record.owner.node) && epoch == Some(record.owner.epoch);
     let (to, reason) = match (record.to, ours) {
+        // Who owns it now may have it in memory still, and would send it after those behind it.
+        (State::Delivered, false) if ordered && state == State::InFlight => (state, reason),
         (State::Delivered, _) => (State::Delivered, None),
         (_, true) => (State::Cancelled, reason),
         (_, false) => (state, reason),

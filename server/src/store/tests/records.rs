@@ -103,6 +103,29 @@ async fn a_former_owner_adds_an_attempt_and_only_delivered_wins() {
 }
 
 #[tokio::test]
+async fn what_others_wait_behind_is_for_its_owner_to_end() {
+    on_each_database(async |store| {
+        let order = Some(OrderKey { key: "k".to_owned(), gives_way_attempts: 10 });
+        let keys = Some(Box::new(Keys { order, dedupe: None }));
+        let new = NewDelivery { keys, ..delivery(webhook(), State::Pending) };
+        let id = new.id;
+        store.accept(vec![event("e").to(new)]).await.unwrap();
+        assert_eq!(store.claim_due(NOW, &me(), 10, &Spared::default()).await.unwrap().len(), 1);
+        let successor = owner("me", 2);
+        assert_eq!(store.take_over(&successor, NOW).await.unwrap(), 1);
+        store.claim_due(NOW, &successor, 10, &Spared::default()).await.unwrap();
+        // The successor has it in memory: those behind it must not go before it.
+        let recorded = store.record(record(id, State::Delivered)).await.unwrap();
+        assert_eq!(recorded, Recorded { state: Some(State::InFlight), ours: false });
+        let by_successor = Record { owner: successor, ..record(id, State::Delivered) };
+        let recorded = store.record(by_successor).await.unwrap();
+        assert_eq!(recorded, Recorded { state: Some(State::Delivered), ours: true });
+        assert_eq!(store.attempts(id).await.unwrap().len(), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn cancel_during_an_attempt_takes_effect_when_it_ends() {
     on_each_database(async |store| {
         for (end, expected) in [
