@@ -6,7 +6,7 @@ mod resets;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::lane::Lane;
@@ -83,6 +83,8 @@ pub(super) struct Lanes {
     waiting_max: usize,
     lane_waiting_max: usize,
     tempo: TempoLimits,
+    /// There was no room for all that was wanted from the database.
+    claims_wait: bool,
     /// A lane or tenant that was full has room again: the database may have something for it.
     freed: bool,
     load: Arc<Load>,
@@ -107,6 +109,7 @@ impl Lanes {
                 slow_ms_max: ms(config.rest_ms_max),
                 retry_after_ms_max: ms(config.retry_after_ms_max),
             },
+            claims_wait: false,
             freed: false,
             load: Arc::new(Load::new(config.queue_max)),
         }
@@ -125,10 +128,12 @@ impl Lanes {
         self.waiting_max.saturating_sub(self.waiting)
     }
 
-    /// How many more may be taken from the database. The last quarter of memory is for what was
-    /// just accepted.
-    pub(super) fn room_for_claims(&self) -> usize {
-        (self.waiting_max - self.waiting_max / 4).saturating_sub(self.waiting)
+    /// How many more of `wanted` may be taken from the database. The last quarter of memory is for
+    /// what was just accepted.
+    pub(super) fn room_for_claims(&mut self, wanted: usize) -> usize {
+        let room = (self.waiting_max - self.waiting_max / 4).saturating_sub(self.waiting);
+        self.claims_wait |= room < wanted;
+        room.min(wanted)
     }
 
     /// Webhooks that take fewer than `count`, and how many.
@@ -138,6 +143,22 @@ impl Lanes {
             (room < count).then(|| lane.webhooks(key).map(move |id| (id, room)).collect::<Vec<_>>())
         };
         self.lanes.iter().filter_map(few).flatten().collect()
+    }
+
+    /// The database had as many for these webhooks as there was room for, and may have more. They
+    /// count as full, so that it is asked again when half of the room is free.
+    pub(super) fn may_have_more(&mut self, webhooks: &HashSet<WebhookId>) {
+        for (key, lane) in &mut self.lanes {
+            if lane.rests || !lane.webhooks(key).any(|id| webhooks.contains(&id)) {
+                continue;
+            }
+            if lane.waiting() <= lane.waiting_max(self.lane_waiting_max) / 2 {
+                self.freed = true;
+            } else {
+                lane.told_full = true;
+                self.load.set_full(lane.webhooks(key), None);
+            }
+        }
     }
 
     /// Whether something that was full has room again, since this was last asked.
@@ -333,6 +354,9 @@ impl Lanes {
         let slow_were_full = self.waiting_slow >= half;
         self.waiting_slow -= if lane.slow { count } else { 0 };
         self.freed |= slow_were_full && self.waiting_slow < half;
+        if self.claims_wait && self.waiting <= half {
+            (self.claims_wait, self.freed) = (false, true);
+        }
         // Told late, so that the database is asked for many at once.
         let max = lane.waiting_max(self.lane_waiting_max);
         if lane.told_full && !lane.rests && lane.waiting() <= max / 2 {

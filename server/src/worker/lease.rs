@@ -36,7 +36,7 @@ impl Lease {
     }
 
     /// It was renewed at a moment not before `asked_at`.
-    fn renewed(&self, asked_at: Instant) {
+    pub(super) fn renewed(&self, asked_at: Instant) {
         *self.until.lock() = asked_at + self.trusted_for;
     }
 }
@@ -83,12 +83,13 @@ async fn renew(pipeline: &Pipeline, lease: &Lease, dispatcher: &Dispatcher, now:
     let asked_at = Instant::now();
     match pipeline.store.renew_lease(&pipeline.owner, now, lease_ms).await {
         Ok(true) => {
-            // It may have run out during the call.
-            let held = lease.holds();
-            lease.renewed(asked_at);
-            if !held {
+            // It may have run out during the call. Then it holds again only when the scheduler has
+            // put away what others may have taken over.
+            if lease.holds() {
+                lease.renewed(asked_at);
+            } else {
                 tracing::info!("this node's lease is renewed; it begins attempts again");
-                dispatcher.lease_regained().await;
+                dispatcher.lease_regained(asked_at).await;
             }
         }
         Ok(false) => {

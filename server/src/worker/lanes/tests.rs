@@ -92,6 +92,43 @@ fn a_full_lane_refuses_and_takes_again() {
 }
 
 #[test]
+fn the_database_is_asked_again_when_half_of_what_it_filled_is_free() {
+    let mut lanes = lanes(100, 8);
+    let load = lanes.load();
+    let tenant: TenantId = "t".parse().unwrap();
+    // It had as many as there was room for, of which one has left since.
+    for _ in 0..7 {
+        assert!(lanes.push(job(1), limits(1, 100)).is_none());
+    }
+    lanes.may_have_more(&HashSet::from([id(1)]));
+    assert!(!load.has_room(&tenant, id(1)), "what comes now waits behind what is older");
+    for left in [6, 5] {
+        lanes.next(Millis(0)).unwrap();
+        assert!(!lanes.take_freed(), "{left} still wait");
+    }
+    lanes.next(Millis(0)).unwrap();
+    assert!(lanes.take_freed() && load.has_room(&tenant, id(1)));
+    // Where half is free already, at once.
+    lanes.may_have_more(&HashSet::from([id(1), id(2)]));
+    assert!(lanes.take_freed());
+}
+
+#[test]
+fn claims_that_found_no_room_go_on_when_half_of_memory_is_free() {
+    let mut lanes = lanes(8, 8);
+    for webhook in 1..=5 {
+        assert!(lanes.push(job(webhook), limits(webhook, 1)).is_none());
+    }
+    assert_eq!(lanes.room_for_claims(1), 1);
+    lanes.next(Millis(0)).unwrap();
+    assert!(!lanes.take_freed(), "there was room for all that was wanted");
+    assert!(lanes.push(job(6), limits(6, 1)).is_none());
+    assert_eq!(lanes.room_for_claims(3), 1);
+    lanes.next(Millis(0)).unwrap();
+    assert!(lanes.take_freed());
+}
+
+#[test]
 fn one_webhook_leaves_attempts_for_others() {
     let config = DeliveryConfig { in_flight_max: 8, ..DeliveryConfig::default() };
     let mut lanes = Lanes::new(&config);
