@@ -5,12 +5,12 @@
 #[expect(dead_code, unused_imports, unreachable_pub, reason = "the server's module as it is")]
 mod plugin;
 
+mod bare;
 mod clock;
 #[cfg(feature = "extism")]
 mod extism;
 mod fresh;
 mod guests;
-mod reused;
 
 use anyhow::Result;
 
@@ -40,9 +40,27 @@ fn main() -> Result<()> {
         })?;
         line(&format!("{name}, native"), &took);
     }
-    reused::run(&guests, data)?;
+    let took = sample(20_000, || {
+        std::hint::black_box(reshaped_by_serde(data)?);
+        Ok(())
+    })?;
+    line("transform, native, with serde_json", &took);
+    bare::run(&guests, data, bare::Instances::Reused)?;
+    bare::run(&guests, data, bare::Instances::Fresh)?;
     fresh::run(&guests, data)?;
     #[cfg(feature = "extism")]
     extism::run(&guests, data)?;
     fresh::scaling(&guests, data)
+}
+
+/// The transform as most would write it.
+fn reshaped_by_serde(data: &str) -> serde_json::Result<String> {
+    let mut data: serde_json::Map<String, serde_json::Value> = serde_json::from_str(data)?;
+    for (name, other) in [("conversation", "chat"), ("contact", "person")] {
+        if let Some(value) = data.remove(name) {
+            data.insert(other.to_owned(), value);
+        }
+    }
+    data.insert("source".to_owned(), "bench".into());
+    serde_json::to_string(&data)
 }

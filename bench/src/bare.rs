@@ -1,0 +1,148 @@
+//! What the engine itself takes: synchronous calls without Antar around them. With one instance
+//! for all of them, which nothing in Antar does, since an event would see what an earlier one left;
+//! and with a fresh one for each, as Antar does it.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store,
+    StoreLimits, StoreLimitsBuilder,
+    component::{Component, HasSelf, Linker},
+};
+
+use crate::{
+    clock::{Sample, line, ns},
+    guests::Guests,
+};
+
+mod filter {
+    wasmtime::component::bindgen!({ path: "../sdk/wit", world: "filter-plugin" });
+}
+
+mod transform {
+    wasmtime::component::bindgen!({ path: "../sdk/wit", world: "transform-plugin" });
+}
+
+/// A guest's log goes nowhere.
+struct Silent(StoreLimits);
+
+impl filter::antar::plugin::log::Host for Silent {
+    fn write(&mut self, _: filter::antar::plugin::log::Level, _: String) {}
+}
+impl filter::antar::plugin::types::Host for Silent {}
+impl transform::antar::plugin::log::Host for Silent {
+    fn write(&mut self, _: transform::antar::plugin::log::Level, _: String) {}
+}
+impl transform::antar::plugin::types::Host for Silent {}
+
+/// How many calls one instance serves.
+#[derive(Clone, Copy)]
+pub(crate) enum Instances {
+    /// A hundred: the SDK's allocator takes nothing back.
+    Reused,
+    /// One.
+    Fresh,
+}
+
+impl Instances {
+    fn calls_and_count(self) -> (usize, usize) {
+        match self {
+            Instances::Reused => (100, 200),
+            Instances::Fresh => (1, 20_000),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Instances::Reused => "reused instance, the engine alone",
+            Instances::Fresh => "fresh instance, the engine alone",
+        }
+    }
+
+    /// The settings that were measured best for each.
+    fn engine(self) -> wasmtime::Result<Engine> {
+        let mut config = Config::new();
+        if let Instances::Fresh = self {
+            let mut pool = PoolingAllocationConfig::default();
+            pool.max_memory_size(16 << 20).linear_memory_keep_resident(256 << 10);
+            pool.table_keep_resident(64 << 10);
+            if PoolingAllocationConfig::is_pagemap_scan_available() {
+                pool.pagemap_scan(Enabled::Yes);
+            }
+            config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+            config.epoch_interruption(true).wasm_backtrace_max_frames(None);
+        }
+        Engine::new(&config)
+    }
+
+    fn store(self, engine: &Engine) -> Store<Silent> {
+        let limits = StoreLimitsBuilder::new().memory_size(16 << 20).build();
+        let mut store = Store::new(engine, Silent(limits));
+        if let Instances::Fresh = self {
+            store.limiter(|silent| &mut silent.0);
+            store.set_epoch_deadline(1);
+        }
+        store
+    }
+}
+
+/// The calls of one world: its own types, which no trait has in common.
+macro_rules! calls {
+    ($world:ident, $plugin:ident, $pre:ident, $interface:ident, $wasm:expr, $data:expr, $instances:expr) => {{
+        let engine = $instances.engine()?;
+        let encoded = wit_component::ComponentEncoder::default().module($wasm)?.encode()?;
+        let component = Component::new(&engine, encoded)?;
+        let mut linker = Linker::<Silent>::new(&engine);
+        $world::$plugin::add_to_linker::<_, HasSelf<_>>(&mut linker, |silent| silent)?;
+        let pre = $world::$pre::new(linker.instantiate_pre(&component)?)?;
+        let (calls, count) = $instances.calls_and_count();
+        let mut took = Vec::with_capacity(calls * count);
+        for _ in 0..count {
+            let mut started = Instant::now();
+            let mut store = $instances.store(&engine);
+            let instance = pre.instantiate(&mut store)?;
+            for _ in 0..calls {
+                if calls > 1 {
+                    started = Instant::now();
+                }
+                let event = $world::antar::plugin::types::Event {
+                    id: "0198f2c1-7d1e-7c30-9d3c-6f8f5f0f3a11".into(),
+                    event_type: "conversation.created".into(),
+                    tenant: "acme".into(),
+                    timestamp: "2026-03-10T12:00:00.000Z".into(),
+                    attributes: Vec::new(),
+                    data: $data.into(),
+                };
+                instance.$interface().call_run(&mut store, &event, "{}")?.ok();
+                if calls > 1 {
+                    took.push(ns(started.elapsed()));
+                }
+            }
+            drop(store);
+            // A fresh one is made and thrown away for its call.
+            if calls == 1 {
+                took.push(ns(started.elapsed()));
+            }
+        }
+        Sample::new(took)
+    }};
+}
+
+pub(crate) fn run(guests: &Guests, data: &str, instances: Instances) -> Result<()> {
+    let filter = calls!(
+        filter, FilterPlugin, FilterPluginPre, antar_plugin_filter, &guests.filter, data, instances
+    );
+    line(&format!("filter, {}", instances.name()), &filter);
+    let transform = calls!(
+        transform,
+        TransformPlugin,
+        TransformPluginPre,
+        antar_plugin_transform,
+        &guests.transform,
+        data,
+        instances
+    );
+    line(&format!("transform, {}", instances.name()), &transform);
+    Ok(())
+}
