@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::at_exit::AtExit;
-use crate::command::{cargo, must, target};
+use crate::command::{SHIPPED, build, cargo, must};
 use crate::guests::Guests;
 use crate::screen::Screen;
 use crate::test::{postgres::Postgres, prerequisites};
@@ -37,6 +37,8 @@ enum Part {
     /// The server on SQLite at 70 % of what it can do, for 30 minutes: memory, file and times must not
     /// grow. `-- --minutes 5` makes it shorter.
     Soak,
+    /// How soon the rest is on its way after a `kill -9`, on SQLite and PostgreSQL.
+    Recovery,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -46,6 +48,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Part::Plugins => return plugins(&arguments.rest),
         Part::Delivery => return delivery(&arguments.rest),
         Part::Soak => return soak(&arguments.rest),
+        Part::Recovery => return recovery(&arguments.rest),
     };
     Screen::new().heading(&format!("cargo run --release -p {package} --example {example}"));
     let mut command = cargo(&crate::root());
@@ -67,10 +70,7 @@ fn plugins(rest: &[String]) -> Result<()> {
 /// Builds the server and its bench; where they are then.
 fn release_build(screen: &Screen, root: &Path) -> Result<PathBuf> {
     screen.heading("the server and the bench, in a release build");
-    let packages = ["-p", "antar", "--bin", "antar", "-p", "antar-delivery-bench"];
-    let bench = ["--bin", "antar-delivery-bench"];
-    must(cargo(root).args(["build", "--release", "--locked"]).args(packages).args(bench))?;
-    Ok(std::path::absolute(target(root).join("release"))?)
+    build(root, SHIPPED, &["--bin", "antar", "--bin", "antar-delivery-bench"])
 }
 
 fn soak(rest: &[String]) -> Result<()> {
@@ -79,6 +79,20 @@ fn soak(rest: &[String]) -> Result<()> {
     screen.heading("antar-delivery-bench soak");
     let mut command = std::process::Command::new(release.join("antar-delivery-bench"));
     must(command.arg("soak").arg("--antar").arg(release.join("antar")).args(rest))
+}
+
+fn recovery(rest: &[String]) -> Result<()> {
+    let (screen, at_exit, root) = (Screen::new(), AtExit::new()?, crate::root());
+    let release = release_build(&screen, &root)?;
+    let mut say = |text: &str| screen.note(text);
+    let postgres = Postgres::start(&prerequisites::postgres(&mut say)?, &at_exit, &mut say)?;
+    for database in [&[][..], &["--database-url", &postgres.url]] {
+        screen.heading(&format!("antar-delivery-bench recovery {}", database.join(" ")));
+        let mut command = std::process::Command::new(release.join("antar-delivery-bench"));
+        command.arg("recovery").arg("--antar").arg(release.join("antar"));
+        must(command.args(database).args(rest))?;
+    }
+    Ok(())
 }
 
 /// The server and its bench, a plugin, and a PostgreSQL for the time of the bench.

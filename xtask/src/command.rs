@@ -70,8 +70,25 @@ pub(crate) fn in_path(name: &str) -> Option<PathBuf> {
 }
 
 /// Where `cargo` puts what it builds of the repository at `root`.
-pub(crate) fn target(root: &Path) -> PathBuf {
+fn target(root: &Path) -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), Into::into)
+}
+
+/// Packages that are compiled together, so that every dependency is compiled once, with the
+/// features that all of them want: what the tests need.
+pub(crate) const TESTED: &[&str] = &["--workspace", "--exclude", "antar-tidy"];
+/// The server as it is shipped, and what measures it.
+pub(crate) const SHIPPED: &[&str] = &["-p", "antar", "-p", "antar-delivery-bench"];
+
+/// Compiles programs (`words`: `--bin NAME`, `--example NAME`, …) of these packages: a release build
+/// of what is shipped, else a development build. The folder they are in.
+pub(crate) fn build(root: &Path, packages: &[&str], words: &[&str]) -> Result<PathBuf> {
+    let (name, folder) =
+        if packages == SHIPPED { ("release", "release") } else { ("dev", "debug") };
+    let mut command = cargo(root);
+    command.args(["build", "--locked", "--profile", name]).args(packages).args(words);
+    must(&mut command)?;
+    Ok(std::path::absolute(target(root).join(folder))?)
 }
 
 /// Another one each time.

@@ -1,9 +1,11 @@
 //! `cargo xtask crash`: the real server, killed under load as often as one likes.
 
+use std::process::Command;
+
 use anyhow::Result;
 
 use crate::at_exit::AtExit;
-use crate::command::{any_seed, cargo, must, target};
+use crate::command::{SHIPPED, TESTED, any_seed, build, must};
 use crate::screen::Screen;
 use crate::test::{postgres::Postgres, prerequisites};
 
@@ -40,12 +42,10 @@ enum Kind {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let (screen, at_exit, root) = (Screen::new(), AtExit::new()?, crate::root());
-    let profile = if arguments.debug { "dev" } else { "release" };
-    screen.heading(&format!("the server, profile {profile}"));
-    let mut build = cargo(&root);
-    must(build.args(["build", "--locked", "--profile", profile, "-p", "antar", "--bin", "antar"]))?;
-    let folder = if arguments.debug { "debug" } else { "release" };
-    let binary = std::path::absolute(target(&root).join(folder).join("antar"))?;
+    screen.heading("the server, and what kills it");
+    let tested = build(&root, TESTED, &["--bin", "antar", "--example", "crash"])?;
+    let server =
+        if arguments.debug { tested.clone() } else { build(&root, SHIPPED, &["--bin", "antar"])? };
     let seed = arguments.seed.unwrap_or_else(any_seed);
     for (kind, name, nodes) in
         [(Kind::Sqlite, "sqlite", 1), (Kind::Postgres, "postgres", arguments.nodes)]
@@ -55,10 +55,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         }
         let rounds = arguments.rounds;
         screen.heading(&format!("{name}: {nodes} node(s), {rounds} rounds, seed {seed}"));
-        let mut command = cargo(&root);
-        command.args(["run", "--locked", "-p", "antar-harness", "--example", "crash", "--", name]);
-        command.args([rounds.to_string(), seed.to_string(), nodes.to_string()]);
-        command.env("ANTAR_BIN", &binary);
+        let mut command = Command::new(tested.join("examples/crash"));
+        command.arg(name).args([rounds.to_string(), seed.to_string(), nodes.to_string()]);
+        command.env("ANTAR_BIN", server.join("antar"));
         if kind == Kind::Postgres && std::env::var_os("ANTAR_TEST_DATABASE_URL").is_none() {
             let mut say = |text: &str| screen.note(text);
             let binaries = prerequisites::postgres(&mut say)?;

@@ -1,8 +1,10 @@
 //! `cargo xtask simulate`: nodes in a made-up world, for as many steps as one likes.
 
+use std::process::Command;
+
 use anyhow::Result;
 
-use crate::command::{any_seed, cargo, must};
+use crate::command::{TESTED, any_seed, build, must};
 use crate::screen::Screen;
 
 /// Run three nodes in a simulated world, and check what must hold at every request.
@@ -21,22 +23,16 @@ pub(crate) struct Arguments {
     /// How many seeds, from the first one on
     #[arg(long, default_value_t = 1)]
     seeds: u64,
-    /// Take the debug build
-    #[arg(long)]
-    debug: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let (screen, root) = (Screen::new(), crate::root());
     let first = arguments.seed.unwrap_or_else(any_seed);
-    let profile = if arguments.debug { "dev" } else { "release" };
+    let built = build(&root, TESTED, &["--example", "simulate"])?;
     for seed in first..first.saturating_add(arguments.seeds) {
         screen.heading(&format!("{} steps, seed {seed}", arguments.steps));
-        let mut command = cargo(&root);
-        command.args(["run", "--locked", "--profile", profile, "-p", "antar-harness"]);
-        command.args(["--example", "simulate", "--", &seed.to_string()]);
-        command.arg(arguments.steps.to_string());
-        must(&mut command)?;
+        let mut command = Command::new(built.join("examples/simulate"));
+        must(command.args([seed.to_string(), arguments.steps.to_string()]))?;
     }
     screen.good("every promise held");
     Ok(())

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 
 use super::postgres::Postgres;
 use super::{Outcome, Step, Workshop, prerequisites};
-use crate::command::{cargo, must, read, target, watch, works};
+use crate::command::{TESTED, build, cargo, must, read, watch, works};
 use crate::guests::Guests;
 
 pub(crate) const ALL: &[Step] = &[
@@ -130,12 +130,8 @@ fn start_postgres(shop: &mut Workshop) -> Result<Outcome> {
 
 fn run_tests(shop: &mut Workshop) -> Result<Outcome> {
     let url = shop.database_url()?;
-    const PACKAGES: [&str; 3] = ["--workspace", "--exclude", "antar-tidy"];
-    // Tests that kill the server need the program itself. Built together with them, so that every
-    // dependency is compiled once, with the features that all of them want.
-    must(cargo(&shop.root).args(["build", "--locked", "--bins", "--tests"]).args(PACKAGES))?;
-    let folder = target(&shop.root);
-    let binary = std::path::absolute(folder.join("debug").join("antar"))?;
+    // Tests that kill the server need the program itself.
+    let binary = build(&shop.root, TESTED, &["--bins", "--tests"])?.join("antar");
     let binary = binary.to_str().context("the path of the target folder is no UTF-8")?.to_owned();
     let screen = shop.screen;
     let missing = prerequisites::missing_languages(&mut |text| screen.note(text))?.join(",");
@@ -143,7 +139,7 @@ fn run_tests(shop: &mut Workshop) -> Result<Outcome> {
     if !missing.is_empty() {
         env.push(("ANTAR_TEST_LEAVE_OUT", &missing));
     }
-    shop.cargo_test(&[&PACKAGES[..], &["--no-fail-fast"]].concat(), &env)
+    shop.cargo_test(&[TESTED, &["--no-fail-fast"]].concat(), &env)
 }
 
 fn build_docs(shop: &mut Workshop) -> Result<Outcome> {
