@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 pub use self::lease::{Lease, keep_lease};
 
@@ -49,10 +50,12 @@ type Cancelled = Arc<Mutex<HashSet<DeliveryId>>>;
 
 enum Message {
     Submit(Vec<Job>),
-    /// What a poll found; when the next one has something to find.
+    /// What a poll found; when the next one has something to find; webhooks that it found as many for
+    /// as there was room for.
     Polled {
         jobs: Vec<Job>,
         due_at: Option<Millis>,
+        bounded: HashSet<WebhookId>,
     },
     Done {
         ticket: Ticket,
@@ -65,8 +68,8 @@ enum Message {
     NothingToProbe(WebhookId),
     /// Something is due then that no poll has seen.
     Wake(Millis),
-    /// This node's lease had run out, and is renewed.
-    LeaseRegained,
+    /// This node's lease had run out, and was renewed at a moment not before this.
+    LeaseRegained(Instant),
 }
 
 impl Dispatcher {
@@ -91,9 +94,9 @@ impl Dispatcher {
         }
     }
 
-    async fn lease_regained(&self) {
+    async fn lease_regained(&self, asked_at: Instant) {
         // Fails only after shutdown.
-        let _ = self.inbox.send(Message::LeaseRegained).await;
+        let _ = self.inbox.send(Message::LeaseRegained(asked_at)).await;
     }
 
     /// A delivery in flight is not wanted any more. The store knows it too.
@@ -130,6 +133,8 @@ pub struct Worker {
     actor: Actor,
     poll_at: Millis,
     polling: bool,
+    /// The lease ran out while the database was asked.
+    distrusts_poll: bool,
     /// What the clock showed last.
     seen: Millis,
 }
@@ -164,6 +169,7 @@ impl Worker {
             actor,
             poll_at,
             polling,
+            distrusts_poll: false,
             seen,
         };
         (worker, dispatcher)
@@ -230,10 +236,15 @@ impl Worker {
     fn handle(&mut self, message: Message) {
         match message {
             Message::Submit(jobs) => self.take(jobs),
-            Message::Polled { jobs, due_at } => {
+            Message::Polled { jobs, due_at, bounded } => {
                 self.polling = false;
                 self.poll_at = self.poll_at.min(due_at.unwrap_or(self.poll_at));
+                if std::mem::take(&mut self.distrusts_poll) {
+                    jobs.into_iter().for_each(|job| self.spawn_release(job));
+                    return;
+                }
                 self.take(jobs);
+                self.lanes.may_have_more(&bounded);
             }
             Message::Done { ticket, whose, ended } => {
                 let now = self.parts.pipeline.clock.now();
@@ -248,9 +259,12 @@ impl Worker {
                 }
                 self.poll_at = self.poll_at.min(ended.due_at.unwrap_or(self.poll_at));
             }
-            // What waited may have other owners by now: it is given back, and claimed anew.
-            Message::LeaseRegained => {
+            // What waited may have other owners by now, and so may what is being claimed: it is given
+            // back, and claimed anew.
+            Message::LeaseRegained(asked_at) => {
                 self.lanes.clear().into_iter().for_each(|job| self.spawn_release(job));
+                self.distrusts_poll = self.polling;
+                self.lease.renewed(asked_at);
                 self.poll_at = self.parts.pipeline.clock.now();
             }
             Message::Wake(at) => self.poll_at = self.poll_at.min(at),
@@ -329,7 +343,10 @@ impl Worker {
         let now = self.parts.pipeline.clock.now();
         let poll_ms = i64::try_from(config.poll_ms).unwrap_or(i64::MAX);
         self.poll_at = now.plus_ms(poll_ms);
-        let limit = config.claim_max.min(self.lanes.room_for_claims());
+        if !self.lease.holds() {
+            return;
+        }
+        let limit = self.lanes.room_for_claims(config.claim_max);
         if limit == 0 {
             return;
         }
@@ -350,8 +367,16 @@ impl Worker {
             } else {
                 pipeline.store.next_due_after(now).await.unwrap_or_default()
             };
+            let mut room = spared.at_most;
+            for claimed in &claimed {
+                if let Some(room) = room.get_mut(&claimed.delivery.webhook_id) {
+                    *room = room.saturating_sub(1);
+                }
+            }
+            let bounded = room.into_iter().filter(|(_, left)| *left == 0).map(|(id, _)| id);
+            let bounded = bounded.collect();
             let jobs = claimed.into_iter().map(job_of).collect();
-            let _ = sender.send(Message::Polled { jobs, due_at }).await;
+            let _ = sender.send(Message::Polled { jobs, due_at, bounded }).await;
         });
     }
 
@@ -397,7 +422,7 @@ impl Worker {
                     }
                     Some(
                         Message::Wake(_)
-                        | Message::LeaseRegained
+                        | Message::LeaseRegained(_)
                         | Message::Failing(_)
                         | Message::NothingToProbe(_),
                     ) => {}

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use futures_util::{StreamExt, stream};
 use serde_json::json;
 
 use crate::DeliveryArguments;
@@ -32,6 +33,8 @@ struct Scenario {
     webhooks: usize,
     /// Webhooks of the tenant that want other events.
     others: usize,
+    /// Events that are stored and delivered before it begins.
+    stored: usize,
     /// Webhooks whose receivers take a request and never answer.
     hanging: usize,
     plugin: bool,
@@ -44,6 +47,7 @@ const PLAIN: Scenario = Scenario {
     load: Load::Full,
     webhooks: 1,
     others: 0,
+    stored: 0,
     hanging: 0,
     plugin: false,
     template: false,
@@ -56,6 +60,8 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "sqlite, template", template: true, ..PLAIN },
     Scenario { name: "sqlite, filter plugin", plugin: true, ..PLAIN },
     Scenario { name: "sqlite, 10,000 other webhooks", others: 10_000, ..PLAIN },
+    Scenario { name: "sqlite, 100,000 other webhooks", others: 100_000, ..PLAIN },
+    Scenario { name: "sqlite, 1,000,000 events stored", stored: 1_000_000, ..PLAIN },
     Scenario { name: "postgres, 1 webhook", behind: Behind::Postgres, ..PLAIN },
     Scenario { name: "postgres, 10 webhooks", behind: Behind::Postgres, webhooks: 10, ..PLAIN },
     Scenario { name: "steady: floor", behind: Behind::Floor, load: Load::Steady, ..PLAIN },
@@ -127,7 +133,7 @@ async fn measure(
         receiver.wait_for_hanging(scenario.hanging).await?;
     }
     // Code, connections and caches get warm.
-    let warm_up = (arguments.events / 10).max(200);
+    let warm_up = (arguments.events / 10).max(200).max(scenario.stored);
     full(&target, start, warm_up, arguments.connections).await?;
     receiver.wait(warm_up * scenario.webhooks).await?;
     settle().await;
@@ -185,10 +191,7 @@ async fn set_up(
         server.upload("by-label", plugin).await?;
         more["plugins"] = json!([{"plugin": "by-label", "config": {"any": ["vip"]}}]);
     }
-    for number in 0..scenario.others {
-        let rule = json!({"rule": {"data": {"conversation": {"inbox": {"id": [format!("inb_o{number}")]}}}}});
-        server.webhook(&format!("other-{number}"), &url(receiver, "other"), &rule).await?;
-    }
+    others(scenario.others, server, receiver).await?;
     for number in 0..scenario.hanging {
         let hangs = json!({"event_types": ["hanging.*"], "timeout_ms": 60_000});
         server.webhook(&format!("hanging-{number}"), &url(receiver, "hang"), &hangs).await?;
@@ -196,6 +199,22 @@ async fn set_up(
     for number in 0..scenario.webhooks {
         let name = format!("w{number}");
         server.webhook(&name, &url(receiver, &name), &more).await?;
+    }
+    Ok(())
+}
+
+/// Makes webhooks that want other events, many at a time, so that they share commits.
+async fn others(count: usize, server: &Server, receiver: &Receiver) -> anyhow::Result<()> {
+    const AT_ONCE: usize = 32;
+    let url = url(receiver, "other");
+    let make = |number: usize| {
+        let rule = json!({"rule": {"data": {"conversation": {"inbox": {"id": [format!("inb_o{number}")]}}}}});
+        let url = &url;
+        async move { server.webhook(&format!("other-{number}"), url, &rule).await }
+    };
+    let mut making = stream::iter((0..count).map(make)).buffer_unordered(AT_ONCE);
+    while let Some(made) = making.next().await {
+        made?;
     }
     Ok(())
 }

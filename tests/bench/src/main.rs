@@ -10,6 +10,7 @@ mod floor;
 mod load;
 mod process;
 mod receiver;
+mod recovery;
 mod server;
 mod soak;
 mod table;
@@ -31,6 +32,8 @@ enum What {
     Delivery(DeliveryArguments),
     /// Post at a share of what the server can do, for long, and see that nothing grows.
     Soak(SoakArguments),
+    /// Kill the server with deliveries open, start it again, and see when they arrive.
+    Recovery(RecoveryArguments),
     /// Be the floor (started by `delivery`).
     Floor(FloorArguments),
 }
@@ -87,6 +90,22 @@ struct SoakArguments {
 }
 
 #[derive(clap::Args)]
+struct RecoveryArguments {
+    /// The program `antar`, a release build.
+    #[arg(long)]
+    antar: PathBuf,
+    /// A PostgreSQL in which databases can be created; without it SQLite.
+    #[arg(long)]
+    database_url: Option<String>,
+    /// Deliveries that are stored and done.
+    #[arg(long, default_value_t = 50_000)]
+    stored: usize,
+    /// Deliveries that are open when it is killed.
+    #[arg(long, default_value_t = 5_000)]
+    open: usize,
+}
+
+#[derive(clap::Args)]
 struct FloorArguments {
     #[arg(long)]
     listen: String,
@@ -100,6 +119,7 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().what {
         What::Delivery(arguments) => delivery::run(&arguments),
         What::Soak(arguments) => soak::run(&arguments),
+        What::Recovery(arguments) => recovery::run(&arguments),
         What::Floor(arguments) => floor::run(&arguments),
     }
 }

@@ -1,5 +1,6 @@
 //! Where deliveries go: answers 200 at once, counts, and notes how long each was on its way.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,8 @@ struct Shared {
     count: watch::Sender<usize>,
     /// Requests that get no answer.
     hanging: watch::Sender<usize>,
+    /// Nobody gets an answer.
+    holds: AtomicBool,
 }
 
 impl Receiver {
@@ -39,6 +42,7 @@ impl Receiver {
             took_ns: Mutex::default(),
             count: watch::Sender::new(0),
             hanging: watch::Sender::new(0),
+            holds: AtomicBool::new(false),
         };
         let receiver = Receiver { address, shared: Arc::new(shared) };
         let accepting = receiver.clone();
@@ -55,7 +59,8 @@ impl Receiver {
 
     async fn serve(&self, mut wire: Wire) -> anyhow::Result<()> {
         while let Some(request) = wire.read().await? {
-            if request.head.starts_with(HANGING.as_bytes()) {
+            let holds = self.shared.holds.load(Ordering::Relaxed);
+            if holds || request.head.starts_with(HANGING.as_bytes()) {
                 self.shared.hanging.send_modify(|count| *count += 1);
                 // Until the caller gives up.
                 let ended = wire.read().await;
@@ -80,6 +85,11 @@ impl Receiver {
         const DEADLINE: Duration = Duration::from_secs(300);
         let came = reached(&self.shared.count, count, DEADLINE).await;
         came.map_err(|came| anyhow::anyhow!("{came} of {count} deliveries came in time"))
+    }
+
+    /// From now on nobody gets an answer, or everybody who asks does.
+    pub(crate) fn hold(&self, holds: bool) {
+        self.shared.holds.store(holds, Ordering::Relaxed);
     }
 
     /// Returns once so many requests wait for an answer.

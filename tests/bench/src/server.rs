@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
@@ -27,6 +27,15 @@ fn free_address() -> anyhow::Result<String> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
 
+fn serve(program: &Path, address: &str, folder: &TempDir, database: Option<&Database>) -> Command {
+    let mut command = Command::new(program);
+    command.args(["serve", "--dev", "--listen", address, "--data-dir"]).arg(folder.path());
+    if let Some(database) = database {
+        command.args(["--database-url", &database.url]);
+    }
+    command
+}
+
 impl Server {
     /// `antar serve` on SQLite, or on this database.
     pub(crate) async fn antar(
@@ -43,12 +52,8 @@ impl Server {
         settings: &[(&str, &str)],
     ) -> anyhow::Result<Server> {
         let (address, folder) = (free_address()?, tempfile::tempdir()?);
-        let mut command = Command::new(program);
+        let mut command = serve(program, &address, &folder, database);
         command.envs(settings.iter().copied());
-        command.args(["serve", "--dev", "--listen", &address, "--data-dir"]).arg(folder.path());
-        if let Some(database) = database {
-            command.args(["--database-url", &database.url]);
-        }
         let mut server = Server::start(command, address, folder)?;
         server.ready("/readyz").await?;
         let key = std::fs::read_to_string(server.folder.path().join("operator.key"))?;
@@ -73,6 +78,21 @@ impl Server {
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let child = command.spawn().with_context(|| format!("{command:?}"))?;
         Ok(Server { child, address, key: None, folder, postmaster: None })
+    }
+
+    /// Kills it, as a crash would, and starts it again on the same data. The moment of the start.
+    pub(crate) async fn crash(
+        &mut self,
+        program: &Path,
+        database: Option<&Database>,
+    ) -> anyhow::Result<Instant> {
+        self.child.kill()?;
+        self.child.wait()?;
+        let mut command = serve(program, &self.address, &self.folder, database);
+        let began = Instant::now();
+        self.child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
+        self.ready("/readyz").await?;
+        Ok(began)
     }
 
     async fn ready(&mut self, path: &str) -> anyhow::Result<()> {
