@@ -155,6 +155,9 @@ settings!(
         commit_batch_max: usize = 256,
         /// Writes that wait for their transaction; beyond that intake answers 503.
         commit_queue_max: usize = 10_000,
+        /// How long PostgreSQL may take to answer: to a new connection, and to a transaction. Then its connection
+        /// is given up.
+        answer_timeout_ms: u64 = 15_000,
         /// How long a write waits for another process's lock on SQLite.
         busy_timeout_ms: u32 = 10_000,
         /// How long a node that is silent keeps what it owns.

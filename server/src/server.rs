@@ -4,6 +4,7 @@ use std::future::Future;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::sync::watch;
@@ -148,6 +149,7 @@ async fn open_store(
         node: folder.node.clone(),
         readers_max: config.store.readers_max,
         commit_batch_max: config.store.commit_batch_max,
+        answer_timeout: Duration::from_millis(config.store.answer_timeout_ms),
         commit_queue_max: config.store.commit_queue_max,
         busy_timeout_ms: config.store.busy_timeout_ms,
         pace,

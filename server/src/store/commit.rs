@@ -87,8 +87,8 @@ fn start_checkpointer(connector: &Connector) -> Result<Option<SyncSender<()>>, S
 
 /// Where a batch got stuck.
 enum Failed {
-    /// There is no connection to be had.
-    Open(StoreError),
+    /// The database can't be reached, or is silent. Nothing was written.
+    Gone(StoreError),
     /// Nothing was written.
     Write(StoreError),
     /// The connection broke during the commit itself: all was written, or nothing.
@@ -171,7 +171,7 @@ impl Writer {
     async fn serve(&mut self, mut batch: Batch) {
         let error = match self.commit(&mut batch).await {
             Ok(()) => return,
-            Err(Failed::Open(error) | Failed::Commit(error)) => return batch.refuse(&error),
+            Err(Failed::Gone(error) | Failed::Commit(error)) => return batch.refuse(&error),
             Err(Failed::Write(error)) if batch.len() <= 1 => return batch.refuse(&error),
             Err(Failed::Write(error)) => error,
         };
@@ -186,8 +186,8 @@ impl Writer {
             match self.commit(&mut alone).await {
                 Ok(()) => {}
                 Err(Failed::Write(error) | Failed::Commit(error)) => alone.refuse(&error),
-                // Each further try would wait as long for a connection.
-                Err(Failed::Open(error)) => {
+                // Each further try would wait as long.
+                Err(Failed::Gone(error)) => {
                     alone.refuse(&error);
                     gone = Some(error);
                 }
@@ -203,13 +203,14 @@ impl Writer {
         }
         let mut conn = match self.conn.take().and_then(Conn::if_alive) {
             Some(conn) => conn,
-            None => self.connector.open(Role::Writer, Place::Here).await.map_err(Failed::Open)?,
+            None => self.connector.open(Role::Writer, Place::Here).await.map_err(Failed::Gone)?,
         };
-        self.release_unsure(&mut conn).await.map_err(Failed::Open)?;
+        let released = release_unsure(&mut conn, &mut self.unsure);
+        self.connector.in_time(released).await.map_err(Failed::Gone)?;
         self.connector.wait().await;
         // On an error the connection is dropped, and its transaction with it.
         let mut replies = Vec::with_capacity(batch.writes.len());
-        let done = write(&mut conn, batch, &mut replies).await;
+        let done = write(&self.connector, &mut conn, batch, &mut replies).await;
         self.connector.wait().await;
         for reply in replies {
             reply(done.as_ref().map(|_| ()).map_err(|failed| failed.error().clone()));
@@ -226,19 +227,6 @@ impl Writer {
         for (job, answer) in batch.records.drain(..).zip(answers.records) {
             job.answer(Ok(answer));
         }
-        Ok(())
-    }
-
-    /// What an unknown commit may have left in flight becomes due: its callers were told that it
-    /// failed, and whoever sends it again is told that it is there already.
-    async fn release_unsure(&mut self, conn: &mut Conn) -> Result<(), StoreError> {
-        if self.unsure.is_empty() {
-            return Ok(());
-        }
-        conn.begin().await?;
-        unsure::release(conn, &self.unsure).await?;
-        conn.commit().await?;
-        self.unsure.clear();
         Ok(())
     }
 
@@ -261,17 +249,33 @@ impl Writer {
     }
 }
 
+/// What an unknown commit may have left in flight becomes due: its callers were told that it
+/// failed, and whoever sends it again is told that it is there already.
+async fn release_unsure(conn: &mut Conn, unsure: &mut Vec<Unsure>) -> Result<(), StoreError> {
+    if unsure.is_empty() {
+        return Ok(());
+    }
+    conn.begin().await?;
+    unsure::release(conn, &*unsure).await?;
+    conn.commit().await?;
+    unsure.clear();
+    Ok(())
+}
+
 async fn write(
+    connector: &Connector,
     conn: &mut Conn,
     batch: &mut Batch,
     replies: &mut Vec<Reply>,
 ) -> Result<Answers, Failed> {
-    let answers = write_all(conn, batch, replies).await.map_err(Failed::Write)?;
+    let written = async { Ok(write_all(conn, batch, replies).await) };
+    let written = connector.in_time(written).await.map_err(Failed::Gone)?;
+    let answers = written.map_err(Failed::Write)?;
     let kinds = [
         (!answers.accepts.is_empty(), Point::AcceptCommitAfter),
         (!answers.records.is_empty(), Point::RecordCommitAfter),
     ];
-    conn.commit().await.map_err(Failed::Commit)?;
+    connector.in_time(conn.commit()).await.map_err(Failed::Commit)?;
     for (_, point) in kinds.into_iter().filter(|(some, _)| *some) {
         fault::reach(point).await.map_err(|error| Failed::Commit(error.into()))?;
     }
@@ -318,7 +322,7 @@ async fn write_all(
 
 impl Failed {
     fn error(&self) -> &StoreError {
-        let (Failed::Open(error) | Failed::Write(error) | Failed::Commit(error)) = self;
+        let (Failed::Gone(error) | Failed::Write(error) | Failed::Commit(error)) = self;
         error
     }
 }

@@ -161,7 +161,7 @@ pub(super) enum Connector {
     /// `node` tells other nodes who changed something.
     Postgres {
         url: String,
-        connect_timeout: Duration,
+        answer_timeout: Duration,
         node: String,
     },
 }
@@ -191,9 +191,8 @@ impl Connector {
             });
         }
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            let connect_timeout = Duration::from_millis(settings.connect_timeout_ms);
-            let node = settings.node.clone();
-            return Ok(Connector::Postgres { url: url.to_owned(), connect_timeout, node });
+            let (answer_timeout, node) = (settings.answer_timeout, settings.node.clone());
+            return Ok(Connector::Postgres { url: url.to_owned(), answer_timeout, node });
         }
         // The URL may hold a password: it is not repeated.
         Err(StoreError::Setup(
@@ -219,19 +218,16 @@ impl Connector {
                     .map_err(StoreError::unavailable)??;
                 Ok(Conn::Sqlite(Box::new(SyncConnectionWrapper::with_runtime(conn, place))))
             }
-            Connector::Postgres { url, connect_timeout, node } => {
-                let conn = async {
+            Connector::Postgres { url, node, .. } => {
+                let conn = self.in_time(async {
                     let conn = AsyncPgConnection::establish(url).await;
                     let mut conn = conn.map_err(StoreError::unavailable)?;
                     // A UUID: nothing in it ends the text.
                     conn.batch_execute(&format!("SET antar.node = '{node}'")).await?;
                     conn.batch_execute(BY_INDEX).await?;
-                    Ok::<_, StoreError>(conn)
-                };
-                let conn = tokio::time::timeout(*connect_timeout, conn)
-                    .await
-                    .map_err(|_| StoreError::unavailable("no connection in time"))??;
-                Ok(Conn::Postgres(Box::new(conn)))
+                    Ok(conn)
+                });
+                Ok(Conn::Postgres(Box::new(conn.await?)))
             }
         }
     }
@@ -248,6 +244,17 @@ impl Connector {
         if let Some(pace) = self.pace() {
             pace.wait().await;
         }
+    }
+
+    /// Gives up on PostgreSQL where it does not answer; SQLite's calls return in any case. What was
+    /// under way may be done all the same, and its connection is of no more use.
+    pub(super) async fn in_time<T>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let Connector::Postgres { answer_timeout, .. } = self else { return work.await };
+        let done = tokio::time::timeout(*answer_timeout, work).await;
+        done.map_err(|_| StoreError::unavailable("the database did not answer in time"))?
     }
 
     /// Runs what is missing and names it. `dry`: only names it.

@@ -103,8 +103,8 @@ pub struct Settings {
     pub commit_batch_max: usize,
     /// Calls that may wait for the next transaction; one more gets `Busy`.
     pub commit_queue_max: usize,
-    /// Longest wait for a new connection to PostgreSQL.
-    pub connect_timeout_ms: u64,
+    /// Longest wait for PostgreSQL: for a new connection, and for the statements of a transaction.
+    pub answer_timeout: Duration,
     /// How long SQLite waits for a lock that another process holds.
     pub busy_timeout_ms: u32,
     /// Simulates SQLite: on the caller's thread, at this pace, and not durable.
@@ -118,7 +118,7 @@ impl Default for Settings {
             node: String::new(),
             readers_max: 8,
             reader_wait_ms: 10_000,
-            connect_timeout_ms: 10_000,
+            answer_timeout: Duration::from_secs(10),
             commit_batch_max: 256,
             commit_queue_max: 4_096,
             busy_timeout_ms: 5_000,
@@ -174,7 +174,7 @@ impl Store {
     /// `Unavailable`.
     pub async fn ping(&self) -> Result<(), StoreError> {
         let mut lease = self.read().await?;
-        lease.conn().execute_text("SELECT 1").await?;
+        self.connector.in_time(lease.conn().execute_text("SELECT 1")).await?;
         lease.give_back();
         Ok(())
     }
@@ -210,23 +210,23 @@ impl Store {
             })?;
         }
         let mut lease = self.pool.get().await?;
-        lease.conn().begin().await?;
-        match write(lease.conn()).await {
-            Ok(result) => {
-                lease.conn().commit().await?;
-                lease.give_back();
-                Ok(result)
+        let written = self.connector.in_time(async {
+            lease.conn().begin().await?;
+            let result = write(lease.conn()).await;
+            match &result {
+                Ok(_) => lease.conn().commit().await?,
+                Err(error) if error.is_answer() => lease.conn().execute_text("ROLLBACK").await?,
+                Err(_) => {}
             }
-            Err(error) if error.is_answer() => {
-                lease.conn().execute_text("ROLLBACK").await?;
-                lease.give_back();
-                Err(error)
-            }
-            Err(error) => {
-                self.pool.drop_idle();
-                Err(error)
-            }
+            result
+        });
+        let result = written.await;
+        if result.as_ref().err().is_none_or(StoreError::is_answer) {
+            lease.give_back();
+        } else {
+            self.pool.drop_idle();
         }
+        result
     }
 }
 

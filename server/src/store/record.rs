@@ -87,7 +87,8 @@ impl Store {
     }
 }
 
-/// The ends of flights. A reason on a delivery in flight is a wish to cancel it: see
+/// The ends of flights; the comparison of nodes is one that no index has, lest PostgreSQL go through all
+/// that a node owns for each of them. A reason on a delivery in flight is a wish to cancel it: see
 /// `end_of_flight`.
 struct EndFlights;
 
@@ -96,8 +97,8 @@ impl Statement for EndFlights {
         "UPDATE deliveries AS old SET state = :state, reason = :reason, stage = :stage, \
          next_attempt_at = :next_attempt_at, attempts = old.attempts + :tried, owner_node = NULL, \
          owner_epoch = NULL, updated_at = :now \
-         WHERE old.id = :id AND old.owner_node = :owner_node AND old.owner_epoch = :owner_epoch \
-         AND old.reason IS NULL",
+         WHERE old.id = :id AND old.owner_node IS NOT DISTINCT FROM :owner_node \
+         AND old.owner_epoch = :owner_epoch AND old.reason IS NULL",
     );
     const COLUMNS: &'static [(&'static str, Kind)] = &[
         ("state", Kind::Text),

@@ -276,7 +276,7 @@ enum Column {
 }
 
 impl<S: Statement> AllRows<S> {
-    /// `unnest($1, $2, …) AS new (name, name, …)`
+    /// `unnest($1::text[], $2::bigint[], …) AS new (name, name, …)`
     fn push_rows<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         for (at, column) in self.0.iter().enumerate() {
             out.push_sql(if at == 0 { "unnest(" } else { ", " });
@@ -286,6 +286,12 @@ impl<S: Statement> AllRows<S> {
                 Column::Id(all) => out.push_bind_param::<Array<Nullable<Binary>>, _>(all)?,
                 Column::Flag(all) => out.push_bind_param::<Array<Nullable<Bool>>, _>(all)?,
             }
+            out.push_sql(match column {
+                Column::Text(_) => "::text[]",
+                Column::Number(_) => "::bigint[]",
+                Column::Id(_) => "::bytea[]",
+                Column::Flag(_) => "::boolean[]",
+            });
         }
         for (at, (name, _)) in S::COLUMNS.iter().enumerate() {
             out.push_sql(if at == 0 { ") AS new (" } else { ", " });

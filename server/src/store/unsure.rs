@@ -40,7 +40,8 @@ impl Statement for Release {
     const CHANGE: Change = Change::Update(
         "UPDATE deliveries AS old SET state = 'pending', next_attempt_at = :next_attempt_at, \
          owner_node = NULL, owner_epoch = NULL, updated_at = :now \
-         WHERE old.id = :id AND old.owner_node = :owner_node AND old.owner_epoch = :owner_epoch",
+         WHERE old.id = :id AND old.owner_node IS NOT DISTINCT FROM :owner_node \
+         AND old.owner_epoch = :owner_epoch",
     );
     const COLUMNS: &'static [(&'static str, Kind)] = &[
         ("next_attempt_at", Kind::Number),

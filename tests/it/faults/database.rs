@@ -1,4 +1,5 @@
-//! PostgreSQL that is gone for a while: its connections break, and there are no new ones.
+//! PostgreSQL that is gone for a while: its connections break, and there are no new ones; or nothing
+//! breaks, and nothing is answered.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,8 @@ const LEASE_MS: &str = "1200";
 /// A server whose database can be cut off; none where PostgreSQL is left out.
 async fn start() -> Option<(BinaryServer, Proxy)> {
     let (database, proxy) = Database::postgres().await?.behind_proxy().await;
-    let settings = [("ANTAR_STORE_LEASE_MS", LEASE_MS)];
+    // It is silent for no longer than this.
+    let settings = [("ANTAR_STORE_LEASE_MS", LEASE_MS), ("ANTAR_STORE_ANSWER_TIMEOUT_MS", "3000")];
     Some((BinaryServer::start_with(database, &settings).await, proxy))
 }
 
@@ -74,4 +76,30 @@ async fn connections_that_broke_while_nobody_used_them_are_not_noticed() {
         server.api.send(&event(&format!("e-{round}"))).await;
     }
     receiver.wait(3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_silent_keeps_nobody_waiting() {
+    let Some((server, proxy)) = start().await else { return };
+    let receiver = Receiver::start().await;
+    receiver.reply(Reply::ok().after(Duration::from_millis(300)));
+    server.api.create_webhook(&webhook(&receiver)).await;
+    server.api.send(&event("before")).await;
+    receiver.wait(1).await;
+    // Before the answer to the attempt can be recorded.
+    proxy.hold();
+    for _ in 0..3 {
+        refused(&server, &event("refused")).await;
+    }
+    let ready = server.api.get("/readyz").await;
+    assert_eq!(ready.problem(), (503, "unavailable".to_owned()));
+
+    proxy.mend();
+    server.api.send(&event("refused")).await;
+    server.api.send(&event("after")).await;
+    for id in ["before", "refused", "after"] {
+        let delivery = server.api.delivery_in("delivered", &format!("event_id={id}")).await;
+        assert_eq!(delivery.attempts, 1, "{id} was recorded when that was possible again");
+    }
+    assert_eq!(receiver.requests().len(), 3, "nothing was sent twice");
 }

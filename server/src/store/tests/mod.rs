@@ -6,6 +6,7 @@ mod commits;
 mod configuration;
 mod lists;
 mod migrations;
+mod plans;
 mod records;
 mod replays;
 mod transitions;
