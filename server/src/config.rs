@@ -358,11 +358,14 @@ impl Config {
         if self.replay.pace_per_s == 0 || self.replay.pace_per_s > self.replay.pace_per_s_max {
             return wrong("replay.pace_per_s", "is at least 1 and at most replay.pace_per_s_max");
         }
-        if self.retention.every_ms == 0 {
-            return wrong("retention.every_ms", "is 1 or more");
-        }
-        if self.delivery.poll_ms == 0 {
-            return wrong("delivery.poll_ms", "is 1 or more");
+        let times = [
+            ("delivery.poll_ms", self.delivery.poll_ms),
+            ("retention.every_ms", self.retention.every_ms),
+            ("store.answer_timeout_ms", self.store.answer_timeout_ms),
+            ("store.lease_ms", u64::try_from(self.store.lease_ms).unwrap_or(0)),
+        ];
+        if let Some((name, _)) = times.iter().find(|(_, ms)| *ms == 0) {
+            return wrong(name, "is 1 or more");
         }
         self.plugins.check().or_else(|e| wrong("plugins", &e.to_string()))
     }
@@ -398,6 +401,8 @@ mod tests {
         assert!(error.starts_with("ANTAR_INTAKE_EVENTS_MAX: `many`"), "{error}");
         let error = load(&[("ANTAR_INTAKE_EVENTS_MAX", "0")]).unwrap_err().to_string();
         assert_eq!(error, "intake.events_max: is 1 or more");
+        let error = load(&[("ANTAR_STORE_LEASE_MS", "-1")]).unwrap_err().to_string();
+        assert_eq!(error, "store.lease_ms: is 1 or more");
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod lane;
 mod lanes;
 mod lease;
 mod load;
+mod poll;
 mod slots;
 mod turns;
 
@@ -34,7 +35,7 @@ use crate::live::Live;
 use crate::model::{DeliveryId, Millis, TenantId, WebhookId};
 use crate::pipeline::{Job, Pipeline};
 use crate::registry::Registry;
-use crate::store::{Claimed, FOLLOW_BACK_MAX, FailingWebhook, Spared};
+use crate::store::{FOLLOW_BACK_MAX, FailingWebhook};
 
 /// Hands work to the scheduler.
 #[derive(Clone)]
@@ -338,48 +339,6 @@ impl Worker {
         }
     }
 
-    fn poll(&mut self) {
-        let config = &self.parts.pipeline.config.delivery;
-        let now = self.parts.pipeline.clock.now();
-        let poll_ms = i64::try_from(config.poll_ms).unwrap_or(i64::MAX);
-        self.poll_at = now.plus_ms(poll_ms);
-        if !self.lease.holds() {
-            return;
-        }
-        let limit = self.lanes.room_for_claims(config.claim_max);
-        if limit == 0 {
-            return;
-        }
-        self.polling = true;
-        let (webhooks, tenants) = self.lanes.load().full();
-        let spared = Spared { webhooks, tenants, at_most: self.lanes.room_below(limit) };
-        let (pipeline, sender) = (self.parts.pipeline.clone(), self.sender.clone());
-        tokio::spawn(async move {
-            let claimed = pipeline.store.claim_due(now, &pipeline.owner, limit, &spared).await;
-            let claimed = claimed.unwrap_or_else(|error| {
-                tracing::warn!(%error, "due deliveries can't be read; trying again");
-                Vec::new()
-            });
-            // A full catch means that more is due. Otherwise what is due and was not taken waits
-            // for its lane or for those before it, and only what comes later is worth an early look.
-            let due_at = if claimed.len() == limit {
-                Some(now)
-            } else {
-                pipeline.store.next_due_after(now).await.unwrap_or_default()
-            };
-            let mut room = spared.at_most;
-            for claimed in &claimed {
-                if let Some(room) = room.get_mut(&claimed.delivery.webhook_id) {
-                    *room = room.saturating_sub(1);
-                }
-            }
-            let bounded = room.into_iter().filter(|(_, left)| *left == 0).map(|(id, _)| id);
-            let bounded = bounded.collect();
-            let jobs = claimed.into_iter().map(job_of).collect();
-            let _ = sender.send(Message::Polled { jobs, due_at, bounded }).await;
-        });
-    }
-
     fn spawn_release(&self, job: Job) {
         let pipeline = self.parts.pipeline.clone();
         tokio::spawn(async move {
@@ -454,16 +413,4 @@ async fn follow_clock_back(pipeline: Arc<Pipeline>, sender: mpsc::Sender<Message
     }
     // Fails only after shutdown.
     let _ = sender.send(Message::Wake(Millis(0))).await;
-}
-
-fn job_of(claimed: Claimed) -> Job {
-    Job {
-        delivery_id: claimed.delivery.id,
-        webhook_id: claimed.delivery.webhook_id,
-        event: Arc::new(claimed.event),
-        ordered: claimed.delivery.order_key.is_some(),
-        attempts: claimed.delivery.attempts,
-        schedule_start: claimed.schedule_start,
-        frozen: claimed.frozen,
-    }
 }

@@ -2,11 +2,12 @@
 //! before that the tenants in turn, each as often as its weight says. Plain data, no tasks; "now" is
 //! an argument.
 
+mod claims;
 mod resets;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::lane::Lane;
@@ -126,44 +127,6 @@ impl Lanes {
     /// How many more may wait.
     fn room(&self) -> usize {
         self.waiting_max.saturating_sub(self.waiting)
-    }
-
-    /// How many more of `wanted` may be taken from the database. The last quarter of memory is for
-    /// what was just accepted.
-    pub(super) fn room_for_claims(&mut self, wanted: usize) -> usize {
-        let room = (self.waiting_max - self.waiting_max / 4).saturating_sub(self.waiting);
-        self.claims_wait |= room < wanted;
-        room.min(wanted)
-    }
-
-    /// Webhooks that take fewer than `count`, and how many.
-    pub(super) fn room_below(&self, count: usize) -> HashMap<WebhookId, usize> {
-        let few = |(key, lane): (&LaneKey, &Lane)| {
-            let room = lane.waiting_max(self.lane_waiting_max).saturating_sub(lane.waiting());
-            (room < count).then(|| lane.webhooks(key).map(move |id| (id, room)).collect::<Vec<_>>())
-        };
-        self.lanes.iter().filter_map(few).flatten().collect()
-    }
-
-    /// The database had as many for these webhooks as there was room for, and may have more. They
-    /// count as full, so that it is asked again when half of the room is free.
-    pub(super) fn may_have_more(&mut self, webhooks: &HashSet<WebhookId>) {
-        for (key, lane) in &mut self.lanes {
-            if lane.rests || !lane.webhooks(key).any(|id| webhooks.contains(&id)) {
-                continue;
-            }
-            if lane.waiting() <= lane.waiting_max(self.lane_waiting_max) / 2 {
-                self.freed = true;
-            } else {
-                lane.told_full = true;
-                self.load.set_full(lane.webhooks(key), None);
-            }
-        }
-    }
-
-    /// Whether something that was full has room again, since this was last asked.
-    pub(super) fn take_freed(&mut self) -> bool {
-        std::mem::take(&mut self.freed)
     }
 
     /// When to look again though nothing happened.

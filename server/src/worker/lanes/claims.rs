@@ -1,0 +1,46 @@
+//! How much of what is due there is room for.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{Lane, LaneKey, Lanes};
+use crate::model::WebhookId;
+
+impl Lanes {
+    /// How many more of `wanted` may be taken from the database. The last quarter of memory is for
+    /// what was just accepted.
+    pub(in crate::worker) fn room_for_claims(&mut self, wanted: usize) -> usize {
+        let room = (self.waiting_max - self.waiting_max / 4).saturating_sub(self.waiting);
+        self.claims_wait |= room < wanted;
+        room.min(wanted)
+    }
+
+    /// Webhooks that take fewer than `count`, and how many.
+    pub(in crate::worker) fn room_below(&self, count: usize) -> HashMap<WebhookId, usize> {
+        let few = |(key, lane): (&LaneKey, &Lane)| {
+            let room = lane.waiting_max(self.lane_waiting_max).saturating_sub(lane.waiting());
+            (room < count).then(|| lane.webhooks(key).map(move |id| (id, room)).collect::<Vec<_>>())
+        };
+        self.lanes.iter().filter_map(few).flatten().collect()
+    }
+
+    /// The database had as many for these webhooks as there was room for, and may have more. They
+    /// count as full, so that it is asked again when half of the room is free.
+    pub(in crate::worker) fn may_have_more(&mut self, webhooks: &HashSet<WebhookId>) {
+        for (key, lane) in &mut self.lanes {
+            if lane.rests || !lane.webhooks(key).any(|id| webhooks.contains(&id)) {
+                continue;
+            }
+            if lane.waiting() <= lane.waiting_max(self.lane_waiting_max) / 2 {
+                self.freed = true;
+            } else {
+                lane.told_full = true;
+                self.load.set_full(lane.webhooks(key), None);
+            }
+        }
+    }
+
+    /// Whether something that was full has room again, since this was last asked.
+    pub(in crate::worker) fn take_freed(&mut self) -> bool {
+        std::mem::take(&mut self.freed)
+    }
+}
