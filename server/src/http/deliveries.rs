@@ -18,7 +18,7 @@ pub(super) struct DeliveryView {
     webhook_id: WebhookId,
     state: State,
     /// Why it stands so: a sentence, or `webhook_disabled`, `webhook_paused`, `webhook_deleted`,
-    /// `plugin_paused`, `receiver_busy`, `webhook_failing`,
+    /// `plugin_paused`, `receiver_busy`, `webhook_failing`, `waits_in_order`,
     /// `cancelled`.
     reason: Option<String>,
     /// Where its last attempt ended: `transform`, `render`, `sign` or `deliver`.

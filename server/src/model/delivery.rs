@@ -90,6 +90,8 @@ pub mod reason {
     pub const PLUGIN_PAUSED: &str = "plugin_paused";
     /// The receiver said that it is too much, and has a rest.
     pub const RECEIVER_BUSY: &str = "receiver_busy";
+    /// Another one with its key was first, and is open.
+    pub const WAITS_IN_ORDER: &str = "waits_in_order";
     pub const WEBHOOK_DELETED: &str = "webhook_deleted";
     pub const CANCELLED: &str = "cancelled";
 }

@@ -111,7 +111,7 @@ fn sentence(webhook: &Webhook, delivery: &Delivery, around: &Around) -> Option<S
                 "waits{until}, because a plugin of it failed too often in a row and is paused; look at the plugin"
             )
         }
-        (State::Pending, None) if around.behind.is_some() => {
+        (State::Pending, None | Some(reason::WAITS_IN_ORDER)) if around.behind.is_some() => {
             let event = around.behind.as_ref().map_or("", EventId::as_str);
             format!(
                 "waits for the delivery of the event {event}, which has the same key and came \

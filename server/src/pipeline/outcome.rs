@@ -111,6 +111,7 @@ impl Pipeline {
             reason,
             stage: Some(Stage::Deliver),
             next_attempt_at: None,
+            ordered: job.ordered,
             now: self.clock.now(),
         };
         Attempted { record, disable: None, said: Said::Nothing }

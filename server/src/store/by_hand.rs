@@ -10,7 +10,7 @@ use diesel_async::RunQueryDsl;
 
 use super::conn::{Conn, run};
 use super::schema::deliveries;
-use super::{Store, StoreError};
+use super::{Store, StoreError, ordered};
 use crate::model::{DeliveryId, Millis, State, WebhookId, reason};
 
 /// Written as text, so that the database sees that the index over these rows fits.
@@ -169,6 +169,7 @@ impl Store {
         self.write(move |conn| {
             Box::pin(async move {
                 if cancel_one(conn, id, now).await? {
+                    ordered::wake_next(conn, id, now).await?;
                     return Ok(State::Cancelled);
                 }
                 if note_cancel(conn, id, State::InFlight, State::InFlight, now).await? {

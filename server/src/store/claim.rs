@@ -48,6 +48,21 @@ pub struct Spared {
     pub at_most: HashMap<WebhookId, usize>,
 }
 
+impl Spared {
+    /// Some of what is wanted was taken.
+    fn less(&mut self, taken: &[Claimed]) {
+        for claimed in taken {
+            if let Some(most) = self.at_most.get_mut(&claimed.delivery.webhook_id) {
+                *most = most.saturating_sub(1);
+            }
+        }
+    }
+}
+
+/// A candidate: whose it is, whether it is compared with others of its key for duplicates, and
+/// whether it may go before those that are open.
+type Due = (DeliveryId, TenantId, WebhookId, bool, bool);
+
 impl Store {
     /// Takes deliveries that are pending and due, the longest due first, in turns between
     /// tenants and between their webhooks, and leaves out what is spared or waits behind another one
@@ -63,20 +78,47 @@ impl Store {
         limit: usize,
         spared: &Spared,
     ) -> Result<Vec<Claimed>, StoreError> {
+        let (mut claimed, mut spared) = (Vec::new(), spared.clone());
+        loop {
+            let wanted = limit - claimed.len();
+            let (more, put_off) = match self.claim_some(now, owner, wanted, &spared).await {
+                Ok(found) => found,
+                Err(error) if claimed.is_empty() => return Err(error),
+                Err(error) => {
+                    tracing::warn!(%error, "not all that is due could be claimed; trying again");
+                    return Ok(claimed);
+                }
+            };
+            spared.less(&more);
+            claimed.extend(more);
+            // What waits behind others may have hidden something that may go.
+            if put_off == 0 || claimed.len() >= limit {
+                return Ok(claimed);
+            }
+        }
+    }
+
+    /// As [`Store::claim_due`], of what is due for longest; and how many of that were put off, because
+    /// they wait behind others.
+    async fn claim_some(
+        &self,
+        now: Millis,
+        owner: &Owner,
+        limit: usize,
+        spared: &Spared,
+    ) -> Result<(Vec<Claimed>, usize), StoreError> {
         let unsure = self.claims.lock().clone();
         if unsure.is_empty() && self.next_due_at().await?.is_none_or(|due_at| due_at > now) {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), 0));
         }
         let taken = Arc::<Mutex<Vec<DeliveryId>>>::default();
-        let claimed = self.claim(now, owner, limit, spared, &unsure, &taken).await;
-        let claimed = match claimed {
-            Ok(claimed) => {
-                fault::reach(Point::ClaimAfter).await.map(|()| claimed).map_err(Into::into)
-            }
+        let found = self.claim(now, owner, limit, spared, &unsure, &taken).await;
+        let found = match found {
+            Ok(found) => fault::reach(Point::ClaimAfter).await.map(|()| found).map_err(Into::into),
             Err(error) => Err(error),
         };
         let mut claims = self.claims.lock();
-        if claimed.is_ok() {
+        if found.is_ok() {
             claims.retain(|one| !unsure.contains(one));
         } else {
             let owner = owner.clone();
@@ -84,7 +126,7 @@ impl Store {
             let unsure = |delivery_id| Unsure { delivery_id, owner: owner.clone(), since: now };
             claims.extend(taken.map(unsure));
         }
-        claimed
+        found
     }
 
     /// `taken` gets what is put in flight, also where the commit then fails.
@@ -96,7 +138,7 @@ impl Store {
         spared: &Spared,
         unsure: &HashSet<Unsure>,
         taken: &Arc<Mutex<Vec<DeliveryId>>>,
-    ) -> Result<Vec<Claimed>, StoreError> {
+    ) -> Result<(Vec<Claimed>, usize), StoreError> {
         let (owner, spared) = (owner.clone(), spared.clone());
         let (unsure, taken) = (unsure.clone(), taken.clone());
         self.write(move |conn| {
@@ -105,12 +147,11 @@ impl Store {
                 let look_at = i64::try_from(limit.saturating_mul(LOOK_AHEAD)).unwrap_or(i64::MAX);
                 let due = load_to_change!(
                     conn,
-                    (DeliveryId, TenantId, WebhookId, bool),
+                    Due,
                     deliveries::table
                         .filter(deliveries::next_attempt_at.le(now))
                         .filter(deliveries::webhook_id.ne_all(&spared.webhooks))
                         .filter(deliveries::tenant.ne_all(&spared.tenants))
-                        .filter(ordered::in_order())
                         .order(deliveries::next_attempt_at.asc())
                         .limit(look_at)
                         .select((
@@ -118,9 +159,14 @@ impl Store {
                             deliveries::tenant,
                             deliveries::webhook_id,
                             deliveries::dedupe_key.is_not_null(),
+                            ordered::in_order(),
                         ))
                 )?;
-                let compared = due.iter().any(|(.., compared)| *compared);
+                let (due, behind): (Vec<Due>, Vec<Due>) =
+                    due.into_iter().partition(|(.., in_order)| *in_order);
+                let behind: Vec<DeliveryId> = behind.into_iter().map(|(id, ..)| id).collect();
+                ordered::defer(conn, &behind, now).await?;
+                let compared = due.iter().any(|(.., compared, _)| *compared);
                 let mut ids = in_turns(due, limit, &spared.at_most);
                 if compared {
                     ids = ordered::without_duplicates(conn, ids, now).await?;
@@ -137,7 +183,7 @@ impl Store {
                 }
                 rows.send(conn).await?;
                 fault::reach(Point::Claim).await?;
-                load_claimed(conn, ids, now).await
+                Ok((load_claimed(conn, ids, now).await?, behind.len()))
             })
         })
         .await
@@ -258,14 +304,10 @@ impl Statement for TakeOver {
 
 /// Takes `limit` of the candidates: one of each tenant in turn, of its webhooks in turn, and within
 /// a webhook in order.
-fn in_turns(
-    due: Vec<(DeliveryId, TenantId, WebhookId, bool)>,
-    limit: usize,
-    at_most: &HashMap<WebhookId, usize>,
-) -> Vec<DeliveryId> {
+fn in_turns(due: Vec<Due>, limit: usize, at_most: &HashMap<WebhookId, usize>) -> Vec<DeliveryId> {
     let mut counts: HashMap<WebhookId, usize> = HashMap::new();
     let mut tenants: Turns<TenantId, Turns<WebhookId, VecDeque<DeliveryId>>> = Turns::default();
-    for (id, tenant, webhook_id, _) in due {
+    for (id, tenant, webhook_id, ..) in due {
         let count = counts.entry(webhook_id).or_default();
         *count += 1;
         if at_most.get(&webhook_id).is_none_or(|max| *count <= *max) {
@@ -345,6 +387,7 @@ async fn load_claimed(
                     deliveries::updated_at.eq(now),
                 ))
                 .execute(c))?;
+            ordered::wake_next(conn, id, now).await?;
             continue;
         };
         claimed.push(Claimed {

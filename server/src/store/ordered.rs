@@ -7,21 +7,105 @@ use diesel::sql_types::Bool;
 use diesel_async::RunQueryDsl;
 
 use super::conn::{Conn, run};
+use super::rows::{Change, Kind, Rows, Statement};
 use super::schema::{counters, deliveries};
 use super::{NewDelivery, Store, StoreError};
-use crate::model::{DeliveryId, EventId, Millis, State, WebhookId};
+use crate::model::{DeliveryId, EventId, Millis, State, WebhookId, reason};
 
-/// Nothing before it with its key is open, or all of that has given way. Costs a look at one
-/// column where there is no key. As text, so that the database sees that the index over the open
-/// ones fits.
+/// Something before it with its key is open, and has not given way. As text, so that the database sees
+/// that the index over the open ones fits.
+macro_rules! behind {
+    ($row:literal) => {
+        concat!(
+            "EXISTS (SELECT 1 FROM deliveries AS earlier WHERE earlier.webhook_id = ",
+            $row,
+            ".webhook_id AND earlier.order_key = ",
+            $row,
+            ".order_key AND earlier.state IN ('pending', 'in_flight') AND earlier.seq < ",
+            $row,
+            ".seq AND earlier.attempts - earlier.schedule_start < earlier.order_attempts)"
+        )
+    };
+}
+
+/// It has no key, or waits behind nothing. Costs a look at one column where there is no key.
 pub(super) fn in_order() -> SqlLiteral<Bool> {
-    sql("(deliveries.order_key IS NULL OR NOT EXISTS (\
-         SELECT 1 FROM deliveries AS earlier \
-         WHERE earlier.webhook_id = deliveries.webhook_id \
-         AND earlier.order_key = deliveries.order_key \
-         AND earlier.state IN ('pending', 'in_flight') \
-         AND earlier.seq < deliveries.seq \
-         AND earlier.attempts - earlier.schedule_start < earlier.order_attempts))")
+    sql(concat!("(deliveries.order_key IS NULL OR NOT ", behind!("deliveries"), ")"))
+}
+
+/// Until then one that waits behind others is not looked at again, unless what it waits for
+/// ends ([`wake_next`]): for when that is not seen.
+const LOOK_AGAIN_MS: i64 = 20_000;
+
+/// Due deliveries that wait behind others leave the front of what is due, lest every claim go through all of them.
+struct Defer;
+
+impl Statement for Defer {
+    // What it waits for may have ended since it was looked at.
+    const CHANGE: Change = Change::Update(concat!(
+        "UPDATE deliveries AS old SET next_attempt_at = :next_attempt_at, reason = :reason, \
+         updated_at = :now WHERE old.id = :id AND ",
+        behind!("old")
+    ));
+    const COLUMNS: &'static [(&'static str, Kind)] = &[
+        ("next_attempt_at", Kind::Number),
+        ("reason", Kind::Text),
+        ("now", Kind::Number),
+        ("id", Kind::Id),
+    ];
+}
+
+/// Puts off deliveries that are due and wait behind others with their keys.
+pub(super) async fn defer(
+    conn: &mut Conn,
+    ids: &[DeliveryId],
+    now: Millis,
+) -> Result<(), StoreError> {
+    let mut rows = Rows::<Defer>::new();
+    for id in ids {
+        let again_at = now.plus_ms(LOOK_AGAIN_MS);
+        rows.push([again_at.into(), reason::WAITS_IN_ORDER.into(), now.into(), id.0.into()]);
+    }
+    rows.send(conn).await?;
+    Ok(())
+}
+
+/// The next one that was put off behind this delivery becomes due. Whether it may go is seen when it is
+/// claimed.
+pub(super) async fn wake_next(
+    conn: &mut Conn,
+    id: DeliveryId,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let keys = run!(conn, |c| deliveries::table
+        .find(id)
+        .filter(deliveries::order_key.is_not_null())
+        .select((deliveries::webhook_id, deliveries::order_key, deliveries::seq))
+        .first::<(WebhookId, Option<String>, Option<i64>)>(c))
+    .optional()?;
+    let Some((webhook_id, Some(key), Some(seq))) = keys else { return Ok(()) };
+    let waits = deliveries::reason.eq(reason::WAITS_IN_ORDER);
+    let next = run!(conn, |c| deliveries::table
+        .filter(deliveries::webhook_id.eq(webhook_id))
+        .filter(deliveries::order_key.eq(&key))
+        .filter(sql::<Bool>("state IN ('pending', 'in_flight')"))
+        .filter(deliveries::seq.gt(seq))
+        .filter(waits.or(deliveries::next_attempt_at.le(now)))
+        .order(deliveries::seq.asc())
+        .select(deliveries::id)
+        .first::<DeliveryId>(c))
+    .optional()?;
+    let Some(next) = next else { return Ok(()) };
+    // Also one that is due: a claim that is about to put it off has it locked, and ends first.
+    run!(conn, |c| diesel::update(deliveries::table.find(next))
+        .filter(deliveries::state.eq(State::Pending))
+        .set((
+            deliveries::next_attempt_at.eq(Some(now)),
+            deliveries::reason.eq(None::<&str>),
+            deliveries::updated_at.eq(now),
+        ))
+        .execute(c))?;
+    Ok(())
 }
 
 /// Numbers of a transaction's deliveries with keys.
@@ -124,6 +208,7 @@ pub(super) async fn without_duplicates(
                 deliveries::updated_at.eq(now),
             ))
             .execute(c))?;
+        wake_next(conn, keyed.id, now).await?;
         dropped.push(keyed.id);
     }
     Ok(ids.into_iter().filter(|id| !dropped.contains(id)).collect())

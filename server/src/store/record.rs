@@ -13,7 +13,7 @@ use super::commit::Job;
 use super::conn::{Conn, run};
 use super::rows::{Change, Kind, Rows, Statement};
 use super::schema::deliveries;
-use super::{Owner, Store, StoreError};
+use super::{Owner, Store, StoreError, ordered};
 use crate::model::{Attempt, DeliveryId, Frozen, Millis, Stage, State};
 
 /// The end of an owner's work on a delivery.
@@ -32,6 +32,8 @@ pub struct Record {
     pub stage: Option<Stage>,
     /// Counts for `Pending` only; none: held.
     pub next_attempt_at: Option<Millis>,
+    /// Others may wait behind it: the next of them becomes due.
+    pub ordered: bool,
     pub now: Millis,
 }
 
@@ -148,6 +150,9 @@ pub(super) async fn write(
     let kept = jobs.iter().zip(&recorded).filter(|(_, recorded)| recorded.state.is_some());
     let tried: Vec<_> = kept.filter_map(|(job, _)| job.tried()).collect();
     attempts::write(conn, &tried).await?;
+    for RecordJob { record, .. } in jobs.iter().filter(|job| job.record.ordered) {
+        ordered::wake_next(conn, record.delivery_id, record.now).await?;
+    }
     Ok(recorded)
 }
 

@@ -87,6 +87,7 @@ fn moved(
         reason: reason.map(ToOwned::to_owned),
         stage: None,
         next_attempt_at,
+        ordered: false,
         now: pipeline.clock.now(),
     }
 }

@@ -14,6 +14,8 @@ use crate::client::Call;
 use crate::dice::Dice;
 use crate::{BinaryServer, Database, Receiver, Reply, Request, eventually};
 
+/// Accepted events that have not come in order yet, beyond which publishers wait.
+const OPEN_MAX: usize = 100;
 /// Each posts its events one after the other, with a key of its own.
 const PUBLISHERS: usize = 4;
 /// How long a node is given to reach its fault before it is killed.
@@ -65,8 +67,8 @@ pub async fn run(database: Database, plan: &Plan) -> Figures {
         nodes.push(nodes[0].start_beside().await);
     }
     let load = Load::start(&nodes, plan.seed);
-    let (mut dice, mut seen, mut figures) =
-        (Dice::new(plan.seed), Seen::default(), Figures::default());
+    let (mut dice, mut figures) = (Dice::new(plan.seed), Figures::default());
+    let mut seen = Seen { arrived: load.arrived.clone(), ..Seen::default() };
     for round in 0..plan.rounds {
         let number = dice.index(nodes.len());
         let point = (round % 2 == 1 && !plan.points.is_empty())
@@ -184,12 +186,14 @@ async fn arrived(accepted: &HashSet<String>, receiver: &Receiver, seen: &mut See
 struct Load {
     stop: Arc<AtomicBool>,
     accepted: Arc<Mutex<HashSet<String>>>,
+    arrived: Arc<AtomicUsize>,
     publishers: Mutex<Vec<tokio::task::JoinHandle<()>>>,
 }
 
 impl Load {
     fn start(nodes: &[BinaryServer], seed: u64) -> Load {
-        let (stop, accepted) = (Arc::<AtomicBool>::default(), Arc::default());
+        let (stop, accepted, arrived) =
+            (Arc::<AtomicBool>::default(), Arc::default(), Arc::default());
         let publishers = (0..PUBLISHERS).map(|number| {
             let publisher = Publisher {
                 number,
@@ -197,11 +201,12 @@ impl Load {
                 dice: Dice::new(seed ^ (number as u64 + 1)),
                 stop: Arc::clone(&stop),
                 accepted: Arc::clone(&accepted),
+                arrived: Arc::clone(&arrived),
             };
             tokio::spawn(publisher.run())
         });
         let publishers = Mutex::new(publishers.collect());
-        Load { stop, accepted, publishers }
+        Load { stop, accepted, arrived, publishers }
     }
 
     fn accepted(&self) -> HashSet<String> {
@@ -223,13 +228,18 @@ struct Publisher {
     dice: Dice,
     stop: Arc<AtomicBool>,
     accepted: Arc<Mutex<HashSet<String>>>,
+    arrived: Arc<AtomicUsize>,
 }
 
 impl Publisher {
-    /// Each event until it is accepted, by whatever node, and only then the next.
+    /// Each event until it is accepted, by whatever node, and only then the next; no more than can be
+    /// sent in order, one after the other.
     async fn run(mut self) {
         const PAUSE: Duration = Duration::from_millis(5);
         for n in 0_u64.. {
+            while self.open() > OPEN_MAX && !self.stop.load(Ordering::Relaxed) {
+                tokio::time::sleep(PAUSE).await;
+            }
             let (key, id) = (format!("p{}", self.number), format!("p{}-{n}", self.number));
             let event = json!({"type": "load.a", "id": id, "data": {"id": id, "key": key, "n": n}});
             while !self.posted(&event).await {
@@ -246,6 +256,10 @@ impl Publisher {
         }
     }
 
+    fn open(&self) -> usize {
+        self.accepted.lock().unwrap().len().saturating_sub(self.arrived.load(Ordering::Relaxed))
+    }
+
     async fn posted(&mut self, event: &serde_json::Value) -> bool {
         let (base, key) = &self.places[self.dice.index(self.places.len())];
         let call = Call::new("POST", &format!("{base}/v1/tenants/default/events"));
@@ -256,6 +270,8 @@ impl Publisher {
 /// What has come, by path and id.
 #[derive(Default)]
 struct Seen {
+    /// Events that have come to the webhook that asks for order.
+    arrived: Arc<AtomicUsize>,
     bodies: HashMap<(String, String), Vec<u8>>,
     /// Numbers in the order in which they came to the webhook that asks for order, by key.
     ordered: HashMap<String, Vec<u64>>,
@@ -276,7 +292,10 @@ impl Seen {
             }
             let place = (request.path().to_owned(), id);
             match self.bodies.get(&place) {
-                None => drop(self.bodies.insert(place, request.body)),
+                None => {
+                    self.arrived.fetch_add(usize::from(place.0 == "/ordered"), Ordering::Relaxed);
+                    self.bodies.insert(place, request.body);
+                }
                 Some(before) => {
                     self.duplicates += 1;
                     assert_eq!(*before, request.body, "{place:?} came again with other bytes");

@@ -228,6 +228,39 @@ async fn a_key_gives_way_after_its_attempts_and_says_who_holds_it_back() {
 }
 
 #[tokio::test]
+async fn what_waits_behind_others_is_put_off_until_it_is_woken() {
+    on_each_database(async |store| {
+        let webhook_id = webhook();
+        let mut news = Vec::new();
+        for n in 0..20 {
+            let new = keyed(webhook_id, Some("k"), None);
+            news.push(new.id);
+            store.accept(vec![event(&format!("e{n}")).to(new)]).await.unwrap();
+        }
+        // Behind all of them, and free.
+        let free =
+            NewDelivery { next_attempt_at: Some(at(1)), ..delivery(webhook_id, State::Pending) };
+        news.push(free.id);
+        store.accept(vec![event("free").to(free)]).await.unwrap();
+        let claim =
+            async |now| ids(&store.claim_due(now, &me(), 2, &Spared::default()).await.unwrap());
+        assert_eq!(claim(at(1)).await, [news[0], news[20]]);
+        let second = store.get_delivery(&tenant("t"), news[1]).await.unwrap().delivery;
+        assert_eq!(second.reason.as_deref(), Some("waits_in_order"));
+        assert!(second.next_attempt_at > Some(at(1)));
+        assert!(store.next_due_at().await.unwrap() > Some(at(1)), "nothing is left to look at");
+        store.record(record(news[0], State::Delivered)).await.unwrap();
+        assert_eq!(claim(at(2)).await, [news[1]]);
+        // Nobody wakes the next one: it is found all the same, later.
+        let unseen = Record { ordered: false, ..record(news[1], State::Delivered) };
+        store.record(unseen).await.unwrap();
+        assert_eq!(claim(at(3)).await, []);
+        assert_eq!(claim(at(60_000)).await, [news[2]]);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_duplicate_is_dropped_when_its_turn_comes() {
     on_each_database(async |store| {
         let webhook_id = webhook();

@@ -203,6 +203,7 @@ pub(super) fn record(delivery_id: DeliveryId, to: State) -> Record {
         reason: None,
         stage: None,
         next_attempt_at: None,
+        ordered: true,
         now: NOW,
     }
 }
