@@ -50,7 +50,7 @@ pub struct Spared {
 
 impl Spared {
     /// Some of what is wanted was taken.
-    fn less(&mut self, taken: &[Claimed]) {
+    pub fn less(&mut self, taken: &[Claimed]) {
         for claimed in taken {
             if let Some(most) = self.at_most.get_mut(&claimed.delivery.webhook_id) {
                 *most = most.saturating_sub(1);

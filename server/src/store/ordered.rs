@@ -70,6 +70,20 @@ pub(super) async fn defer(
     Ok(())
 }
 
+/// Where a delivery stands among those with its key; none where it has no key, or is gone.
+async fn place_of(
+    conn: &mut Conn,
+    id: DeliveryId,
+) -> Result<Option<(WebhookId, String, i64)>, StoreError> {
+    let found = run!(conn, |c| deliveries::table
+        .find(id)
+        .filter(deliveries::order_key.is_not_null())
+        .select((deliveries::webhook_id, deliveries::order_key, deliveries::seq))
+        .first::<(WebhookId, Option<String>, Option<i64>)>(c))
+    .optional()?;
+    Ok(found.and_then(|(webhook_id, key, seq)| Some((webhook_id, key?, seq?))))
+}
+
 /// The next one that was put off behind this delivery becomes due. Whether it may go is seen when it is
 /// claimed.
 pub(super) async fn wake_next(
@@ -77,13 +91,7 @@ pub(super) async fn wake_next(
     id: DeliveryId,
     now: Millis,
 ) -> Result<(), StoreError> {
-    let keys = run!(conn, |c| deliveries::table
-        .find(id)
-        .filter(deliveries::order_key.is_not_null())
-        .select((deliveries::webhook_id, deliveries::order_key, deliveries::seq))
-        .first::<(WebhookId, Option<String>, Option<i64>)>(c))
-    .optional()?;
-    let Some((webhook_id, Some(key), Some(seq))) = keys else { return Ok(()) };
+    let Some((webhook_id, key, seq)) = place_of(conn, id).await? else { return Ok(()) };
     let waits = deliveries::reason.eq(reason::WAITS_IN_ORDER);
     let next = run!(conn, |c| deliveries::table
         .filter(deliveries::webhook_id.eq(webhook_id))
@@ -152,14 +160,9 @@ impl Store {
     /// `Unavailable`.
     pub async fn held_back_by(&self, id: DeliveryId) -> Result<Option<Before>, StoreError> {
         let mut lease = self.read().await?;
-        let keys = run!(lease.conn(), |c| deliveries::table
-            .find(id)
-            .filter(deliveries::order_key.is_not_null())
-            .select((deliveries::webhook_id, deliveries::order_key, deliveries::seq))
-            .first::<(WebhookId, Option<String>, Option<i64>)>(c))
-        .optional()?;
-        let before = match keys {
-            Some((webhook_id, Some(key), Some(seq))) => run!(lease.conn(), |c| deliveries::table
+        let place = place_of(lease.conn(), id).await?;
+        let before = match place {
+            Some((webhook_id, key, seq)) => run!(lease.conn(), |c| deliveries::table
                 .filter(deliveries::webhook_id.eq(webhook_id))
                 .filter(deliveries::order_key.eq(&key))
                 .filter(sql::<Bool>("state IN ('pending', 'in_flight')"))
@@ -169,7 +172,7 @@ impl Store {
                 .select((deliveries::id, deliveries::event_id))
                 .first::<(DeliveryId, EventId)>(c))
             .optional()?,
-            _ => None,
+            None => None,
         };
         lease.give_back();
         Ok(before.map(|(delivery_id, event_id)| Before { delivery_id, event_id }))

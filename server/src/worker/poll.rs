@@ -22,7 +22,7 @@ impl Worker {
         }
         self.polling = true;
         let (webhooks, tenants) = self.lanes.load().full();
-        let spared = Spared { webhooks, tenants, at_most: self.lanes.room_below(limit) };
+        let mut spared = Spared { webhooks, tenants, at_most: self.lanes.room_below(limit) };
         let (pipeline, sender) = (self.parts.pipeline.clone(), self.sender.clone());
         tokio::spawn(async move {
             let claimed = pipeline.store.claim_due(now, &pipeline.owner, limit, &spared).await;
@@ -37,13 +37,9 @@ impl Worker {
             } else {
                 pipeline.store.next_due_after(now).await.unwrap_or_default()
             };
-            let mut room = spared.at_most;
-            for claimed in &claimed {
-                if let Some(room) = room.get_mut(&claimed.delivery.webhook_id) {
-                    *room = room.saturating_sub(1);
-                }
-            }
-            let bounded = room.into_iter().filter(|(_, left)| *left == 0).map(|(id, _)| id);
+            spared.less(&claimed);
+            let left = spared.at_most.into_iter();
+            let bounded = left.filter(|(_, left)| *left == 0).map(|(id, _)| id);
             let bounded = bounded.collect();
             let jobs = claimed.into_iter().map(job_of).collect();
             let _ = sender.send(Message::Polled { jobs, due_at, bounded }).await;

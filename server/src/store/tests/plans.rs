@@ -145,12 +145,21 @@ fn reads_all(step: &str) -> bool {
     stored && (step.contains("Seq Scan") || !by_index)
 }
 
-/// A line of the table; nothing where nothing is looked for.
-fn line(what: &str, steps: &[String]) -> String {
+/// A line of the table, of statements and how each is found; nothing where nothing is looked for.
+fn line(what: &str, found: Vec<(String, Vec<String>)>) -> String {
+    let mut steps = Vec::new();
+    for (statement, steps_of_one) in found {
+        for step in steps_of_one {
+            assert!(!reads_all(&step), "{what}: {step}\n{statement}");
+            let step = format!("`{step}`");
+            if !steps.contains(&step) {
+                steps.push(step);
+            }
+        }
+    }
     if what.is_empty() || steps.is_empty() {
         return String::new();
     }
-    let steps: Vec<String> = steps.iter().map(|step| format!("`{step}`")).collect();
     format!("| {what} | {} |\n", steps.join("<br>"))
 }
 
@@ -167,19 +176,15 @@ async fn sqlite_finds_what_is_asked_by_an_index() {
     let store = database.store().await;
     let mut table = String::new();
     ask_everything(&store, async |what| {
-        let mut steps = Vec::new();
         let mut conn = <SqliteConnection as Connection>::establish(&path).unwrap();
+        let mut found = Vec::new();
         for statement in heard(&path) {
-            for step in by_sqlite(&mut conn, &statement) {
-                assert!(!reads_all(&step), "{what}: {step}\n{statement}");
-                if !steps.contains(&step) {
-                    steps.push(step);
-                }
-            }
+            let steps = by_sqlite(&mut conn, &statement);
+            found.push((statement, steps));
         }
         // Its connections are watched too.
         heard(&path);
-        table += &line(what, &steps);
+        table += &line(what, found);
     })
     .await;
     store.close().await;
@@ -204,17 +209,13 @@ async fn postgres_finds_what_is_asked_by_an_index() {
         if what.is_empty() {
             conn.batch_execute("ANALYZE").await.unwrap();
         }
-        let mut steps = Vec::new();
+        let mut found = Vec::new();
         for statement in heard(&url) {
-            for step in by_postgres(&mut conn, &statement).await {
-                assert!(!reads_all(&step), "{what}: {step}\n{statement}");
-                if !steps.contains(&step) {
-                    steps.push(step);
-                }
-            }
+            let steps = by_postgres(&mut conn, &statement).await;
+            found.push((statement, steps));
         }
         heard(&url);
-        table += &line(what, &steps);
+        table += &line(what, found);
     })
     .await;
     drop(conn);
