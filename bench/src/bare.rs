@@ -12,7 +12,7 @@ use wasmtime::{
 };
 
 use crate::{
-    clock::{Sample, line, ns},
+    clock::{Lines, ns},
     guests::Guests,
 };
 
@@ -46,12 +46,7 @@ pub(crate) enum Instances {
 }
 
 impl Instances {
-    fn calls_and_count(self) -> (usize, usize) {
-        match self {
-            Instances::Reused => (100, 200),
-            Instances::Fresh => (1, 20_000),
-        }
-    }
+    const REUSES: usize = 100;
 
     fn name(self) -> &'static str {
         match self {
@@ -87,8 +82,8 @@ impl Instances {
     }
 }
 
-/// The calls of one world: its own types, which no trait has in common.
-macro_rules! calls {
+/// A round of calls of one world: its own types, which no trait has in common.
+macro_rules! round {
     ($world:ident, $plugin:ident, $pre:ident, $interface:ident, $wasm:expr, $data:expr, $instances:expr) => {{
         let engine = $instances.engine()?;
         let encoded = wit_component::ComponentEncoder::default().module($wasm)?.encode()?;
@@ -96,53 +91,70 @@ macro_rules! calls {
         let mut linker = Linker::<Silent>::new(&engine);
         $world::$plugin::add_to_linker::<_, HasSelf<_>>(&mut linker, |silent| silent)?;
         let pre = $world::$pre::new(linker.instantiate_pre(&component)?)?;
-        let (calls, count) = $instances.calls_and_count();
-        let mut took = Vec::with_capacity(calls * count);
-        for _ in 0..count {
-            let mut started = Instant::now();
-            let mut store = $instances.store(&engine);
-            let instance = pre.instantiate(&mut store)?;
-            for _ in 0..calls {
-                if calls > 1 {
-                    started = Instant::now();
-                }
-                let event = $world::antar::plugin::types::Event {
-                    id: "0198f2c1-7d1e-7c30-9d3c-6f8f5f0f3a11".into(),
-                    event_type: "conversation.created".into(),
-                    tenant: "acme".into(),
-                    timestamp: "2026-03-10T12:00:00.000Z".into(),
-                    attributes: Vec::new(),
-                    data: $data.into(),
-                };
-                instance.$interface().call_run(&mut store, &event, "{}")?.ok();
-                if calls > 1 {
-                    took.push(ns(started.elapsed()));
+        let event = || $world::antar::plugin::types::Event {
+            id: "0198f2c1-7d1e-7c30-9d3c-6f8f5f0f3a11".into(),
+            event_type: "conversation.created".into(),
+            tenant: "acme".into(),
+            timestamp: "2026-03-10T12:00:00.000Z".into(),
+            attributes: Vec::new(),
+            data: $data.into(),
+        };
+        move |count| {
+            let mut took = Vec::with_capacity(count);
+            while took.len() < count {
+                let begun = Instant::now();
+                let mut store = $instances.store(&engine);
+                let instance = pre.instantiate(&mut store)?;
+                let plugin = instance.$interface();
+                match $instances {
+                    Instances::Fresh => {
+                        plugin.call_run(&mut store, &event(), "{}")?.ok();
+                        drop(store);
+                        took.push(ns(begun.elapsed()));
+                    }
+                    Instances::Reused => {
+                        for _ in 0..Instances::REUSES.min(count - took.len()) {
+                            let started = Instant::now();
+                            plugin.call_run(&mut store, &event(), "{}")?.ok();
+                            took.push(ns(started.elapsed()));
+                        }
+                    }
                 }
             }
-            drop(store);
-            // A fresh one is made and thrown away for its call.
-            if calls == 1 {
-                took.push(ns(started.elapsed()));
-            }
+            Ok(took)
         }
-        Sample::new(took)
     }};
 }
 
-pub(crate) fn run(guests: &Guests, data: &str, instances: Instances) -> Result<()> {
-    let filter = calls!(
-        filter, FilterPlugin, FilterPluginPre, antar_plugin_filter, &guests.filter, data, instances
+pub(crate) fn add<'a>(
+    lines: &mut Lines<'a>,
+    guests: &Guests,
+    data: &'a str,
+    instances: Instances,
+) -> Result<()> {
+    lines.add(
+        format!("filter, {}", instances.name()),
+        round!(
+            filter,
+            FilterPlugin,
+            FilterPluginPre,
+            antar_plugin_filter,
+            &guests.filter,
+            data,
+            instances
+        ),
     );
-    line(&format!("filter, {}", instances.name()), &filter);
-    let transform = calls!(
-        transform,
-        TransformPlugin,
-        TransformPluginPre,
-        antar_plugin_transform,
-        &guests.transform,
-        data,
-        instances
+    lines.add(
+        format!("transform, {}", instances.name()),
+        round!(
+            transform,
+            TransformPlugin,
+            TransformPluginPre,
+            antar_plugin_transform,
+            &guests.transform,
+            data,
+            instances
+        ),
     );
-    line(&format!("transform, {}", instances.name()), &transform);
     Ok(())
 }

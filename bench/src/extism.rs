@@ -4,22 +4,25 @@ use anyhow::Result;
 use extism::{CompiledPlugin, Manifest, Plugin, PluginBuilder, Wasm};
 
 use crate::{
-    clock::{line, sample},
+    clock::{Lines, calls},
     guests::Guests,
 };
 
-pub(crate) fn run(guests: &Guests, data: &str) -> Result<()> {
+pub(crate) fn add<'a>(lines: &mut Lines<'a>, guests: &Guests, data: &'a str) -> Result<()> {
     let manifest = Manifest::new([Wasm::data(guests.extism.clone())]);
-    let compiled = CompiledPlugin::new(PluginBuilder::new(manifest).with_wasi(false))?;
     for name in ["filter", "transform"] {
-        let mut plugin = Plugin::new_from_compiled(&compiled)?;
-        let took = sample(10_000, || plugin.call::<_, String>(name, data).map(drop))?;
-        line(&format!("{name}, Extism, reused instance"), &took);
-        let took = sample(2_000, || {
+        let builder = PluginBuilder::new(manifest.clone()).with_wasi(false);
+        let compiled = CompiledPlugin::new(builder)?;
+        let mut reused = Plugin::new_from_compiled(&compiled)?;
+        lines.add(
+            format!("{name}, Extism, reused instance"),
+            calls(move || reused.call::<_, String>(name, data).map(drop)),
+        );
+        let fresh = move || {
             let mut plugin = Plugin::new_from_compiled(&compiled)?;
             plugin.call::<_, String>(name, data).map(drop)
-        })?;
-        line(&format!("{name}, Extism, fresh instance"), &took);
+        };
+        lines.add(format!("{name}, Extism, fresh instance"), calls(fresh));
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 use tokio::runtime::Runtime;
 
 use crate::{
-    clock::{Sample, line, ns},
+    clock::{Lines, ns},
     guests::Guests,
     plugin::{Call, Host, Limits, Outcome, Owner, Place, Plugin},
 };
@@ -48,22 +48,24 @@ async fn calls(host: &Host, plugins: &[Plugin], data: &str, count: usize) -> Res
     Ok(took)
 }
 
-pub(crate) fn run(guests: &Guests, data: &str) -> Result<()> {
-    let host = Host::new(Limits::default())?;
-    runtime()?.block_on(async {
-        for (name, wasm) in [
-            ("filter, fresh instance", &guests.filter),
-            ("transform, fresh instance", &guests.transform),
-            ("filter, fresh, opt-level s", &guests.small_filter),
-            ("transform, fresh, opt-level s", &guests.small_transform),
-            ("transform, fresh, Rust's own allocator", &guests.plain),
-        ] {
-            let plugin = [compiled(&host, wasm).await?];
-            calls(&host, &plugin, data, CALLS / 10).await?;
-            line(name, &Sample::new(calls(&host, &plugin, data, CALLS).await?));
-        }
-        Ok(())
-    })
+pub(crate) fn add<'a>(
+    lines: &mut Lines<'a>,
+    host: &'a Host,
+    guests: &Guests,
+    data: &'a str,
+) -> Result<()> {
+    for (name, wasm) in [
+        ("filter, fresh instance", &guests.filter),
+        ("transform, fresh instance", &guests.transform),
+        ("filter, fresh, opt-level s", &guests.small_filter),
+        ("transform, fresh, opt-level s", &guests.small_transform),
+        ("transform, fresh, Rust's own allocator", &guests.plain),
+    ] {
+        let runtime = runtime()?;
+        let plugin = [runtime.block_on(compiled(host, wasm))?];
+        lines.add(name, move |count| runtime.block_on(calls(host, &plugin, data, count)));
+    }
+    Ok(())
 }
 
 /// Many plugins, and two threads.

@@ -14,7 +14,7 @@ mod guests;
 
 use anyhow::Result;
 
-use clock::{heading, line, sample};
+use clock::{Lines, calls};
 use guests::Guests;
 
 /// As the server has it.
@@ -28,28 +28,38 @@ fn main() -> Result<()> {
     let guests = Guests::build()?;
     let data = DATA.trim();
     println!("{} bytes of data; microseconds for one call\n", data.len());
-    heading();
-    for (name, work) in [("filter", 0), ("transform", 1)] {
-        let took = sample(20_000, || {
+    let host = plugin::Host::new(plugin::Limits::default())?;
+    let mut lines = Lines::default();
+    lines.add(
+        "filter, native",
+        calls(|| {
             let document: antar_json::Document = data.parse()?;
-            match work {
-                0 => drop(std::hint::black_box(bench_work::wanted(document.root()))),
-                _ => drop(std::hint::black_box(bench_work::reshaped(document.root()))),
-            }
+            std::hint::black_box(bench_work::wanted(document.root()));
             Ok(())
-        })?;
-        line(&format!("{name}, native"), &took);
+        }),
+    );
+    lines.add(
+        "transform, native",
+        calls(|| {
+            let document: antar_json::Document = data.parse()?;
+            std::hint::black_box(bench_work::reshaped(document.root()));
+            Ok(())
+        }),
+    );
+    lines.add(
+        "transform, native, with serde_json",
+        calls(|| {
+            std::hint::black_box(reshaped_by_serde(data)?);
+            Ok(())
+        }),
+    );
+    for instances in [bare::Instances::Reused, bare::Instances::Fresh] {
+        bare::add(&mut lines, &guests, data, instances)?;
     }
-    let took = sample(20_000, || {
-        std::hint::black_box(reshaped_by_serde(data)?);
-        Ok(())
-    })?;
-    line("transform, native, with serde_json", &took);
-    bare::run(&guests, data, bare::Instances::Reused)?;
-    bare::run(&guests, data, bare::Instances::Fresh)?;
-    fresh::run(&guests, data)?;
+    fresh::add(&mut lines, &host, &guests, data)?;
     #[cfg(feature = "extism")]
-    extism::run(&guests, data)?;
+    extism::add(&mut lines, &guests, data)?;
+    lines.run()?;
     fresh::scaling(&guests, data)
 }
 

@@ -84,8 +84,7 @@ async fn place_of(
     Ok(found.and_then(|(webhook_id, key, seq)| Some((webhook_id, key?, seq?))))
 }
 
-/// The next one that was put off behind this delivery becomes due. Whether it may go is seen when it is
-/// claimed.
+/// The next one that was put off behind this delivery becomes due, if it waits behind nothing else.
 pub(super) async fn wake_next(
     conn: &mut Conn,
     id: DeliveryId,
@@ -107,6 +106,7 @@ pub(super) async fn wake_next(
     // Also one that is due: a claim that is about to put it off has it locked, and ends first.
     run!(conn, |c| diesel::update(deliveries::table.find(next))
         .filter(deliveries::state.eq(State::Pending))
+        .filter(in_order())
         .set((
             deliveries::next_attempt_at.eq(Some(now)),
             deliveries::reason.eq(None::<&str>),
