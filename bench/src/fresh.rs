@@ -56,6 +56,7 @@ pub(crate) fn add<'a>(
 ) -> Result<()> {
     for (name, wasm) in [
         ("filter, fresh instance", &guests.filter),
+        ("filter, fresh, without the log", &guests.quiet_filter),
         ("transform, fresh instance", &guests.transform),
         ("filter, fresh, opt-level s", &guests.small_filter),
         ("transform, fresh, opt-level s", &guests.small_transform),

@@ -8,6 +8,8 @@ use anyhow::{Result, anyhow};
 pub(crate) struct Guests {
     pub(crate) filter: Vec<u8>,
     pub(crate) transform: Vec<u8>,
+    /// The filter; it imports nothing.
+    pub(crate) quiet_filter: Vec<u8>,
     /// Compiled for size, not for speed.
     pub(crate) small_filter: Vec<u8>,
     pub(crate) small_transform: Vec<u8>,
@@ -36,6 +38,7 @@ impl Guests {
         Ok(Guests {
             filter: wasm("bench-guest-filter", "guest")?,
             transform: wasm("bench-guest-transform", "guest")?,
+            quiet_filter: wasm("bench-guest-quiet", "guest")?,
             small_filter: wasm("bench-guest-filter", "guest-small")?,
             small_transform: wasm("bench-guest-transform", "guest-small")?,
             plain: wasm("bench-guest-plain", "guest")?,

@@ -155,6 +155,9 @@ settings!(
         commit_batch_max: usize = 256,
         /// Writes that wait for their transaction; beyond that intake answers 503.
         commit_queue_max: usize = 10_000,
+        /// How long the record of an attempt waits for an event to share a commit with, while nothing waits for its
+        /// delivery or its place. What was sent in that time before a crash is sent again.
+        record_wait_ms: u64 = 20,
         /// How long PostgreSQL may take to answer: to a new connection, and to a transaction. Then its connection
         /// is given up.
         answer_timeout_ms: u64 = 15_000,

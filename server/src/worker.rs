@@ -35,7 +35,7 @@ use crate::live::Live;
 use crate::model::{DeliveryId, Millis, TenantId, WebhookId};
 use crate::pipeline::{Job, Pipeline};
 use crate::registry::Registry;
-use crate::store::{FOLLOW_BACK_MAX, FailingWebhook};
+use crate::store::FailingWebhook;
 
 /// Hands work to the scheduler.
 #[derive(Clone)]
@@ -152,11 +152,12 @@ impl Worker {
         let (sender, inbox) = mpsc::channel(INBOX_MAX);
         let lanes = Lanes::new(&pipeline.config.delivery);
         let cancelled = Cancelled::default();
+        let load = lanes.load();
         let dispatcher =
-            Dispatcher { inbox: sender.clone(), load: lanes.load(), cancelled: cancelled.clone() };
+            Dispatcher { inbox: sender.clone(), load: load.clone(), cancelled: cancelled.clone() };
         let poll_at = pipeline.clock.now();
         let breaker = Breaker::new(&pipeline.config.delivery, poll_at);
-        let parts = Parts { pipeline, registry, live, probes: Probes::default() };
+        let parts = Parts { pipeline, registry, live, probes: Probes::default(), load };
         let actor = Actor::start(parts.clone(), dispatcher.clone());
         let (polling, seen) = (false, poll_at);
         let worker = Worker {
@@ -398,19 +399,28 @@ impl Worker {
     }
 }
 
+/// Moves what waits with the clock, and looks again for a while: what was under way when the clock was set may
+/// be written by the time from before.
 async fn follow_clock_back(pipeline: Arc<Pipeline>, sender: mpsc::Sender<Message>) {
-    const AGAIN_AFTER: Duration = Duration::from_secs(1);
+    let mut pauses_s = [1, 1, 2, 4, 8, 16, 32].into_iter();
     loop {
-        match pipeline.store.follow_clock_back(pipeline.clock.now()).await {
-            Ok(FOLLOW_BACK_MAX) => {}
-            Ok(_) => break,
-            Err(error) if !sender.is_closed() => {
-                tracing::warn!(%error, "what waits could not be moved with the clock yet");
-                tokio::time::sleep(AGAIN_AFTER).await;
+        let pause_s = match pipeline.store.follow_clock_back(pipeline.clock.now()).await {
+            Ok(moved) => {
+                if moved > 0 {
+                    // Fails only after shutdown.
+                    let _ = sender.send(Message::Wake(Millis(0))).await;
+                }
+                let Some(pause_s) = pauses_s.next() else { return };
+                pause_s
             }
-            Err(_) => return,
+            Err(error) => {
+                tracing::warn!(%error, "what waits could not be moved with the clock yet");
+                1
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(pause_s)) => {}
+            () = sender.closed() => return,
         }
     }
-    // Fails only after shutdown.
-    let _ = sender.send(Message::Wake(Millis(0))).await;
 }

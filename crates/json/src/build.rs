@@ -17,6 +17,14 @@ impl Builder {
         Builder::default()
     }
 
+    /// With room for a copy of `value` and a few things beside it.
+    #[must_use]
+    pub fn with_room_for(value: Value<'_>) -> Builder {
+        let text = String::with_capacity(value.raw().len() + 512);
+        let nodes = Vec::with_capacity(value.nodes().len() + 32);
+        Builder { text, nodes, open: Vec::new() }
+    }
+
     /// Opens an object.
     pub fn object(&mut self) -> &mut Builder {
         self.begin(Tag::Object, '{')

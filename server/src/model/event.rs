@@ -70,7 +70,7 @@ pub fn document_of(
     attributes: &Attributes,
     data: Value<'_>,
 ) -> Document {
-    let mut out = Builder::new();
+    let mut out = Builder::with_room_for(data);
     out.object().key("id").string(key.id.as_str()).key("type").string(event_type.as_str());
     out.key("timestamp").string(&timestamp.to_string()).key("tenant").string(key.tenant.as_str());
     out.key("attributes").object();

@@ -112,6 +112,7 @@ impl Pipeline {
             stage: Some(Stage::Deliver),
             next_attempt_at: None,
             ordered: job.ordered,
+            can_wait: false,
             now: self.clock.now(),
         };
         Attempted { record, disable: None, said: Said::Nothing }

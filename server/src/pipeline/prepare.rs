@@ -7,7 +7,7 @@ use antar_template::{MissingSecret, Piece};
 use bytes::Bytes;
 
 use super::deliver::Outgoing;
-use super::render::FORBIDDEN_HEADERS;
+use super::render::is_forbidden;
 use super::secrets::{MASK, Masker};
 use super::sign::{CannotSign, Keys, SignInput, SignedHeader, sign};
 use super::tenant::Tenant;
@@ -85,19 +85,21 @@ pub fn prepare(
             name => input.tenant.secret(name),
         });
     }
-    headers
-        .retain(|header| !FORBIDDEN_HEADERS.contains(&header.name.to_ascii_lowercase().as_str()));
-    let shown = headers.iter().map(|h| (h.name.to_ascii_lowercase(), h.shown.clone().into()));
+    let (mut going, mut shown) = (Vec::with_capacity(headers.len()), serde_json::Map::new());
+    for header in headers.into_iter().filter(|header| !is_forbidden(&header.name)) {
+        shown.insert(header.name.to_ascii_lowercase(), header.shown.into());
+        going.push((header.name, header.value));
+    }
     let sent = SentRequest {
         method: frozen.method.as_str().to_owned(),
         url: antar_template::masked(&frozen.url),
-        headers: shown.collect(),
+        headers: shown,
         body: frozen.body.as_deref().map(antar_template::masked),
     };
     let outgoing = Outgoing {
         method: frozen.method,
         url,
-        headers: headers.into_iter().map(|header| (header.name, header.value)).collect(),
+        headers: going,
         body,
         timeout_ms: input.webhook.plan.timeout_ms,
     };

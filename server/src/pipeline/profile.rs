@@ -98,7 +98,7 @@ impl Profile {
     #[must_use]
     pub fn payload(&self, parts: PayloadParts<'_>) -> Document {
         let entries = self.entries(&parts.event.event_type);
-        let mut out = Builder::new();
+        let mut out = Builder::with_room_for(parts.data);
         let mut taken: Vec<&str> = Vec::with_capacity(entries.len());
         out.object();
         for entry in entries {

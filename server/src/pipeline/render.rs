@@ -10,9 +10,12 @@ use super::transform::Transformed;
 use super::webhook::Webhook;
 use crate::model::{DeliveryId, Event, Frozen, FrozenHeader, Method, TenantId};
 
-/// Headers that belong to the connection and can't be set.
-pub const FORBIDDEN_HEADERS: [&str; 4] =
-    ["host", "content-length", "transfer-encoding", "connection"];
+/// Whether a header belongs to the connection, and can't be set.
+#[must_use]
+pub fn is_forbidden(header: &str) -> bool {
+    let forbidden = ["host", "content-length", "transfer-encoding", "connection"];
+    forbidden.iter().any(|name| name.eq_ignore_ascii_case(header))
+}
 
 /// What one rendering is about.
 #[derive(Clone, Copy)]
@@ -100,7 +103,7 @@ fn render_with(
         headers.place(name, template, &mut place)?;
     }
     for (name, value) in &transformed.headers {
-        if !FORBIDDEN_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
+        if !is_forbidden(name) {
             headers.put(name, mark(vec![Piece::Text(value.clone())], secrets));
         }
     }

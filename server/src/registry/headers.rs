@@ -5,7 +5,7 @@ use antar_template::{Place, Template, TemplateError};
 use crate::config::Config;
 use crate::model::{FieldError, Headers, Invalid};
 use crate::pipeline::intake::pointer_token;
-use crate::pipeline::render::FORBIDDEN_HEADERS;
+use crate::pipeline::render::is_forbidden;
 
 /// Compiles a profile's header templates.
 pub(super) fn profile_headers(
@@ -66,7 +66,7 @@ fn is_variable(template: &Template) -> bool {
 }
 
 pub(super) fn check_header_name(name: &str) -> Result<(), String> {
-    if FORBIDDEN_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
+    if is_forbidden(name) {
         return Err("belongs to the connection and can't be set".to_owned());
     }
     match http::HeaderName::try_from(name) {

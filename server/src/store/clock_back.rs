@@ -9,15 +9,26 @@ use super::{Store, StoreError};
 use crate::model::{DeliveryId, Millis};
 
 /// Deliveries that are moved at once.
-pub const FOLLOW_BACK_MAX: usize = 1_000;
+const AT_ONCE: usize = 1_000;
 
 impl Store {
     /// Makes deliveries that wait, and were last written later than `now`, wait from `now` on for as long
-    /// as they were to wait then. Returns how many: [`FOLLOW_BACK_MAX`] where there may be more.
+    /// as they were to wait then. Returns how many.
     ///
     /// # Errors
-    /// `Unavailable`.
+    /// `Unavailable`; then some may have been moved.
     pub async fn follow_clock_back(&self, now: Millis) -> Result<usize, StoreError> {
+        let mut moved = 0;
+        loop {
+            let count = self.follow_some(now).await?;
+            moved += count;
+            if count < AT_ONCE {
+                return Ok(moved);
+            }
+        }
+    }
+
+    async fn follow_some(&self, now: Millis) -> Result<usize, StoreError> {
         self.write(move |conn| {
             Box::pin(async move {
                 // Those that are moved come nearer: the farthest first, so that they are not met again.
@@ -28,7 +39,7 @@ impl Store {
                         .filter(deliveries::next_attempt_at.gt(now))
                         .filter(deliveries::updated_at.gt(now))
                         .order(deliveries::next_attempt_at.desc())
-                        .limit(i64::try_from(FOLLOW_BACK_MAX).unwrap_or(i64::MAX))
+                        .limit(i64::try_from(AT_ONCE).unwrap_or(i64::MAX))
                         .select((
                             deliveries::id,
                             deliveries::next_attempt_at.assume_not_null(),

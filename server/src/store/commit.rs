@@ -5,9 +5,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
 
 use super::accept::{self, AcceptJob, Answer};
 use super::conn::{Conn, Connector, Place, Role};
@@ -34,6 +36,11 @@ pub(super) enum Job {
 }
 
 impl Job {
+    /// Nobody waits for it.
+    fn can_wait(&self) -> bool {
+        matches!(self, Job::Record(job) if job.can_wait())
+    }
+
     /// What it adds to a transaction.
     fn operations(&self) -> usize {
         match self {
@@ -65,6 +72,7 @@ pub(super) fn start(
         connector: connector.clone(),
         conn: None,
         batch_max: settings.commit_batch_max.max(1),
+        record_wait: settings.record_wait,
         checkpoint: start_checkpointer(connector)?,
         since_checkpoint: 0,
         checkpoints: 0,
@@ -99,6 +107,7 @@ struct Writer {
     connector: Connector,
     conn: Option<Conn>,
     batch_max: usize,
+    record_wait: Duration,
     checkpoint: Option<SyncSender<()>>,
     since_checkpoint: usize,
     checkpoints: usize,
@@ -127,6 +136,7 @@ impl Writer {
             if waiting.is_empty() && jobs.recv_many(&mut waiting, self.batch_max).await == 0 {
                 return;
             }
+            self.wait_for_more(&mut jobs, &mut waiting).await;
             let (mut batch, mut stop) = (Batch::default(), None);
             let count = self.fitting(&waiting);
             for job in waiting.drain(..count) {
@@ -143,6 +153,19 @@ impl Writer {
                 self.conn = None;
                 // Nobody waits for it when the caller has gone.
                 let _ = done.send(());
+                return;
+            }
+        }
+    }
+
+    /// While nobody waits for what is there, something may come that has to be committed anyway.
+    async fn wait_for_more(&self, jobs: &mut mpsc::Receiver<Job>, waiting: &mut Vec<Job>) {
+        let until = Instant::now() + self.record_wait;
+        let mut seen = 0;
+        while waiting.len() < self.batch_max && waiting[seen..].iter().all(Job::can_wait) {
+            seen = waiting.len();
+            let more = jobs.recv_many(waiting, self.batch_max - seen);
+            if timeout_at(until, more).await.is_err() || waiting.len() == seen {
                 return;
             }
         }

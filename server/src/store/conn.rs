@@ -299,6 +299,7 @@ impl Connector {
             return Ok(());
         }
         let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
             .build()
             .map_err(StoreError::unavailable)?;
         std::thread::Builder::new()

@@ -59,7 +59,6 @@ pub use accept::{Accepted, Keys, NewDelivery, NewEvent, OrderKey, Owner};
 pub use bulk::RetrySelection;
 pub use by_hand::Cancelled;
 pub use claim::{Claimed, Spared, TAKE_OVER_MAX};
-pub use clock_back::FOLLOW_BACK_MAX;
 pub use deliveries::{DeliveryFilter, StoredDelivery};
 pub use error::StoreError;
 pub use event_types::EventTypeRow;
@@ -101,6 +100,8 @@ pub struct Settings {
     pub reader_wait_ms: u64,
     /// Events, deliveries and records that share one transaction. A single call may bring more.
     pub commit_batch_max: usize,
+    /// Longest wait of a record that can wait for others to share its transaction with.
+    pub record_wait: Duration,
     /// Calls that may wait for the next transaction; one more gets `Busy`.
     pub commit_queue_max: usize,
     /// Longest wait for PostgreSQL: for a new connection, and for the statements of a transaction.
@@ -120,6 +121,7 @@ impl Default for Settings {
             reader_wait_ms: 10_000,
             answer_timeout: Duration::from_secs(10),
             commit_batch_max: 256,
+            record_wait: Duration::from_millis(20),
             commit_queue_max: 4_096,
             busy_timeout_ms: 5_000,
             pace: None,

@@ -34,6 +34,8 @@ pub struct Record {
     pub next_attempt_at: Option<Millis>,
     /// Others may wait behind it: the next of them becomes due.
     pub ordered: bool,
+    /// Nobody waits for it: it may wait for others to share its commit with.
+    pub can_wait: bool,
     pub now: Millis,
 }
 
@@ -58,6 +60,10 @@ impl RecordJob {
         let RecordJob { record, frozen, .. } = self;
         let attempt = record.attempt.as_ref()?;
         Some(Tried { delivery_id: record.delivery_id, attempt, frozen: frozen.as_deref() })
+    }
+
+    pub(super) fn can_wait(&self) -> bool {
+        self.record.can_wait
     }
 
     pub(super) fn delivery_id(&self) -> DeliveryId {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use super::failing::Probes;
+use super::load::Load;
 use crate::fault::{self, Point};
 use crate::live::{Live, Message};
 use crate::model::{Delivery, DeliveryId, Millis, State, WebhookId, reason};
@@ -23,6 +24,7 @@ pub(super) struct Parts {
     pub(super) registry: Arc<Registry>,
     pub(super) live: Arc<Live>,
     pub(super) probes: Probes,
+    pub(super) load: Arc<Load>,
 }
 
 /// What the scheduler learns of an attempt.
@@ -88,6 +90,7 @@ fn moved(
         stage: None,
         next_attempt_at,
         ordered: false,
+        can_wait: false,
         now: pipeline.clock.now(),
     }
 }
@@ -124,6 +127,7 @@ async fn attempt(parts: &Parts, job: Job) -> Ended {
             }
         }
     }
+    record.can_wait = !record.ordered && !parts.load.has_waiting();
     log(&webhook.spec.name, &job, record);
     let (due_at, held) = (record.next_attempt_at, record.to == State::Pending);
     let nothing_due = due_at.is_none();

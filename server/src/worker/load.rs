@@ -36,6 +36,11 @@ impl Load {
         }
     }
 
+    /// Whether anything waits in memory: for its place, its turn or its time.
+    pub(super) fn has_waiting(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+
     /// Whether a delivery to this webhook would find room.
     pub(super) fn has_room(&self, tenant: &TenantId, webhook_id: WebhookId) -> bool {
         if self.waiting.load(Ordering::Relaxed) >= self.waiting_max {

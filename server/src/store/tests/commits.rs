@@ -1,7 +1,10 @@
 //! Accepting: one commit for many, duplicates, keys, and what happens when it goes wrong.
 
+use std::pin::pin;
+
 use futures_util::FutureExt;
-use futures_util::future::join_all;
+use futures_util::future::{join_all, poll_immediate};
+use tokio::join;
 
 use super::*;
 
@@ -243,6 +246,41 @@ async fn a_caller_that_goes_away_leaves_no_lock_behind() {
     assert_eq!(store.setting("a").await.unwrap().as_deref(), Some("2"));
     store.close().await;
     database.remove().await;
+}
+
+#[tokio::test]
+async fn a_record_that_nobody_waits_for_shares_the_commit_of_what_comes() {
+    const FOR_EVER: Duration = Duration::from_secs(86_400);
+    let mut databases = vec![Database::sqlite()];
+    databases.extend(Database::postgres().await);
+    for database in databases {
+        let settings =
+            Settings { url: database.url(), record_wait: FOR_EVER, ..Settings::default() };
+        let store = Store::connect(&settings).await.unwrap();
+        store.migrate().await.unwrap();
+        let id = standing_in(&store, State::InFlight, webhook()).await;
+        let patient = Record { can_wait: true, ..record(id, State::Delivered) };
+        {
+            let mut recorded = pin!(store.record(patient));
+            assert!(poll_immediate(&mut recorded).await.is_none());
+            // Whether it came to the writer before this event or with it.
+            let (recorded, accepted) = join!(recorded, store.accept(vec![event("next")]));
+            assert_eq!(recorded.unwrap().state, Some(State::Delivered));
+            assert!(!accepted.unwrap()[0].duplicate);
+        }
+        store.close().await;
+        database.remove().await;
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_nobody_waits_for_is_written_in_the_end() {
+    on_each_database(async |store| {
+        let id = standing_in(&store, State::InFlight, webhook()).await;
+        let patient = Record { can_wait: true, ..record(id, State::Delivered) };
+        assert_eq!(store.record(patient).await.unwrap().state, Some(State::Delivered));
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -204,6 +204,7 @@ pub(super) fn record(delivery_id: DeliveryId, to: State) -> Record {
         stage: None,
         next_attempt_at: None,
         ordered: true,
+        can_wait: false,
         now: NOW,
     }
 }
