@@ -136,6 +136,8 @@ pub struct Worker {
     polling: bool,
     /// The lease ran out while the database was asked.
     distrusts_poll: bool,
+    /// The clock was set back, and what waits has not moved yet.
+    follows_clock: bool,
     /// What the clock showed last.
     seen: Millis,
 }
@@ -172,6 +174,7 @@ impl Worker {
             poll_at,
             polling,
             distrusts_poll: false,
+            follows_clock: false,
             seen,
         };
         (worker, dispatcher)
@@ -221,7 +224,16 @@ impl Worker {
         self.lanes.set_back(by_ms);
         self.breaker.set_back(by_ms);
         self.poll_at = now;
-        tokio::spawn(follow_clock_back(self.parts.pipeline.clone(), self.sender.clone()));
+        // What is moved is due by the time that a poll under way has.
+        self.follows_clock = true;
+        self.follow_clock();
+    }
+
+    fn follow_clock(&mut self) {
+        if self.follows_clock && !self.polling {
+            self.follows_clock = false;
+            tokio::spawn(follow_clock_back(self.parts.pipeline.clone(), self.sender.clone()));
+        }
     }
 
     /// Sends probes to receivers that fail, and asks now and then what other nodes know of them.
@@ -240,6 +252,7 @@ impl Worker {
             Message::Submit(jobs) => self.take(jobs),
             Message::Polled { jobs, due_at, bounded } => {
                 self.polling = false;
+                self.follow_clock();
                 self.poll_at = self.poll_at.min(due_at.unwrap_or(self.poll_at));
                 if std::mem::take(&mut self.distrusts_poll) {
                     jobs.into_iter().for_each(|job| self.spawn_release(job));
