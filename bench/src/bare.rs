@@ -13,6 +13,7 @@ use wasmtime::{
 
 use crate::{
     clock::{Lines, ns},
+    fresh,
     guests::Guests,
 };
 
@@ -91,13 +92,14 @@ macro_rules! round {
         let mut linker = Linker::<Silent>::new(&engine);
         $world::$plugin::add_to_linker::<_, HasSelf<_>>(&mut linker, |silent| silent)?;
         let pre = $world::$pre::new(linker.instantiate_pre(&component)?)?;
-        let event = || $world::antar::plugin::types::Event {
-            id: "0198f2c1-7d1e-7c30-9d3c-6f8f5f0f3a11".into(),
-            event_type: "conversation.created".into(),
-            tenant: "acme".into(),
-            timestamp: "2026-03-10T12:00:00.000Z".into(),
-            attributes: Vec::new(),
-            data: $data.into(),
+        let call = fresh::call($data);
+        let event = move || $world::antar::plugin::types::Event {
+            id: call.id.into(),
+            event_type: call.event_type.into(),
+            tenant: call.tenant.into(),
+            timestamp: call.timestamp.into(),
+            attributes: call.attributes.to_vec(),
+            data: call.data.into(),
         };
         move |count| {
             let mut took = Vec::with_capacity(count);
@@ -108,14 +110,14 @@ macro_rules! round {
                 let plugin = instance.$interface();
                 match $instances {
                     Instances::Fresh => {
-                        plugin.call_run(&mut store, &event(), "{}")?.ok();
+                        plugin.call_run(&mut store, &event(), call.config)?.ok();
                         drop(store);
                         took.push(ns(begun.elapsed()));
                     }
                     Instances::Reused => {
                         for _ in 0..Instances::REUSES.min(count - took.len()) {
                             let started = Instant::now();
-                            plugin.call_run(&mut store, &event(), "{}")?.ok();
+                            plugin.call_run(&mut store, &event(), call.config)?.ok();
                             took.push(ns(started.elapsed()));
                         }
                     }

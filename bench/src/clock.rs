@@ -1,5 +1,6 @@
 //! Taking time on a machine whose speed changes: all lines in turn, a little of each, many times.
 
+use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -63,11 +64,13 @@ pub(crate) fn ns(took: Duration) -> u64 {
 }
 
 /// A round of calls that need nothing around them.
-pub(crate) fn calls(mut call: impl FnMut() -> Result<()>) -> impl FnMut(usize) -> Result<Vec<u64>> {
+pub(crate) fn calls<T>(
+    mut call: impl FnMut() -> Result<T>,
+) -> impl FnMut(usize) -> Result<Vec<u64>> {
     move |count| {
         let timed = |_| {
             let started = Instant::now();
-            call()?;
+            drop(black_box(call()?));
             Ok(ns(started.elapsed()))
         };
         (0..count).map(timed).collect()

@@ -17,7 +17,8 @@ fn runtime() -> Result<Runtime> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }
 
-fn call(data: &str) -> Call<'_> {
+/// What every line asks.
+pub(crate) fn call(data: &str) -> Call<'_> {
     Call {
         id: "0198f2c1-7d1e-7c30-9d3c-6f8f5f0f3a11",
         event_type: "conversation.created",

@@ -30,29 +30,9 @@ fn main() -> Result<()> {
     println!("{} bytes of data; microseconds for one call\n", data.len());
     let host = plugin::Host::new(plugin::Limits::default())?;
     let mut lines = Lines::default();
-    lines.add(
-        "filter, native",
-        calls(|| {
-            let document: antar_json::Document = data.parse()?;
-            std::hint::black_box(bench_work::wanted(document.root()));
-            Ok(())
-        }),
-    );
-    lines.add(
-        "transform, native",
-        calls(|| {
-            let document: antar_json::Document = data.parse()?;
-            std::hint::black_box(bench_work::reshaped(document.root()));
-            Ok(())
-        }),
-    );
-    lines.add(
-        "transform, native, with serde_json",
-        calls(|| {
-            std::hint::black_box(reshaped_by_serde(data)?);
-            Ok(())
-        }),
-    );
+    lines.add("filter, native", calls(|| Ok(bench_work::wanted(parsed(data)?.root()))));
+    lines.add("transform, native", calls(|| Ok(bench_work::reshaped(parsed(data)?.root()))));
+    lines.add("transform, native, with serde_json", calls(|| Ok(reshaped_by_serde(data)?)));
     for instances in [bare::Instances::Reused, bare::Instances::Fresh] {
         bare::add(&mut lines, &guests, data, instances)?;
     }
@@ -61,6 +41,10 @@ fn main() -> Result<()> {
     extism::add(&mut lines, &guests, data)?;
     lines.run()?;
     fresh::scaling(&guests, data)
+}
+
+fn parsed(data: &str) -> Result<antar_json::Document> {
+    Ok(data.parse()?)
 }
 
 /// The transform as most would write it.

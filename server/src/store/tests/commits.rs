@@ -263,7 +263,7 @@ async fn a_record_that_nobody_waits_for_shares_the_commit_of_what_comes() {
         {
             let mut recorded = pin!(store.record(patient));
             assert!(poll_immediate(&mut recorded).await.is_none());
-            // Whether it came to the writer before this event or with it.
+            // It came to the writer before this event, and would wait alone for a day.
             let (recorded, accepted) = join!(recorded, store.accept(vec![event("next")]));
             assert_eq!(recorded.unwrap().state, Some(State::Delivered));
             assert!(!accepted.unwrap()[0].duplicate);
