@@ -13,6 +13,7 @@ use serde_json::{Value as Json, json};
 use url::Url;
 
 use super::Usage;
+use crate::model::is_of_connection;
 
 /// What stands in a record where a secret was sent.
 const MASK: &str = "•••";
@@ -20,8 +21,6 @@ const MASK: &str = "•••";
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 /// How much of the answer is read.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
-/// Headers of the connection that the request was sent on.
-const OF_CONNECTION: &[&str] = &["host", "content-length", "transfer-encoding", "connection"];
 
 /// Where requests go.
 pub(super) struct Target {
@@ -63,7 +62,7 @@ impl Target {
             let value = value.as_str().unwrap_or_default();
             if value.contains(MASK) {
                 left_out.push(name.clone());
-            } else if !OF_CONNECTION.contains(&name.as_str()) {
+            } else if !is_of_connection(name) {
                 request = request.header(name, value);
             }
         }

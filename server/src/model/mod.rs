@@ -47,4 +47,4 @@ pub use signer::{Algorithm, Encoding, KeyName, Signer, StandardVersion};
 pub use source::SourceSpec;
 pub use tenant::TenantSpec;
 pub use time::Millis;
-pub use webhook::{FacetFilter, Headers, LimitsSpec, Method, WebhookSpec};
+pub use webhook::{FacetFilter, Headers, LimitsSpec, Method, WebhookSpec, is_of_connection};

@@ -11,6 +11,13 @@ use super::{Dedupe, Ordering, PluginUse, RetrySpec, Signer, TypeFilter};
 /// Header names and their templates, in written order.
 pub type Headers = serde_json::Map<String, serde_json::Value>;
 
+/// Whether a header belongs to the connection that a request goes by, and can't be set.
+#[must_use]
+pub fn is_of_connection(header: &str) -> bool {
+    let names = ["host", "content-length", "transfer-encoding", "connection"];
+    names.iter().any(|name| name.eq_ignore_ascii_case(header))
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Method {

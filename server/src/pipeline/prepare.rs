@@ -7,13 +7,13 @@ use antar_template::{MissingSecret, Piece};
 use bytes::Bytes;
 
 use super::deliver::Outgoing;
-use super::render::is_forbidden;
 use super::secrets::{MASK, Masker};
 use super::sign::{CannotSign, Keys, SignInput, SignedHeader, sign};
 use super::tenant::Tenant;
 use super::webhook::Webhook;
 use crate::model::{
     DeliveryId, EventId, Frozen, FrozenHeader, Millis, Response, Secret, SentRequest,
+    is_of_connection,
 };
 
 /// A request ready to go, and what may be shown of it.
@@ -86,7 +86,7 @@ pub fn prepare(
         });
     }
     let (mut going, mut shown) = (Vec::with_capacity(headers.len()), serde_json::Map::new());
-    for header in headers.into_iter().filter(|header| !is_forbidden(&header.name)) {
+    for header in headers.into_iter().filter(|header| !is_of_connection(&header.name)) {
         shown.insert(header.name.to_ascii_lowercase(), header.shown.into());
         going.push((header.name, header.value));
     }

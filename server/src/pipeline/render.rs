@@ -8,14 +8,7 @@ use super::profile::PayloadParts;
 use super::secrets::mark;
 use super::transform::Transformed;
 use super::webhook::Webhook;
-use crate::model::{DeliveryId, Event, Frozen, FrozenHeader, Method, TenantId};
-
-/// Whether a header belongs to the connection, and can't be set.
-#[must_use]
-pub fn is_forbidden(header: &str) -> bool {
-    let forbidden = ["host", "content-length", "transfer-encoding", "connection"];
-    forbidden.iter().any(|name| name.eq_ignore_ascii_case(header))
-}
+use crate::model::{DeliveryId, Event, Frozen, FrozenHeader, Method, TenantId, is_of_connection};
 
 /// What one rendering is about.
 #[derive(Clone, Copy)]
@@ -103,7 +96,7 @@ fn render_with(
         headers.place(name, template, &mut place)?;
     }
     for (name, value) in &transformed.headers {
-        if !is_forbidden(name) {
+        if !is_of_connection(name) {
             headers.put(name, mark(vec![Piece::Text(value.clone())], secrets));
         }
     }

@@ -3,9 +3,8 @@
 use antar_template::{Place, Template, TemplateError};
 
 use crate::config::Config;
-use crate::model::{FieldError, Headers, Invalid};
+use crate::model::{FieldError, Headers, Invalid, is_of_connection};
 use crate::pipeline::intake::pointer_token;
-use crate::pipeline::render::is_forbidden;
 
 /// Compiles a profile's header templates.
 pub(super) fn profile_headers(
@@ -66,7 +65,7 @@ fn is_variable(template: &Template) -> bool {
 }
 
 pub(super) fn check_header_name(name: &str) -> Result<(), String> {
-    if is_forbidden(name) {
+    if is_of_connection(name) {
         return Err("belongs to the connection and can't be set".to_owned());
     }
     match http::HeaderName::try_from(name) {

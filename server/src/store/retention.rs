@@ -49,25 +49,23 @@ impl Store {
         let old = old.clone();
         self.write(move |conn| {
             Box::pin(async move {
-                let found = find(conn, &old, from, limit, false).await?;
-                let ended = ended(conn, &old.tenant, &found).await?;
-                let ids: Vec<DeliveryId> = ended.values().flatten().copied().collect();
+                let Ended { keys, delivery_ids, pass } =
+                    find_ended(conn, &old, from, limit, false).await?;
                 run!(conn, |c| diesel::delete(
-                    attempts::table.filter(attempts::delivery_id.eq_any(&ids))
+                    attempts::table.filter(attempts::delivery_id.eq_any(&delivery_ids))
                 )
                 .execute(c))?;
                 run!(conn, |c| diesel::delete(
-                    deliveries::table.filter(deliveries::id.eq_any(&ids))
+                    deliveries::table.filter(deliveries::id.eq_any(&delivery_ids))
                 )
                 .execute(c))?;
-                let keys: Vec<&EventKey> = ended.keys().collect();
                 each!(conn, &keys, |key, c| diesel::delete(events::table.find((
                     &key.tenant,
                     &key.id,
                     &key.source
                 )))
                 .execute(c))?;
-                Ok(pass(&found, keys.len(), limit))
+                Ok(pass)
             })
         })
         .await
@@ -87,15 +85,13 @@ impl Store {
         let old = old.clone();
         self.write(move |conn| {
             Box::pin(async move {
-                let found = find(conn, &old, from, limit, true).await?;
-                let ended = ended(conn, &old.tenant, &found).await?;
-                let ids: Vec<DeliveryId> = ended.values().flatten().copied().collect();
+                let Ended { keys, delivery_ids, pass } =
+                    find_ended(conn, &old, from, limit, true).await?;
                 run!(conn, |c| diesel::update(
-                    attempts::table.filter(attempts::delivery_id.eq_any(&ids))
+                    attempts::table.filter(attempts::delivery_id.eq_any(&delivery_ids))
                 )
                 .set((attempts::response_body.eq(None::<&str>), attempts::frozen.eq(None::<&str>),))
                 .execute(c))?;
-                let keys: Vec<&EventKey> = ended.keys().collect();
                 each!(conn, &keys, |key, c| diesel::update(events::table.find((
                     &key.tenant,
                     &key.id,
@@ -103,7 +99,7 @@ impl Store {
                 )))
                 .set((events::data.eq(None::<&str>), events::attributes.eq("{}")))
                 .execute(c))?;
-                Ok(pass(&found, keys.len(), limit))
+                Ok(pass)
             })
         })
         .await
@@ -136,6 +132,29 @@ impl Store {
         lease.give_back();
         Ok(used)
     }
+}
+
+/// Events that are on their way to nobody, with their deliveries.
+struct Ended {
+    keys: Vec<EventKey>,
+    delivery_ids: Vec<DeliveryId>,
+    /// How far the look for them came.
+    pass: Pass,
+}
+
+/// Up to `limit` old events, without those that are still on their way.
+async fn find_ended(
+    conn: &mut Conn,
+    old: &Old,
+    from: Millis,
+    limit: usize,
+    with_data: bool,
+) -> Result<Ended, StoreError> {
+    let found = find(conn, old, from, limit, with_data).await?;
+    let ended = ended(conn, &old.tenant, &found).await?;
+    let delivery_ids = ended.values().flatten().copied().collect();
+    let pass = pass(&found, ended.len(), limit);
+    Ok(Ended { keys: ended.into_keys().collect(), delivery_ids, pass })
 }
 
 async fn find(
