@@ -181,13 +181,18 @@ impl Worker {
     }
 
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        // Those that came together are taken in together, before anything starts.
+        const TOGETHER_MAX: usize = 64;
+        let mut messages = Vec::with_capacity(TOGETHER_MAX);
         loop {
             let (clock, wake_at) = (self.parts.pipeline.clock.clone(), self.wake_at());
             tokio::select! {
-                message = self.inbox.recv() => {
-                    let Some(message) = message else { break };
+                count = self.inbox.recv_many(&mut messages, TOGETHER_MAX) => {
+                    if count == 0 {
+                        break;
+                    }
                     self.look_at_clock();
-                    self.handle(message);
+                    messages.drain(..).for_each(|message| self.handle(message));
                 }
                 () = clock.sleep_until(self.poll_at), if !self.polling => self.poll(),
                 // Only to start what waited for its time.
