@@ -6,7 +6,7 @@ use super::tempo::Said;
 use super::webhook::Webhook;
 use super::{Job, Pipeline};
 use crate::model::{Attempt, Frozen, Stage, State};
-use crate::store::Record;
+use crate::store::{KeptRequest, Record};
 
 /// How an attempt ended: what to write down, and why the receiver of this revision is gone for
 /// good, if it is.
@@ -106,7 +106,7 @@ impl Pipeline {
             delivery_id: job.delivery_id,
             owner: self.owner.clone(),
             attempt,
-            frozen,
+            frozen: frozen.map(|frozen| KeptRequest::new(frozen, &job.event)),
             to,
             reason,
             stage: Some(Stage::Deliver),

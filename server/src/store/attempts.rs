@@ -8,8 +8,8 @@ use diesel_async::RunQueryDsl;
 use super::columns::{count_of, storable};
 use super::conn::{Conn, run};
 use super::rows::{Cell, Change, Kind, Rows, Statement};
-use super::schema::attempts;
-use super::{Store, StoreError, from_json, json_text};
+use super::schema::{attempts, deliveries, events};
+use super::{KeptRequest, Store, StoreError, from_json, json_text};
 use crate::model::{Attempt, DeliveryId, Frozen, Millis, Response, SentRequest};
 
 #[derive(Queryable, Selectable)]
@@ -56,15 +56,28 @@ pub(super) async fn frozen(
     conn: &mut Conn,
     ids: &[DeliveryId],
 ) -> Result<HashMap<DeliveryId, Frozen>, StoreError> {
+    let its_event = events::tenant
+        .eq(deliveries::tenant)
+        .and(events::id.eq(deliveries::event_id))
+        .and(events::source.eq(deliveries::event_source));
     let rows = run!(conn, |c| attempts::table
+        .inner_join(deliveries::table.on(deliveries::id.eq(attempts::delivery_id)))
+        .left_join(events::table.on(its_event))
         .filter(attempts::delivery_id.eq_any(ids))
         .filter(attempts::frozen.is_not_null())
         .order(attempts::number.desc())
-        .select((attempts::delivery_id, attempts::frozen.assume_not_null()))
-        .load::<(DeliveryId, String)>(c))?;
-    // The first one stays.
-    let last: HashMap<DeliveryId, String> = rows.into_iter().collect();
-    last.into_iter().map(|(id, text)| Ok((id, from_json(&text)?))).collect()
+        .select((
+            attempts::delivery_id,
+            attempts::frozen.assume_not_null(),
+            events::data.nullable()
+        ))
+        .load::<(DeliveryId, String, Option<String>)>(c))?;
+    let mut requests = HashMap::with_capacity(ids.len());
+    for (id, kept, data) in rows {
+        // The first one stays.
+        requests.insert(id, from_json::<KeptRequest>(&kept)?.whole(data.as_deref()));
+    }
+    Ok(requests)
 }
 
 /// An attempt as it is kept.

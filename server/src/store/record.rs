@@ -13,8 +13,8 @@ use super::commit::Job;
 use super::conn::{Conn, run};
 use super::rows::{Change, Kind, Rows, Statement};
 use super::schema::deliveries;
-use super::{Owner, Store, StoreError, ordered};
-use crate::model::{Attempt, DeliveryId, Frozen, Millis, Stage, State};
+use super::{KeptRequest, Owner, Store, StoreError, ordered};
+use crate::model::{Attempt, DeliveryId, Millis, Stage, State};
 
 /// The end of an owner's work on a delivery.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ pub struct Record {
     /// None: released without having tried (uncounted).
     pub attempt: Option<Attempt>,
     /// Kept beside the attempt. Of several of a delivery the first one counts.
-    pub frozen: Option<Frozen>,
+    pub frozen: Option<KeptRequest>,
     /// Any but `InFlight`.
     pub to: State,
     pub reason: Option<String>,

@@ -240,3 +240,4 @@ diesel::table! {
 }
 
 diesel::allow_tables_to_appear_in_same_query!(webhooks, webhook_revisions);
+diesel::allow_tables_to_appear_in_same_query!(attempts, deliveries, events);

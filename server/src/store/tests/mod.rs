@@ -113,13 +113,21 @@ pub(super) fn event(key: &str) -> NewEvent {
 }
 
 pub(super) fn event_of(tenant_name: &str, key: &str) -> NewEvent {
+    event_made_of(tenant_name, key, r#"{"n": 1.50, "who": "\u00e4"}"#)
+}
+
+pub(super) fn event_with(key: &str, data: &str) -> NewEvent {
+    event_made_of("t", key, data)
+}
+
+fn event_made_of(tenant_name: &str, key: &str, data: &str) -> NewEvent {
     let (source, id) = key.split_once('/').unwrap_or(("", key));
     let key = EventKey {
         tenant: tenant(tenant_name),
         source: source.to_owned(),
         id: id.parse().unwrap(),
     };
-    let data: Document = r#"{"n": 1.50, "who": "\u00e4"}"#.parse().unwrap();
+    let data: Document = data.parse().unwrap();
     let attributes = vec![
         ("subject".to_owned(), "contact-1".to_owned()),
         ("platform".to_owned(), "whatsapp".to_owned()),

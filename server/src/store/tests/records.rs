@@ -7,9 +7,8 @@ async fn an_attempt_and_the_new_state_are_one_write() {
     on_each_database(async |store| {
         let id = standing_in(&store, State::InFlight, webhook()).await;
         let next_attempt_at = Some(at(5_000));
-        let frozen_request = Some(frozen(r#"{"a":1}"#));
         let failed = Record {
-            frozen: frozen_request.clone(),
+            frozen: Some(kept(r#"{"a":1}"#)),
             next_attempt_at,
             reason: Some("status 500".to_owned()),
             ..record(id, State::Pending)
@@ -17,7 +16,7 @@ async fn an_attempt_and_the_new_state_are_one_write() {
         let recorded = store.record(failed).await.unwrap();
         assert_eq!(recorded, Recorded { state: Some(State::Pending), ours: true });
         let stored = store.get_delivery(&tenant("t"), id).await.unwrap();
-        assert_eq!(stored.frozen, frozen_request);
+        assert_eq!(stored.frozen, Some(frozen(r#"{"a":1}"#)));
         assert_eq!(stored.delivery.attempts, 1);
         assert_eq!(stored.delivery.next_attempt_at, next_attempt_at);
         assert_eq!(stored.delivery.reason.as_deref(), Some("status 500"));
@@ -29,12 +28,52 @@ async fn an_attempt_and_the_new_state_are_one_write() {
     .await;
 }
 
+/// A request as an attempt to send the events of these tests would keep it.
+fn kept(body: &str) -> KeptRequest {
+    KeptRequest::new(frozen(body), &event("any").event)
+}
+
+#[tokio::test]
+async fn the_data_in_a_body_is_kept_once_and_goes_with_its_event() {
+    const DATA: &str = r#"{"conversation":{"id":"c-1","labels":["vip","new"]},"n":1.50}"#;
+    on_each_database(async |store| {
+        let new = event_with("posted", DATA);
+        let request = frozen(&format!(r#"{{"type":"x","data":{DATA}}}"#));
+        let kept = KeptRequest::new(request.clone(), &new.event);
+        assert!(!serde_json::to_string(&kept).unwrap().contains("vip"));
+        let delivery = delivery(webhook(), State::InFlight);
+        let id = delivery.id;
+        store.accept(vec![new.to(delivery)]).await.unwrap();
+        let failed =
+            Record { frozen: Some(kept), next_attempt_at: Some(NOW), ..record(id, State::Pending) };
+        store.record(failed).await.unwrap();
+        let claimed = store.claim_due(NOW, &me(), 10, &Spared::default()).await.unwrap();
+        assert_eq!(claimed[0].frozen.as_ref(), Some(&request));
+        let again = Record { attempt: Some(attempt(2, 200)), ..record(id, State::Delivered) };
+        store.record(again).await.unwrap();
+        let stored = store.get_delivery(&tenant("t"), id).await.unwrap();
+        assert_eq!(stored.frozen, Some(request.clone()));
+        let body = request.body.map(|pieces| antar_template::masked(&pieces));
+        for attempt in store.attempts(id).await.unwrap() {
+            assert_eq!(attempt.request.unwrap().body, body);
+        }
+        let types = OldTypes::AllBut(Vec::new());
+        let old = Old { tenant: tenant("t"), types, before: at(1) };
+        assert_eq!(store.empty_old(&old, Millis(0), 10).await.unwrap().changed, 1);
+        assert_eq!(store.get_delivery(&tenant("t"), id).await.unwrap().frozen, None);
+        for attempt in store.attempts(id).await.unwrap() {
+            assert_eq!(attempt.request.unwrap().body, None);
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn the_first_frozen_request_stays() {
     on_each_database(async |store| {
         let id = standing_in(&store, State::InFlight, webhook()).await;
         let first = Record {
-            frozen: Some(frozen("first")),
+            frozen: Some(kept("first")),
             next_attempt_at: Some(NOW),
             ..record(id, State::Pending)
         };
@@ -42,7 +81,7 @@ async fn the_first_frozen_request_stays() {
         let claimed = store.claim_due(NOW, &me(), 10, &Spared::default()).await.unwrap();
         assert_eq!(claimed[0].frozen, Some(frozen("first")));
         let second = Record {
-            frozen: Some(frozen("second")),
+            frozen: Some(kept("second")),
             attempt: Some(attempt(2, 200)),
             ..record(id, State::Delivered)
         };
