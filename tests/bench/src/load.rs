@@ -1,10 +1,10 @@
 //! Posting events: as fast as they are taken, or at a steady rate.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
+use futures_util::future::try_join_all;
 use tokio::task::JoinSet;
 
 use crate::event::event;
@@ -36,23 +36,43 @@ pub(crate) async fn full(
     events: usize,
     connections: usize,
 ) -> anyhow::Result<()> {
-    let left = Arc::new(AtomicUsize::new(events));
-    let mut posting = JoinSet::new();
-    for _ in 0..connections {
-        let (target, left) = (target.clone(), left.clone());
-        posting.spawn(async move {
-            let mut wire = Wire::connect(&target.address).await?;
-            let one_less = |left: usize| left.checked_sub(1);
-            while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok() {
-                target.post(&mut wire, start).await?;
-            }
-            anyhow::Ok(())
-        });
-    }
-    while let Some(ended) = posting.join_next().await {
-        ended??;
-    }
-    Ok(())
+    let left = AtomicUsize::new(events);
+    let one_less = |left: usize| left.checked_sub(1);
+    let another = || left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok();
+    post_while(target, start, connections, another).await
+}
+
+/// The same for a time. How many events it were.
+pub(crate) async fn full_for(
+    target: &Target,
+    start: Instant,
+    time: Duration,
+    connections: usize,
+) -> anyhow::Result<usize> {
+    let (began, events) = (Instant::now(), AtomicUsize::new(0));
+    let another = || {
+        events.fetch_add(1, Ordering::Relaxed);
+        began.elapsed() < time
+    };
+    post_while(target, start, connections, another).await?;
+    // Each connection counted one that it did not post.
+    Ok(events.into_inner() - connections)
+}
+
+async fn post_while(
+    target: &Target,
+    start: Instant,
+    connections: usize,
+    another: impl Fn() -> bool,
+) -> anyhow::Result<()> {
+    let post = async || {
+        let mut wire = Wire::connect(&target.address).await?;
+        while another() {
+            target.post(&mut wire, start).await?;
+        }
+        anyhow::Ok(())
+    };
+    try_join_all((0..connections).map(|_| post())).await.map(drop)
 }
 
 /// Posts `rate_per_s` events a second for `seconds`, whether or not they are answered in time.

@@ -6,13 +6,13 @@ use anyhow::ensure;
 use serde_json::json;
 
 use crate::SoakArguments;
-use crate::load::{full, steady};
+use crate::load::{Target, full_for, steady};
 use crate::receiver::Receiver;
 use crate::server::{Database, Server};
 use crate::table::quantile_ms;
 
-/// Posted to learn what the server can do.
-const FULL_EVENTS: usize = 20_000;
+/// How long is posted to learn what the server can do while it deletes as much as it takes.
+const LEARN: Duration = Duration::from_secs(60);
 const CONNECTIONS: usize = 32;
 /// How much more of anything the last third of the time may show beside the middle one.
 const GROWTH_MAX: f64 = 1.2;
@@ -45,16 +45,12 @@ async fn soak(arguments: &SoakArguments) -> anyhow::Result<()> {
     let server = Server::antar_with(&arguments.antar, database.as_ref(), &settings).await?;
     server.webhook("w", &format!("http://{}/w", receiver.address), &json!({})).await?;
     let target = server.target();
-    let began = Instant::now();
-    full(&target, start, FULL_EVENTS, CONNECTIONS).await?;
-    receiver.wait(FULL_EVENTS).await?;
+    let most_per_s = most_per_s(&target, start, Duration::from_secs(arguments.keep_s)).await?;
     receiver.take();
-    #[expect(clippy::cast_precision_loss, reason = "a count of thousands")]
-    let most_per_s = FULL_EVENTS as f64 / began.elapsed().as_secs_f64();
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate")]
     let rate_per_s = (most_per_s * arguments.share) as u32;
     println!(
-        "{most_per_s:.0} events a second at full load; {rate_per_s} for {} min",
+        "{most_per_s:.0} events a second at full load with old ones deleted; {rate_per_s} for {} min",
         arguments.minutes
     );
     println!(
@@ -81,6 +77,16 @@ async fn soak(arguments: &SoakArguments) -> anyhow::Result<()> {
     }
     posting.await??;
     judge(&samples)
+}
+
+/// What the server takes once events are old enough to go.
+async fn most_per_s(target: &Target, start: Instant, keep: Duration) -> anyhow::Result<f64> {
+    println!("full load for {} s", (keep + LEARN).as_secs());
+    full_for(target, start, keep, CONNECTIONS).await?;
+    let began = Instant::now();
+    let events = full_for(target, start, LEARN, CONNECTIONS).await?;
+    #[expect(clippy::cast_precision_loss, reason = "a count of millions")]
+    Ok(events as f64 / began.elapsed().as_secs_f64())
 }
 
 /// The first third is for caches to fill and retention to begin.
