@@ -33,8 +33,8 @@ struct Scenario {
     webhooks: usize,
     /// Webhooks of the tenant that want other events.
     others: usize,
-    /// Events that are stored and delivered before it begins.
-    stored: usize,
+    /// As many events as was asked for are stored and delivered before it begins.
+    stored: bool,
     /// Webhooks whose receivers take a request and never answer.
     hanging: usize,
     plugin: bool,
@@ -47,7 +47,7 @@ const PLAIN: Scenario = Scenario {
     load: Load::Full,
     webhooks: 1,
     others: 0,
-    stored: 0,
+    stored: false,
     hanging: 0,
     plugin: false,
     template: false,
@@ -61,7 +61,7 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "sqlite, filter plugin", plugin: true, ..PLAIN },
     Scenario { name: "sqlite, 10,000 other webhooks", others: 10_000, ..PLAIN },
     Scenario { name: "sqlite, 100,000 other webhooks", others: 100_000, ..PLAIN },
-    Scenario { name: "sqlite, 1,000,000 events stored", stored: 1_000_000, ..PLAIN },
+    Scenario { name: "sqlite, many events stored", stored: true, ..PLAIN },
     Scenario { name: "postgres, 1 webhook", behind: Behind::Postgres, ..PLAIN },
     Scenario { name: "postgres, 10 webhooks", behind: Behind::Postgres, webhooks: 10, ..PLAIN },
     Scenario { name: "steady: floor", behind: Behind::Floor, load: Load::Steady, ..PLAIN },
@@ -133,7 +133,8 @@ async fn measure(
         receiver.wait_for_hanging(scenario.hanging).await?;
     }
     // Code, connections and caches get warm.
-    let warm_up = (arguments.events / 10).max(200).max(scenario.stored);
+    let stored = if scenario.stored { arguments.stored } else { 0 };
+    let warm_up = (arguments.events / 10).max(200).max(stored);
     full(&target, start, warm_up, arguments.connections).await?;
     receiver.wait(warm_up * scenario.webhooks).await?;
     settle().await;

@@ -60,6 +60,9 @@ struct DeliveryArguments {
     rate_per_s: u32,
     #[arg(long, default_value_t = 20)]
     rate_s: u32,
+    /// Events of the line with many events stored that are stored before it begins; 2.2 KiB each on the disk.
+    #[arg(long, default_value_t = 1_000_000)]
+    stored: usize,
     /// Only lines whose name contains this.
     #[arg(long, default_value = "")]
     only: String,
