@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::SoakArguments;
 use crate::load::{Target, full_for, steady};
+use crate::process;
 use crate::receiver::Receiver;
 use crate::server::{Database, Server};
 use crate::table::quantile_ms;
@@ -16,6 +17,9 @@ const LEARN: Duration = Duration::from_secs(60);
 const CONNECTIONS: usize = 32;
 /// How much more of anything the last third of the time may show beside the middle one.
 const GROWTH_MAX: f64 = 1.2;
+/// Where posting and receiving an event cost the bench so much more than it mostly does, it is the machine that
+/// was slow, and times say nothing of the server.
+const SLOW_MACHINE: f64 = 1.15;
 
 type Figure = fn(&Sample) -> f64;
 
@@ -25,6 +29,10 @@ struct Sample {
     received: usize,
     p50_ms: f64,
     p99_ms: f64,
+    /// CPU time of the server for one event, in microseconds.
+    server_us: f64,
+    /// CPU time of the bench for the same: always the same work.
+    own_us: f64,
     rss_kib: u64,
     /// None: PostgreSQL.
     file_bytes: Option<u64>,
@@ -54,26 +62,33 @@ async fn soak(arguments: &SoakArguments) -> anyhow::Result<()> {
         arguments.minutes
     );
     println!(
-        "{:>7} {:>10} {:>9} {:>9} {:>9} {:>9}",
-        "s", "received", "p50 ms", "p99 ms", "RSS MiB", "file MiB"
+        "{:>7} {:>10} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
+        "s", "received", "p50 ms", "p99 ms", "CPU us", "own us", "RSS MiB", "file MiB"
     );
     let seconds = arguments.minutes * 60;
     let posting = tokio::spawn(async move { steady(&target, start, rate_per_s, seconds).await });
     let mut samples = Vec::new();
     let began = Instant::now();
+    let cpu_us = || anyhow::Ok((server.cpu_us()?.0, process::cpu_us(std::process::id())?));
+    let mut before = cpu_us()?;
     while !posting.is_finished() {
         tokio::time::sleep(Duration::from_secs(arguments.every_s)).await;
-        let took_ns = receiver.take();
+        let (took_ns, now) = (receiver.take(), cpu_us()?);
+        #[expect(clippy::cast_precision_loss, reason = "counts of millions")]
+        let per_event = |us: u64| us as f64 / took_ns.len().max(1) as f64;
         let sample = Sample {
             at_s: began.elapsed().as_secs(),
             received: took_ns.len(),
             p50_ms: quantile_ms(&took_ns, 0.5),
             p99_ms: quantile_ms(&took_ns, 0.99),
+            server_us: per_event(now.0 - before.0),
+            own_us: per_event(now.1 - before.1),
             rss_kib: server.rss_kib()?,
             file_bytes: server.file_bytes(),
         };
         println!("{sample}");
         samples.push(sample);
+        before = now;
     }
     posting.await??;
     judge(&samples)
@@ -95,15 +110,23 @@ fn judge(samples: &[Sample]) -> anyhow::Result<()> {
     ensure!(third > 1, "too few looks to say anything; soak for longer");
     // The last one may be of a part of its time.
     let (middle, last) = (&samples[third..2 * third], &samples[2 * third..samples.len() - 1]);
+    let slow_us = SLOW_MACHINE * median(samples, |sample| sample.own_us);
     let mut grew = Vec::new();
     #[expect(clippy::cast_precision_loss, reason = "sizes")]
-    let figures: [(&str, Figure); 3] = [
-        ("memory", |sample| sample.rss_kib as f64),
-        ("the file", |sample| sample.file_bytes.unwrap_or(1) as f64),
-        ("the median time", |sample| sample.p50_ms),
+    let figures: [(&str, Figure, bool); 4] = [
+        ("memory", |sample| sample.rss_kib as f64, false),
+        ("the file", |sample| sample.file_bytes.unwrap_or(1) as f64, false),
+        ("CPU beside the bench's own", |sample| sample.server_us / sample.own_us, false),
+        ("the median time", |sample| sample.p50_ms, true),
     ];
-    for (name, figure) in figures {
-        let growth = mean(last, figure) / mean(middle, figure);
+    for (name, figure, is_time) in figures {
+        let counts = |sample: &&Sample| !is_time || sample.own_us <= slow_us;
+        let of = |part: &[Sample]| {
+            let part: Vec<f64> = part.iter().filter(counts).map(figure).collect();
+            ensure!(part.len() >= third / 3, "the machine was slow for too long; soak again");
+            Ok(mean(&part))
+        };
+        let growth = of(last)? / of(middle)?;
         println!("{name}: the last third is {growth:.2} of the middle one");
         if growth > GROWTH_MAX {
             grew.push(name);
@@ -114,8 +137,14 @@ fn judge(samples: &[Sample]) -> anyhow::Result<()> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a count of looks")]
-fn mean(samples: &[Sample], figure: Figure) -> f64 {
-    samples.iter().map(figure).sum::<f64>() / samples.len() as f64
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+fn median(samples: &[Sample], figure: Figure) -> f64 {
+    let mut values: Vec<f64> = samples.iter().map(figure).collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
 impl std::fmt::Display for Sample {
@@ -123,11 +152,13 @@ impl std::fmt::Display for Sample {
         let file = self.file_bytes.map_or("-".to_owned(), |bytes| (bytes >> 20).to_string());
         write!(
             f,
-            "{:>7} {:>10} {:>9.2} {:>9.2} {:>9} {file:>9}",
+            "{:>7} {:>10} {:>9.2} {:>9.2} {:>9.1} {:>9.1} {:>9} {file:>9}",
             self.at_s,
             self.received,
             self.p50_ms,
             self.p99_ms,
+            self.server_us,
+            self.own_us,
             self.rss_kib >> 10,
         )
     }
