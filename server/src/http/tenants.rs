@@ -31,7 +31,7 @@ impl TenantView {
             TenantView {
                 id: tenant.id.clone(),
                 spec,
-                webhooks: state.webhooks().count(),
+                webhooks: state.webhooks().len(),
                 created_at: state.created_at,
             }
         })

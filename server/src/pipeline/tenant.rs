@@ -36,6 +36,7 @@ pub struct TenantState {
     /// Known values of facets with the text shown to people, by facet.
     pub facet_values: BTreeMap<String, BTreeMap<String, Option<String>>>,
     webhooks: HashMap<WebhookId, Arc<Webhook>>,
+    webhook_names: HashMap<String, WebhookId>,
     index: Index<WebhookId>,
 }
 
@@ -69,6 +70,7 @@ impl Tenant {
             uploads: BTreeMap::new(),
             facet_values: BTreeMap::new(),
             webhooks: HashMap::new(),
+            webhook_names: HashMap::new(),
             index: Index::new(),
         };
         Tenant { id, state: RwLock::new(state) }
@@ -129,8 +131,13 @@ impl TenantState {
         }
     }
 
-    pub fn webhooks(&self) -> impl Iterator<Item = &Arc<Webhook>> {
+    pub fn webhooks(&self) -> impl ExactSizeIterator<Item = &Arc<Webhook>> {
         self.webhooks.values()
+    }
+
+    #[must_use]
+    pub fn is_webhook_name_taken(&self, name: &str) -> bool {
+        self.webhook_names.contains_key(name)
     }
 
     #[must_use]
@@ -145,11 +152,22 @@ impl TenantState {
             self.index.remove(&webhook.id);
             self.index.insert(webhook.id, webhook.plan.wants.pattern());
         }
+        self.forget_webhook_name(webhook.id);
+        self.webhook_names.insert(webhook.spec.name.clone(), webhook.id);
         self.webhooks.insert(webhook.id, webhook);
+    }
+
+    /// Another one may have the name by now.
+    fn forget_webhook_name(&mut self, id: WebhookId) {
+        let Some(known) = self.webhooks.get(&id) else { return };
+        if self.webhook_names.get(&known.spec.name) == Some(&id) {
+            self.webhook_names.remove(&known.spec.name);
+        }
     }
 
     pub fn remove_webhook(&mut self, id: WebhookId) {
         self.index.remove(&id);
+        self.forget_webhook_name(id);
         self.webhooks.remove(&id);
     }
 

@@ -31,10 +31,8 @@ impl Registry {
     ) -> Result<Arc<Webhook>, ChangeError> {
         let _one = self.change_in(tenant).await?;
         let max = self.config.tenant.webhooks_max;
-        let (count, taken) = tenant.read(|state| {
-            let taken = state.webhooks().any(|webhook| webhook.spec.name == spec.name);
-            (state.webhooks().count(), taken)
-        });
+        let (count, taken) =
+            tenant.read(|state| (state.webhooks().len(), state.is_webhook_name_taken(&spec.name)));
         if taken {
             return Err(ChangeError::NameTaken("webhook"));
         }
