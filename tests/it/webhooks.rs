@@ -20,6 +20,22 @@ on_both_databases! {
         assert_eq!(api.get(&path).await.problem().0, 404);
     }
 
+    async fn a_name_is_free_once_its_webhook_is_renamed_or_deleted(server: TestServer) {
+        let webhook = |name: &str| json!({"name": name, "url": "http://127.0.0.1:9/w", "event_types": ["a.*"]});
+        let first = server.api.create_webhook(&webhook("first")).await;
+        let second = server.api.create_webhook(&webhook("second")).await;
+        let to_first = async |made: &str| {
+            server.api.patch(&format!("webhooks/{made}"), &json!({"name": "first"})).await
+        };
+        assert_eq!(to_first(&second.id).await.problem(), (409, "name_taken".to_owned()));
+        to_first(&first.id).await.expect(200);
+        server.api.patch(&format!("webhooks/{}", first.id), &json!({"name": "other"})).await.expect(200);
+        to_first(&second.id).await.expect(200);
+        assert_eq!(to_first(&first.id).await.problem(), (409, "name_taken".to_owned()));
+        server.api.delete(&format!("webhooks/{}", second.id)).await.expect(204);
+        to_first(&first.id).await.expect(200);
+    }
+
     async fn every_save_is_a_revision_that_can_come_back(server: TestServer) {
         let receiver = Receiver::start().await;
         let made = json!({"name": "w", "url": receiver.url("/one"), "event_types": ["*"]});

@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Escape, MissingSecret};
 
+/// Stands for a secret wherever one is shown.
+pub const MASK: &str = "•••";
+
 /// A part of a rendered text. In JSON a text is a string, a secret an object: the form in which a
 /// delivery's frozen request is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +31,7 @@ pub struct Rendered {
 }
 
 impl Rendered {
-    /// The text with `•••` for secrets.
+    /// The text with [`MASK`] for secrets.
     #[must_use]
     pub fn masked(&self) -> String {
         masked(&self.pieces)
@@ -53,15 +56,17 @@ pub fn resolve(
     Ok(out)
 }
 
-/// The text with `•••` for secrets; where a secret is a JSON value, it keeps its quotes.
+/// The text with [`MASK`] for secrets; where a secret is a JSON value, it keeps its quotes.
 #[must_use]
 pub fn masked(pieces: &[Piece]) -> String {
     let mut out = String::with_capacity(text_length_bytes(pieces) + 16);
     for piece in pieces {
         match piece {
             Piece::Text(text) => out.push_str(text),
-            Piece::Secret { escape: Escape::JsonValue, .. } => out.push_str("\"•••\""),
-            Piece::Secret { .. } => out.push_str("•••"),
+            Piece::Secret { escape: Escape::JsonValue, .. } => {
+                out.extend(["\"", MASK, "\""]);
+            }
+            Piece::Secret { .. } => out.push_str(MASK),
         }
     }
     out

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use antar_template::MASK;
 use anyhow::Context;
 use bytes::Bytes;
 use http::Request;
@@ -15,8 +16,6 @@ use url::Url;
 use super::Usage;
 use crate::model::is_of_connection;
 
-/// What stands in a record where a secret was sent.
-const MASK: &str = "•••";
 /// Longest wait for the answer.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 /// How much of the answer is read.

@@ -9,12 +9,12 @@ use actix_web::http::Method;
 use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use actix_web::middleware::Next;
 use actix_web::{Error, web};
+use antar_template::MASK;
 use tracing::Instrument;
 
 use super::error::{Code, Problem};
 use crate::app::App;
 use crate::model::uuid_v7;
-use crate::pipeline::secrets::MASK;
 use crate::registry::Registry;
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use antar_json::Kind;
+use antar_template::MASK;
 use serde::Serialize;
 
 use super::answer::{self, Answer};
@@ -15,7 +16,6 @@ use super::webhooks::{saved, settings, take_secret};
 use super::{auth, patch};
 use crate::config::Config;
 use crate::model::{Invalid, Millis, SourceId, SourceSpec, TenantId};
-use crate::pipeline::secrets::MASK;
 use crate::pipeline::source::Source;
 
 /// A source as it is shown. Its secret is part of the URL, and masked there.

@@ -1,15 +1,18 @@
 //! A value that must not be seen.
 
+use std::sync::Arc;
+
+use antar_template::MASK;
 use zeroize::Zeroizing;
 
-/// Text that is never printed, compared in variable time, or left in memory.
+/// Text that is never printed, compared in variable time, or left in memory. Clones share it.
 #[derive(Clone)]
-pub struct Secret(Zeroizing<String>);
+pub struct Secret(Arc<Zeroizing<String>>);
 
 impl Secret {
     #[must_use]
     pub fn new(text: String) -> Secret {
-        Secret(Zeroizing::new(text))
+        Secret(Arc::new(Zeroizing::new(text)))
     }
 
     /// The text itself: for signing, sealing and the one answer that shows it.
@@ -28,6 +31,6 @@ impl Secret {
 
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("•••")
+        f.write_str(MASK)
     }
 }

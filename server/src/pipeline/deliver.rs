@@ -35,6 +35,8 @@ const QUICK: Duration = Duration::from_secs(1);
 pub struct Outgoing {
     pub method: Method,
     pub url: String,
+    /// The URL taken apart, where that is done already.
+    pub uri: Option<Uri>,
     pub headers: Vec<(String, String)>,
     pub body: Option<Bytes>,
     pub timeout_ms: u64,
@@ -271,11 +273,16 @@ async fn in_time(
     ended.unwrap_or(Err(SendError::TimedOut(timeout_ms)))
 }
 
+/// A URL taken apart, or why it is none.
+pub(super) fn uri_of(url: &str) -> Result<Uri, String> {
+    // `url` writes internationalised names and odd characters in the form that HTTP wants.
+    let url = url::Url::parse(url).map_err(|e| format!("the URL is none: {e}"))?;
+    url.as_str().parse().map_err(|e| format!("the URL is none: {e}"))
+}
+
 fn request(outgoing: &Outgoing) -> Result<Request<Full<Bytes>>, SendError> {
     let bad = |what: String| SendError::Request(what);
-    // `url` writes internationalised names and odd characters in the form that HTTP wants.
-    let url = url::Url::parse(&outgoing.url).map_err(|e| bad(format!("the URL is none: {e}")))?;
-    let uri: Uri = url.as_str().parse().map_err(|e| bad(format!("the URL is none: {e}")))?;
+    let uri = outgoing.uri.clone().map_or_else(|| uri_of(&outgoing.url), Ok).map_err(bad)?;
     let mut request = Request::builder().method(outgoing.method.as_str()).uri(uri);
     for (name, value) in &outgoing.headers {
         let name =

@@ -3,11 +3,11 @@
 
 use std::sync::OnceLock;
 
-use antar_template::{MissingSecret, Piece};
+use antar_template::{MASK, MissingSecret, Piece};
 use bytes::Bytes;
 
 use super::deliver::Outgoing;
-use super::secrets::{MASK, Masker};
+use super::secrets::Masker;
 use super::sign::{CannotSign, Keys, SignInput, SignedHeader, sign};
 use super::tenant::Tenant;
 use super::webhook::Webhook;
@@ -62,6 +62,8 @@ pub fn prepare(
 ) -> Result<Prepared, CannotPrepare> {
     let mut secrets = Secrets { tenant: input.tenant, used: Vec::new() };
     let url = secrets.fill(&frozen.url)?;
+    // One with a secret in it is not kept.
+    let first_url = secrets.used.is_empty().then_some(&input.webhook.plan.first_url);
     check_scheme(&url, input)?;
     let body = frozen.body.as_ref().map(|body| secrets.fill(body)).transpose()?;
     let body = body.map(Bytes::from);
@@ -98,6 +100,7 @@ pub fn prepare(
     };
     let outgoing = Outgoing {
         method: frozen.method,
+        uri: first_url.and_then(|first| first.uri(&url)),
         url,
         headers: going,
         body,

@@ -1,12 +1,9 @@
 //! Secrets in texts: found in whatever shape they were written, masked, or taken out again.
 
-use antar_template::{Escape, Piece};
+use antar_template::{Escape, MASK, Piece};
 use zeroize::Zeroizing;
 
 use crate::model::Secret;
-
-/// Stands for a secret wherever one is shown.
-pub const MASK: &str = "•••";
 
 /// Shorter ones would blot out half of an innocent text.
 const SECRET_BYTES_MIN: usize = 6;

@@ -1,11 +1,13 @@
 //! A webhook made ready: parsed, compiled and filled up from its profile. Never changed; a save
 //! makes a new one.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use antar_rules::Pattern;
 use antar_template::{Template, Unresolved};
+use http::Uri;
 
+use super::deliver::uri_of;
 use super::profile::Profile;
 use super::wants::Wants;
 use crate::model::{
@@ -41,6 +43,7 @@ pub struct Plan {
     pub plugins: Vec<PluginUse>,
     pub method: Method,
     pub url: Template,
+    pub first_url: FirstUrl,
     pub headers: Vec<(String, Template)>,
     pub body: Option<Template>,
     pub content_type: &'static str,
@@ -55,6 +58,18 @@ pub struct Plan {
     pub delay_ms: i64,
     pub order: Option<OrderPlan>,
     pub dedupe: Option<DedupePlan>,
+}
+
+/// The URL that the first delivery went to, taken apart: mostly all others go there too.
+#[derive(Default)]
+pub struct FirstUrl(OnceLock<(String, Option<Uri>)>);
+
+impl FirstUrl {
+    /// `url` taken apart, if it is the first one.
+    pub fn uri(&self, url: &str) -> Option<Uri> {
+        let (first, uri) = self.0.get_or_init(|| (url.to_owned(), uri_of(url).ok()));
+        uri.clone().filter(|_| first == url)
+    }
 }
 
 /// How deliveries are kept in order.

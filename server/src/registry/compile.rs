@@ -18,7 +18,7 @@ use crate::pipeline::profile::Profile;
 use crate::pipeline::tenant::TenantState;
 use crate::pipeline::transform::secrets_of;
 use crate::pipeline::wants::Wants;
-use crate::pipeline::webhook::Plan;
+use crate::pipeline::webhook::{FirstUrl, Plan};
 
 /// What a webhook is checked against.
 pub(super) struct Surroundings<'a> {
@@ -75,6 +75,7 @@ pub(super) fn compile(spec: &WebhookSpec, around: &Surroundings<'_>) -> Result<P
         plugins: spec.plugins.clone(),
         method,
         url,
+        first_url: FirstUrl::default(),
         headers,
         content_type,
         body,

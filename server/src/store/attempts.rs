@@ -38,44 +38,51 @@ impl Store {
     /// `Unavailable`, `Corrupt`.
     pub async fn attempts(&self, delivery_id: DeliveryId) -> Result<Vec<Attempt>, StoreError> {
         let mut lease = self.read().await?;
-        let frozen = frozen(lease.conn(), &[delivery_id]).await?;
+        let frozen = frozen(lease.conn(), delivery_id).await?;
         let rows = run!(lease.conn(), |c| attempts::table
             .filter(attempts::delivery_id.eq(delivery_id))
             .order(attempts::number.asc())
             .select(Row::as_select())
             .load::<Row>(c))?;
         lease.give_back();
-        let body = frozen.into_values().next().and_then(|frozen| frozen.body);
+        let body = frozen.and_then(|frozen| frozen.body);
         let body = body.map(|pieces| antar_template::masked(&pieces));
         rows.into_iter().map(|row| row.attempt(body.as_deref())).collect()
     }
 }
 
-/// What the deliveries send, where an attempt of theirs has sent it, and it is kept.
-pub(super) async fn frozen(
-    conn: &mut Conn,
-    ids: &[DeliveryId],
-) -> Result<HashMap<DeliveryId, Frozen>, StoreError> {
+/// What a delivery sends, where an attempt of its has sent it, and it is kept.
+pub(super) async fn frozen(conn: &mut Conn, id: DeliveryId) -> Result<Option<Frozen>, StoreError> {
+    let Some(request) = kept(conn, &[id]).await?.remove(&id) else { return Ok(None) };
     let its_event = events::tenant
         .eq(deliveries::tenant)
         .and(events::id.eq(deliveries::event_id))
         .and(events::source.eq(deliveries::event_source));
+    let data = run!(conn, |c| deliveries::table
+        .inner_join(events::table.on(its_event))
+        .filter(deliveries::id.eq(id))
+        .select(events::data)
+        .first::<Option<String>>(c))
+    .optional()?
+    .flatten();
+    Ok(Some(request.whole(data.as_deref())))
+}
+
+/// The same of many, as it is kept.
+pub(super) async fn kept(
+    conn: &mut Conn,
+    ids: &[DeliveryId],
+) -> Result<HashMap<DeliveryId, KeptRequest>, StoreError> {
     let rows = run!(conn, |c| attempts::table
-        .inner_join(deliveries::table.on(deliveries::id.eq(attempts::delivery_id)))
-        .left_join(events::table.on(its_event))
         .filter(attempts::delivery_id.eq_any(ids))
         .filter(attempts::frozen.is_not_null())
         .order(attempts::number.desc())
-        .select((
-            attempts::delivery_id,
-            attempts::frozen.assume_not_null(),
-            events::data.nullable()
-        ))
-        .load::<(DeliveryId, String, Option<String>)>(c))?;
+        .select((attempts::delivery_id, attempts::frozen.assume_not_null()))
+        .load::<(DeliveryId, String)>(c))?;
     let mut requests = HashMap::with_capacity(ids.len());
-    for (id, kept, data) in rows {
+    for (id, request) in rows {
         // The first one stays.
-        requests.insert(id, from_json::<KeptRequest>(&kept)?.whole(data.as_deref()));
+        requests.insert(id, from_json(&request)?);
     }
     Ok(requests)
 }

@@ -368,7 +368,7 @@ async fn load_claimed(
         .select(Row::as_select())
         .load::<Row>(c))?;
     let mut rows: HashMap<DeliveryId, Row> = rows.into_iter().map(|row| (row.id, row)).collect();
-    let mut frozen = attempts::frozen(conn, &ids).await?;
+    let mut requests = attempts::kept(conn, &ids).await?;
     let keys: HashSet<EventKey> = rows.values().map(Row::event_key).collect();
     let stored = events::load(conn, &keys.into_iter().collect::<Vec<_>>()).await?;
     let kept = stored.into_iter().filter(|stored| stored.data_kept);
@@ -392,7 +392,7 @@ async fn load_claimed(
         };
         claimed.push(Claimed {
             event: event.clone(),
-            frozen: frozen.remove(&id),
+            frozen: requests.remove(&id).map(|kept| kept.whole(Some(event.data().raw()))),
             schedule_start: row.schedule_start(),
             delivery: row.delivery(),
         });

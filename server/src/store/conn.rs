@@ -219,14 +219,15 @@ impl Connector {
                 Ok(Conn::Sqlite(Box::new(SyncConnectionWrapper::with_runtime(conn, place))))
             }
             Connector::Postgres { url, node, .. } => {
-                let conn = self.in_time(async {
+                // Boxed: it is large, and rare among what a store's calls wait for.
+                let conn = self.in_time(Box::pin(async {
                     let conn = AsyncPgConnection::establish(url).await;
                     let mut conn = conn.map_err(StoreError::unavailable)?;
                     // A UUID: nothing in it ends the text.
                     conn.batch_execute(&format!("SET antar.node = '{node}'")).await?;
                     conn.batch_execute(BY_INDEX).await?;
                     Ok(conn)
-                });
+                }));
                 Ok(Conn::Postgres(Box::new(conn.await?)))
             }
         }

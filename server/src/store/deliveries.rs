@@ -168,11 +168,11 @@ impl Store {
             .select(Row::as_select())
             .first::<Row>(c))
         .optional()?;
-        let frozen = attempts::frozen(lease.conn(), &[id]).await?;
+        let frozen = attempts::frozen(lease.conn(), id).await?;
         lease.give_back();
         let row = found.ok_or(StoreError::NotFound)?;
         Ok(StoredDelivery {
-            frozen: frozen.into_values().next(),
+            frozen,
             schedule_start: row.schedule_start(),
             delivery: row.delivery(),
         })

@@ -24,6 +24,7 @@ const SLOW_MACHINE: f64 = 1.15;
 type Figure = fn(&Sample) -> f64;
 
 /// What a look at the server shows.
+#[derive(Clone, Copy)]
 struct Sample {
     at_s: u64,
     received: usize,
@@ -111,22 +112,24 @@ fn judge(samples: &[Sample]) -> anyhow::Result<()> {
     // The last one may be of a part of its time.
     let (middle, last) = (&samples[third..2 * third], &samples[2 * third..samples.len() - 1]);
     let slow_us = SLOW_MACHINE * median(samples, |sample| sample.own_us);
-    let mut grew = Vec::new();
+    let quick = |part: &[Sample]| {
+        let quick: Vec<Sample> =
+            part.iter().filter(|sample| sample.own_us <= slow_us).copied().collect();
+        ensure!(quick.len() >= third / 3, "the machine was slow for too long; soak again");
+        Ok(quick)
+    };
     #[expect(clippy::cast_precision_loss, reason = "sizes")]
-    let figures: [(&str, Figure, bool); 4] = [
-        ("memory", |sample| sample.rss_kib as f64, false),
-        ("the file", |sample| sample.file_bytes.unwrap_or(1) as f64, false),
-        ("CPU beside the bench's own", |sample| sample.server_us / sample.own_us, false),
-        ("the median time", |sample| sample.p50_ms, true),
+    let growths = [
+        ("memory", growth(middle, last, |sample| sample.rss_kib as f64)),
+        ("the file", growth(middle, last, |sample| sample.file_bytes.unwrap_or(1) as f64)),
+        (
+            "CPU beside the bench's own",
+            growth(middle, last, |sample| sample.server_us / sample.own_us),
+        ),
+        ("the median time", growth(&quick(middle)?, &quick(last)?, |sample| sample.p50_ms)),
     ];
-    for (name, figure, is_time) in figures {
-        let counts = |sample: &&Sample| !is_time || sample.own_us <= slow_us;
-        let of = |part: &[Sample]| {
-            let part: Vec<f64> = part.iter().filter(counts).map(figure).collect();
-            ensure!(part.len() >= third / 3, "the machine was slow for too long; soak again");
-            Ok(mean(&part))
-        };
-        let growth = of(last)? / of(middle)?;
+    let mut grew = Vec::new();
+    for (name, growth) in growths {
         println!("{name}: the last third is {growth:.2} of the middle one");
         if growth > GROWTH_MAX {
             grew.push(name);
@@ -136,9 +139,11 @@ fn judge(samples: &[Sample]) -> anyhow::Result<()> {
     Ok(())
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a count of looks")]
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
+/// The mean of a figure in the later samples, in parts of that in the earlier ones.
+fn growth(earlier: &[Sample], later: &[Sample], figure: Figure) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a count of looks")]
+    let mean = |part: &[Sample]| part.iter().map(figure).sum::<f64>() / part.len() as f64;
+    mean(later) / mean(earlier)
 }
 
 fn median(samples: &[Sample], figure: Figure) -> f64 {

@@ -77,6 +77,7 @@ fn outgoing(url: &str) -> Outgoing {
     Outgoing {
         method: Method::Post,
         url: url.to_owned(),
+        uri: None,
         headers: vec![("X-Name".to_owned(), "value".to_owned())],
         body: Some(Bytes::from_static(b"{\"n\":1}")),
         timeout_ms: 30_000,
