@@ -11,6 +11,7 @@ mod data;
 mod explain;
 mod forward;
 mod listen;
+mod log;
 mod migrate;
 mod options;
 mod plugin;

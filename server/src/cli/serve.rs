@@ -1,13 +1,13 @@
 //! `antar serve`
 
-use std::io::{ErrorKind, IsTerminal};
+use std::io::ErrorKind;
 use std::net::TcpListener;
 
 use anyhow::{Context, anyhow};
-use tracing_subscriber::EnvFilter;
 
+use super::log;
 use super::options::{ServerOptions, environment};
-use crate::config::{Config, ServerConfig};
+use crate::config::Config;
 use crate::fault;
 
 /// Variables that are no settings of the server.
@@ -61,7 +61,7 @@ Examples:
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let config = arguments.load(environment())?;
-    start_log(&config.server)?;
+    log::start(&config.server)?;
     for name in unknown_variables(environment().map(|(name, _)| name)) {
         tracing::warn!("{name} is no setting; `antar config` lists them");
     }
@@ -123,21 +123,6 @@ fn arm_faults(dev: bool) -> anyhow::Result<()> {
     fault::arm(&text).map_err(|error| anyhow!("{}: {error}", fault::VARIABLE))?;
     tracing::warn!("{}: this server will fail on purpose: {text}", fault::VARIABLE);
     Ok(())
-}
-
-/// Logs go to standard error.
-fn start_log(config: &ServerConfig) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.log)
-        .map_err(|error| anyhow!("server.log: `{}`: {error}; try `info`", config.log))?;
-    let terminal = std::io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let pretty = config.log_format == "pretty" || config.log_format.is_empty() && terminal;
-    let started = if pretty {
-        log.with_ansi(terminal).with_target(false).try_init()
-    } else {
-        log.json().flatten_event(true).try_init()
-    };
-    started.map_err(|error| anyhow!("the log can't be started: {error}"))
 }
 
 /// Binds, or says what to do.

@@ -50,9 +50,13 @@ pub(super) async fn around(
         _ => tracing::info!(target: "antar::access", status, took_ms, "answered"),
     });
     let route = answered.request().match_pattern().unwrap_or_else(|| "other".to_owned());
-    let labels = [("method", method.to_owned()), ("route", route), ("status", status.to_string())];
-    metrics::counter!("antar_http_requests_total", &labels).increment(1);
-    metrics::histogram!("antar_http_request_seconds", &labels[..2]).record(took.as_secs_f64());
+    metrics::counter!(
+        "antar_http_requests_total",
+        "method" => method, "route" => route.clone(), "status" => status.to_string()
+    )
+    .increment(1);
+    metrics::histogram!("antar_http_request_seconds", "method" => method, "route" => route)
+        .record(took.as_secs_f64());
     Ok(answered)
 }
 

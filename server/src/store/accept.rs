@@ -144,7 +144,7 @@ impl Statement for InsertEvents {
     ];
     const KEY: &'static str = "tenant || ' ' || id || ' ' || source";
 
-    fn key(row: &[Cell]) -> String {
+    fn key(row: &[Cell<'_>]) -> String {
         format!("{} {} {}", row[0].spelled(), row[2].spelled(), row[1].spelled())
     }
 }
@@ -276,13 +276,13 @@ fn push_event(rows: &mut Rows<InsertEvents>, new: &NewEvent) {
         event.key.id.as_str().into(),
         event.event_type.as_str().into(),
         event.timestamp.into(),
-        event.subject().filter(|_| !dropped).map(|s| storable(s).into_owned()).into(),
+        event.subject().filter(|_| !dropped).map(|s| storable(s)).into(),
         attributes.map_or("{}", |attributes| attributes.raw()).into(),
         (!dropped).then(|| event.data().raw()).into(),
         event.schema_ok.into(),
         new.accepted_at.into(),
         i64::try_from(new.deliveries.len()).unwrap_or(i64::MAX).into(),
-        new.dropped_reason.as_deref().map(|r| storable(r).into_owned()).into(),
+        new.dropped_reason.as_deref().map(|r| storable(r)).into(),
     ]);
 }
 
@@ -314,13 +314,13 @@ pub(super) fn push_delivery(
         delivery.next_attempt_at.filter(|_| pending).into(),
         in_flight.then_some(owner.node.as_str()).into(),
         in_flight.then_some(owner.epoch).into(),
-        event.subject().map(|s| storable(s).into_owned()).into(),
+        event.subject().map(|s| storable(s)).into(),
         now.into(),
         now.into(),
         places.next(delivery).into(),
-        order.map(|order| storable(&order.key).into_owned()).into(),
+        order.map(|order| storable(&order.key)).into(),
         order.map(|order| i64::from(order.gives_way_attempts)).into(),
-        dedupe.map(|(key, _)| storable(key).into_owned()).into(),
+        dedupe.map(|(key, _)| storable(key)).into(),
         dedupe.map(|(_, since)| *since).into(),
     ]);
 }

@@ -119,7 +119,7 @@ impl Statement for InsertAttempts {
     ];
     const KEY: &'static str = "encode(delivery_id, 'hex') || ' ' || number";
 
-    fn key(row: &[Cell]) -> String {
+    fn key(row: &[Cell<'_>]) -> String {
         format!("{} {}", row[0].spelled(), row[1].spelled())
     }
 }
@@ -163,9 +163,9 @@ fn push(
         request.map(|r| json_text(&r.headers)).transpose()?.into(),
         response.map(|r| i64::from(r.status)).into(),
         response.map(|r| json_text(&r.headers)).transpose()?.into(),
-        response.map(|r| storable(&r.body).into_owned()).into(),
+        response.map(|r| storable(&r.body)).into(),
         response.is_some_and(|r| r.truncated).into(),
-        attempt.error.as_deref().map(|e| storable(e).into_owned()).into(),
+        attempt.error.as_deref().map(|e| storable(e)).into(),
         unresolved.map(json_text).transpose()?.into(),
         frozen.into(),
     ]);

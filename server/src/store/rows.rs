@@ -3,8 +3,10 @@
 //! array and does all rows in one statement.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::marker::PhantomData;
+use std::ops::Range;
 
 use diesel::connection::Connection as _;
 use diesel::pg::Pg;
@@ -19,8 +21,8 @@ use super::conn::Conn;
 
 /// A value of a row.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) enum Cell {
-    Text(String),
+pub(super) enum Cell<'a> {
+    Text(Cow<'a, str>),
     Number(i64),
     Id([u8; 16]),
     Flag(bool),
@@ -53,7 +55,7 @@ pub(super) trait Statement: Any + Send + Sync {
     /// [`Statement::key`] makes of its cells. Left out: the column `id` tells.
     const KEY: &'static str = "encode(old.id, 'hex')";
 
-    fn key(row: &[Cell]) -> String {
+    fn key(row: &[Cell<'_>]) -> String {
         let id = Self::COLUMNS.iter().position(|(name, _)| *name == "id");
         id.and_then(|at| row.get(at)).map(Cell::spelled).unwrap_or_default()
     }
@@ -61,22 +63,45 @@ pub(super) trait Statement: Any + Send + Sync {
 
 /// The rows of a statement.
 pub(super) struct Rows<S> {
-    cells: Vec<Cell>,
+    /// Of all cells, one after the other.
+    text: String,
+    cells: Vec<Kept>,
     statement: PhantomData<S>,
+}
+
+/// A cell of [`Rows`].
+enum Kept {
+    /// Where in the text.
+    Text(Range<usize>),
+    Number(i64),
+    Id([u8; 16]),
+    Flag(bool),
+    Null,
 }
 
 impl<S: Statement> Rows<S> {
     pub(super) fn new() -> Rows<S> {
-        Rows { cells: Vec::new(), statement: PhantomData }
+        Rows { text: String::new(), cells: Vec::new(), statement: PhantomData }
     }
 
     /// Adds a row: one cell for each column.
-    pub(super) fn push<const COLUMNS: usize>(&mut self, row: [Cell; COLUMNS]) {
+    pub(super) fn push<const COLUMNS: usize>(&mut self, row: [Cell<'_>; COLUMNS]) {
         const { assert!(COLUMNS == S::COLUMNS.len(), "a cell for each column") };
-        self.cells.extend(row);
+        let kept = row.map(|cell| match cell {
+            Cell::Text(text) => {
+                let start = self.text.len();
+                self.text.push_str(&text);
+                Kept::Text(start..self.text.len())
+            }
+            Cell::Number(number) => Kept::Number(number),
+            Cell::Id(id) => Kept::Id(id),
+            Cell::Flag(flag) => Kept::Flag(flag),
+            Cell::Null => Kept::Null,
+        });
+        self.cells.extend(kept);
     }
 
-    fn row(&self, at: usize) -> &[Cell] {
+    fn row(&self, at: usize) -> &[Kept] {
         &self.cells[at * S::COLUMNS.len()..][..S::COLUMNS.len()]
     }
 
@@ -103,6 +128,7 @@ impl<S: Statement> Rows<S> {
     fn one_by_one(&self, conn: &mut SqliteConnection) -> QueryResult<Vec<bool>> {
         let pieces = pieces::<S>();
         let rows = (0..self.count()).map(|at| OneRow::<S> {
+            text: &self.text,
             cells: self.row(at),
             pieces: &pieces,
             statement: PhantomData,
@@ -110,15 +136,15 @@ impl<S: Statement> Rows<S> {
         rows.map(|row| Ok(conn.execute_returning_count(&row)? > 0)).collect()
     }
 
-    fn all(&self) -> AllRows<S> {
+    fn all(&self) -> AllRows<'_, S> {
         let columns = S::COLUMNS.iter().enumerate();
         let columns = columns.map(|(at, (_, kind))| {
             let cells = self.cells.iter().skip(at).step_by(S::COLUMNS.len());
             match kind {
-                Kind::Text => Column::Text(cells.map(Cell::text).collect()),
-                Kind::Number => Column::Number(cells.map(Cell::number).collect()),
-                Kind::Id => Column::Id(cells.map(Cell::id).collect()),
-                Kind::Flag => Column::Flag(cells.map(Cell::flag).collect()),
+                Kind::Text => Column::Text(cells.map(|cell| cell.text(&self.text)).collect()),
+                Kind::Number => Column::Number(cells.map(Kept::number).collect()),
+                Kind::Id => Column::Id(cells.map(Kept::id).collect()),
+                Kind::Flag => Column::Flag(cells.map(Kept::flag).collect()),
             }
         });
         AllRows(columns.collect(), PhantomData)
@@ -131,31 +157,46 @@ impl<S: Statement> Rows<S> {
             return vec![true; count];
         }
         let changed: HashSet<&str> = changed.iter().map(String::as_str).collect();
-        (0..count).map(|at| changed.contains(S::key(self.row(at)).as_str())).collect()
+        let key = |row: &[Kept]| {
+            S::key(&row.iter().map(|cell| cell.shown(&self.text)).collect::<Vec<_>>())
+        };
+        (0..count).map(|at| changed.contains(key(self.row(at)).as_str())).collect()
     }
 }
 
-impl Cell {
-    fn text(&self) -> Option<String> {
-        if let Cell::Text(text) = self { Some(text.clone()) } else { None }
+impl Kept {
+    fn shown<'a>(&self, text: &'a str) -> Cell<'a> {
+        match self {
+            Kept::Text(at) => Cell::Text(text[at.clone()].into()),
+            Kept::Number(number) => Cell::Number(*number),
+            Kept::Id(id) => Cell::Id(*id),
+            Kept::Flag(flag) => Cell::Flag(*flag),
+            Kept::Null => Cell::Null,
+        }
+    }
+
+    fn text<'a>(&self, text: &'a str) -> Option<&'a str> {
+        if let Kept::Text(at) = self { Some(&text[at.clone()]) } else { None }
     }
 
     fn number(&self) -> Option<i64> {
-        if let Cell::Number(number) = self { Some(*number) } else { None }
+        if let Kept::Number(number) = self { Some(*number) } else { None }
     }
 
     fn id(&self) -> Option<[u8; 16]> {
-        if let Cell::Id(id) = self { Some(*id) } else { None }
+        if let Kept::Id(id) = self { Some(*id) } else { None }
     }
 
     fn flag(&self) -> Option<bool> {
-        if let Cell::Flag(flag) = self { Some(*flag) } else { None }
+        if let Kept::Flag(flag) = self { Some(*flag) } else { None }
     }
+}
 
+impl Cell<'_> {
     /// How it stands in a [`Statement::key`]: ids as lower-case hex.
     pub(super) fn spelled(&self) -> String {
         match self {
-            Cell::Text(text) => text.clone(),
+            Cell::Text(text) => text.clone().into_owned(),
             Cell::Number(number) => number.to_string(),
             Cell::Id(id) => hex::encode(id),
             Cell::Flag(flag) => flag.to_string(),
@@ -164,51 +205,58 @@ impl Cell {
     }
 }
 
-impl From<i64> for Cell {
-    fn from(number: i64) -> Cell {
+impl From<i64> for Cell<'_> {
+    fn from(number: i64) -> Self {
         Cell::Number(number)
     }
 }
 
-impl From<bool> for Cell {
-    fn from(flag: bool) -> Cell {
+impl From<bool> for Cell<'_> {
+    fn from(flag: bool) -> Self {
         Cell::Flag(flag)
     }
 }
 
-impl From<&str> for Cell {
-    fn from(text: &str) -> Cell {
-        Cell::Text(text.to_owned())
+impl<'a> From<&'a str> for Cell<'a> {
+    fn from(text: &'a str) -> Self {
+        Cell::Text(text.into())
     }
 }
 
-impl From<String> for Cell {
-    fn from(text: String) -> Cell {
+impl From<String> for Cell<'_> {
+    fn from(text: String) -> Self {
+        Cell::Text(text.into())
+    }
+}
+
+impl<'a> From<Cow<'a, str>> for Cell<'a> {
+    fn from(text: Cow<'a, str>) -> Self {
         Cell::Text(text)
     }
 }
 
-impl From<crate::model::Millis> for Cell {
-    fn from(time: crate::model::Millis) -> Cell {
+impl From<crate::model::Millis> for Cell<'_> {
+    fn from(time: crate::model::Millis) -> Self {
         Cell::Number(time.0)
     }
 }
 
-impl From<uuid::Uuid> for Cell {
-    fn from(id: uuid::Uuid) -> Cell {
+impl From<uuid::Uuid> for Cell<'_> {
+    fn from(id: uuid::Uuid) -> Self {
         Cell::Id(id.into_bytes())
     }
 }
 
-impl<T: Into<Cell>> From<Option<T>> for Cell {
-    fn from(value: Option<T>) -> Cell {
+impl<'a, T: Into<Cell<'a>>> From<Option<T>> for Cell<'a> {
+    fn from(value: Option<T>) -> Self {
         value.map_or(Cell::Null, Into::into)
     }
 }
 
 /// A row as SQLite takes it.
 struct OneRow<'a, S> {
-    cells: &'a [Cell],
+    text: &'a str,
+    cells: &'a [Kept],
     /// Of the statement's text: see [`pieces`].
     pieces: &'a [String],
     statement: PhantomData<S>,
@@ -220,7 +268,7 @@ impl<S: Statement> QueryFragment<Sqlite> for OneRow<'_, S> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
         for (cell, before) in self.cells.iter().zip(self.pieces) {
             out.push_sql(before);
-            bind(cell, &mut out)?;
+            bind(cell, self.text, &mut out)?;
         }
         out.push_sql(self.pieces.last().map_or("", String::as_str));
         Ok(())
@@ -250,13 +298,13 @@ fn pieces<S: Statement>() -> Vec<String> {
     }
 }
 
-fn bind<'b>(cell: &'b Cell, out: &mut AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+fn bind<'b>(cell: &'b Kept, text: &'b str, out: &mut AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
     match cell {
-        Cell::Text(text) => out.push_bind_param::<Text, _>(text),
-        Cell::Number(number) => out.push_bind_param::<BigInt, _>(number),
-        Cell::Id(id) => out.push_bind_param::<Binary, _>(id),
-        Cell::Flag(flag) => out.push_bind_param::<Bool, _>(flag),
-        Cell::Null => out.push_bind_param::<Nullable<BigInt>, Option<i64>>(&None),
+        Kept::Text(at) => out.push_bind_param::<Text, str>(&text[at.clone()]),
+        Kept::Number(number) => out.push_bind_param::<BigInt, _>(number),
+        Kept::Id(id) => out.push_bind_param::<Binary, _>(id),
+        Kept::Flag(flag) => out.push_bind_param::<Bool, _>(flag),
+        Kept::Null => out.push_bind_param::<Nullable<BigInt>, Option<i64>>(&None),
     }
 }
 
@@ -266,16 +314,16 @@ impl<S: Statement> QueryId for OneRow<'_, S> {
 }
 
 /// All rows as PostgreSQL takes them.
-struct AllRows<S>(Vec<Column>, PhantomData<S>);
+struct AllRows<'a, S>(Vec<Column<'a>>, PhantomData<S>);
 
-enum Column {
-    Text(Vec<Option<String>>),
+enum Column<'a> {
+    Text(Vec<Option<&'a str>>),
     Number(Vec<Option<i64>>),
     Id(Vec<Option<[u8; 16]>>),
     Flag(Vec<Option<bool>>),
 }
 
-impl<S: Statement> AllRows<S> {
+impl<S: Statement> AllRows<'_, S> {
     /// `unnest($1::text[], $2::bigint[], …) AS new (name, name, …)`
     fn push_rows<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         for (at, column) in self.0.iter().enumerate() {
@@ -302,7 +350,7 @@ impl<S: Statement> AllRows<S> {
     }
 }
 
-impl<S: Statement> QueryFragment<Pg> for AllRows<S> {
+impl<S: Statement> QueryFragment<Pg> for AllRows<'_, S> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         match S::CHANGE {
             Change::Insert(table) => {
@@ -341,11 +389,11 @@ fn named<S: Statement>(text: &str) -> String {
     })
 }
 
-impl<S: Statement> QueryId for AllRows<S> {
-    type QueryId = AllRows<S>;
+impl<S: Statement> QueryId for AllRows<'_, S> {
+    type QueryId = AllRows<'static, S>;
     const HAS_STATIC_QUERY_ID: bool = true;
 }
 
-impl<S> Query for AllRows<S> {
+impl<S> Query for AllRows<'_, S> {
     type SqlType = Text;
 }
