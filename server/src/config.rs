@@ -153,6 +153,9 @@ settings!(
         readers_max: usize = 8,
         /// Writes that share a transaction at most.
         commit_batch_max: usize = 256,
+        /// How long SQLite's writer waits for more to share a transaction, where many shared the one before; in
+        /// microseconds. 0: not at all.
+        commit_wait_us: u64 = 500,
         /// Writes that wait for their transaction; beyond that intake answers 503.
         commit_queue_max: usize = 10_000,
         /// How long the record of an attempt waits for an event to share a commit with, while nothing waits for its
@@ -331,25 +334,32 @@ impl Config {
         if !matches!(self.server.log_format.as_str(), "" | "pretty" | "json") {
             return wrong("server.log_format", "is `pretty`, `json` or empty");
         }
-        let positive = [
-            ("intake.body_bytes_max", self.intake.body_bytes_max),
-            ("intake.depth_max", self.intake.depth_max),
-            ("intake.events_max", self.intake.events_max),
-            ("delivery.in_flight_max", self.delivery.in_flight_max),
-            ("delivery.slow_in_flight_max", self.delivery.slow_in_flight_max),
-            ("delivery.in_flight_per_webhook_max", self.delivery.in_flight_per_webhook_max),
-            ("delivery.queue_max", self.delivery.queue_max),
-            ("delivery.queue_per_webhook_max", self.delivery.queue_per_webhook_max),
-            ("delivery.claim_max", self.delivery.claim_max),
-            ("store.readers_max", self.store.readers_max),
-            ("store.commit_batch_max", self.store.commit_batch_max),
-            ("store.commit_queue_max", self.store.commit_queue_max),
-            ("tenant.page_max", self.tenant.page_max),
-            ("replay.open_max", self.replay.open_max),
-            ("retention.batch_max", self.retention.batch_max),
+        let zero = [
+            ("intake.body_bytes_max", self.intake.body_bytes_max == 0),
+            ("intake.depth_max", self.intake.depth_max == 0),
+            ("intake.events_max", self.intake.events_max == 0),
+            ("delivery.in_flight_max", self.delivery.in_flight_max == 0),
+            ("delivery.slow_in_flight_max", self.delivery.slow_in_flight_max == 0),
+            ("delivery.in_flight_per_webhook_max", self.delivery.in_flight_per_webhook_max == 0),
+            ("delivery.queue_max", self.delivery.queue_max == 0),
+            ("delivery.queue_per_webhook_max", self.delivery.queue_per_webhook_max == 0),
+            ("delivery.claim_max", self.delivery.claim_max == 0),
+            ("store.readers_max", self.store.readers_max == 0),
+            ("store.commit_batch_max", self.store.commit_batch_max == 0),
+            ("store.commit_queue_max", self.store.commit_queue_max == 0),
+            ("tenant.page_max", self.tenant.page_max == 0),
+            ("replay.open_max", self.replay.open_max == 0),
+            ("retention.batch_max", self.retention.batch_max == 0),
+            ("delivery.poll_ms", self.delivery.poll_ms == 0),
+            ("retention.every_ms", self.retention.every_ms == 0),
+            ("store.answer_timeout_ms", self.store.answer_timeout_ms == 0),
+            ("store.lease_ms", self.store.lease_ms <= 0),
         ];
-        if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
+        if let Some((name, _)) = zero.iter().find(|(_, is_zero)| *is_zero) {
             return wrong(name, "is 1 or more");
+        }
+        if self.store.commit_wait_us > 100_000 {
+            return wrong("store.commit_wait_us", "is at most 100000");
         }
         if self.delivery.timeout_ms == 0 || self.delivery.timeout_ms > self.delivery.timeout_ms_max
         {
@@ -360,15 +370,6 @@ impl Config {
         }
         if self.replay.pace_per_s == 0 || self.replay.pace_per_s > self.replay.pace_per_s_max {
             return wrong("replay.pace_per_s", "is at least 1 and at most replay.pace_per_s_max");
-        }
-        let times = [
-            ("delivery.poll_ms", self.delivery.poll_ms),
-            ("retention.every_ms", self.retention.every_ms),
-            ("store.answer_timeout_ms", self.store.answer_timeout_ms),
-            ("store.lease_ms", u64::try_from(self.store.lease_ms).unwrap_or(0)),
-        ];
-        if let Some((name, _)) = times.iter().find(|(_, ms)| *ms == 0) {
-            return wrong(name, "is 1 or more");
         }
         self.plugins.check().or_else(|e| wrong("plugins", &e.to_string()))
     }

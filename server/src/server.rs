@@ -149,6 +149,7 @@ async fn open_store(
         node: folder.node.clone(),
         readers_max: config.store.readers_max,
         commit_batch_max: config.store.commit_batch_max,
+        commit_wait: Duration::from_micros(config.store.commit_wait_us),
         record_wait: Duration::from_millis(config.store.record_wait_ms),
         answer_timeout: Duration::from_millis(config.store.answer_timeout_ms),
         commit_queue_max: config.store.commit_queue_max,

@@ -68,7 +68,7 @@ impl FirstUrl {
     /// `url` taken apart, if it is the first one.
     pub fn uri(&self, url: &str) -> Option<Uri> {
         let (first, uri) = self.0.get_or_init(|| (url.to_owned(), uri_of(url).ok()));
-        uri.clone().filter(|_| first == url)
+        if first == url { uri.clone() } else { None }
     }
 }
 

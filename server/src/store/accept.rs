@@ -276,13 +276,13 @@ fn push_event(rows: &mut Rows<InsertEvents>, new: &NewEvent) {
         event.key.id.as_str().into(),
         event.event_type.as_str().into(),
         event.timestamp.into(),
-        event.subject().filter(|_| !dropped).map(|s| storable(s)).into(),
+        event.subject().filter(|_| !dropped).map(storable).into(),
         attributes.map_or("{}", |attributes| attributes.raw()).into(),
         (!dropped).then(|| event.data().raw()).into(),
         event.schema_ok.into(),
         new.accepted_at.into(),
         i64::try_from(new.deliveries.len()).unwrap_or(i64::MAX).into(),
-        new.dropped_reason.as_deref().map(|r| storable(r)).into(),
+        new.dropped_reason.as_deref().map(storable).into(),
     ]);
 }
 
@@ -314,7 +314,7 @@ pub(super) fn push_delivery(
         delivery.next_attempt_at.filter(|_| pending).into(),
         in_flight.then_some(owner.node.as_str()).into(),
         in_flight.then_some(owner.epoch).into(),
-        event.subject().map(|s| storable(s)).into(),
+        event.subject().map(storable).into(),
         now.into(),
         now.into(),
         places.next(delivery).into(),

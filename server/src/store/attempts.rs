@@ -51,7 +51,7 @@ impl Store {
     }
 }
 
-/// What a delivery sends, where an attempt of its has sent it, and it is kept.
+/// What a delivery sends, where one of its attempts has sent it, and it is kept.
 pub(super) async fn frozen(conn: &mut Conn, id: DeliveryId) -> Result<Option<Frozen>, StoreError> {
     let Some(request) = kept(conn, &[id]).await?.remove(&id) else { return Ok(None) };
     let its_event = events::tenant
@@ -165,7 +165,7 @@ fn push(
         response.map(|r| json_text(&r.headers)).transpose()?.into(),
         response.map(|r| storable(&r.body)).into(),
         response.is_some_and(|r| r.truncated).into(),
-        attempt.error.as_deref().map(|e| storable(e)).into(),
+        attempt.error.as_deref().map(storable).into(),
         unresolved.map(json_text).transpose()?.into(),
         frozen.into(),
     ]);

@@ -5,14 +5,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, timeout_at};
 
 use super::accept::{self, AcceptJob, Answer};
 use super::conn::{Conn, Connector, Place, Role};
+use super::gather::Gather;
 use super::record::{self, RecordJob, Recorded};
 use super::unsure::{self, Unsure};
 use super::{Settings, StoreError};
@@ -37,7 +36,7 @@ pub(super) enum Job {
 
 impl Job {
     /// Nobody waits for it.
-    fn can_wait(&self) -> bool {
+    pub(super) fn can_wait(&self) -> bool {
         matches!(self, Job::Record(job) if job.can_wait())
     }
 
@@ -71,8 +70,11 @@ pub(super) fn start(
     let mut writer = Writer {
         connector: connector.clone(),
         conn: None,
-        batch_max: settings.commit_batch_max.max(1),
-        record_wait: settings.record_wait,
+        gather: Gather {
+            batch_max: settings.commit_batch_max.max(1),
+            record_wait: settings.record_wait,
+            wait: connector.writer_may_block().then_some(settings.commit_wait),
+        },
         checkpoint: start_checkpointer(connector)?,
         since_checkpoint: 0,
         checkpoints: 0,
@@ -106,8 +108,7 @@ enum Failed {
 struct Writer {
     connector: Connector,
     conn: Option<Conn>,
-    batch_max: usize,
-    record_wait: Duration,
+    gather: Gather,
     checkpoint: Option<SyncSender<()>>,
     since_checkpoint: usize,
     checkpoints: usize,
@@ -131,14 +132,16 @@ struct Answers {
 
 impl Writer {
     async fn run(&mut self, mut jobs: mpsc::Receiver<Job>) {
-        let mut waiting = Vec::with_capacity(self.batch_max);
+        let mut waiting = Vec::with_capacity(self.gather.batch_max);
+        let mut count = 0;
         loop {
-            if waiting.is_empty() && jobs.recv_many(&mut waiting, self.batch_max).await == 0 {
+            let max = self.gather.batch_max;
+            if waiting.is_empty() && jobs.recv_many(&mut waiting, max).await == 0 {
                 return;
             }
-            self.wait_for_more(&mut jobs, &mut waiting).await;
+            self.gather.more(&mut jobs, &mut waiting, count).await;
             let (mut batch, mut stop) = (Batch::default(), None);
-            let count = self.fitting(&waiting);
+            count = self.fitting(&waiting);
             for job in waiting.drain(..count) {
                 match job {
                     Job::Accept(job) => batch.accepts.push(job),
@@ -158,19 +161,6 @@ impl Writer {
         }
     }
 
-    /// While nobody waits for what is there, something may come that has to be committed anyway.
-    async fn wait_for_more(&self, jobs: &mut mpsc::Receiver<Job>, waiting: &mut Vec<Job>) {
-        let until = Instant::now() + self.record_wait;
-        let mut seen = 0;
-        while waiting.len() < self.batch_max && waiting[seen..].iter().all(Job::can_wait) {
-            seen = waiting.len();
-            let more = jobs.recv_many(waiting, self.batch_max - seen);
-            if timeout_at(until, more).await.is_err() || waiting.len() == seen {
-                return;
-            }
-        }
-    }
-
     /// How many of the jobs go into the next transaction: up to the bound, and of each delivery one
     /// record.
     fn fitting(&mut self, waiting: &[Job]) -> usize {
@@ -180,7 +170,7 @@ impl Writer {
                 Job::Record(job) => recorded.insert(job.delivery_id()),
                 _ => true,
             };
-            let room = operations < self.batch_max;
+            let room = operations < self.gather.batch_max;
             if room && first {
                 operations += job.operations();
             }

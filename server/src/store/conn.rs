@@ -205,6 +205,11 @@ impl Connector {
         matches!(self, Connector::Sqlite { .. })
     }
 
+    /// True where the writer has a thread that is there for nothing else.
+    pub(super) fn writer_may_block(&self) -> bool {
+        self.has_one_writer() && self.pace().is_none()
+    }
+
     /// Opens a connection. `Place::Here` on a thread that may block.
     pub(super) async fn open(&self, role: Role, place: Place) -> Result<Conn, StoreError> {
         match self {
@@ -295,7 +300,7 @@ impl Connector {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        if !self.has_one_writer() || self.pace().is_some() {
+        if !self.writer_may_block() {
             tokio::spawn(writer);
             return Ok(());
         }

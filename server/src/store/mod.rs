@@ -21,6 +21,7 @@ mod events;
 mod everything;
 mod facets;
 mod failing;
+mod gather;
 mod idempotency;
 mod kept;
 mod keys;
@@ -102,6 +103,8 @@ pub struct Settings {
     pub reader_wait_ms: u64,
     /// Events, deliveries and records that share one transaction. A single call may bring more.
     pub commit_batch_max: usize,
+    /// How long SQLite's writer waits for more writes while many come.
+    pub commit_wait: Duration,
     /// Longest wait of a record that can wait for others to share its transaction with.
     pub record_wait: Duration,
     /// Calls that may wait for the next transaction; one more gets `Busy`.
@@ -123,6 +126,7 @@ impl Default for Settings {
             reader_wait_ms: 10_000,
             answer_timeout: Duration::from_secs(10),
             commit_batch_max: 256,
+            commit_wait: Duration::from_micros(500),
             record_wait: Duration::from_millis(20),
             commit_queue_max: 4_096,
             busy_timeout_ms: 5_000,

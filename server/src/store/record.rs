@@ -134,7 +134,7 @@ pub(super) async fn write(
         rows.push([
             record.to.as_str().into(),
             // It may be a guest's text.
-            record.reason.as_deref().map(|reason| storable(reason)).into(),
+            record.reason.as_deref().map(storable).into(),
             record.stage.map(Stage::as_str).into(),
             record.next_attempt_at.filter(|_| record.to == State::Pending).into(),
             i64::from(record.attempt.is_some()).into(),
