@@ -20,9 +20,13 @@ use super::StoreError;
 use super::conn::Conn;
 
 /// A value of a row.
+pub(super) type Cell<'a> = CellOf<Cow<'a, str>>;
+/// One of [`Rows`]: where in its text.
+type Kept = CellOf<Range<usize>>;
+
 #[derive(Clone, PartialEq, Debug)]
-pub(super) enum Cell<'a> {
-    Text(Cow<'a, str>),
+pub(super) enum CellOf<T> {
+    Text(T),
     Number(i64),
     Id([u8; 16]),
     Flag(bool),
@@ -69,16 +73,6 @@ pub(super) struct Rows<S> {
     statement: PhantomData<S>,
 }
 
-/// A cell of [`Rows`].
-enum Kept {
-    /// Where in the text.
-    Text(Range<usize>),
-    Number(i64),
-    Id([u8; 16]),
-    Flag(bool),
-    Null,
-}
-
 impl<S: Statement> Rows<S> {
     pub(super) fn new() -> Rows<S> {
         Rows { text: String::new(), cells: Vec::new(), statement: PhantomData }
@@ -87,16 +81,12 @@ impl<S: Statement> Rows<S> {
     /// Adds a row: one cell for each column.
     pub(super) fn push<const COLUMNS: usize>(&mut self, row: [Cell<'_>; COLUMNS]) {
         const { assert!(COLUMNS == S::COLUMNS.len(), "a cell for each column") };
-        let kept = row.map(|cell| match cell {
-            Cell::Text(text) => {
+        let kept = row.map(|cell| {
+            cell.map_text(|text| {
                 let start = self.text.len();
                 self.text.push_str(&text);
-                Kept::Text(start..self.text.len())
-            }
-            Cell::Number(number) => Kept::Number(number),
-            Cell::Id(id) => Kept::Id(id),
-            Cell::Flag(flag) => Kept::Flag(flag),
-            Cell::Null => Kept::Null,
+                start..self.text.len()
+            })
         });
         self.cells.extend(kept);
     }
@@ -164,31 +154,37 @@ impl<S: Statement> Rows<S> {
     }
 }
 
+impl<T> CellOf<T> {
+    fn map_text<U>(self, of: impl FnOnce(T) -> U) -> CellOf<U> {
+        match self {
+            CellOf::Text(text) => CellOf::Text(of(text)),
+            CellOf::Number(number) => CellOf::Number(number),
+            CellOf::Id(id) => CellOf::Id(id),
+            CellOf::Flag(flag) => CellOf::Flag(flag),
+            CellOf::Null => CellOf::Null,
+        }
+    }
+
+    fn number(&self) -> Option<i64> {
+        if let CellOf::Number(number) = self { Some(*number) } else { None }
+    }
+
+    fn id(&self) -> Option<[u8; 16]> {
+        if let CellOf::Id(id) = self { Some(*id) } else { None }
+    }
+
+    fn flag(&self) -> Option<bool> {
+        if let CellOf::Flag(flag) = self { Some(*flag) } else { None }
+    }
+}
+
 impl Kept {
     fn shown<'a>(&self, text: &'a str) -> Cell<'a> {
-        match self {
-            Kept::Text(at) => Cell::Text(text[at.clone()].into()),
-            Kept::Number(number) => Cell::Number(*number),
-            Kept::Id(id) => Cell::Id(*id),
-            Kept::Flag(flag) => Cell::Flag(*flag),
-            Kept::Null => Cell::Null,
-        }
+        self.clone().map_text(|at| text[at].into())
     }
 
     fn text<'a>(&self, text: &'a str) -> Option<&'a str> {
         if let Kept::Text(at) = self { Some(&text[at.clone()]) } else { None }
-    }
-
-    fn number(&self) -> Option<i64> {
-        if let Kept::Number(number) = self { Some(*number) } else { None }
-    }
-
-    fn id(&self) -> Option<[u8; 16]> {
-        if let Kept::Id(id) = self { Some(*id) } else { None }
-    }
-
-    fn flag(&self) -> Option<bool> {
-        if let Kept::Flag(flag) = self { Some(*flag) } else { None }
     }
 }
 
