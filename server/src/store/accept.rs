@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
 use super::columns::{count_of, storable};
@@ -14,6 +15,7 @@ use super::idempotency::{self, Once};
 use super::ordered::{self, Places};
 use super::rows::{Cell, Change, Kind, Rows, Statement};
 use super::schema::events;
+use super::tell::Teller;
 use super::{Store, StoreError};
 use crate::model::{DeliveryId, Event, EventKey, Millis, State, WebhookId};
 
@@ -84,6 +86,7 @@ pub(super) struct AcceptJob {
     pub(super) events: Vec<NewEvent>,
     pub(super) once: Option<Once>,
     pub(super) reply: oneshot::Sender<Result<Answer, StoreError>>,
+    pub(super) teller: Option<Teller>,
 }
 
 impl AcceptJob {
@@ -113,12 +116,11 @@ impl Store {
         once: Option<Once>,
     ) -> Result<Answer, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.jobs.try_send(Job::Accept(AcceptJob { events, once, reply })).map_err(
-            |e| match e {
-                tokio::sync::mpsc::error::TrySendError::Full(_) => StoreError::Busy,
-                tokio::sync::mpsc::error::TrySendError::Closed(_) => StoreError::closed(),
-            },
-        )?;
+        let job = AcceptJob { events, once, reply, teller: Teller::here() };
+        self.jobs.try_send(Job::Accept(job)).map_err(|error| match error {
+            TrySendError::Full(_) => StoreError::Busy,
+            TrySendError::Closed(_) => StoreError::closed(),
+        })?;
         answer.await.map_err(|_| StoreError::closed())?
     }
 }
@@ -134,14 +136,15 @@ impl Statement for InsertEvents {
         ("id", Kind::Text),
         ("event_type", Kind::Text),
         ("timestamp", Kind::Number),
-        ("subject", Kind::Text),
         ("attributes", Kind::Text),
         ("data", Kind::Text),
         ("schema_ok", Kind::Flag),
         ("accepted_at", Kind::Number),
         ("deliveries", Kind::Number),
+        ("subject", Kind::Text),
         ("dropped_reason", Kind::Text),
     ];
+    const SELDOM: usize = 2;
     const KEY: &'static str = "tenant || ' ' || id || ' ' || source";
 
     fn key(row: &[Cell<'_>]) -> String {
@@ -161,21 +164,22 @@ impl Statement for InsertDeliveries {
         ("event_id", Kind::Text),
         ("webhook_id", Kind::Id),
         ("state", Kind::Text),
-        ("reason", Kind::Text),
         ("attempts", Kind::Number),
         ("schedule_start", Kind::Number),
-        ("next_attempt_at", Kind::Number),
         ("owner_node", Kind::Text),
         ("owner_epoch", Kind::Number),
-        ("subject", Kind::Text),
         ("created_at", Kind::Number),
         ("updated_at", Kind::Number),
+        ("reason", Kind::Text),
+        ("next_attempt_at", Kind::Number),
+        ("subject", Kind::Text),
         ("seq", Kind::Number),
         ("order_key", Kind::Text),
         ("order_attempts", Kind::Number),
         ("dedupe_key", Kind::Text),
         ("dedupe_since", Kind::Number),
     ];
+    const SELDOM: usize = 8;
     const KEY: &'static str = "encode(id, 'hex')";
 }
 
@@ -276,12 +280,12 @@ fn push_event(rows: &mut Rows<InsertEvents>, new: &NewEvent) {
         event.key.id.as_str().into(),
         event.event_type.as_str().into(),
         event.timestamp.into(),
-        event.subject().filter(|_| !dropped).map(storable).into(),
         attributes.map_or("{}", |attributes| attributes.raw()).into(),
         (!dropped).then(|| event.data().raw()).into(),
         event.schema_ok.into(),
         new.accepted_at.into(),
         i64::try_from(new.deliveries.len()).unwrap_or(i64::MAX).into(),
+        event.subject().filter(|_| !dropped).map(storable).into(),
         new.dropped_reason.as_deref().map(storable).into(),
     ]);
 }
@@ -307,16 +311,16 @@ pub(super) fn push_delivery(
         key.id.as_str().into(),
         delivery.webhook_id.0.into(),
         delivery.state.as_str().into(),
-        // In flight it would be a wish to cancel: `by_hand.rs`.
-        delivery.reason.as_deref().filter(|_| !in_flight).into(),
         0.into(),
         0.into(),
-        delivery.next_attempt_at.filter(|_| pending).into(),
         in_flight.then_some(owner.node.as_str()).into(),
         in_flight.then_some(owner.epoch).into(),
+        now.into(),
+        now.into(),
+        // In flight it would be a wish to cancel: `by_hand.rs`.
+        delivery.reason.as_deref().filter(|_| !in_flight).into(),
+        delivery.next_attempt_at.filter(|_| pending).into(),
         event.subject().map(storable).into(),
-        now.into(),
-        now.into(),
         places.next(delivery).into(),
         order.map(|order| storable(&order.key)).into(),
         order.map(|order| i64::from(order.gives_way_attempts)).into(),

@@ -113,10 +113,11 @@ impl Statement for InsertAttempts {
         ("response_headers", Kind::Text),
         ("response_body", Kind::Text),
         ("response_truncated", Kind::Flag),
+        ("frozen", Kind::Text),
         ("error", Kind::Text),
         ("unresolved", Kind::Text),
-        ("frozen", Kind::Text),
     ];
+    const SELDOM: usize = 2;
     const KEY: &'static str = "encode(delivery_id, 'hex') || ' ' || number";
 
     fn key(row: &[Cell<'_>]) -> String {
@@ -165,9 +166,9 @@ fn push(
         response.map(|r| json_text(&r.headers)).transpose()?.into(),
         response.map(|r| storable(&r.body)).into(),
         response.is_some_and(|r| r.truncated).into(),
+        frozen.into(),
         attempt.error.as_deref().map(storable).into(),
         unresolved.map(json_text).transpose()?.into(),
-        frozen.into(),
     ]);
     Ok(())
 }

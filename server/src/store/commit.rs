@@ -13,6 +13,7 @@ use super::accept::{self, AcceptJob, Answer};
 use super::conn::{Conn, Connector, Place, Role};
 use super::gather::Gather;
 use super::record::{self, RecordJob, Recorded};
+use super::tell::{Told, tell};
 use super::unsure::{self, Unsure};
 use super::{Settings, StoreError};
 use crate::fault::{self, Point};
@@ -234,12 +235,10 @@ impl Writer {
         }
         let answers = done?;
         self.conn = Some(conn);
-        for (job, answer) in batch.accepts.drain(..).zip(answers.accepts) {
-            job.answer(Ok(answer));
-        }
-        for (job, answer) in batch.records.drain(..).zip(answers.records) {
-            job.answer(Ok(answer));
-        }
+        let accepts = batch.accepts.drain(..).zip(answers.accepts);
+        let records = batch.records.drain(..).zip(answers.records);
+        let accepts = accepts.map(|(job, answer)| Told::Accept(job, Ok(answer)));
+        tell(accepts.chain(records.map(|(job, answer)| Told::Record(job, Ok(answer)))));
         Ok(())
     }
 
@@ -371,12 +370,9 @@ impl Batch {
 
     /// Tells everybody that it did not work. A write that never ran learns it by its job's end.
     fn refuse(self, error: &StoreError) {
-        for job in self.accepts {
-            job.answer(Err(error.clone()));
-        }
-        for job in self.records {
-            job.answer(Err(error.clone()));
-        }
+        let accepts = self.accepts.into_iter().map(|job| Told::Accept(job, Err(error.clone())));
+        let records = self.records.into_iter().map(|job| Told::Record(job, Err(error.clone())));
+        tell(accepts.chain(records));
     }
 }
 

@@ -44,6 +44,7 @@ mod schema;
 mod secrets;
 mod settings;
 mod sources;
+mod tell;
 mod tenants;
 mod unsure;
 mod webhooks;

@@ -13,6 +13,7 @@ use super::commit::Job;
 use super::conn::{Conn, run};
 use super::rows::{Change, Kind, Rows, Statement};
 use super::schema::deliveries;
+use super::tell::Teller;
 use super::{KeptRequest, Owner, Store, StoreError, ordered};
 use crate::model::{Attempt, DeliveryId, Millis, Stage, State};
 
@@ -53,6 +54,7 @@ pub(super) struct RecordJob {
     record: Arc<Record>,
     frozen: Option<String>,
     reply: oneshot::Sender<Result<Recorded, StoreError>>,
+    pub(super) teller: Option<Teller>,
 }
 
 impl RecordJob {
@@ -89,7 +91,7 @@ impl Store {
         }
         let frozen = record.frozen.as_ref().map(super::json_text).transpose()?;
         let (reply, answer) = oneshot::channel();
-        let job = RecordJob { record, frozen, reply };
+        let job = RecordJob { record, frozen, reply, teller: Teller::here() };
         self.jobs.send(Job::Record(job)).await.map_err(|_| StoreError::closed())?;
         answer.await.map_err(|_| StoreError::closed())?
     }

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::marker::PhantomData;
 use std::ops::Range;
 
+use diesel::backend::Backend;
 use diesel::connection::Connection as _;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
@@ -55,6 +56,9 @@ pub(super) enum Change {
 pub(super) trait Statement: Any + Send + Sync {
     const CHANGE: Change;
     const COLUMNS: &'static [(&'static str, Kind)];
+    /// So many of the last columns of an insert are mostly null. They are left out where they are so in all
+    /// rows, since each value of each row has its price.
+    const SELDOM: usize = 0;
     /// SQL over a changed row that tells which it was (PostgreSQL); the text that
     /// [`Statement::key`] makes of its cells. Left out: the column `id` tells.
     const KEY: &'static str = "encode(old.id, 'hex')";
@@ -63,6 +67,12 @@ pub(super) trait Statement: Any + Send + Sync {
         let id = Self::COLUMNS.iter().position(|(name, _)| *name == "id");
         id.and_then(|at| row.get(at)).map(Cell::spelled).unwrap_or_default()
     }
+}
+
+/// The columns of a statement, with those that are seldom set or without.
+fn columns<S: Statement>(all: bool) -> &'static [(&'static str, Kind)] {
+    let seldom = if all { 0 } else { S::SELDOM };
+    &S::COLUMNS[..S::COLUMNS.len() - seldom]
 }
 
 /// The rows of a statement.
@@ -104,30 +114,44 @@ impl<S: Statement> Rows<S> {
         if self.cells.is_empty() {
             return Ok(Vec::new());
         }
+        let all = self.has_seldom();
         match conn {
             Conn::Sqlite(conn) => {
-                Ok(conn.spawn_blocking(move |conn| self.one_by_one(conn)).await?)
+                let done = conn.spawn_blocking(move |conn| match all {
+                    true => self.one_by_one::<true>(conn),
+                    false => self.one_by_one::<false>(conn),
+                });
+                Ok(done.await?)
             }
             Conn::Postgres(conn) => {
-                let changed = self.all().load::<String>(&mut **conn).await?;
+                let changed = match all {
+                    true => self.at_once::<true>().load::<String>(&mut **conn).await?,
+                    false => self.at_once::<false>().load::<String>(&mut **conn).await?,
+                };
                 Ok(self.which(&changed))
             }
         }
     }
 
-    fn one_by_one(&self, conn: &mut SqliteConnection) -> QueryResult<Vec<bool>> {
+    /// Whether a row has a value in one of the columns that are seldom set.
+    fn has_seldom(&self) -> bool {
+        let always = S::COLUMNS.len() - S::SELDOM;
+        (0..self.count()).any(|at| self.row(at)[always..].iter().any(|cell| *cell != Kept::Null))
+    }
+
+    fn one_by_one<const ALL: bool>(&self, conn: &mut SqliteConnection) -> QueryResult<Vec<bool>> {
         let pieces = pieces::<S>();
-        let rows = (0..self.count()).map(|at| OneRow::<S> {
+        let rows = (0..self.count()).map(|at| OneRow::<S, ALL> {
             text: &self.text,
-            cells: self.row(at),
+            cells: &self.row(at)[..columns::<S>(ALL).len()],
             pieces: &pieces,
             statement: PhantomData,
         });
         rows.map(|row| Ok(conn.execute_returning_count(&row)? > 0)).collect()
     }
 
-    fn all(&self) -> AllRows<'_, S> {
-        let columns = S::COLUMNS.iter().enumerate();
+    fn at_once<const ALL: bool>(&self) -> AllRows<'_, S, ALL> {
+        let columns = columns::<S>(ALL).iter().enumerate();
         let columns = columns.map(|(at, (_, kind))| {
             let cells = self.cells.iter().skip(at).step_by(S::COLUMNS.len());
             match kind {
@@ -250,48 +274,64 @@ impl<'a, T: Into<Cell<'a>>> From<Option<T>> for Cell<'a> {
 }
 
 /// A row as SQLite takes it.
-struct OneRow<'a, S> {
+struct OneRow<'a, S, const ALL: bool> {
     text: &'a str,
     cells: &'a [Kept],
-    /// Of the statement's text: see [`pieces`].
-    pieces: &'a [String],
+    /// Of an update: see [`pieces`].
+    pieces: &'a [&'static str],
     statement: PhantomData<S>,
 }
 
-impl<S: Statement> QueryFragment<Sqlite> for OneRow<'_, S> {
+impl<S: Statement, const ALL: bool> QueryFragment<Sqlite> for OneRow<'_, S, ALL> {
     /// Walked several times for each row: to see that the statement is one that was prepared, and
     /// to take the values.
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
-        for (cell, before) in self.cells.iter().zip(self.pieces) {
-            out.push_sql(before);
-            bind(cell, self.text, &mut out)?;
+        match S::CHANGE {
+            Change::Insert(table) => {
+                push_insert::<S, Sqlite>(&mut out, table, ALL);
+                for (at, cell) in self.cells.iter().enumerate() {
+                    out.push_sql(if at == 0 { ") VALUES (" } else { ", " });
+                    bind(cell, self.text, &mut out)?;
+                }
+                out.push_sql(") ON CONFLICT DO NOTHING");
+            }
+            Change::Update(_) => {
+                for (cell, before) in self.cells.iter().zip(self.pieces) {
+                    out.push_sql(before);
+                    bind(cell, self.text, &mut out)?;
+                }
+                out.push_sql(self.pieces.last().unwrap_or(&""));
+            }
         }
-        out.push_sql(self.pieces.last().map_or("", String::as_str));
         Ok(())
     }
 }
 
-/// What stands before each column's place in the statement for one row, and after the last.
-fn pieces<S: Statement>() -> Vec<String> {
-    match S::CHANGE {
-        Change::Insert(table) => {
-            let names: Vec<&str> = S::COLUMNS.iter().map(|(name, _)| *name).collect();
-            let mut pieces = vec![", ".to_owned(); names.len() + 1];
-            pieces[0] = format!("INSERT INTO {table} ({}) VALUES (", names.join(", "));
-            pieces[names.len()] = ") ON CONFLICT DO NOTHING".to_owned();
-            pieces
-        }
-        Change::Update(mut rest) => {
-            let mut pieces = Vec::with_capacity(S::COLUMNS.len() + 1);
-            for (name, _) in S::COLUMNS {
-                let (before, after) = rest.split_once(&format!(":{name}")).unwrap_or((rest, ""));
-                pieces.push(before.to_owned());
-                rest = after;
-            }
-            pieces.push(rest.to_owned());
-            pieces
-        }
+/// `INSERT INTO table (name, name, …`
+fn push_insert<S: Statement, DB: Backend>(
+    out: &mut AstPass<'_, '_, DB>,
+    table: &'static str,
+    all: bool,
+) {
+    out.push_sql("INSERT INTO ");
+    out.push_sql(table);
+    for (at, (name, _)) in columns::<S>(all).iter().enumerate() {
+        out.push_sql(if at == 0 { " (" } else { ", " });
+        out.push_sql(name);
     }
+}
+
+/// Of an update, what stands before each column's place, and after the last.
+fn pieces<S: Statement>() -> Vec<&'static str> {
+    let Change::Update(mut rest) = S::CHANGE else { return Vec::new() };
+    let mut pieces = Vec::with_capacity(S::COLUMNS.len() + 1);
+    for (name, _) in S::COLUMNS {
+        let (before, after) = rest.split_once(':').unwrap_or((rest, ""));
+        pieces.push(before);
+        rest = after.strip_prefix(name).unwrap_or(after);
+    }
+    pieces.push(rest);
+    pieces
 }
 
 fn bind<'b>(cell: &'b Kept, text: &'b str, out: &mut AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
@@ -304,13 +344,13 @@ fn bind<'b>(cell: &'b Kept, text: &'b str, out: &mut AstPass<'_, 'b, Sqlite>) ->
     }
 }
 
-impl<S: Statement> QueryId for OneRow<'_, S> {
-    type QueryId = OneRow<'static, S>;
+impl<S: Statement, const ALL: bool> QueryId for OneRow<'_, S, ALL> {
+    type QueryId = OneRow<'static, S, ALL>;
     const HAS_STATIC_QUERY_ID: bool = true;
 }
 
 /// All rows as PostgreSQL takes them.
-struct AllRows<'a, S>(Vec<Column<'a>>, PhantomData<S>);
+struct AllRows<'a, S, const ALL: bool>(Vec<Column<'a>>, PhantomData<S>);
 
 enum Column<'a> {
     Text(Vec<Option<&'a str>>),
@@ -319,7 +359,7 @@ enum Column<'a> {
     Flag(Vec<Option<bool>>),
 }
 
-impl<S: Statement> AllRows<'_, S> {
+impl<S: Statement, const ALL: bool> AllRows<'_, S, ALL> {
     /// `unnest($1::text[], $2::bigint[], …) AS new (name, name, …)`
     fn push_rows<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         for (at, column) in self.0.iter().enumerate() {
@@ -337,7 +377,7 @@ impl<S: Statement> AllRows<'_, S> {
                 Column::Flag(_) => "::boolean[]",
             });
         }
-        for (at, (name, _)) in S::COLUMNS.iter().enumerate() {
+        for (at, (name, _)) in columns::<S>(ALL).iter().enumerate() {
             out.push_sql(if at == 0 { ") AS new (" } else { ", " });
             out.push_sql(name);
         }
@@ -346,16 +386,11 @@ impl<S: Statement> AllRows<'_, S> {
     }
 }
 
-impl<S: Statement> QueryFragment<Pg> for AllRows<'_, S> {
+impl<S: Statement, const ALL: bool> QueryFragment<Pg> for AllRows<'_, S, ALL> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         match S::CHANGE {
             Change::Insert(table) => {
-                out.push_sql("INSERT INTO ");
-                out.push_sql(table);
-                for (at, (name, _)) in S::COLUMNS.iter().enumerate() {
-                    out.push_sql(if at == 0 { " (" } else { ", " });
-                    out.push_sql(name);
-                }
+                push_insert::<S, Pg>(&mut out, table, ALL);
                 out.push_sql(") SELECT * FROM ");
                 self.push_rows(&mut out)?;
                 out.push_sql(" ON CONFLICT DO NOTHING");
@@ -385,11 +420,11 @@ fn named<S: Statement>(text: &str) -> String {
     })
 }
 
-impl<S: Statement> QueryId for AllRows<'_, S> {
-    type QueryId = AllRows<'static, S>;
+impl<S: Statement, const ALL: bool> QueryId for AllRows<'_, S, ALL> {
+    type QueryId = AllRows<'static, S, ALL>;
     const HAS_STATIC_QUERY_ID: bool = true;
 }
 
-impl<S> Query for AllRows<'_, S> {
+impl<S, const ALL: bool> Query for AllRows<'_, S, ALL> {
     type SqlType = Text;
 }

@@ -41,6 +41,67 @@ async fn many_callers_share_commits_and_each_gets_its_own_answer() {
     .await;
 }
 
+/// Accepts 20 events at once, on a runtime of its own.
+fn accept_elsewhere(store: Store, wait: bool) -> impl FnOnce() {
+    move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let calls = (0..20).map(|n| store.accept(vec![event(&format!("{wait}-{n}"))]));
+            match wait {
+                true => assert!(join_all(calls).await.iter().all(Result::is_ok)),
+                false => assert!(poll_immediate(join_all(calls)).await.is_none()),
+            }
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_are_told_on_whatever_runtime_they_wait() {
+    on_each_database(async |store| {
+        // It ends while its callers are not told yet.
+        let gone = std::thread::spawn(accept_elsewhere(store.clone(), false));
+        let other = std::thread::spawn(accept_elsewhere(store.clone(), true));
+        let own = (0..20).map(|n| store.accept(vec![event(&format!("own-{n}"))]));
+        assert!(join_all(own.collect::<Vec<_>>()).await.iter().all(Result::is_ok));
+        let ended = tokio::task::spawn_blocking(|| (gone.join(), other.join())).await.unwrap();
+        assert!(ended.0.is_ok() && ended.1.is_ok());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_seldom_set_is_written_where_a_row_has_it() {
+    on_each_database(async |store| {
+        let plain = |key: &str| {
+            let mut new = event(key);
+            Arc::get_mut(&mut new.event).unwrap().attributes.clear();
+            new.to(delivery(webhook(), State::InFlight))
+        };
+        let held = || NewDelivery {
+            reason: Some("held".to_owned()),
+            ..delivery(webhook(), State::Pending)
+        };
+        store.accept(vec![plain("a"), plain("b")]).await.unwrap();
+        store.accept(vec![plain("c"), event("d").to(held())]).await.unwrap();
+        store.accept(vec![plain("e")]).await.unwrap();
+        let all = DeliveryFilter::default();
+        let mut deliveries =
+            store.list_deliveries(&tenant("t"), &all, 10, None).await.unwrap().data;
+        deliveries.sort_by_key(|delivery| delivery.event.id.to_string());
+        let told = deliveries.iter().map(|delivery| {
+            let reason = delivery.reason.as_deref();
+            (delivery.event.id.as_str(), delivery.subject.as_deref(), reason)
+        });
+        let nothing = |id| (id, None, None);
+        let with = ("d", Some("contact-1"), Some("held"));
+        let expected = [nothing("a"), nothing("b"), nothing("c"), with, nothing("e")];
+        assert_eq!(told.collect::<Vec<_>>(), expected);
+        let due: Vec<bool> = deliveries.iter().map(|d| d.next_attempt_at.is_some()).collect();
+        assert_eq!(due, [false, false, false, true, false]);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_known_id_answers_with_the_figures_of_the_first() {
     on_each_database(async |store| {
