@@ -125,7 +125,7 @@ impl Dispatcher {
 /// The scheduler. Runs until `stop` says so, then lets attempts under way end.
 pub struct Worker {
     lease: Lease,
-    parts: Parts,
+    parts: Arc<Parts>,
     inbox: mpsc::Receiver<Message>,
     sender: mpsc::Sender<Message>,
     lanes: Lanes,
@@ -160,6 +160,7 @@ impl Worker {
         let poll_at = pipeline.clock.now();
         let breaker = Breaker::new(&pipeline.config.delivery, poll_at);
         let parts = Parts { pipeline, registry, live, probes: Probes::default(), load };
+        let parts = Arc::new(parts);
         let actor = Actor::start(parts.clone(), dispatcher.clone());
         let (polling, seen) = (false, poll_at);
         let worker = Worker {
@@ -184,9 +185,11 @@ impl Worker {
         // Those that came together are taken in together, before anything starts.
         const TOGETHER_MAX: usize = 64;
         let mut messages = Vec::with_capacity(TOGETHER_MAX);
-        loop {
+        while !*stop.borrow() {
             let (clock, wake_at) = (self.parts.pipeline.clock.clone(), self.wake_at());
             tokio::select! {
+                // While messages come, nothing is set up to wait for the rest.
+                biased;
                 count = self.inbox.recv_many(&mut messages, TOGETHER_MAX) => {
                     if count == 0 {
                         break;
@@ -194,12 +197,13 @@ impl Worker {
                     self.look_at_clock();
                     messages.drain(..).for_each(|message| self.handle(message));
                 }
-                () = clock.sleep_until(self.poll_at), if !self.polling => self.poll(),
-                // Only to start what waited for its time.
-                () = clock.sleep_until(wake_at) => {}
                 _ = stop.wait_for(|stop| *stop) => break,
+                () = clock.sleep_until(wake_at) => {}
             }
             self.look_at_clock();
+            if !self.polling && self.poll_at <= self.parts.pipeline.clock.now() {
+                self.poll();
+            }
             self.start();
             self.probe();
         }
@@ -209,9 +213,9 @@ impl Worker {
     /// When to look again though nothing happened: something waited for its time. Without the
     /// lease nothing starts before the message that it is regained.
     fn wake_at(&self) -> Millis {
-        let breaker = self.breaker.wake_at();
         let lanes = self.lanes.wake_at().filter(|_| self.lease.holds());
-        lanes.map_or(breaker, |lanes| lanes.min(breaker))
+        let poll = Some(self.poll_at).filter(|_| !self.polling);
+        [lanes, poll].into_iter().flatten().fold(self.breaker.wake_at(), Millis::min)
     }
 
     /// Where the clock was set back, what waits for a time by it would wait for that much longer: it moves

@@ -18,7 +18,6 @@ use crate::registry::Registry;
 use crate::store::{Record, Recorded, StoreError};
 
 /// What an attempt works with.
-#[derive(Clone)]
 pub(super) struct Parts {
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) registry: Arc<Registry>,

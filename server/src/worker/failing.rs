@@ -35,7 +35,7 @@ pub(super) struct Actor(mpsc::Sender<Task>);
 
 impl Actor {
     /// Starts; ends when nobody can ask any more.
-    pub(super) fn start(parts: Parts, dispatcher: Dispatcher) -> Actor {
+    pub(super) fn start(parts: Arc<Parts>, dispatcher: Dispatcher) -> Actor {
         let (sender, mut tasks) = mpsc::channel(WAITING_MAX);
         tokio::spawn(async move {
             while let Some(task) = tasks.recv().await {
