@@ -1,5 +1,7 @@
 //! A template, from its text to a plan that is proved.
 
+use antar_json::Document;
+
 use crate::expression::Expression;
 use crate::form_grammar::Form;
 use crate::json_grammar::Json;
@@ -29,6 +31,8 @@ pub struct Template {
     uses_attempt: bool,
     uses_meta: bool,
     host_varies: bool,
+    /// What a template without a tag gives.
+    constant: Option<Rendered>,
 }
 
 /// A path of the root that a template reads.
@@ -75,7 +79,7 @@ impl Template {
         prove(located.text, place, limits, &mut parsed.nodes)
             .map_err(|fault| vec![located.error(fault)])?;
         lone::find(&mut parsed.nodes, place);
-        Ok(Template {
+        let mut template = Template {
             source: source.to_owned(),
             host_varies: any_hole(&parsed.nodes, &|hole| hole.slot == Some(Slot::Host)),
             nodes: parsed.nodes,
@@ -85,7 +89,15 @@ impl Template {
             secrets: parsed.secrets,
             uses_attempt: parsed.uses_attempt,
             uses_meta: parsed.uses_meta,
-        })
+            constant: None,
+        };
+        if let [] | [Node::Text(_)] = template.nodes.as_slice() {
+            let nothing = Document::empty_object();
+            let scope = Scope { root: nothing.root(), antar: nothing.root(), attempt: None };
+            // Where it can't be rendered, each rendering says so.
+            template.constant = template.render(&scope, Unresolved::Empty).ok();
+        }
+        Ok(template)
     }
 
     /// The text as it was given.
@@ -126,6 +138,9 @@ impl Template {
         scope: &Scope<'_>,
         unresolved: Unresolved,
     ) -> Result<Rendered, RenderError> {
+        if let Some(constant) = &self.constant {
+            return Ok(constant.clone());
+        }
         let check = match &self.place {
             Place::Url { hosts_allowed } => {
                 Check::Url { hosts: self.host_varies.then_some(hosts_allowed.as_slice()) }

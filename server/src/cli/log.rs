@@ -1,10 +1,9 @@
 //! The server's log: prose on a terminal, JSON lines elsewhere.
 
-use std::fmt::{Debug, Result as Formatted, Write};
+use std::fmt::{Debug, Display, Result as Formatted, Write};
 use std::io::IsTerminal;
 
 use anyhow::anyhow;
-use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::span::Record;
 use tracing_subscriber::EnvFilter;
@@ -65,7 +64,8 @@ struct Fields<'a> {
 }
 
 impl Fields<'_> {
-    fn put(&mut self, field: &Field, value: &Value) {
+    /// `value` is written as it is: a number, or `true`.
+    fn put(&mut self, field: &Field, value: impl Display) {
         let separator = if self.text.len() > 1 { "," } else { "" };
         // A string takes whatever is written to it.
         let _ = write!(self.text, "{separator}\"{}\":{value}", field.name());
@@ -74,27 +74,34 @@ impl Fields<'_> {
 
 impl Visit for Fields<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.put(field, &format!("{value:?}").into());
+        self.record_str(field, &format!("{value:?}"));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.put(field, &value.into());
+        self.put(field, "\"");
+        antar_json::escape_into(self.text, value);
+        self.text.push('"');
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.put(field, &value.into());
+        self.put(field, value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.put(field, &value.into());
+        self.put(field, value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.put(field, &value.into());
+        self.put(field, value);
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.put(field, &value.into());
+        // JSON has no infinity, and no number that is none.
+        if value.is_finite() {
+            self.put(field, value);
+        } else {
+            self.put(field, "null");
+        }
     }
 }
 
@@ -102,7 +109,7 @@ impl Visit for Fields<'_> {
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -128,14 +135,13 @@ mod tests {
         tracing::subscriber::with_default(log, || {
             let later = tracing::field::Empty;
             let path = "/\"quoted\"\n\u{1}é";
-            let span =
-                tracing::info_span!("request", %path, n = 7_u64, of = -1_i64, ok = true, later);
+            let span = tracing::info_span!("request", %path, n = 7_u64, of = -1_i64, x = 0.5, no = f64::NAN, ok = true, later);
             span.record("later", "text");
             span.in_scope(|| tracing::info!("said"));
         });
         let line = lines.0.lock().unwrap().clone();
         let line: Value = serde_json::from_slice(&line).unwrap();
-        let expected = json!({"name": "request", "path": "/\"quoted\"\n\u{1}é", "n": 7, "of": -1, "ok": true, "later": "text"});
+        let expected = json!({"name": "request", "path": "/\"quoted\"\n\u{1}é", "n": 7, "of": -1, "x": 0.5, "no": null, "ok": true, "later": "text"});
         assert_eq!(line["span"], expected);
     }
 }

@@ -1,6 +1,9 @@
 //! What is done around every request: an id, a line in the log, figures, headers, and the request's
 //! id in the problems that come back.
 
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::time::Instant;
 
 use actix_web::body::{BoxBody, MessageBody};
@@ -10,6 +13,7 @@ use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, X_CONTENT_
 use actix_web::middleware::Next;
 use actix_web::{Error, web};
 use antar_template::MASK;
+use metrics::{Counter, Histogram};
 use tracing::Instrument;
 
 use super::error::{Code, Problem};
@@ -30,9 +34,10 @@ pub(super) async fn around(
     };
     let id = request_id(&req, &app);
     let method = known_method(req.method());
-    let span = tracing::info_span!(
-        "request", id, method, path = %masked(req.path(), &app.registry)
-    );
+    let span = {
+        let path = masked(req.path(), &app.registry);
+        tracing::info_span!("request", id, method, path = &*path)
+    };
     // A task of its own: a caller that hangs up does not stop a change between the database and
     // the memory, or an event between the commit and its first attempt.
     let handling = actix_web::rt::spawn(next.call(req).instrument(span.clone()));
@@ -50,14 +55,33 @@ pub(super) async fn around(
         _ => tracing::info!(target: "antar::access", status, took_ms, "answered"),
     });
     let route = answered.request().match_pattern().unwrap_or_else(|| "other".to_owned());
-    metrics::counter!(
-        "antar_http_requests_total",
-        "method" => method, "route" => route.clone(), "status" => status.to_string()
-    )
-    .increment(1);
-    metrics::histogram!("antar_http_request_seconds", "method" => method, "route" => route)
-        .record(took.as_secs_f64());
+    count(method, route, status, took.as_secs_f64());
     Ok(answered)
+}
+
+/// Method, route and status.
+type Kind = (&'static str, String, u16);
+
+thread_local! {
+    /// What counts requests of a kind, and their times: looked up by name once.
+    static FIGURES: RefCell<HashMap<Kind, (Counter, Histogram)>> = RefCell::default();
+}
+
+fn count(method: &'static str, route: String, status: u16, seconds: f64) {
+    FIGURES.with_borrow_mut(|figures| {
+        let figures = figures.entry((method, route, status));
+        let (requests, times) = figures.or_insert_with_key(|(method, route, status)| {
+            let (method, route) = (*method, route.clone());
+            let requests = metrics::counter!(
+                "antar_http_requests_total",
+                "method" => method, "route" => route.clone(), "status" => status.to_string()
+            );
+            let seconds = "antar_http_request_seconds";
+            (requests, metrics::histogram!(seconds, "method" => method, "route" => route))
+        });
+        requests.increment(1);
+        times.record(seconds);
+    });
 }
 
 /// Puts the request's id into problems and into the headers.
@@ -111,10 +135,10 @@ fn known_method(method: &Method) -> &'static str {
 }
 
 /// A path for the log: without the secret of an incoming URL.
-fn masked(path: &str, registry: &Registry) -> String {
+fn masked<'a>(path: &'a str, registry: &Registry) -> Cow<'a, str> {
     match secret_in(path, |path| registry.match_incoming(path)) {
-        Some(secret) => path.replacen(&format!("/{secret}"), &format!("/{MASK}"), 1),
-        None => path.to_owned(),
+        Some(secret) => path.replacen(&format!("/{secret}"), &format!("/{MASK}"), 1).into(),
+        None => path.into(),
     }
 }
 

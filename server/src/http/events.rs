@@ -193,17 +193,16 @@ fn answered(many: bool, answers: &[pipeline::Answer]) -> (u16, String) {
         let text = serde_json::to_string(&problem.body(None)).unwrap_or_default();
         return (problem.status_code().as_u16(), text);
     }
-    let results: Vec<_> = answers.iter().map(EventResult::of).collect();
-    let text = match results.as_slice() {
-        [one] if !many => serde_json::to_string(one),
-        _ => serde_json::to_string(&results),
+    let text = match answers {
+        [one] if !many => serde_json::to_string(&EventResult::of(one)),
+        all => serde_json::to_string(&all.iter().map(EventResult::of).collect::<Vec<_>>()),
     };
     (202, text.unwrap_or_default())
 }
 
 /// The problem of a request none of whose events was taken.
 fn all_refused(many: bool, answers: &[pipeline::Answer]) -> Option<Problem> {
-    let mut refused = Vec::with_capacity(answers.len());
+    let mut refused = Vec::new();
     for answer in answers {
         match answer {
             pipeline::Answer::Accepted { .. } => return None,

@@ -167,7 +167,8 @@ impl EventId {
     /// The id of an event that came without one.
     #[must_use]
     pub fn new(now: super::Millis) -> EventId {
-        EventId(uuid_v7(now).to_string().into())
+        let mut text = Uuid::encode_buffer();
+        EventId((*uuid_v7(now).hyphenated().encode_lower(&mut text)).into())
     }
 }
 

@@ -172,28 +172,24 @@ impl Reader {
         value: String,
         limits: &IntakeConfig,
     ) {
-        let pointer = format!("/attributes/{}", pointer_token(&name));
-        if name.is_empty() || name.len() > 64 {
-            return self.error(&pointer, "the name of an attribute has 1 to 64 bytes");
-        }
-        if value.len() > limits.attribute_bytes_max {
-            let max = limits.attribute_bytes_max;
-            return self.error(
-                &pointer,
-                format!("is longer than {max} bytes (intake.attribute_bytes_max)"),
-            );
-        }
-        if name.contains('\0') || value.contains('\0') {
-            return self.error(&pointer, "has the character U+0000, which can't be stored");
-        }
-        if let Some(known) = attributes.iter_mut().find(|(known, _)| *known == name) {
-            known.1 = value;
-        } else if attributes.len() < limits.attributes_max {
-            attributes.push((name, value));
+        let known = attributes.iter().position(|(known, _)| *known == name);
+        let (bytes_max, max) = (limits.attribute_bytes_max, limits.attributes_max);
+        let wrong = if name.is_empty() || name.len() > 64 {
+            "the name of an attribute has 1 to 64 bytes".to_owned()
+        } else if value.len() > bytes_max {
+            format!("is longer than {bytes_max} bytes (intake.attribute_bytes_max)")
+        } else if name.contains('\0') || value.contains('\0') {
+            "has the character U+0000, which can't be stored".to_owned()
+        } else if known.is_none() && attributes.len() >= max {
+            format!("more than {max} attributes (intake.attributes_max)")
         } else {
-            let max = limits.attributes_max;
-            self.error(&pointer, format!("more than {max} attributes (intake.attributes_max)"));
-        }
+            match known {
+                Some(known) => attributes[known].1 = value,
+                None => attributes.push((name, value)),
+            }
+            return;
+        };
+        self.error(&format!("/attributes/{}", pointer_token(&name)), wrong);
     }
 
     pub(super) fn finish(

@@ -310,7 +310,7 @@ impl Pipeline {
         let now = self.clock.now();
         let asks = sent.answer().map_or_else(|_| Asks::default(), |answer| Asks::of(answer, now));
         attempt.response = sent.response.map(|response| prepared.mask(response));
-        attempt.request = Some(prepared.sent);
+        attempt.request = Some(prepared.sent());
         // Only the first request that reached sending is new to the record.
         let frozen = job.frozen.is_none().then_some(frozen);
         self.decide(webhook, job, Seen { attempt, frozen, verdict, asks, error })

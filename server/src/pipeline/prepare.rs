@@ -1,6 +1,7 @@
 //! From a frozen request to one that can go out: secrets put in, signed, and a masked copy of it
 //! for the record.
 
+use std::collections::HashSet;
 use std::sync::OnceLock;
 
 use antar_template::{MASK, MissingSecret, Piece};
@@ -19,14 +20,25 @@ use crate::model::{
 /// A request ready to go, and what may be shown of it.
 pub struct Prepared {
     pub outgoing: Outgoing,
-    /// As sent, secrets masked.
-    pub sent: SentRequest,
-    /// Names of the headers that signers made, in lower case.
-    pub signed: Vec<String>,
+    shown: Shown,
     /// Values that must not show up in a stored answer.
     sensitive: Vec<Secret>,
     /// Made of them when there is something to mask.
     masker: OnceLock<Masker>,
+}
+
+/// What is shown of a request in the place of what goes out, where that has a secret in it.
+struct Shown {
+    url: Option<String>,
+    /// As many as go out.
+    headers: Vec<ShownHeader>,
+    body: Option<String>,
+}
+
+struct ShownHeader {
+    value: Option<String>,
+    /// A signer made it.
+    signed: bool,
 }
 
 /// Why a rendered request can't go out.
@@ -67,19 +79,19 @@ pub fn prepare(
     check_scheme(&url, input)?;
     let body = frozen.body.as_ref().map(|body| secrets.fill(body)).transpose()?;
     let body = body.map(Bytes::from);
-    let mut headers = Vec::with_capacity(frozen.headers.len() + 4);
+    let mut headers = Vec::with_capacity(frozen.headers.len() + attempt_headers.len() + 4);
     for header in frozen.headers.iter().chain(attempt_headers) {
         let value = secrets.fill(&header.value)?;
-        put(&mut headers, &header.name, value, antar_template::masked(&header.value));
+        let shown = ShownHeader { value: masked_if_secret(&header.value), signed: false };
+        put(&mut headers, &header.name, value, shown);
     }
-    let signatures = signatures(input, body.as_deref().unwrap_or_default())?;
-    let signed = signatures.iter().map(|signed| signed.name.to_ascii_lowercase()).collect();
-    for signed in signatures {
-        let shown = if signed.secret { MASK.to_owned() } else { signed.value.clone() };
-        if signed.secret {
-            secrets.used.push(Secret::new(signed.value.clone()));
+    for signed in signatures(input, body.as_deref().unwrap_or_default())? {
+        let SignedHeader { name, value, secret } = signed;
+        if secret {
+            secrets.used.push(Secret::new(value.clone()));
         }
-        put(&mut headers, &signed.name, signed.value, shown);
+        let shown = ShownHeader { value: secret.then(|| MASK.to_owned()), signed: true };
+        put(&mut headers, name, value, shown);
     }
     for signer in &input.webhook.plan.signers {
         secrets.used.extend(match signer.key() {
@@ -87,44 +99,44 @@ pub fn prepare(
             name => input.tenant.secret(name),
         });
     }
-    let (mut going, mut shown) = (Vec::with_capacity(headers.len()), serde_json::Map::new());
-    for header in headers.into_iter().filter(|header| !is_of_connection(&header.name)) {
-        shown.insert(header.name.to_ascii_lowercase(), header.shown.into());
-        going.push((header.name, header.value));
-    }
-    let sent = SentRequest {
-        method: frozen.method.as_str().to_owned(),
-        url: antar_template::masked(&frozen.url),
+    let going = headers.into_iter().filter(|((name, _), _)| !is_of_connection(name));
+    let (headers, shown): (Vec<_>, _) = going.unzip();
+    let shown = Shown {
+        url: masked_if_secret(&frozen.url),
         headers: shown,
-        body: frozen.body.as_deref().map(antar_template::masked),
+        body: frozen.body.as_deref().and_then(masked_if_secret),
     };
     let outgoing = Outgoing {
         method: frozen.method,
         uri: first_url.and_then(|first| first.uri(&url)),
         url,
-        headers: going,
+        headers,
         body,
         timeout_ms: input.webhook.plan.timeout_ms,
     };
-    Ok(Prepared { outgoing, sent, signed, sensitive: secrets.used, masker: OnceLock::new() })
+    Ok(Prepared { outgoing, shown, sensitive: secrets.used, masker: OnceLock::new() })
 }
 
-struct Header {
-    name: String,
-    value: String,
-    shown: String,
-}
+type Header = ((String, String), ShownHeader);
 
 /// Of two headers with the same name the later takes the place.
-fn put(headers: &mut Vec<Header>, name: &str, value: String, shown: String) {
-    let header = Header { name: name.to_owned(), value, shown };
-    match headers.iter_mut().find(|known| known.name.eq_ignore_ascii_case(name)) {
+fn put(headers: &mut Vec<Header>, name: &str, value: String, shown: ShownHeader) {
+    let header = ((name.to_owned(), value), shown);
+    match headers.iter_mut().find(|((known, _), _)| known.eq_ignore_ascii_case(name)) {
         Some(known) => *known = header,
         None => headers.push(header),
     }
 }
 
-fn signatures(input: PrepareInput<'_>, body: &[u8]) -> Result<Vec<SignedHeader>, CannotSign> {
+fn masked_if_secret(pieces: &[Piece]) -> Option<String> {
+    let has_secret = pieces.iter().any(|piece| matches!(piece, Piece::Secret { .. }));
+    has_secret.then(|| antar_template::masked(pieces))
+}
+
+fn signatures<'a>(
+    input: PrepareInput<'a>,
+    body: &[u8],
+) -> Result<Vec<SignedHeader<'a>>, CannotSign> {
     let named = |name: &str| input.tenant.secret(name);
     let webhook = input.webhook;
     let keys =
@@ -148,6 +160,11 @@ fn check_scheme(url: &str, input: PrepareInput<'_>) -> Result<(), CannotPrepare>
     Ok(())
 }
 
+/// Of a body that was made of text.
+fn text_of(body: Bytes) -> String {
+    String::from_utf8(body.into()).unwrap_or_default()
+}
+
 /// Looks secrets up and remembers which were used.
 struct Secrets<'a> {
     tenant: &'a Tenant,
@@ -165,6 +182,33 @@ impl Secrets<'_> {
 }
 
 impl Prepared {
+    /// Names of the headers that signers made, in lower case.
+    #[must_use]
+    pub fn signed(&self) -> HashSet<String> {
+        let headers = self.outgoing.headers.iter().zip(&self.shown.headers);
+        let signed = headers.filter(|(_, shown)| shown.signed);
+        signed.map(|((name, _), _)| name.to_ascii_lowercase()).collect()
+    }
+
+    /// As sent, secrets masked.
+    #[must_use]
+    pub fn sent(self) -> SentRequest {
+        let Prepared { outgoing, shown, .. } = self;
+        let headers = outgoing.headers.into_iter().zip(shown.headers);
+        let headers = headers.map(|((mut name, value), shown)| {
+            name.make_ascii_lowercase();
+            (name, shown.value.unwrap_or(value).into())
+        });
+        // Nobody else has the body any more: it is not copied.
+        let body = outgoing.body.map(|body| shown.body.unwrap_or_else(|| text_of(body)));
+        SentRequest {
+            method: outgoing.method.as_str().to_owned(),
+            url: shown.url.unwrap_or(outgoing.url),
+            headers: headers.collect(),
+            body,
+        }
+    }
+
     /// The answer with every used secret masked, should the receiver echo one.
     #[must_use]
     pub fn mask(&self, mut response: Response) -> Response {

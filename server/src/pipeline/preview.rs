@@ -125,18 +125,14 @@ impl Pipeline {
         };
         match prepare(input, &frozen, &attempt_headers) {
             Ok(prepared) => {
-                let signed = |(name, _): &(&String, &Json)| prepared.signed.contains(*name);
-                let headers: Json = prepared
-                    .sent
-                    .headers
-                    .iter()
-                    .filter(signed)
-                    .map(|(n, v)| (n.clone(), v.clone()))
-                    .collect();
+                preview.warnings.extend(self.warn_of_url(&prepared.outgoing.url));
+                let signed = prepared.signed();
+                let sent = prepared.sent();
+                let headers = sent.headers.iter().filter(|(name, _)| signed.contains(*name));
+                let headers: Json = headers.map(|(n, v)| (n.clone(), v.clone())).collect();
                 let detail = json!({ "headers": headers });
                 preview.push("sign", StageOutcome::Pass, None, began, detail);
-                preview.warnings.extend(self.warn_of_url(&prepared.outgoing.url));
-                preview.request = Some(prepared.sent);
+                preview.request = Some(sent);
             }
             Err(error) => {
                 preview.push("sign", StageOutcome::Fail, Some(error.to_string()), began, json!({}));

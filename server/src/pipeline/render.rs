@@ -72,16 +72,16 @@ fn render_with(
     let scope = Scope { root: root.root(), antar: meta.root(), attempt: None };
     let mut unresolved = Vec::new();
     let secrets = transformed.secrets.as_slice();
-    let mut place = |place: String, template: &Template| {
+    let mut place = |place: [&str; 2], template: &Template| {
         let rendered = template.render(&scope, treatment);
-        let rendered = rendered.map_err(|e| CannotRender::new(place, &e))?;
+        let rendered = rendered.map_err(|e| CannotRender::new(place.concat(), &e))?;
         unresolved.extend(rendered.unresolved);
         Ok((!rendered.omitted).then(|| mark(rendered.pieces, secrets)))
     };
 
-    let url = place("url".to_owned(), &plan.url)?.unwrap_or_default();
+    let url = place(["url", ""], &plan.url)?.unwrap_or_default();
     let body = match &plan.body {
-        Some(template) => Some(place("body".to_owned(), template)?.unwrap_or_default()),
+        Some(template) => Some(place(["body", ""], template)?.unwrap_or_default()),
         None if has_default_body(plan.method) => {
             Some(mark(vec![Piece::Text(root.text().to_owned())], secrets))
         }
@@ -194,12 +194,12 @@ impl HeaderList {
         &mut self,
         name: &str,
         template: &Template,
-        place: &mut impl FnMut(String, &Template) -> Result<Option<Vec<Piece>>, CannotRender>,
+        place: &mut impl FnMut([&str; 2], &Template) -> Result<Option<Vec<Piece>>, CannotRender>,
     ) -> Result<(), CannotRender> {
         if template.uses_attempt() {
             return Ok(());
         }
-        if let Some(value) = place(format!("headers.{name}"), template)? {
+        if let Some(value) = place(["headers.", name], template)? {
             self.put(name, value);
         }
         Ok(())

@@ -29,8 +29,8 @@ pub struct Keys<'a> {
 
 /// A header that proves something.
 #[derive(Clone, Debug)]
-pub struct SignedHeader {
-    pub name: String,
+pub struct SignedHeader<'a> {
+    pub name: &'a str,
     pub value: String,
     /// The value is, or contains, a secret and must be masked.
     pub secret: bool,
@@ -48,35 +48,33 @@ pub enum CannotSign {
 }
 
 /// Makes the headers of all `signers`, in order. Several `standard` signers share theirs.
-pub fn sign(
-    signers: &[Signer],
+pub fn sign<'a>(
+    signers: &'a [Signer],
     keys: &Keys<'_>,
     input: SignInput<'_>,
-) -> Result<Vec<SignedHeader>, CannotSign> {
-    let mut headers: Vec<SignedHeader> = Vec::new();
+) -> Result<Vec<SignedHeader<'a>>, CannotSign> {
+    let mut headers: Vec<SignedHeader<'a>> = Vec::with_capacity(4);
     for signer in signers {
         let secret = keys.get(signer.key())?;
-        let (name, value, secret) = match signer {
+        let (name, value, secret): (&str, _, _) = match signer {
             Signer::Standard { version, key } => {
                 standard(&mut headers, *version, key, keys, input)?;
                 continue;
             }
             Signer::Hmac { header, algorithm, encoding, prefix, over, .. } => {
                 let message = message(over, input);
-                let mac = mac(*algorithm, secret.reveal().as_bytes(), &message);
+                let mac = mac(*algorithm, secret.reveal().as_bytes(), &[&message]);
                 let value = match encoding {
                     Encoding::Hex => hex::encode(mac),
                     Encoding::Base64 => BASE64_STANDARD.encode(mac),
                 };
-                (header.clone(), format!("{prefix}{value}"), false)
+                (header, format!("{prefix}{value}"), false)
             }
-            Signer::Secret { header, .. } => (header.clone(), secret.reveal().to_owned(), true),
-            Signer::Bearer { .. } => {
-                ("authorization".to_owned(), format!("Bearer {}", secret.reveal()), true)
-            }
+            Signer::Secret { header, .. } => (header, secret.reveal().to_owned(), true),
+            Signer::Bearer { .. } => ("authorization", format!("Bearer {}", secret.reveal()), true),
             Signer::Basic { username, .. } => {
                 let pair = BASE64_STANDARD.encode(format!("{username}:{}", secret.reveal()));
-                ("authorization".to_owned(), format!("Basic {pair}"), true)
+                ("authorization", format!("Basic {pair}"), true)
             }
         };
         headers.push(SignedHeader { name, value, secret });
@@ -95,7 +93,7 @@ impl Keys<'_> {
 
 /// Standard Webhooks: `{id}.{timestamp}.{body}`; after a rotation with both secrets.
 fn standard(
-    headers: &mut Vec<SignedHeader>,
+    headers: &mut Vec<SignedHeader<'_>>,
     version: StandardVersion,
     key: &str,
     keys: &Keys<'_>,
@@ -103,35 +101,40 @@ fn standard(
 ) -> Result<(), CannotSign> {
     let seconds = input.now.seconds().to_string();
     let id = input.event_id.as_str();
-    let message = [id.as_bytes(), b".", seconds.as_bytes(), b".", input.body].concat();
-    let mut secrets = vec![keys.get(key)?];
-    if key == "main" {
-        // One from before the signers were changed may be none for this scheme.
-        secrets.extend(keys.previous.filter(|secret| is_standard(secret, version)).cloned());
-    }
-    let mut signatures = Vec::new();
-    for secret in &secrets {
+    let message = [id.as_bytes(), b".", seconds.as_bytes(), b".", input.body];
+    let current = keys.get(key)?;
+    // One from before the signers were changed may be none for this scheme.
+    let previous = keys.previous.filter(|secret| key == "main" && is_standard(secret, version));
+    let mut signatures = String::with_capacity(96);
+    for secret in [Some(&current), previous].into_iter().flatten() {
         let bytes = standard_key(secret).ok_or_else(|| CannotSign::NotBase64(key.to_owned()))?;
-        signatures.push(match version {
+        if !signatures.is_empty() {
+            signatures.push(' ');
+        }
+        match version {
             StandardVersion::V1 => {
-                format!("v1,{}", BASE64_STANDARD.encode(mac(Algorithm::Sha256, &bytes, &message)))
+                signatures.push_str("v1,");
+                let mac = mac(Algorithm::Sha256, &bytes, &message);
+                BASE64_STANDARD.encode_string(mac, &mut signatures);
             }
             StandardVersion::V1a => {
+                signatures.push_str("v1a,");
                 let key = ed25519(&bytes).ok_or_else(|| CannotSign::TooShort(key.to_owned()))?;
-                format!("v1a,{}", BASE64_STANDARD.encode(key.sign(&message).to_bytes()))
+                let signature = key.sign(&message.concat()).to_bytes();
+                BASE64_STANDARD.encode_string(signature, &mut signatures);
             }
-        });
+        }
     }
-    let signatures = signatures.join(" ");
     if let Some(known) = headers.iter_mut().find(|header| header.name == "webhook-signature") {
         known.value = format!("{} {signatures}", known.value);
         return Ok(());
     }
-    let header =
-        |name: &str, value: String| SignedHeader { name: name.to_owned(), value, secret: false };
-    headers.push(header("webhook-id", id.to_owned()));
-    headers.push(header("webhook-timestamp", seconds));
-    headers.push(header("webhook-signature", signatures));
+    let values = [
+        ("webhook-id", id.to_owned()),
+        ("webhook-timestamp", seconds),
+        ("webhook-signature", signatures),
+    ];
+    headers.extend(values.map(|(name, value)| SignedHeader { name, value, secret: false }));
     Ok(())
 }
 
@@ -183,14 +186,17 @@ fn message(over: &str, input: SignInput<'_>) -> Vec<u8> {
     out
 }
 
-/// By ring, which is quick also where the processor has no instructions for SHA.
-fn mac(algorithm: Algorithm, key: &[u8], message: &[u8]) -> hmac::Tag {
+/// Of the parts of a message, one after the other. By ring, which is quick also where the processor has no
+/// instructions for SHA.
+fn mac(algorithm: Algorithm, key: &[u8], message: &[&[u8]]) -> hmac::Tag {
     let algorithm = match algorithm {
         Algorithm::Sha1 => hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
         Algorithm::Sha256 => hmac::HMAC_SHA256,
         Algorithm::Sha512 => hmac::HMAC_SHA512,
     };
-    hmac::sign(&hmac::Key::new(algorithm, key), message)
+    let mut context = hmac::Context::with_key(&hmac::Key::new(algorithm, key));
+    message.iter().for_each(|part| context.update(part));
+    context.sign()
 }
 
 #[cfg(test)]
@@ -209,7 +215,7 @@ mod tests {
             body: body.as_bytes(),
         };
         let signed = sign(&signers, &keys, input).unwrap();
-        signed.into_iter().map(|header| (header.name, header.value)).collect()
+        signed.into_iter().map(|header| (header.name.to_owned(), header.value)).collect()
     }
 
     /// The vector of the Standard Webhooks libraries.

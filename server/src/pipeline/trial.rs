@@ -67,7 +67,7 @@ impl Pipeline {
                 let (_, error) = judge(webhook, sent.answer().map_err(ToString::to_string));
                 report.error = error.map(|error| prepared.mask_text(error));
                 report.response = sent.response.map(|response| prepared.mask(response));
-                report.request = Some(prepared.sent);
+                report.request = Some(prepared.sent());
             }
         }
         report.took_ms = took_ms(began);

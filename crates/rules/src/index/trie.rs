@@ -14,6 +14,8 @@ pub(crate) struct Node {
     /// The path, as [`Signer::path`] numbers it.
     pub(crate) path: u64,
     children: HashMap<Box<str>, u32, Signer>,
+    /// A bit for each child, and for some that have gone: most keys of an event are told by it to be none.
+    filter: u64,
     /// What to look for in values here.
     plan: Vec<Wanted>,
     parent: u32,
@@ -45,7 +47,8 @@ impl Trie {
 
     fn create(&mut self, path: u64, parent: u32, segment: &str) -> u32 {
         let children = HashMap::with_hasher(self.signer);
-        let node = Node { path, children, plan: Vec::new(), parent, segment: segment.into() };
+        let (plan, segment) = (Vec::new(), segment.into());
+        let node = Node { path, children, filter: 0, plan, parent, segment };
         if let Some(vacant) = self.vacant.pop() {
             self.nodes[vacant as usize] = node;
             return vacant;
@@ -63,7 +66,9 @@ impl Trie {
                 None => {
                     let path = self.signer.step(self.nodes[node as usize].path, segment);
                     let child = self.create(path, node, segment);
-                    self.nodes[node as usize].children.insert(segment.clone(), child);
+                    let parent = &mut self.nodes[node as usize];
+                    parent.children.insert(segment.clone(), child);
+                    parent.filter |= filter_bit(segment);
                     child
                 }
             };
@@ -113,6 +118,13 @@ impl Trie {
     }
 }
 
+/// The bit of a segment, by its length and its ends.
+fn filter_bit(segment: &str) -> u64 {
+    let [first, .., last] = segment.as_bytes() else { return 1 << (segment.len() & 63) };
+    let sum = usize::from(*first) + 7 * usize::from(*last) + 13 * segment.len();
+    1 << (sum & 63)
+}
+
 impl Node {
     fn is_unused(&self) -> bool {
         self.plan.is_empty() && self.children.is_empty()
@@ -123,7 +135,8 @@ impl Node {
     }
 
     pub(crate) fn child(&self, segment: &str) -> Option<u32> {
-        self.children.get(segment).copied()
+        let known = self.filter & filter_bit(segment) != 0;
+        known.then(|| self.children.get(segment).copied())?
     }
 
     pub(crate) fn probes(&self) -> impl Iterator<Item = Probe> {
