@@ -3,7 +3,7 @@
 use antar_template::Piece;
 use serde::{Deserialize, Serialize};
 
-use super::{DeliveryId, EventKey, Method, Millis, WebhookId};
+use super::{DeliveryId, EventKey, Fields, Method, Millis, WebhookId};
 
 /// Where a delivery stands. Moves are compare-and-set on state and owner.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, utoipa::ToSchema)]
@@ -147,7 +147,7 @@ pub struct SentRequest {
     pub url: String,
     /// By name; names in lower case.
     #[schema(value_type = Object)]
-    pub headers: serde_json::Map<String, serde_json::Value>,
+    pub headers: Fields,
     /// Null when the request had none.
     pub body: Option<String>,
 }
@@ -157,7 +157,7 @@ pub struct SentRequest {
 pub struct Response {
     pub status: u16,
     #[schema(value_type = Object)]
-    pub headers: serde_json::Map<String, serde_json::Value>,
+    pub headers: Fields,
     /// The first 64 KiB.
     pub body: String,
     /// True when there was more.

@@ -4,6 +4,7 @@
 mod delivery;
 mod event;
 mod event_type;
+mod fields;
 mod ids;
 mod invalid;
 mod key;
@@ -25,6 +26,7 @@ pub use delivery::{
 };
 pub use event::{Attributes, Event, EventKey, document_of};
 pub use event_type::{Direction, EventTypeSpec, SchemaMode};
+pub use fields::Fields;
 pub use ids::{
     DeliveryId, EventId, EventType, OWN_TYPES, PluginName, ReplayId, SecretName, SourceId,
     TenantId, TypeFilter, WebhookId, uuid_v7,

@@ -25,7 +25,7 @@ impl Asks {
     /// Reads an answer that came at `now`. What makes no sense asks for nothing.
     #[must_use]
     pub fn of(response: &Response, now: Millis) -> Asks {
-        let header = |name: &str| response.headers.get(name).and_then(|value| value.as_str());
+        let header = |name: &str| response.headers.get(name);
         let order = match header("webhook-delivery").map(str::trim) {
             Some(word) if word.eq_ignore_ascii_case("disable") => Some(Order::Disable),
             Some(word) if word.eq_ignore_ascii_case("abort-message") => Some(Order::Abort),
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     fn asks(status: u16, headers: &serde_json::Value) -> Asks {
-        let headers = headers.as_object().unwrap().clone();
+        let headers = serde_json::from_value(headers.clone()).unwrap();
         Asks::of(
             &Response { status, headers, body: String::new(), truncated: false },
             Millis(1_000),

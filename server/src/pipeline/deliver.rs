@@ -22,7 +22,7 @@ use super::connect::Guarded;
 use super::names::Names;
 use super::watch::{Timing, Watch, Watched};
 use crate::config::DeliveryConfig;
-use crate::model::{Method, Response};
+use crate::model::{Fields, Method, Response};
 
 /// The protocols that a receiver may choose from, the preferred one first.
 const OFFERED: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -204,7 +204,7 @@ impl Sender {
         }
         let coming = coming.insert(Coming {
             status: answer.status().as_u16(),
-            headers: header_map(answer.headers(), self.response_bytes_max),
+            headers: fields(answer.headers(), self.response_bytes_max),
             body: Vec::new(),
             truncated: false,
         });
@@ -243,7 +243,7 @@ fn client(response_bytes_max: usize) -> Builder {
 /// An answer as far as it has come.
 struct Coming {
     status: u16,
-    headers: serde_json::Map<String, serde_json::Value>,
+    headers: Fields,
     body: Vec<u8>,
     truncated: bool,
 }
@@ -296,27 +296,15 @@ fn request(outgoing: &Outgoing) -> Result<Request<Full<Bytes>>, SendError> {
 }
 
 /// The headers that fit into `bytes_max`.
-fn header_map(
-    headers: &http::HeaderMap,
-    bytes_max: usize,
-) -> serde_json::Map<String, serde_json::Value> {
-    let mut map = serde_json::Map::new();
+fn fields(headers: &http::HeaderMap, bytes_max: usize) -> Fields {
+    let mut fields = Fields::default();
     let mut room = bytes_max;
     for (name, value) in headers {
         let Some(left) = room.checked_sub(name.as_str().len() + value.len()) else { continue };
         room = left;
-        let value = String::from_utf8_lossy(value.as_bytes());
-        match map.get_mut(name.as_str()) {
-            Some(serde_json::Value::String(known)) => {
-                known.push_str(", ");
-                known.push_str(&value);
-            }
-            _ => {
-                map.insert(name.as_str().to_owned(), value.into());
-            }
-        }
+        fields.add(name.as_str(), &String::from_utf8_lossy(value.as_bytes()));
     }
-    map
+    fields
 }
 
 /// Why there is no head of an answer.

@@ -21,7 +21,7 @@ pub(super) fn judge(
     if !missed {
         return (Verdict::Success, None);
     }
-    let location = response.headers.get("location").and_then(|value| value.as_str());
+    let location = response.headers.get("location");
     let error = match (status, location) {
         (300..400, Some(location)) => {
             format!("the receiver answered {status}: redirects are not followed; use {location}")
@@ -36,7 +36,11 @@ pub(super) fn judge(
 fn answer_document(response: &Response) -> antar_json::Document {
     let mut out = antar_json::Builder::new();
     out.object().key("status").number(response.status.into());
-    out.key("headers").serde(&serde_json::Value::Object(response.headers.clone())).key("body");
+    out.key("headers").object();
+    for (name, value) in response.headers.iter() {
+        out.key(name).string(value);
+    }
+    out.end().key("body");
     match response.body.parse::<antar_json::Document>() {
         Ok(body) => out.copy(body.root()),
         Err(_) => out.string(&response.body),

@@ -197,7 +197,7 @@ impl Prepared {
         let headers = outgoing.headers.into_iter().zip(shown.headers);
         let headers = headers.map(|((mut name, value), shown)| {
             name.make_ascii_lowercase();
-            (name, shown.value.unwrap_or(value).into())
+            (name, shown.value.unwrap_or(value))
         });
         // Nobody else has the body any more: it is not copied.
         let body = outgoing.body.map(|body| shown.body.unwrap_or_else(|| text_of(body)));
@@ -214,9 +214,7 @@ impl Prepared {
     pub fn mask(&self, mut response: Response) -> Response {
         response.body = self.mask_text(response.body);
         for value in response.headers.values_mut() {
-            if let Some(text) = value.as_str() {
-                *value = self.mask_text(text.to_owned()).into();
-            }
+            *value = self.mask_text(std::mem::take(value));
         }
         response
     }

@@ -129,7 +129,7 @@ impl Pipeline {
                 let signed = prepared.signed();
                 let sent = prepared.sent();
                 let headers = sent.headers.iter().filter(|(name, _)| signed.contains(*name));
-                let headers: Json = headers.map(|(n, v)| (n.clone(), v.clone())).collect();
+                let headers: Json = headers.collect();
                 let detail = json!({ "headers": headers });
                 preview.push("sign", StageOutcome::Pass, None, began, detail);
                 preview.request = Some(sent);

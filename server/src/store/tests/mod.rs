@@ -172,11 +172,7 @@ pub(super) fn frozen(body: &str) -> Frozen {
 }
 
 pub(super) fn attempt(number: u32, status: u16) -> Attempt {
-    let headers = |name: &str| {
-        let mut headers = serde_json::Map::new();
-        headers.insert(name.to_owned(), "x".into());
-        headers
-    };
+    let headers = |name: &str| [(name.to_owned(), "x".to_owned())].into_iter().collect();
     Attempt {
         number,
         revision: 1,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use antar::clock::{Clock, ManualClock};
 use antar::config::Config;
-use antar::model::{Millis, Response, State};
+use antar::model::{Fields, Millis, Response, State};
 use antar::pipeline::deliver::{Network, Outgoing, SendError, Sent};
 use antar::pipeline::intake;
 use antar::server::{Node, World};
@@ -265,7 +265,7 @@ fn network(who: Who, ledger: Arc<Mutex<Ledger>>) -> Network {
                 Reply::Status(status) => Sent {
                     response: Some(Response {
                         status,
-                        headers: serde_json::Map::new(),
+                        headers: Fields::default(),
                         body: String::new(),
                         truncated: false,
                     }),
