@@ -159,8 +159,7 @@ impl Worker {
             Dispatcher { inbox: sender.clone(), load: load.clone(), cancelled: cancelled.clone() };
         let poll_at = pipeline.clock.now();
         let breaker = Breaker::new(&pipeline.config.delivery, poll_at);
-        let parts = Parts { pipeline, registry, live, probes: Probes::default(), load };
-        let parts = Arc::new(parts);
+        let parts = Arc::new(Parts { pipeline, registry, live, probes: Probes::default(), load });
         let actor = Actor::start(parts.clone(), dispatcher.clone());
         let (polling, seen) = (false, poll_at);
         let worker = Worker {
@@ -201,7 +200,7 @@ impl Worker {
                 () = clock.sleep_until(wake_at) => {}
             }
             self.look_at_clock();
-            if !self.polling && self.poll_at <= self.parts.pipeline.clock.now() {
+            if !self.polling && self.poll_at <= self.seen {
                 self.poll();
             }
             self.start();

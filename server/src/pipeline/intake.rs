@@ -175,21 +175,23 @@ impl Reader {
         let known = attributes.iter().position(|(known, _)| *known == name);
         let (bytes_max, max) = (limits.attribute_bytes_max, limits.attributes_max);
         let wrong = if name.is_empty() || name.len() > 64 {
-            "the name of an attribute has 1 to 64 bytes".to_owned()
+            Some("the name of an attribute has 1 to 64 bytes".to_owned())
         } else if value.len() > bytes_max {
-            format!("is longer than {bytes_max} bytes (intake.attribute_bytes_max)")
+            Some(format!("is longer than {bytes_max} bytes (intake.attribute_bytes_max)"))
         } else if name.contains('\0') || value.contains('\0') {
-            "has the character U+0000, which can't be stored".to_owned()
+            Some("has the character U+0000, which can't be stored".to_owned())
         } else if known.is_none() && attributes.len() >= max {
-            format!("more than {max} attributes (intake.attributes_max)")
+            Some(format!("more than {max} attributes (intake.attributes_max)"))
         } else {
-            match known {
-                Some(known) => attributes[known].1 = value,
-                None => attributes.push((name, value)),
-            }
-            return;
+            None
         };
-        self.error(&format!("/attributes/{}", pointer_token(&name)), wrong);
+        match (wrong, known) {
+            (Some(wrong), _) => {
+                self.error(&format!("/attributes/{}", pointer_token(&name)), wrong);
+            }
+            (None, Some(known)) => attributes[known].1 = value,
+            (None, None) => attributes.push((name, value)),
+        }
     }
 
     pub(super) fn finish(

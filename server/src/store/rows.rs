@@ -135,7 +135,7 @@ impl<S: Statement> Rows<S> {
 
     /// Whether a row has a value in one of the columns that are seldom set.
     fn has_seldom(&self) -> bool {
-        let always = S::COLUMNS.len() - S::SELDOM;
+        let always = columns::<S>(false).len();
         (0..self.count()).any(|at| self.row(at)[always..].iter().any(|cell| *cell != Kept::Null))
     }
 

@@ -21,7 +21,7 @@ use crate::registry::ChangeError;
 const WAITING_MAX: usize = 65_536;
 
 /// Webhooks to which one probe may be sent.
-pub(super) type Probes = Arc<Mutex<HashSet<WebhookId>>>;
+pub(super) type Probes = Mutex<HashSet<WebhookId>>;
 
 pub(super) enum Task {
     Act(Whose, Act),

@@ -135,8 +135,10 @@ impl Node {
     }
 
     pub(crate) fn child(&self, segment: &str) -> Option<u32> {
-        let known = self.filter & filter_bit(segment) != 0;
-        known.then(|| self.children.get(segment).copied())?
+        if self.filter & filter_bit(segment) == 0 {
+            return None;
+        }
+        self.children.get(segment).copied()
     }
 
     pub(crate) fn probes(&self) -> impl Iterator<Item = Probe> {
