@@ -8,12 +8,13 @@ use diesel_async::RunQueryDsl;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
+use super::cell::Cell;
 use super::columns::{count_of, storable};
 use super::commit::Job;
 use super::conn::{Conn, run};
 use super::idempotency::{self, Once};
 use super::ordered::{self, Places};
-use super::rows::{Cell, Change, Kind, Rows, Statement};
+use super::rows::{Change, Kind, Rows, Statement};
 use super::schema::events;
 use super::tell::Teller;
 use super::{Store, StoreError};
@@ -126,7 +127,7 @@ impl Store {
 }
 
 /// New events. The key is told by all of `events_key`; an id has no space, nor has a tenant's.
-struct InsertEvents;
+pub(super) struct InsertEvents;
 
 impl Statement for InsertEvents {
     const CHANGE: Change = Change::Insert("events");
@@ -183,81 +184,108 @@ impl Statement for InsertDeliveries {
     const KEY: &'static str = "encode(id, 'hex')";
 }
 
-/// Writes what the jobs bring. Job by job the answers, in order.
-pub(super) async fn write(conn: &mut Conn, jobs: &[AcceptJob]) -> Result<Vec<Answer>, StoreError> {
-    if jobs.is_empty() {
-        return Ok(Vec::new());
-    }
-    let fresh = idempotency::claim(conn, jobs).await?;
-    let news: Vec<&NewEvent> = jobs
-        .iter()
-        .zip(&fresh)
-        .filter(|(_, fresh)| **fresh)
-        .flat_map(|(job, _)| &job.events)
-        .collect();
-    let mut accepted = write_events(conn, &news).await?.into_iter();
-    let mut answers = Vec::with_capacity(jobs.len());
-    for (job, fresh) in jobs.iter().zip(&fresh) {
-        let accepted: Vec<Accepted> =
-            accepted.by_ref().take(if *fresh { job.events.len() } else { 0 }).collect();
-        answers.push(match &job.once {
-            Some(once) if *fresh => {
-                idempotency::settle(conn, once, &accepted).await?;
-                Answer::New(accepted)
-            }
-            Some(once) => Answer::Before(idempotency::read(conn, once).await?),
-            None => Answer::New(accepted),
-        });
-    }
-    Ok(answers)
+/// Jobs on their way into the database: their events are written first, then the deliveries of those that
+/// are new.
+pub(super) struct Accepting<'a> {
+    jobs: &'a [AcceptJob],
+    /// For each job whether its events are to be stored.
+    fresh: Vec<bool>,
+    /// Of equal keys the first one is written.
+    unique: Vec<&'a NewEvent>,
+    /// For each event which of `unique` stands for it, and whether it is that one.
+    stand_ins: Vec<(usize, bool)>,
+    places: Places,
 }
 
-async fn write_events(conn: &mut Conn, news: &[&NewEvent]) -> Result<Vec<Accepted>, StoreError> {
-    // Of equal keys in the batch the first is written; the others point at it.
-    let mut firsts: HashMap<&EventKey, usize> = HashMap::with_capacity(news.len());
-    let mut unique: Vec<&NewEvent> = Vec::with_capacity(news.len());
-    let mut places = Vec::with_capacity(news.len());
-    for new in news {
-        let place = *firsts.entry(&new.event.key).or_insert(unique.len());
-        let first = place == unique.len();
-        if first {
-            unique.push(new);
+/// Whether these jobs need anything of the database before their events are written.
+pub(super) fn needs_before(jobs: &[AcceptJob]) -> bool {
+    let keyed = |new: &NewEvent| new.deliveries.iter().any(|delivery| delivery.keys.is_some());
+    jobs.iter().any(|job| job.once.is_some() || job.events.iter().any(keyed))
+}
+
+impl<'a> Accepting<'a> {
+    /// Takes the keys of the jobs, and places for their deliveries.
+    pub(super) async fn start(
+        conn: &mut Conn,
+        jobs: &'a [AcceptJob],
+    ) -> Result<Accepting<'a>, StoreError> {
+        let fresh = idempotency::claim(conn, jobs).await?;
+        let news = jobs.iter().zip(&fresh).filter(|(_, fresh)| **fresh);
+        let mut firsts: HashMap<&EventKey, usize> = HashMap::with_capacity(jobs.len());
+        let (mut unique, mut stand_ins) = (Vec::with_capacity(jobs.len()), Vec::new());
+        for new in news.flat_map(|(job, _)| &job.events) {
+            let place = *firsts.entry(&new.event.key).or_insert(unique.len());
+            let first = place == unique.len();
+            if first {
+                unique.push(new);
+            }
+            stand_ins.push((place, first));
         }
-        places.push((place, first));
+        let deliveries = unique.iter().flat_map(|new| &new.deliveries);
+        let places = ordered::places(conn, deliveries).await?;
+        Ok(Accepting { jobs, fresh, unique, stand_ins, places })
     }
-    let mut rows = Rows::<InsertEvents>::new();
-    for new in &unique {
-        push_event(&mut rows, new);
+
+    pub(super) fn events(&self) -> Rows<InsertEvents> {
+        let mut rows = Rows::new();
+        for new in &self.unique {
+            push_event(&mut rows, new);
+        }
+        rows
     }
-    let inserted = rows.send(conn).await?;
-    let mut accepted = Vec::with_capacity(unique.len());
-    for (new, new_here) in unique.iter().zip(&inserted) {
-        accepted.push(if *new_here {
-            let deliveries = u32::try_from(new.deliveries.len()).unwrap_or(u32::MAX);
-            Accepted { duplicate: false, deliveries }
-        } else {
-            Accepted { duplicate: true, deliveries: known_deliveries(conn, &new.event.key).await? }
+
+    /// The deliveries of the events that are new, by what writing them told.
+    pub(super) fn deliveries(&mut self, new_here: &[bool]) -> Rows<InsertDeliveries> {
+        let mut rows = Rows::new();
+        for (new, _) in self.unique.iter().zip(new_here).filter(|(_, new_here)| **new_here) {
+            let Accepting { places, .. } = self;
+            for delivery in &new.deliveries {
+                push_delivery(&mut rows, &new.event, delivery, places, &new.owner, new.accepted_at);
+            }
+        }
+        rows
+    }
+
+    /// Job by job the answers, in order; `written` tells of the deliveries.
+    pub(super) async fn end(
+        self,
+        conn: &mut Conn,
+        new_here: &[bool],
+        written: &[bool],
+    ) -> Result<Vec<Answer>, StoreError> {
+        if written.contains(&false) {
+            let what = "there is a delivery of this id already";
+            return Err(StoreError::Conflict(what.to_owned()));
+        }
+        let mut of_unique = Vec::with_capacity(self.unique.len());
+        for (new, new_here) in self.unique.iter().zip(new_here) {
+            of_unique.push(if *new_here {
+                let deliveries = u32::try_from(new.deliveries.len()).unwrap_or(u32::MAX);
+                Accepted { duplicate: false, deliveries }
+            } else {
+                let deliveries = known_deliveries(conn, &new.event.key).await?;
+                Accepted { duplicate: true, deliveries }
+            });
+        }
+        let mut accepted = self.stand_ins.into_iter().map(|(place, first)| {
+            let Accepted { duplicate, deliveries } = of_unique[place];
+            Accepted { duplicate: duplicate || !first, deliveries }
         });
+        let mut answers = Vec::with_capacity(self.jobs.len());
+        for (job, fresh) in self.jobs.iter().zip(&self.fresh) {
+            let count = if *fresh { job.events.len() } else { 0 };
+            let accepted: Vec<Accepted> = accepted.by_ref().take(count).collect();
+            answers.push(match &job.once {
+                Some(once) if *fresh => {
+                    idempotency::settle(conn, once, &accepted).await?;
+                    Answer::New(accepted)
+                }
+                Some(once) => Answer::Before(idempotency::read(conn, once).await?),
+                None => Answer::New(accepted),
+            });
+        }
+        Ok(answers)
     }
-    let new_here = unique.iter().zip(&inserted).filter(|(_, new_here)| **new_here);
-    let made: Vec<(&NewEvent, &NewDelivery)> = new_here
-        .flat_map(|(new, _)| new.deliveries.iter().map(move |delivery| (*new, delivery)))
-        .collect();
-    let mut seqs = ordered::places(conn, made.iter().map(|(_, delivery)| *delivery)).await?;
-    let mut rows = Rows::<InsertDeliveries>::new();
-    for (new, delivery) in made {
-        push_delivery(&mut rows, &new.event, delivery, &mut seqs, &new.owner, new.accepted_at);
-    }
-    if rows.send(conn).await?.contains(&false) {
-        return Err(StoreError::Conflict("there is a delivery of this id already".to_owned()));
-    }
-    Ok(places
-        .into_iter()
-        .map(|(place, first)| Accepted {
-            duplicate: accepted[place].duplicate || !first,
-            ..accepted[place]
-        })
-        .collect())
 }
 
 async fn known_deliveries(conn: &mut Conn, key: &EventKey) -> Result<u32, StoreError> {

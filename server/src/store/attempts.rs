@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
+use super::cell::Cell;
 use super::columns::{count_of, storable};
 use super::conn::{Conn, run};
-use super::rows::{Cell, Change, Kind, Rows, Statement};
+use super::rows::{Change, Kind, Rows, Statement};
 use super::schema::{attempts, deliveries, events};
 use super::{KeptRequest, Store, StoreError, from_json, json_text};
 use crate::model::{Attempt, DeliveryId, Frozen, Millis, Response, SentRequest};
@@ -96,7 +97,7 @@ pub(super) struct Tried<'a> {
     pub(super) frozen: Option<&'a str>,
 }
 
-struct InsertAttempts;
+pub(super) struct InsertAttempts;
 
 impl Statement for InsertAttempts {
     const CHANGE: Change = Change::Insert("attempts");
@@ -125,15 +126,22 @@ impl Statement for InsertAttempts {
     }
 }
 
-/// Keeps attempts, of each delivery one at the most. Where a number is taken, by another owner, the
-/// next free one is used.
-pub(super) async fn write(conn: &mut Conn, tried: &[Tried<'_>]) -> Result<(), StoreError> {
+/// Attempts, of each delivery one at the most.
+pub(super) fn rows(tried: &[Tried<'_>]) -> Result<Rows<InsertAttempts>, StoreError> {
     let mut rows = Rows::new();
     for one in tried {
         push(&mut rows, *one, one.attempt.number.into())?;
     }
-    let written = rows.send(conn).await?;
-    for (one, _) in tried.iter().zip(written).filter(|(_, written)| !written) {
+    Ok(rows)
+}
+
+/// Where a number is taken, by another owner, the next free one is used; `written` tells of [`rows`].
+pub(super) async fn renumber(
+    conn: &mut Conn,
+    tried: &[Tried<'_>],
+    written: &[bool],
+) -> Result<(), StoreError> {
+    for (one, _) in tried.iter().zip(written).filter(|(_, written)| !**written) {
         let highest = run!(conn, |c| attempts::table
             .filter(attempts::delivery_id.eq(one.delivery_id))
             .order(attempts::number.desc())

@@ -9,13 +9,13 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
-use super::accept::{self, AcceptJob, Answer};
+use super::accept::{self, AcceptJob, Accepting, Answer};
 use super::conn::{Conn, Connector, Place, Role};
 use super::gather::Gather;
 use super::record::{self, RecordJob, Recorded};
 use super::tell::{Told, tell};
 use super::unsure::{self, Unsure};
-use super::{Settings, StoreError};
+use super::{Settings, StoreError, attempts, rows};
 use crate::fault::{self, Point};
 use crate::model::State;
 
@@ -294,15 +294,36 @@ async fn write(
     Ok(answers)
 }
 
+/// Opens the transaction and writes what events and attempts bring, in two steps: what decides, and
+/// what follows from it. On PostgreSQL each is one round trip.
+async fn write_jobs(
+    conn: &mut Conn,
+    accepts: &[AcceptJob],
+    records: &[RecordJob],
+) -> Result<Answers, StoreError> {
+    let begun = accept::needs_before(accepts);
+    if begun {
+        conn.begin().await?;
+    }
+    let mut accepting = Accepting::start(conn, accepts).await?;
+    let first = (accepting.events(), record::ends(records));
+    let (new_here, ended) = rows::send_both(conn, !begun, first).await?;
+    let recorded = record::recorded(conn, records, &ended).await?;
+    let tried = record::tried(records, &recorded);
+    let second = (accepting.deliveries(&new_here), attempts::rows(&tried)?);
+    let (deliveries, numbered) = rows::send_both(conn, false, second).await?;
+    attempts::renumber(conn, &tried, &numbered).await?;
+    record::wake_next(conn, records).await?;
+    Ok(Answers { accepts: accepting.end(conn, &new_here, &deliveries).await?, records: recorded })
+}
+
 /// All but the commit.
 async fn write_all(
     conn: &mut Conn,
     batch: &mut Batch,
     replies: &mut Vec<Reply>,
 ) -> Result<Answers, StoreError> {
-    conn.begin().await?;
-    let accepts = accept::write(conn, &batch.accepts).await?;
-    let records = record::write(conn, &batch.records).await?;
+    let Answers { accepts, records } = write_jobs(conn, &batch.accepts, &batch.records).await?;
     for job in batch.writes.drain(..) {
         conn.execute_text("SAVEPOINT job").await?;
         match job(conn).await {

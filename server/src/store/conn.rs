@@ -1,5 +1,5 @@
-//! The one place that knows that there are two databases. Everything else writes a query once;
-//! [`run`] and [`each`] send it to whichever is there.
+//! Connections to either database. Only this, `migrate.rs` and `rows.rs` know that there are two; everything
+//! else writes a query once, and [`run`] and [`each`] send it to whichever is there.
 
 use std::time::Duration;
 
@@ -7,33 +7,24 @@ use diesel::SqliteConnection;
 use diesel::connection::{Connection as _, SimpleConnection};
 use diesel::dsl::sql;
 use diesel::sql_types::BigInt;
-use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
 use diesel_async::{
     AsyncConnection as _, AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _,
 };
-use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use futures_util::StreamExt as _;
 use futures_util::future::{BoxFuture, FutureExt as _};
 
 use super::{Pace, Settings, StoreError};
 use crate::model::Millis;
 
-const SQLITE_MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations/sqlite");
-const POSTGRES_MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations/postgres");
-
-/// Held while migrations run, so that nodes that start together do not run them twice. The number
-/// is the word `antar` in ASCII.
-const MIGRATION_LOCK: &str = "SELECT pg_advisory_lock(418515444082)";
-const MIGRATION_UNLOCK: &str = "SELECT pg_advisory_unlock(418515444082)";
-
-/// Triggers that tell other nodes of changes; made anew at each start.
-const ANNOUNCE: &str = include_str!("announce.sql");
-
 /// Plans stay with their prepared statements while tables grow: one that was made when a table was
 /// small must not read all of it when it is large. Every statement has an index.
 const BY_INDEX: &str =
     "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off";
+
+/// Group commit's few statements get their values as arrays: no plan is better for others, and making one
+/// for each commit took an eighth of PostgreSQL's time.
+const PLAN_ONCE: &str = "SET plan_cache_mode = force_generic_plan";
 
 /// A connection to either database.
 pub(super) enum Conn {
@@ -41,7 +32,7 @@ pub(super) enum Conn {
     Postgres(Box<AsyncPgConnection>),
 }
 
-type Sqlite = SyncConnectionWrapper<SqliteConnection, Place>;
+pub(super) type Sqlite = SyncConnectionWrapper<SqliteConnection, Place>;
 
 /// Sends one query: `run!(conn, |c| tenants::table.load::<TenantRow>(c))`. With a second name,
 /// that is the backend's type: `run!(conn, |c, Db| boxed::<Db>(filter).load::<Row>(c))`.
@@ -169,10 +160,10 @@ pub(super) enum Connector {
 /// What a connection is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
-    /// The one that writes.
+    /// The one of group commit.
     Writer,
-    /// On SQLite it cannot write.
-    Reader,
+    /// One of several, for all the rest. On SQLite it cannot write.
+    Lent,
 }
 
 impl Connector {
@@ -231,6 +222,9 @@ impl Connector {
                     // A UUID: nothing in it ends the text.
                     conn.batch_execute(&format!("SET antar.node = '{node}'")).await?;
                     conn.batch_execute(BY_INDEX).await?;
+                    if role == Role::Writer {
+                        conn.batch_execute(PLAN_ONCE).await?;
+                    }
                     Ok(conn)
                 }));
                 Ok(Conn::Postgres(Box::new(conn.await?)))
@@ -261,37 +255,6 @@ impl Connector {
         let Connector::Postgres { answer_timeout, .. } = self else { return work.await };
         let done = tokio::time::timeout(*answer_timeout, work).await;
         done.map_err(|_| StoreError::unavailable("the database did not answer in time"))?
-    }
-
-    /// Runs what is missing and names it. `dry`: only names it.
-    pub(super) async fn migrate(&self, dry: bool) -> Result<Vec<String>, StoreError> {
-        match self.open(Role::Writer, Place::Aside).await? {
-            // In one transaction: whoever comes second finds nothing left to do.
-            Conn::Sqlite(mut conn) => {
-                conn.spawn_blocking(move |conn| {
-                    Ok(conn.immediate_transaction(|conn| {
-                        run_pending(conn, SQLITE_MIGRATIONS, dry).map_err(StoreError::Setup)
-                    }))
-                })
-                .await?
-            }
-            Conn::Postgres(mut conn) => {
-                conn.batch_execute(MIGRATION_LOCK).await?;
-                let tell = !dry;
-                let task = tokio::task::spawn_blocking(move || {
-                    let mut conn = AsyncConnectionWrapper::<AsyncPgConnection>::from(*conn);
-                    let mut done = run_pending(&mut conn, POSTGRES_MIGRATIONS, dry);
-                    if tell && done.is_ok() {
-                        let told = SimpleConnection::batch_execute(&mut conn, ANNOUNCE);
-                        done = told.map_err(|e| format!("triggers: {e}")).and(done);
-                    }
-                    // The lock ends with the connection in any case.
-                    let unlocked = SimpleConnection::batch_execute(&mut conn, MIGRATION_UNLOCK);
-                    done.and_then(|names| unlocked.map(|()| names).map_err(|e| e.to_string()))
-                });
-                task.await.map_err(StoreError::unavailable)?.map_err(StoreError::Setup)
-            }
-        }
     }
 
     /// Runs `writer` to its end: SQLite's on a thread of its own, where its statements block
@@ -346,7 +309,7 @@ fn open_sqlite(
     let (query_only, cache_kib) = match role {
         // Some commits go through all that is cached.
         Role::Writer => ("OFF", 16 << 10),
-        Role::Reader => ("ON", 8 << 10),
+        Role::Lent => ("ON", 8 << 10),
     };
     let (synchronous, checkpoint) = if simulated { ("OFF", 1_000) } else { ("FULL", 0) };
     conn.batch_execute(&format!(
@@ -361,20 +324,9 @@ fn open_sqlite(
     Ok(conn)
 }
 
-fn run_pending<C, DB>(
-    conn: &mut C,
-    migrations: EmbeddedMigrations,
-    dry: bool,
-) -> Result<Vec<String>, String>
-where
-    DB: diesel::backend::Backend,
-    C: MigrationHarness<DB>,
-{
-    let pending = conn.pending_migrations(migrations).map_err(|e| e.to_string())?;
-    for migration in pending.iter().filter(|_| !dry) {
-        conn.run_migration(migration).map_err(|e| format!("{}: {e}", migration.name()))?;
-    }
-    Ok(pending.iter().map(|migration| migration.name().to_string()).collect())
+/// [`Conn::begin`] for a connection that others may send on meanwhile.
+pub(super) async fn begin_postgres(mut conn: &AsyncPgConnection) -> Result<(), StoreError> {
+    Ok(conn.batch_execute("BEGIN").await?)
 }
 
 impl Conn {
@@ -397,11 +349,10 @@ impl Conn {
     /// Opens a transaction that writes. SQLite takes its lock at once, so that it cannot fail
     /// later for want of it.
     pub(super) async fn begin(&mut self) -> Result<(), StoreError> {
-        let sql = match self {
-            Conn::Sqlite(_) => "BEGIN IMMEDIATE",
-            Conn::Postgres(_) => "BEGIN",
-        };
-        self.execute_text(sql).await
+        match self {
+            Conn::Sqlite(_) => self.execute_text("BEGIN IMMEDIATE").await,
+            Conn::Postgres(conn) => begin_postgres(conn).await,
+        }
     }
 
     /// Opens a transaction that sees one state of everything.

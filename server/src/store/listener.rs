@@ -21,7 +21,7 @@ impl Listener {
         let Connector::Postgres { node, .. } = connector else {
             return Err(StoreError::Setup("SQLite has no news".to_owned()));
         };
-        let Conn::Postgres(mut conn) = connector.open(Role::Reader, Place::Aside).await? else {
+        let Conn::Postgres(mut conn) = connector.open(Role::Lent, Place::Aside).await? else {
             return Err(StoreError::Setup("SQLite has no news".to_owned()));
         };
         conn.batch_execute(LISTEN).await?;

@@ -9,6 +9,7 @@ mod accept;
 mod attempts;
 mod bulk;
 mod by_hand;
+mod cell;
 mod claim;
 mod clock_back;
 mod columns;
@@ -26,6 +27,7 @@ mod idempotency;
 mod kept;
 mod keys;
 mod listener;
+mod migrate;
 mod news;
 mod nodes;
 mod ordered;
@@ -88,7 +90,7 @@ pub use tenants::TenantRow;
 pub use webhooks::{RevisionRow, WebhookRow};
 
 use commit::Job;
-use conn::{Conn, Connector, Role};
+use conn::{Conn, Connector};
 use pool::{Lease, Pool};
 
 /// How the database is reached, and the bounds of what waits for it.
@@ -153,8 +155,7 @@ impl Store {
     pub async fn connect(settings: &Settings) -> Result<Store, StoreError> {
         let connector = Connector::new(settings)?;
         let wait_max = Duration::from_millis(settings.reader_wait_ms);
-        let role = if connector.has_one_writer() { Role::Reader } else { Role::Writer };
-        let pool = Pool::new(connector.clone(), role, settings.readers_max, wait_max);
+        let pool = Pool::new(connector.clone(), settings.readers_max, wait_max);
         let jobs = Arc::new(commit::start(&connector, settings)?);
         let store = Store { connector, pool, jobs, claims: claim::UnsureClaims::default() };
         store.ping().await?;

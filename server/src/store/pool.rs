@@ -14,7 +14,6 @@ use super::conn::{Conn, Connector, Place, Role};
 #[derive(Clone)]
 pub(super) struct Pool {
     connector: Connector,
-    role: Role,
     wait_max: Duration,
     free: Arc<Semaphore>,
     idle: Arc<Mutex<Vec<Conn>>>,
@@ -28,15 +27,9 @@ pub(super) struct Lease {
 }
 
 impl Pool {
-    pub(super) fn new(
-        connector: Connector,
-        role: Role,
-        connections_max: usize,
-        wait_max: Duration,
-    ) -> Pool {
+    pub(super) fn new(connector: Connector, connections_max: usize, wait_max: Duration) -> Pool {
         Pool {
             connector,
-            role,
             wait_max,
             free: Arc::new(Semaphore::new(connections_max.max(1))),
             idle: Arc::default(),
@@ -51,7 +44,7 @@ impl Pool {
             .map_err(|_| StoreError::closed())?;
         let conn = match self.idle_one() {
             Some(conn) => conn,
-            None => self.connector.open(self.role, Place::Aside).await?,
+            None => self.connector.open(Role::Lent, Place::Aside).await?,
         };
         Ok(Lease { conn, idle: self.idle.clone(), _permit: permit })
     }

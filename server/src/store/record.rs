@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use tokio::sync::oneshot;
 
-use super::attempts::{self, Tried};
+use super::attempts::Tried;
 use super::columns::storable;
 use super::commit::Job;
 use super::conn::{Conn, run};
@@ -100,7 +100,7 @@ impl Store {
 /// The ends of flights; the comparison of nodes is one that no index has, lest PostgreSQL go through all
 /// that a node owns for each of them. A reason on a delivery in flight is a wish to cancel it: see
 /// `end_of_flight`.
-struct EndFlights;
+pub(super) struct EndFlights;
 
 impl Statement for EndFlights {
     const CHANGE: Change = Change::Update(
@@ -123,15 +123,9 @@ impl Statement for EndFlights {
     ];
 }
 
-/// Writes what the jobs bring, of each delivery one at the most; what became of each, in order.
-pub(super) async fn write(
-    conn: &mut Conn,
-    jobs: &[RecordJob],
-) -> Result<Vec<Recorded>, StoreError> {
-    if jobs.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut rows = Rows::<EndFlights>::new();
+/// The ends of the jobs' flights, of each delivery one at the most.
+pub(super) fn ends(jobs: &[RecordJob]) -> Rows<EndFlights> {
+    let mut rows = Rows::new();
     for RecordJob { record, .. } in jobs {
         rows.push([
             record.to.as_str().into(),
@@ -146,22 +140,38 @@ pub(super) async fn write(
             record.owner.epoch.into(),
         ]);
     }
-    let ended = rows.send(conn).await?;
+    rows
+}
+
+/// What became of each job's delivery, in order, by what writing the ends told.
+pub(super) async fn recorded(
+    conn: &mut Conn,
+    jobs: &[RecordJob],
+    ended: &[bool],
+) -> Result<Vec<Recorded>, StoreError> {
     let mut recorded = Vec::with_capacity(jobs.len());
     for (job, ended) in jobs.iter().zip(ended) {
-        recorded.push(if ended {
+        recorded.push(if *ended {
             Recorded { state: Some(job.record.to), ours: true }
         } else {
             end_of_flight(conn, job).await?
         });
     }
-    let kept = jobs.iter().zip(&recorded).filter(|(_, recorded)| recorded.state.is_some());
-    let tried: Vec<_> = kept.filter_map(|(job, _)| job.tried()).collect();
-    attempts::write(conn, &tried).await?;
+    Ok(recorded)
+}
+
+/// The attempts of deliveries that are still there.
+pub(super) fn tried<'a>(jobs: &'a [RecordJob], recorded: &[Recorded]) -> Vec<Tried<'a>> {
+    let kept = jobs.iter().zip(recorded).filter(|(_, recorded)| recorded.state.is_some());
+    kept.filter_map(|(job, _)| job.tried()).collect()
+}
+
+/// Wakes who waits behind the deliveries of the jobs.
+pub(super) async fn wake_next(conn: &mut Conn, jobs: &[RecordJob]) -> Result<(), StoreError> {
     for RecordJob { record, .. } in jobs.iter().filter(|job| job.record.ordered) {
         ordered::wake_next(conn, record.delivery_id, record.now).await?;
     }
-    Ok(recorded)
+    Ok(())
 }
 
 /// The uncommon ends: cancelled during the attempt, owned by somebody else, or gone.

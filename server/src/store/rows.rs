@@ -3,10 +3,8 @@
 //! array and does all rows in one statement.
 
 use std::any::Any;
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::marker::PhantomData;
-use std::ops::Range;
 
 use diesel::backend::Backend;
 use diesel::connection::Connection as _;
@@ -15,24 +13,12 @@ use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
 use diesel::sql_types::{Array, BigInt, Binary, Bool, Nullable, Text};
 use diesel::sqlite::{Sqlite, SqliteConnection};
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use futures_util::future::try_join3;
 
 use super::StoreError;
-use super::conn::Conn;
-
-/// A value of a row.
-pub(super) type Cell<'a> = CellOf<Cow<'a, str>>;
-/// One of [`Rows`]: where in its text.
-type Kept = CellOf<Range<usize>>;
-
-#[derive(Clone, PartialEq, Debug)]
-pub(super) enum CellOf<T> {
-    Text(T),
-    Number(i64),
-    Id([u8; 16]),
-    Flag(bool),
-    Null,
-}
+use super::cell::{Cell, Kept};
+use super::conn::{self, Conn, Sqlite as SqliteConn};
 
 /// What a column holds; each may hold nulls.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -111,26 +97,32 @@ impl<S: Statement> Rows<S> {
 
     /// Does it; for each row whether it changed anything. No two rows may be of the same key.
     pub(super) async fn send(self, conn: &mut Conn) -> Result<Vec<bool>, StoreError> {
+        match conn {
+            Conn::Sqlite(conn) => self.send_sqlite(conn).await,
+            Conn::Postgres(conn) => self.send_postgres(conn).await,
+        }
+    }
+
+    async fn send_sqlite(self, conn: &mut SqliteConn) -> Result<Vec<bool>, StoreError> {
         if self.cells.is_empty() {
             return Ok(Vec::new());
         }
-        let all = self.has_seldom();
-        match conn {
-            Conn::Sqlite(conn) => {
-                let done = conn.spawn_blocking(move |conn| match all {
-                    true => self.one_by_one::<true>(conn),
-                    false => self.one_by_one::<false>(conn),
-                });
-                Ok(done.await?)
-            }
-            Conn::Postgres(conn) => {
-                let changed = match all {
-                    true => self.at_once::<true>().load::<String>(&mut **conn).await?,
-                    false => self.at_once::<false>().load::<String>(&mut **conn).await?,
-                };
-                Ok(self.which(&changed))
-            }
+        let done = conn.spawn_blocking(move |conn| match self.has_seldom() {
+            true => self.one_by_one::<true>(conn),
+            false => self.one_by_one::<false>(conn),
+        });
+        Ok(done.await?)
+    }
+
+    async fn send_postgres(self, mut conn: &AsyncPgConnection) -> Result<Vec<bool>, StoreError> {
+        if self.cells.is_empty() {
+            return Ok(Vec::new());
         }
+        let changed = match self.has_seldom() {
+            true => self.at_once::<true>().load::<String>(&mut conn).await?,
+            false => self.at_once::<false>().load::<String>(&mut conn).await?,
+        };
+        Ok(self.which(&changed))
     }
 
     /// Whether a row has a value in one of the columns that are seldom set.
@@ -178,99 +170,24 @@ impl<S: Statement> Rows<S> {
     }
 }
 
-impl<T> CellOf<T> {
-    fn map_text<U>(self, of: impl FnOnce(T) -> U) -> CellOf<U> {
-        match self {
-            CellOf::Text(text) => CellOf::Text(of(text)),
-            CellOf::Number(number) => CellOf::Number(number),
-            CellOf::Id(id) => CellOf::Id(id),
-            CellOf::Flag(flag) => CellOf::Flag(flag),
-            CellOf::Null => CellOf::Null,
-        }
+/// Sends two changes that do not need each other, at once where the database takes them so; opens the
+/// transaction before them, if `begin`.
+pub(super) async fn send_both<A: Statement, B: Statement>(
+    conn: &mut Conn,
+    begin: bool,
+    (first, second): (Rows<A>, Rows<B>),
+) -> Result<(Vec<bool>, Vec<bool>), StoreError> {
+    if let Conn::Postgres(conn) = conn {
+        let conn = &**conn;
+        let begin = async { if begin { conn::begin_postgres(conn).await } else { Ok(()) } };
+        let both = try_join3(begin, first.send_postgres(conn), second.send_postgres(conn));
+        let ((), first, second) = both.await?;
+        return Ok((first, second));
     }
-
-    fn number(&self) -> Option<i64> {
-        if let CellOf::Number(number) = self { Some(*number) } else { None }
+    if begin {
+        conn.begin().await?;
     }
-
-    fn id(&self) -> Option<[u8; 16]> {
-        if let CellOf::Id(id) = self { Some(*id) } else { None }
-    }
-
-    fn flag(&self) -> Option<bool> {
-        if let CellOf::Flag(flag) = self { Some(*flag) } else { None }
-    }
-}
-
-impl Kept {
-    fn shown<'a>(&self, text: &'a str) -> Cell<'a> {
-        self.clone().map_text(|at| text[at].into())
-    }
-
-    fn text<'a>(&self, text: &'a str) -> Option<&'a str> {
-        if let Kept::Text(at) = self { Some(&text[at.clone()]) } else { None }
-    }
-}
-
-impl Cell<'_> {
-    /// How it stands in a [`Statement::key`]: ids as lower-case hex.
-    pub(super) fn spelled(&self) -> String {
-        match self {
-            Cell::Text(text) => text.clone().into_owned(),
-            Cell::Number(number) => number.to_string(),
-            Cell::Id(id) => hex::encode(id),
-            Cell::Flag(flag) => flag.to_string(),
-            Cell::Null => String::new(),
-        }
-    }
-}
-
-impl From<i64> for Cell<'_> {
-    fn from(number: i64) -> Self {
-        Cell::Number(number)
-    }
-}
-
-impl From<bool> for Cell<'_> {
-    fn from(flag: bool) -> Self {
-        Cell::Flag(flag)
-    }
-}
-
-impl<'a> From<&'a str> for Cell<'a> {
-    fn from(text: &'a str) -> Self {
-        Cell::Text(text.into())
-    }
-}
-
-impl From<String> for Cell<'_> {
-    fn from(text: String) -> Self {
-        Cell::Text(text.into())
-    }
-}
-
-impl<'a> From<Cow<'a, str>> for Cell<'a> {
-    fn from(text: Cow<'a, str>) -> Self {
-        Cell::Text(text)
-    }
-}
-
-impl From<crate::model::Millis> for Cell<'_> {
-    fn from(time: crate::model::Millis) -> Self {
-        Cell::Number(time.0)
-    }
-}
-
-impl From<uuid::Uuid> for Cell<'_> {
-    fn from(id: uuid::Uuid) -> Self {
-        Cell::Id(id.into_bytes())
-    }
-}
-
-impl<'a, T: Into<Cell<'a>>> From<Option<T>> for Cell<'a> {
-    fn from(value: Option<T>) -> Self {
-        value.map_or(Cell::Null, Into::into)
-    }
+    Ok((first.send(conn).await?, second.send(conn).await?))
 }
 
 /// A row as SQLite takes it.

@@ -127,7 +127,7 @@ async fn a_url_of_another_form_is_refused_without_repeating_it() {
 async fn a_reader_of_sqlite_cannot_write() {
     let database = Database::sqlite();
     let store = database.store().await;
-    let mut reader = store.connector.open(Role::Reader, Place::Aside).await.unwrap();
+    let mut reader = store.connector.open(conn::Role::Lent, Place::Aside).await.unwrap();
     assert!(reader.execute_text("DELETE FROM settings").await.is_err());
     store.close().await;
     database.remove().await;
