@@ -70,7 +70,7 @@ fn plugins(rest: &[String]) -> Result<()> {
 /// Builds the server and its bench; where they are then.
 fn release_build(screen: &Screen, root: &Path) -> Result<PathBuf> {
     screen.heading("the server and the bench, in a release build");
-    build(root, SHIPPED, &["--bin", "antar", "--bin", "antar-delivery-bench"])
+    build(root, &SHIPPED, &["--bin", "antar", "--bin", "antar-delivery-bench"])
 }
 
 fn soak(rest: &[String]) -> Result<()> {

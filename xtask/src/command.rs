@@ -75,20 +75,38 @@ fn target(root: &Path) -> PathBuf {
 }
 
 /// Packages that are compiled together, so that every dependency is compiled once, with the
-/// features that all of them want: what the tests need.
-pub(crate) const TESTED: &[&str] = &["--workspace", "--exclude", "antar-tidy"];
-/// The server as it is shipped, and what measures it.
-pub(crate) const SHIPPED: &[&str] = &["-p", "antar", "-p", "antar-delivery-bench"];
+/// features that all of them want.
+pub(crate) struct Packages {
+    pub(crate) names: &'static [&'static str],
+    profile: &'static str,
+    /// In the target folder.
+    folder: &'static str,
+}
 
-/// Compiles programs (`words`: `--bin NAME`, `--example NAME`, …) of these packages: a release build
-/// of what is shipped, else a development build. The folder they are in.
-pub(crate) fn build(root: &Path, packages: &[&str], words: &[&str]) -> Result<PathBuf> {
-    let (name, folder) =
-        if packages == SHIPPED { ("release", "release") } else { ("dev", "debug") };
+/// What the tests need, a development build.
+pub(crate) const TESTED: Packages = Packages {
+    names: &["--workspace", "--exclude", "antar-tidy"],
+    profile: "dev",
+    folder: "debug",
+};
+/// The server as it is shipped, and what measures it.
+pub(crate) const SHIPPED: Packages = Packages {
+    names: &["-p", "antar", "-p", "antar-delivery-bench"],
+    profile: "release",
+    folder: "release",
+};
+/// What runs for long inside of one process.
+pub(crate) const SIMULATED: Packages =
+    Packages { names: &["-p", "antar-harness"], profile: "long", folder: "long" };
+
+/// Compiles programs (`words`: `--bin NAME`, `--example NAME`, …) of these packages. The folder they
+/// are in.
+pub(crate) fn build(root: &Path, packages: &Packages, words: &[&str]) -> Result<PathBuf> {
     let mut command = cargo(root);
-    command.args(["build", "--locked", "--profile", name]).args(packages).args(words);
+    command.args(["build", "--locked", "--profile", packages.profile]);
+    command.args(packages.names).args(words);
     must(&mut command)?;
-    Ok(std::path::absolute(target(root).join(folder))?)
+    Ok(std::path::absolute(target(root).join(packages.folder))?)
 }
 
 /// Another one each time.

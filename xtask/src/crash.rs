@@ -43,9 +43,9 @@ enum Kind {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let (screen, at_exit, root) = (Screen::new(), AtExit::new()?, crate::root());
     screen.heading("the server, and what kills it");
-    let tested = build(&root, TESTED, &["--bin", "antar", "--example", "crash"])?;
+    let tested = build(&root, &TESTED, &["--bin", "antar", "--example", "crash"])?;
     let server =
-        if arguments.debug { tested.clone() } else { build(&root, SHIPPED, &["--bin", "antar"])? };
+        if arguments.debug { tested.clone() } else { build(&root, &SHIPPED, &["--bin", "antar"])? };
     let seed = arguments.seed.unwrap_or_else(any_seed);
     for (kind, name, nodes) in
         [(Kind::Sqlite, "sqlite", 1), (Kind::Postgres, "postgres", arguments.nodes)]

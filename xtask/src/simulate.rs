@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::command::{TESTED, any_seed, build, must};
+use crate::command::{SIMULATED, any_seed, build, must};
 use crate::screen::Screen;
 
 /// Run three nodes in a simulated world, and check what must hold at every request.
@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let (screen, root) = (Screen::new(), crate::root());
     let first = arguments.seed.unwrap_or_else(any_seed);
-    let built = build(&root, TESTED, &["--example", "simulate"])?;
+    let built = build(&root, &SIMULATED, &["--example", "simulate"])?;
     for seed in first..first.saturating_add(arguments.seeds) {
         screen.heading(&format!("{} steps, seed {seed}", arguments.steps));
         let mut command = Command::new(built.join("examples/simulate"));

@@ -295,16 +295,23 @@ fn request(outgoing: &Outgoing) -> Result<Request<Full<Bytes>>, SendError> {
     request.body(Full::new(body)).map_err(|e| bad(e.to_string()))
 }
 
-/// The headers that fit into `bytes_max`.
+/// The headers that fit into `bytes_max`; those of one name are one field (RFC 9110 §5.3).
 fn fields(headers: &http::HeaderMap, bytes_max: usize) -> Fields {
-    let mut fields = Fields::default();
     let mut room = bytes_max;
-    for (name, value) in headers {
-        let Some(left) = room.checked_sub(name.as_str().len() + value.len()) else { continue };
-        room = left;
-        fields.add(name.as_str(), &String::from_utf8_lossy(value.as_bytes()));
-    }
-    fields
+    let fields = headers.keys().filter_map(|name| {
+        let mut whole: Option<String> = None;
+        for value in headers.get_all(name) {
+            let Some(left) = room.checked_sub(name.as_str().len() + value.len()) else { continue };
+            room = left;
+            let value = String::from_utf8_lossy(value.as_bytes());
+            whole = Some(match whole {
+                Some(before) => before + ", " + &value,
+                None => value.into_owned(),
+            });
+        }
+        Some((name.as_str().to_owned(), whole?))
+    });
+    fields.collect()
 }
 
 /// Why there is no head of an answer.

@@ -22,6 +22,8 @@ enum Load {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Behind {
     Floor,
+    /// The floor with tables of SQLite in place of its file.
+    FloorTables,
     Sqlite,
     Postgres,
 }
@@ -37,6 +39,8 @@ struct Scenario {
     stored: bool,
     /// Webhooks whose receivers take a request and never answer.
     hanging: usize,
+    /// Deliveries that wait for one of those, all due.
+    behind_one: usize,
     plugin: bool,
     template: bool,
 }
@@ -49,12 +53,14 @@ const PLAIN: Scenario = Scenario {
     others: 0,
     stored: false,
     hanging: 0,
+    behind_one: 0,
     plugin: false,
     template: false,
 };
 
 const SCENARIOS: &[Scenario] = &[
     Scenario { name: "floor", behind: Behind::Floor, ..PLAIN },
+    Scenario { name: "floor, sqlite", behind: Behind::FloorTables, ..PLAIN },
     Scenario { name: "sqlite, 1 webhook", ..PLAIN },
     Scenario { name: "sqlite, 10 webhooks", webhooks: 10, ..PLAIN },
     Scenario { name: "sqlite, template", template: true, ..PLAIN },
@@ -73,7 +79,22 @@ const SCENARIOS: &[Scenario] = &[
         load: Load::Steady,
         ..PLAIN
     },
+    Scenario {
+        name: "steady: sqlite, 200,000 behind one that hangs",
+        hanging: 1,
+        behind_one: 200_000,
+        load: Load::Steady,
+        ..PLAIN
+    },
     Scenario { name: "steady: postgres", behind: Behind::Postgres, load: Load::Steady, ..PLAIN },
+    Scenario {
+        name: "steady: postgres, 200,000 behind one",
+        behind: Behind::Postgres,
+        hanging: 1,
+        behind_one: 200_000,
+        load: Load::Steady,
+        ..PLAIN
+    },
 ];
 
 pub(crate) fn run(arguments: &DeliveryArguments) -> anyhow::Result<()> {
@@ -122,10 +143,11 @@ async fn measure(
         _ => None,
     };
     let server = match scenario.behind {
-        Behind::Floor => Server::floor(&receiver.address).await?,
+        Behind::Floor => Server::floor(&receiver.address, false).await?,
+        Behind::FloorTables => Server::floor(&receiver.address, true).await?,
         _ => Server::antar(&arguments.antar, database.as_ref()).await?,
     };
-    if scenario.behind != Behind::Floor {
+    if !matches!(scenario.behind, Behind::Floor | Behind::FloorTables) {
         set_up(arguments, scenario, &server, receiver).await?;
     }
     let target = server.target();
@@ -133,6 +155,7 @@ async fn measure(
         server.call("events", &json!({"type": "hanging.all", "data": {}})).await?;
         receiver.wait_for_hanging(scenario.hanging).await?;
     }
+    pile_up(scenario.behind_one, &server).await?;
     // Code, connections and caches get warm.
     let stored = if scenario.stored { arguments.stored } else { 0 };
     let warm_up = (arguments.events / 10).max(200).max(stored);
@@ -217,6 +240,16 @@ async fn others(count: usize, server: &Server, receiver: &Receiver) -> anyhow::R
     let mut making = stream::iter((0..count).map(make)).buffer_unordered(AT_ONCE);
     while let Some(made) = making.next().await {
         made?;
+    }
+    Ok(())
+}
+
+/// Posts so many events that only those webhooks want whose receivers hang.
+async fn pile_up(count: usize, server: &Server) -> anyhow::Result<()> {
+    const AT_ONCE: usize = 100;
+    let many = vec![json!({"type": "hanging.all", "data": {}}); AT_ONCE];
+    for _ in 0..count.div_ceil(AT_ONCE) {
+        server.call("events", &json!(many)).await?;
     }
     Ok(())
 }

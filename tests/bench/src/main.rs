@@ -2,7 +2,8 @@
 //!
 //! The floor is the least that a durable webhook server can be: it accepts a POST, appends it to a
 //! file that is synced for many at once, signs it and posts it on. It knows no rules, no retries and
-//! no second event of the same id.
+//! no second event of the same id. With tables of SQLite in place of the file it also keeps what became of
+//! each delivery, as a server must that shows or repeats it.
 
 mod delivery;
 mod event;
@@ -114,8 +115,12 @@ struct FloorArguments {
     listen: String,
     #[arg(long)]
     to: String,
+    /// The file that it keeps events in.
     #[arg(long)]
-    log: PathBuf,
+    keep: PathBuf,
+    /// It is SQLite's, and keeps outcomes too.
+    #[arg(long)]
+    tables: bool,
 }
 
 fn main() -> anyhow::Result<()> {

@@ -62,12 +62,12 @@ impl Server {
         Ok(server)
     }
 
-    /// The floor, which posts to `to`.
-    pub(crate) async fn floor(to: &str) -> anyhow::Result<Server> {
+    /// The floor, which posts to `to`; with `tables` in place of a file.
+    pub(crate) async fn floor(to: &str, tables: bool) -> anyhow::Result<Server> {
         let (address, folder) = (free_address()?, tempfile::tempdir()?);
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["floor", "--listen", &address, "--to", &format!("http://{to}/w"), "--log"]);
-        command.arg(folder.path().join("log"));
+        command.args(["floor", "--listen", &address, "--to", &format!("http://{to}/w"), "--keep"]);
+        command.arg(folder.path().join("kept")).args(tables.then_some("--tables"));
         let mut server = Server::start(command, address, folder)?;
         server.ready("/").await?;
         Ok(server)

@@ -131,7 +131,7 @@ fn start_postgres(shop: &mut Workshop) -> Result<Outcome> {
 fn run_tests(shop: &mut Workshop) -> Result<Outcome> {
     let url = shop.database_url()?;
     // Tests that kill the server need the program itself.
-    let binary = build(&shop.root, TESTED, &["--bins", "--tests"])?.join("antar");
+    let binary = build(&shop.root, &TESTED, &["--bins", "--tests"])?.join("antar");
     let binary = binary.to_str().context("the path of the target folder is no UTF-8")?.to_owned();
     let screen = shop.screen;
     let missing = prerequisites::missing_languages(&mut |text| screen.note(text))?.join(",");
@@ -139,7 +139,7 @@ fn run_tests(shop: &mut Workshop) -> Result<Outcome> {
     if !missing.is_empty() {
         env.push(("ANTAR_TEST_LEAVE_OUT", &missing));
     }
-    shop.cargo_test(&[TESTED, &["--no-fail-fast"]].concat(), &env)
+    shop.cargo_test(&[TESTED.names, &["--no-fail-fast"]].concat(), &env)
 }
 
 fn build_docs(shop: &mut Workshop) -> Result<Outcome> {

@@ -134,3 +134,15 @@ async fn an_address_that_is_not_permitted_is_not_tried_again() {
     }
     assert_eq!(connections.load(Ordering::SeqCst), 0);
 }
+
+#[test]
+fn values_of_one_name_are_one_field_as_far_as_they_fit() {
+    let mut headers = http::HeaderMap::new();
+    for (name, value) in [("x-b", "1"), ("x-a", "2"), ("x-b", "3"), ("x-long", "0123456789")] {
+        let value = http::HeaderValue::from_static(value);
+        headers.append(http::HeaderName::from_static(name), value);
+    }
+    let kept = fields(&headers, 20);
+    assert_eq!((kept.get("x-b"), kept.get("x-a")), (Some("1, 3"), Some("2")));
+    assert_eq!(kept.get("x-long"), None, "x-b twice and x-a take 12 of 20 bytes");
+}
