@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::conn::{load_to_change, run};
 use super::deliveries::Row;
+use super::due::Candidate;
 use super::rows::{Change, Kind, Rows, Statement};
 use super::schema::{deliveries, nodes};
 use super::unsure::{self, Unsure};
@@ -18,9 +19,8 @@ use crate::model::{
     Delivery, DeliveryId, Event, EventKey, Frozen, Millis, State, TenantId, WebhookId,
 };
 
-/// Candidates looked at for each that is taken, so that one webhook with many due deliveries
-/// leaves room for others.
-const LOOK_AHEAD: usize = 4;
+/// Candidates of one transaction, where less are wanted: some of them may wait behind others.
+const AT_ONCE_MIN: usize = 64;
 
 /// Deliveries of nodes that are gone that are taken over at once.
 pub const TAKE_OVER_MAX: usize = 1_000;
@@ -59,9 +59,9 @@ impl Spared {
     }
 }
 
-/// A candidate: whose it is, whether it is compared with others of its key for duplicates, and
+/// A candidate as it stands: when it is due, whether it is compared with others of its key for duplicates, and
 /// whether it may go before those that are open.
-type Due = (DeliveryId, TenantId, WebhookId, bool, bool);
+type Stands = (DeliveryId, Option<Millis>, bool, bool);
 
 impl Store {
     /// Takes deliveries that are pending and due, the longest due first, in turns between
@@ -83,11 +83,7 @@ impl Store {
             let wanted = limit - claimed.len();
             let (more, put_off) = match self.claim_some(now, owner, wanted, &spared).await {
                 Ok(found) => found,
-                Err(error) if claimed.is_empty() => return Err(error),
-                Err(error) => {
-                    tracing::warn!(%error, "not all that is due could be claimed; trying again");
-                    return Ok(claimed);
-                }
+                Err(error) => return those(claimed, error),
             };
             spared.less(&more);
             claimed.extend(more);
@@ -98,8 +94,8 @@ impl Store {
         }
     }
 
-    /// As [`Store::claim_due`], of what is due for longest; and how many of that were put off, because
-    /// they wait behind others.
+    /// As [`Store::claim_due`], of what one look finds; and how many of that were put off, because they wait
+    /// behind others.
     async fn claim_some(
         &self,
         now: Millis,
@@ -107,67 +103,105 @@ impl Store {
         limit: usize,
         spared: &Spared,
     ) -> Result<(Vec<Claimed>, usize), StoreError> {
-        let unsure = self.claims.lock().clone();
-        if unsure.is_empty() && self.next_due_at().await?.is_none_or(|due_at| due_at > now) {
-            return Ok((Vec::new(), 0));
+        self.release_unsure().await?;
+        let due = self.due(now, limit, spared).await?;
+        let (mut claimed, mut put_off, mut failed) = (Vec::new(), 0, None);
+        for some in in_turns(&due).chunks(limit.max(AT_ONCE_MIN)) {
+            let wanted = limit - claimed.len();
+            if wanted == 0 {
+                break;
+            }
+            match self.claim(now, owner, some.to_vec(), wanted).await {
+                Ok((more, behind)) => {
+                    claimed.extend(more);
+                    put_off += behind;
+                }
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
         }
+        let taken: HashSet<DeliveryId> = claimed.iter().map(|one| one.delivery.id).collect();
+        self.passed.leave(due.iter().filter(|candidate| !taken.contains(&candidate.id)));
+        match failed {
+            Some(error) => Ok((those(claimed, error)?, 0)),
+            None => Ok((claimed, put_off)),
+        }
+    }
+
+    /// Makes due what claims that failed may have put in flight.
+    async fn release_unsure(&self) -> Result<(), StoreError> {
+        let unsure = self.claims.lock().clone();
+        if unsure.is_empty() {
+            return Ok(());
+        }
+        let released = unsure.clone();
+        self.write(move |conn| Box::pin(async move { unsure::release(conn, &released).await }))
+            .await?;
+        self.claims.lock().retain(|one| !unsure.contains(one));
+        Ok(())
+    }
+
+    /// Takes the first of the candidates, as far as no other node did, and they may go.
+    async fn claim(
+        &self,
+        now: Millis,
+        owner: &Owner,
+        candidates: Vec<DeliveryId>,
+        limit: usize,
+    ) -> Result<(Vec<Claimed>, usize), StoreError> {
         let taken = Arc::<Mutex<Vec<DeliveryId>>>::default();
-        let found = self.claim(now, owner, limit, spared, &unsure, &taken).await;
+        let found = self.put_in_flight(now, owner, candidates, limit, &taken).await;
         let found = match found {
             Ok(found) => fault::reach(Point::ClaimAfter).await.map(|()| found).map_err(Into::into),
             Err(error) => Err(error),
         };
-        let mut claims = self.claims.lock();
-        if found.is_ok() {
-            claims.retain(|one| !unsure.contains(one));
-        } else {
-            let owner = owner.clone();
+        if found.is_err() {
             let taken = std::mem::take(&mut *taken.lock()).into_iter();
             let unsure = |delivery_id| Unsure { delivery_id, owner: owner.clone(), since: now };
-            claims.extend(taken.map(unsure));
+            self.claims.lock().extend(taken.map(unsure));
         }
         found
     }
 
     /// `taken` gets what is put in flight, also where the commit then fails.
-    async fn claim(
+    async fn put_in_flight(
         &self,
         now: Millis,
         owner: &Owner,
+        candidates: Vec<DeliveryId>,
         limit: usize,
-        spared: &Spared,
-        unsure: &HashSet<Unsure>,
         taken: &Arc<Mutex<Vec<DeliveryId>>>,
     ) -> Result<(Vec<Claimed>, usize), StoreError> {
-        let (owner, spared) = (owner.clone(), spared.clone());
-        let (unsure, taken) = (unsure.clone(), taken.clone());
+        let (owner, taken) = (owner.clone(), taken.clone());
         self.write(move |conn| {
             Box::pin(async move {
-                unsure::release(conn, &unsure).await?;
-                let look_at = i64::try_from(limit.saturating_mul(LOOK_AHEAD)).unwrap_or(i64::MAX);
-                let due = load_to_change!(
+                // By id alone, lest PostgreSQL go through all that is due.
+                let stand = load_to_change!(
                     conn,
-                    Due,
-                    deliveries::table
-                        .filter(deliveries::next_attempt_at.le(now))
-                        .filter(deliveries::webhook_id.ne_all(&spared.webhooks))
-                        .filter(deliveries::tenant.ne_all(&spared.tenants))
-                        .order(deliveries::next_attempt_at.asc())
-                        .limit(look_at)
-                        .select((
-                            deliveries::id,
-                            deliveries::tenant,
-                            deliveries::webhook_id,
-                            deliveries::dedupe_key.is_not_null(),
-                            ordered::in_order(),
-                        ))
+                    Stands,
+                    deliveries::table.filter(deliveries::id.eq_any(&candidates)).select((
+                        deliveries::id,
+                        deliveries::next_attempt_at,
+                        deliveries::dedupe_key.is_not_null(),
+                        ordered::in_order(),
+                    ))
                 )?;
-                let (due, behind): (Vec<Due>, Vec<Due>) =
-                    due.into_iter().partition(|(.., in_order)| *in_order);
-                let behind: Vec<DeliveryId> = behind.into_iter().map(|(id, ..)| id).collect();
+                let due =
+                    stand.into_iter().filter(|(_, due_at, ..)| due_at.is_some_and(|at| at <= now));
+                let mut compared = false;
+                let due: HashMap<DeliveryId, bool> = due
+                    .map(|(id, _, has_key, in_order)| {
+                        compared |= has_key && in_order;
+                        (id, in_order)
+                    })
+                    .collect();
+                let still_due = candidates.into_iter().filter(|id| due.contains_key(id));
+                let (mut ids, behind): (Vec<DeliveryId>, Vec<DeliveryId>) =
+                    still_due.partition(|id| due[id]);
                 ordered::defer(conn, &behind, now).await?;
-                let compared = due.iter().any(|(.., compared, _)| *compared);
-                let mut ids = in_turns(due, limit, &spared.at_most);
+                ids.truncate(limit);
                 if compared {
                     ids = ordered::without_duplicates(conn, ids, now).await?;
                 }
@@ -189,34 +223,21 @@ impl Store {
         .await
     }
 
-    /// When the next pending delivery that is not held becomes due.
-    ///
-    /// # Errors
-    /// `Unavailable`.
-    pub async fn next_due_at(&self) -> Result<Option<Millis>, StoreError> {
-        let mut lease = self.read().await?;
-        let due_at = run!(lease.conn(), |c| deliveries::table
-            .filter(deliveries::next_attempt_at.is_not_null())
-            .order(deliveries::next_attempt_at.asc())
-            .select(deliveries::next_attempt_at.assume_not_null())
-            .first::<Millis>(c))
-        .optional()?;
-        lease.give_back();
-        Ok(due_at)
-    }
-
     /// When the next one becomes due of those that are not yet.
     ///
     /// # Errors
     /// `Unavailable`.
     pub async fn next_due_after(&self, now: Millis) -> Result<Option<Millis>, StoreError> {
         let mut lease = self.read().await?;
-        let due_at = run!(lease.conn(), |c| deliveries::table
-            .filter(deliveries::next_attempt_at.gt(now))
-            .order(deliveries::next_attempt_at.asc())
-            .select(deliveries::next_attempt_at.assume_not_null())
-            .first::<Millis>(c))
-        .optional()?;
+        let due_at = self.connector.in_time(async {
+            let due_at = run!(lease.conn(), |c| deliveries::table
+                .filter(deliveries::next_attempt_at.gt(now))
+                .order(deliveries::next_attempt_at.asc())
+                .select(deliveries::next_attempt_at.assume_not_null())
+                .first::<Millis>(c));
+            Ok(due_at.optional()?)
+        });
+        let due_at = due_at.await?;
         lease.give_back();
         Ok(due_at)
     }
@@ -302,25 +323,22 @@ impl Statement for TakeOver {
     ];
 }
 
-/// Takes `limit` of the candidates: one of each tenant in turn, of its webhooks in turn, and within
-/// a webhook in order.
-fn in_turns(due: Vec<Due>, limit: usize, at_most: &HashMap<WebhookId, usize>) -> Vec<DeliveryId> {
-    let mut counts: HashMap<WebhookId, usize> = HashMap::new();
-    let mut tenants: Turns<TenantId, Turns<WebhookId, VecDeque<DeliveryId>>> = Turns::default();
-    for (id, tenant, webhook_id, ..) in due {
-        let count = counts.entry(webhook_id).or_default();
-        *count += 1;
-        if at_most.get(&webhook_id).is_none_or(|max| *count <= *max) {
-            tenants.of(tenant).of(webhook_id).push_back(id);
-        }
+/// What was claimed before an error; the error, where that is nothing.
+fn those(claimed: Vec<Claimed>, error: StoreError) -> Result<Vec<Claimed>, StoreError> {
+    if claimed.is_empty() {
+        return Err(error);
     }
-    let mut taken = Vec::new();
-    while taken.len() < limit {
-        let next = tenants.next(|webhooks| webhooks.next(VecDeque::pop_front));
-        let Some(id) = next else { break };
-        taken.push(id);
+    tracing::warn!(%error, "not all that is due could be claimed; trying again");
+    Ok(claimed)
+}
+
+/// The candidates: one of each tenant in turn, of its webhooks in turn, and within a webhook in order.
+fn in_turns(due: &[Candidate]) -> Vec<DeliveryId> {
+    let mut tenants: Turns<&TenantId, Turns<WebhookId, VecDeque<DeliveryId>>> = Turns::default();
+    for Candidate { id, tenant, webhook_id } in due {
+        tenants.of(tenant).of(*webhook_id).push_back(*id);
     }
-    taken
+    std::iter::from_fn(|| tenants.next(|webhooks| webhooks.next(VecDeque::pop_front))).collect()
 }
 
 /// Queues by key, taken from in turn.

@@ -16,6 +16,7 @@ mod columns;
 mod commit;
 mod conn;
 mod deliveries;
+mod due;
 mod error;
 mod event_types;
 mod events;
@@ -145,6 +146,7 @@ pub struct Store {
     pool: Pool,
     jobs: commit::Jobs,
     claims: claim::UnsureClaims,
+    passed: due::Passed,
 }
 
 impl Store {
@@ -157,7 +159,8 @@ impl Store {
         let wait_max = Duration::from_millis(settings.reader_wait_ms);
         let pool = Pool::new(connector.clone(), settings.readers_max, wait_max);
         let jobs = Arc::new(commit::start(&connector, settings)?);
-        let store = Store { connector, pool, jobs, claims: claim::UnsureClaims::default() };
+        let (claims, passed) = (claim::UnsureClaims::default(), due::Passed::default());
+        let store = Store { connector, pool, jobs, claims, passed };
         store.ping().await?;
         Ok(store)
     }

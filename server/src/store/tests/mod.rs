@@ -86,6 +86,8 @@ pub(super) async fn on_each_database(test: impl AsyncFn(Store)) {
 }
 
 pub(super) const NOW: Millis = Millis(1_800_000_000_000);
+/// Before everything.
+pub(super) const ALWAYS: Millis = Millis(i64::MIN);
 
 pub(super) fn at(ms: i64) -> Millis {
     NOW.plus_ms(ms)

@@ -73,6 +73,16 @@ struct Failed {
     at_ms: i64,
 }
 
+/// What a post led to.
+#[derive(Clone, Copy)]
+pub(super) enum Became {
+    /// Also where its node went away before it answered.
+    Refused,
+    Accepted,
+    /// An earlier post had stored it, and was not answered.
+    Known,
+}
+
 struct Accepted {
     by: Who,
     at_ms: i64,
@@ -145,14 +155,19 @@ impl Ledger {
     }
 
     /// What became of a post; what was not accepted is posted again.
-    pub(super) fn posted(&mut self, key: usize, id: &str, by: Who, accepted: bool) {
+    pub(super) fn posted(&mut self, key: usize, id: &str, by: Who, became: Became) {
         self.keys[key].posting = false;
-        if accepted {
-            self.keys[key].n += 1;
-            self.accepted.insert(id.to_owned(), Accepted { by, at_ms: self.now_ms });
-        } else {
-            self.refused += 1;
-        }
+        let at_ms = match became {
+            Became::Refused => {
+                self.refused += 1;
+                return;
+            }
+            Became::Accepted => self.now_ms,
+            // Whoever stored it may be gone.
+            Became::Known => i64::MAX,
+        };
+        self.keys[key].n += 1;
+        self.accepted.insert(id.to_owned(), Accepted { by, at_ms });
     }
 
     pub(super) fn crashed(&mut self, node: usize) {

@@ -4,9 +4,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use antar::app::Posted;
 use antar::clock::{Clock, ManualClock};
 use antar::config::Config;
 use antar::model::{Fields, Millis, Response, State};
+use antar::pipeline::Answer;
 use antar::pipeline::deliver::{Network, Outgoing, SendError, Sent};
 use antar::pipeline::intake;
 use antar::server::{Node, World};
@@ -14,7 +16,7 @@ use antar::store::{DeliveryFilter, Pace};
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
-use super::ledger::{Ledger, Reply, Request, What, Who};
+use super::ledger::{Became, Ledger, Reply, Request, What, Who};
 use super::{DATABASE, STEP_MS, lock};
 use crate::dice::Dice;
 
@@ -180,7 +182,7 @@ impl SimulatedNode {
         let event =
             json!({"type": "a.b", "id": id, "data": {"id": id, "key": format!("k{key}"), "n": n}});
         let (app, who) = (Arc::clone(&life.node.app), life.who);
-        let answer = Posting { ledger, key, id, who, accepted: false };
+        let answer = Posting { ledger, key, id, who, became: Became::Refused };
         life.runtime.spawn(async move {
             let mut answer = answer;
             let limits = &app.config.intake;
@@ -188,7 +190,10 @@ impl SimulatedNode {
             let event = intake::parse_document(text.as_bytes(), limits).unwrap();
             let draft = intake::draft(event.root(), limits);
             let tenant = app.registry.tenant(&antar::DEFAULT_TENANT.parse().unwrap()).unwrap();
-            answer.accepted = app.post_events(&tenant, vec![draft], None).await.is_ok();
+            answer.became = match app.post_events(&tenant, vec![draft], None).await {
+                Ok(Posted::New(answers)) => became(&answers),
+                Ok(Posted::Before { .. }) | Err(_) => Became::Refused,
+            };
         });
     }
 
@@ -228,12 +233,20 @@ struct Posting {
     key: usize,
     id: String,
     who: Who,
-    accepted: bool,
+    became: Became,
+}
+
+fn became(answers: &[Answer]) -> Became {
+    match answers {
+        [Answer::Accepted { duplicate: true, .. }] => Became::Known,
+        [Answer::Accepted { .. }] => Became::Accepted,
+        _ => Became::Refused,
+    }
 }
 
 impl Drop for Posting {
     fn drop(&mut self) {
-        lock(&self.ledger).posted(self.key, &self.id, self.who, self.accepted);
+        lock(&self.ledger).posted(self.key, &self.id, self.who, self.became);
     }
 }
 
