@@ -25,10 +25,11 @@ use crate::model::{DeliveryId, Millis, TenantId, WebhookId};
 const PAGE: usize = 4_000;
 /// The front stays so far behind the time: a transaction ends later than the time that it wrote.
 const LATE_MS: i64 = 2_000;
-/// It may end even later, where a node or the database stood still. So often there is a second look at what
-/// stands before the front: at all that became due lately, and at a page of the rest.
+/// It may end even later, where a node or the database stood still. So often a second look at what stands before
+/// the front goes on: so many pages of what became due lately, and one of the rest.
 const AGAIN_MS: i64 = 1_000;
 const LATELY_MS: i64 = 30_000;
+const LATELY_PAGES: usize = 4;
 /// Webhooks that are asked for what they have left, at each look.
 const ASKED_MAX: usize = 64;
 /// Candidates for each that is wanted, so that one webhook with many due deliveries leaves room for
@@ -54,19 +55,19 @@ pub(super) struct Passed(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     front: Option<Place>,
-    /// How far the second look at what stands before the front has come, and when it goes on.
-    again: Option<Place>,
+    /// How far the second look has come, and when it goes on.
+    again: Again,
     again_at: Option<Millis>,
     left: Left,
     /// How many rows were gone through.
     rows: usize,
 }
 
-/// What a second look goes through: from a place on, and from a time on, up to the front.
+/// Where the second look goes on: in what became due lately, and in the rest. None: at the first.
+#[derive(Clone, Copy, Default)]
 struct Again {
-    after: Option<Place>,
-    lately: Millis,
-    until: Millis,
+    lately: Option<Place>,
+    rest: Option<Place>,
 }
 
 /// Webhooks that may have something before the front.
@@ -97,11 +98,13 @@ impl Store {
         let front = self.passed.front(now);
         let mut lease = self.read().await?;
         let conn = lease.conn();
-        if let Some(again) = self.passed.again(now) {
-            let rows = page(conn, again.after, again.lately.min(again.until)).await?;
-            self.passed.seen_again(rows);
-            let lately = (again.lately, DeliveryId(uuid::Uuid::nil()));
-            pages(conn, Some(lately), again.until, |rows| self.passed.leave_all(rows)).await?;
+        if let Some((again, until)) = self.passed.again(now) {
+            let lately = first_at(now.plus_ms(-LATELY_MS));
+            let leave = |rows| self.passed.leave_all(rows);
+            let after = again.lately.max(Some(lately));
+            let next = pages(conn, after, until, LATELY_PAGES, leave).await?;
+            let rest = pages(conn, again.rest, until.min(lately.0), 1, leave).await?;
+            self.passed.go_on_again(Again { lately: next, rest });
         }
         let mut look = Look::new(limit, spared);
         let asked = self.passed.ask(&mut look);
@@ -113,7 +116,8 @@ impl Store {
             let candidate = |id| Candidate { id, tenant: tenant.clone(), webhook_id };
             look.found.extend(ids.into_iter().map(candidate));
         }
-        pages(conn, front, now, |rows| self.passed.go_on(rows, now, &mut look)).await?;
+        let go_on = |rows| self.passed.go_on(rows, now, &mut look);
+        pages(conn, front, now, usize::MAX, go_on).await?;
         lease.give_back();
         Ok(look.found)
     }
@@ -129,22 +133,19 @@ impl Passed {
         state.front
     }
 
-    /// The second look, if it is time for that.
-    fn again(&self, now: Millis) -> Option<Again> {
+    /// Where a second look goes on, and until when, if it is time for that.
+    fn again(&self, now: Millis) -> Option<(Again, Millis)> {
         let mut state = self.0.lock();
         let (until, _) = state.front?;
         if state.again_at.is_some_and(|again_at| again_at > now) {
             return None;
         }
         state.again_at = Some(now.plus_ms(AGAIN_MS));
-        Some(Again { after: state.again, lately: now.plus_ms(-LATELY_MS), until })
+        Some((state.again, until))
     }
 
-    /// A page of the second look, which begins anew after the last one.
-    fn seen_again(&self, rows: Vec<Row>) {
-        let last = rows.last().filter(|_| rows.len() == PAGE);
-        self.0.lock().again = last.map(place_of);
-        self.leave_all(rows);
+    fn go_on_again(&self, again: Again) {
+        self.0.lock().again = again;
     }
 
     fn leave_all(&self, rows: Vec<Row>) {
@@ -214,6 +215,10 @@ impl Passed {
     }
 }
 
+fn first_at(due_at: Millis) -> Place {
+    (due_at, DeliveryId(uuid::Uuid::nil()))
+}
+
 fn place_of((due_at, id, ..): &Row) -> Place {
     (*due_at, *id)
 }
@@ -279,7 +284,7 @@ async fn page(
     after: Option<Place>,
     until: Millis,
 ) -> Result<Vec<Row>, StoreError> {
-    let (due_at, id) = after.unwrap_or((Millis(i64::MIN), DeliveryId(uuid::Uuid::nil())));
+    let (due_at, id) = after.unwrap_or(first_at(Millis(i64::MIN)));
     let rows_max = i64::try_from(PAGE).unwrap_or(i64::MAX);
     Ok(run!(conn, |c| deliveries::table
         .filter(
@@ -301,22 +306,24 @@ async fn page(
         .load::<Row>(c))?)
 }
 
-/// All that is due after a place, page by page.
+/// What is due after a place, page by page. Where it would go on; none at the end.
 async fn pages(
     conn: &mut Conn,
     mut after: Option<Place>,
     until: Millis,
+    pages_max: usize,
     mut see: impl FnMut(Vec<Row>),
-) -> Result<(), StoreError> {
-    loop {
+) -> Result<Option<Place>, StoreError> {
+    for _ in 0..pages_max {
         let rows = page(conn, after, until).await?;
         let full = rows.len() == PAGE;
         after = rows.last().map(place_of);
         see(rows);
         if !full {
-            return Ok(());
+            return Ok(None);
         }
     }
+    Ok(after)
 }
 
 /// Of each webhook so many of its deliveries that are due for longest.
