@@ -188,15 +188,11 @@ impl Store {
                         ordered::in_order(),
                     ))
                 )?;
+                let compared = stand.iter().any(|(_, _, has_key, _)| *has_key);
                 let due =
                     stand.into_iter().filter(|(_, due_at, ..)| due_at.is_some_and(|at| at <= now));
-                let mut compared = false;
-                let due: HashMap<DeliveryId, bool> = due
-                    .map(|(id, _, has_key, in_order)| {
-                        compared |= has_key && in_order;
-                        (id, in_order)
-                    })
-                    .collect();
+                let due: HashMap<DeliveryId, bool> =
+                    due.map(|(id, _, _, in_order)| (id, in_order)).collect();
                 let still_due = candidates.into_iter().filter(|id| due.contains_key(id));
                 let (mut ids, behind): (Vec<DeliveryId>, Vec<DeliveryId>) =
                     still_due.partition(|id| due[id]);

@@ -86,15 +86,16 @@ impl Store {
         limit: usize,
         spared: &Spared,
     ) -> Result<Vec<Candidate>, StoreError> {
-        self.connector.in_time(self.look(now, limit, spared)).await
+        let mut look = Look::new(limit, spared);
+        let looked = self.connector.in_time(self.look(now, &mut look)).await;
+        if looked.is_err() {
+            // The front may be behind them already.
+            self.passed.leave(look.found.iter());
+        }
+        looked.map(|()| look.found)
     }
 
-    async fn look(
-        &self,
-        now: Millis,
-        limit: usize,
-        spared: &Spared,
-    ) -> Result<Vec<Candidate>, StoreError> {
+    async fn look(&self, now: Millis, look: &mut Look<'_>) -> Result<(), StoreError> {
         let front = self.passed.front(now);
         let mut lease = self.read().await?;
         let conn = lease.conn();
@@ -106,8 +107,7 @@ impl Store {
             let rest = pages(conn, again.rest, until.min(lately.0), 1, leave).await?;
             self.passed.go_on_again(Again { lately: next, rest });
         }
-        let mut look = Look::new(limit, spared);
-        let asked = self.passed.ask(&mut look);
+        let asked = self.passed.ask(look);
         let found = left_of(conn, &asked, now).await?;
         for ((webhook_id, tenant, wanted), ids) in asked.into_iter().zip(found) {
             if ids.len() < wanted {
@@ -116,10 +116,10 @@ impl Store {
             let candidate = |id| Candidate { id, tenant: tenant.clone(), webhook_id };
             look.found.extend(ids.into_iter().map(candidate));
         }
-        let go_on = |rows| self.passed.go_on(rows, now, &mut look);
+        let go_on = |rows| self.passed.go_on(rows, now, look);
         pages(conn, front, now, usize::MAX, go_on).await?;
         lease.give_back();
-        Ok(look.found)
+        Ok(())
     }
 }
 
@@ -168,9 +168,10 @@ impl Passed {
                 continue;
             };
             turns.push_back(webhook_id);
-            if asked.len() < ASKED_MAX && look.room_of(webhook_id, tenant) > 0 {
+            let room = look.room_of(webhook_id, tenant);
+            if asked.len() < ASKED_MAX && room > 0 {
                 look.asked.insert(webhook_id);
-                asked.push((webhook_id, tenant.clone(), look.room_of(webhook_id, tenant)));
+                asked.push((webhook_id, tenant.clone(), room));
             }
         }
         let share = (look.found_max / asked.len().max(1)).max(1);
