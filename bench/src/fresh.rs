@@ -56,8 +56,8 @@ pub(crate) fn add<'a>(
     data: &'a str,
 ) -> Result<()> {
     for (name, wasm) in [
+        ("filter by type, fresh instance", &guests.type_filter),
         ("filter, fresh instance", &guests.filter),
-        ("filter, fresh, without the log", &guests.quiet_filter),
         ("transform, fresh instance", &guests.transform),
         ("filter, fresh, opt-level s", &guests.small_filter),
         ("transform, fresh, opt-level s", &guests.small_transform),

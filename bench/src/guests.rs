@@ -6,10 +6,10 @@ use antar_wasm_target::{Build, WasmTarget};
 use anyhow::{Result, anyhow};
 
 pub(crate) struct Guests {
+    /// Looks at nothing but the type.
+    pub(crate) type_filter: Vec<u8>,
     pub(crate) filter: Vec<u8>,
     pub(crate) transform: Vec<u8>,
-    /// The filter; it imports nothing.
-    pub(crate) quiet_filter: Vec<u8>,
     /// Compiled for size, not for speed.
     pub(crate) small_filter: Vec<u8>,
     pub(crate) small_transform: Vec<u8>,
@@ -36,9 +36,9 @@ impl Guests {
             anyhow::Ok(std::fs::read(file)?)
         };
         Ok(Guests {
+            type_filter: wasm("bench-guest-by-type", "guest")?,
             filter: wasm("bench-guest-filter", "guest")?,
             transform: wasm("bench-guest-transform", "guest")?,
-            quiet_filter: wasm("bench-guest-quiet", "guest")?,
             small_filter: wasm("bench-guest-filter", "guest-small")?,
             small_transform: wasm("bench-guest-transform", "guest-small")?,
             plain: wasm("bench-guest-plain", "guest")?,

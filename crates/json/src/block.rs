@@ -19,13 +19,27 @@ impl Block {
     #[inline]
     pub(crate) fn at(text: &[u8], at: usize) -> Block {
         let rest = text.get(at..).unwrap_or_default();
-        match rest.first_chunk::<BYTES>() {
-            Some(bytes) => Block::of(*bytes),
+        if let Some(bytes) = rest.first_chunk::<BYTES>() {
+            return Block::of(*bytes);
+        }
+        match text.last_chunk::<BYTES>() {
+            // Those before `at` go out on the low side.
+            Some(bytes) => Block::of(*bytes).from(BYTES - rest.len()),
             None => {
                 let mut bytes = [0; BYTES];
                 bytes[..rest.len()].copy_from_slice(rest);
                 Block::of(bytes)
             }
+        }
+    }
+
+    /// Without the first `count` bytes.
+    fn from(self, count: usize) -> Block {
+        Block {
+            quotes: self.quotes >> count,
+            backslashes: self.backslashes >> count,
+            opens: self.opens >> count,
+            closes: self.closes >> count,
         }
     }
 

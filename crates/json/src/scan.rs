@@ -54,6 +54,22 @@ impl<'a> Scan<'a> {
         })
     }
 
+    /// What is left of `text` behind the characters of a string. None where `text` does not begin
+    /// with them, and for anything else. Cheaper than [`Scan::as_str`] where that is so for few.
+    #[must_use]
+    pub fn strip_from(self, text: &str) -> Option<&str> {
+        let inner = self.text.strip_prefix('"')?.strip_suffix('"')?;
+        for (at, byte) in inner.bytes().enumerate() {
+            if byte == b'\\' {
+                return text.strip_prefix(&*unescape(inner));
+            }
+            if text.as_bytes().get(at) != Some(&byte) {
+                return None;
+            }
+        }
+        text.get(inner.len()..)
+    }
+
     /// The elements of an array; none for anything else.
     pub fn elements(self) -> impl Iterator<Item = Scan<'a>> {
         let mut cursor = Cursor::inside(self, Kind::Array);

@@ -80,6 +80,13 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// What is left of `text` behind the characters of a string. None where `text` does not begin
+    /// with them, and for anything else.
+    #[must_use]
+    pub fn strip_from(self, text: &str) -> Option<&str> {
+        text.strip_prefix(&*self.as_str()?)
+    }
+
     /// The elements of an array; none for anything else.
     #[must_use]
     pub fn elements(self) -> Elements<'a> {

@@ -2,7 +2,8 @@
 //!
 //! Memory is handed out from one end to the other and not taken back, except for the block handed
 //! out last: growing a `String` or `Vec` at the end, the common case, moves nothing. It begins in a
-//! static array, because asking the host for more memory costs it more than a whole call.
+//! static array and goes on in what is left of the memory's last page, because asking the host for
+//! more costs it more than a whole call.
 
 #![expect(unsafe_code, reason = "an allocator")]
 
@@ -12,16 +13,28 @@ use std::{
     ptr,
 };
 
-/// Enough for most events. All of it is looked at after each call, used or not.
-const STATIC_BYTES: usize = 64 << 10;
+/// Enough for most events. All of it is cleared after each call, used or not. With the stack and
+/// some data of a plugin's own it makes two pages.
+const STATIC_BYTES: usize = 48 << 10;
 const PAGE_BYTES: usize = 64 << 10;
-/// Asked for at once when the static array is full: what the host has in reserve.
+/// Asked for at once when the guest's memory is full.
 const GROWTH_BYTES_FIRST: usize = 256 << 10;
 /// Asked for when that is full as well.
 const GROWTH_BYTES_MIN: usize = 512 << 10;
 
+/// Tells the host that this guest has no need of more memory at once.
+#[unsafe(link_section = "antar:arena")]
+#[used]
+static MARK: [u8; 1] = [1];
+
+unsafe extern "C" {
+    /// The linker's: where all that it placed ends. Only its address means something.
+    static __heap_base: u8;
+}
+
 #[global_allocator]
-static ARENA: Arena = Arena { space: UnsafeCell::new(Space { next: 0, end: 0 }) };
+static ARENA: Arena =
+    Arena { space: UnsafeCell::new(Space { next: 0, end: 0, place: Place::Nowhere }) };
 
 static FIRST: First = First(UnsafeCell::new([0; STATIC_BYTES]));
 
@@ -35,10 +48,22 @@ struct Arena {
     space: UnsafeCell<Space>,
 }
 
-/// Addresses of what is free.
+/// Addresses of what is free, and in which memory.
 struct Space {
     next: usize,
     end: usize,
+    place: Place,
+}
+
+#[derive(Clone, Copy)]
+enum Place {
+    Nowhere,
+    /// In the static array.
+    First,
+    /// Between what the linker placed and the end of the last page.
+    LastPage,
+    /// In what the host gave.
+    Grown,
 }
 
 // SAFETY: instances have one thread.
@@ -57,29 +82,30 @@ impl Space {
         }
     }
 
-    /// Continues in the static array at first, then in new memory. What is left over is lost
-    /// unless the new memory follows on it.
+    /// Goes on in the next place. What is left over is lost unless that follows on it.
     fn more(&mut self, size: usize) -> Option<()> {
-        let first = FIRST.0.get() as usize;
-        if self.end == 0 {
-            self.next = first;
-            self.end = first + STATIC_BYTES;
-            return Some(());
-        }
-        let is_first = self.end == first + STATIC_BYTES;
-        let least = if is_first { GROWTH_BYTES_FIRST } else { GROWTH_BYTES_MIN };
-        let pages = size.max(least).div_ceil(PAGE_BYTES);
-        let before = core::arch::wasm32::memory_grow(0, pages);
-        if before == usize::MAX {
-            return None;
-        }
-        let start = before * PAGE_BYTES;
+        let (place, start, bytes) = match self.place {
+            Place::Nowhere => (Place::First, FIRST.0.get() as usize, STATIC_BYTES),
+            Place::First => {
+                let start = &raw const __heap_base as usize;
+                let end = core::arch::wasm32::memory_size(0) * PAGE_BYTES;
+                (Place::LastPage, start, end.saturating_sub(start))
+            }
+            Place::LastPage => grown(size.max(GROWTH_BYTES_FIRST))?,
+            Place::Grown => grown(size.max(GROWTH_BYTES_MIN))?,
+        };
         if start != self.end {
             self.next = start;
         }
-        self.end = start + pages * PAGE_BYTES;
+        (self.place, self.end) = (place, start + bytes);
         Some(())
     }
+}
+
+fn grown(bytes: usize) -> Option<(Place, usize, usize)> {
+    let pages = bytes.div_ceil(PAGE_BYTES);
+    let before = core::arch::wasm32::memory_grow(0, pages);
+    (before != usize::MAX).then(|| (Place::Grown, before * PAGE_BYTES, pages * PAGE_BYTES))
 }
 
 // SAFETY: blocks don't overlap: each begins where the one before ended, and only the last one is

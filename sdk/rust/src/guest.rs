@@ -12,7 +12,6 @@ use crate::{
 /// Called first by every export: a panic's message goes to the log, or all that is known of it
 /// would be that an unreachable instruction was reached.
 pub fn prepare() {
-    #[cfg(feature = "panic-messages")]
     std::panic::set_hook(Box::new(|panic| crate::log::error(panic.to_string())));
 }
 

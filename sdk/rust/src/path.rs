@@ -9,6 +9,8 @@ pub(crate) trait View<'a>: Copy {
     fn kind(self) -> Kind;
     fn raw(self) -> &'a str;
     fn as_str(self) -> Option<Cow<'a, str>>;
+    /// What is left of `text` behind a string's characters.
+    fn strip_from(self, text: &str) -> Option<&str>;
     fn elements(self) -> impl Iterator<Item = Self>;
     fn members(self) -> impl Iterator<Item = (Self, Self)>;
 }
@@ -26,6 +28,10 @@ macro_rules! view {
 
             fn as_str(self) -> Option<Cow<'a, str>> {
                 $view::as_str(self)
+            }
+
+            fn strip_from(self, text: &str) -> Option<&str> {
+                $view::strip_from(self, text)
             }
 
             fn elements(self) -> impl Iterator<Item = Self> {
@@ -82,7 +88,7 @@ fn collect<'a, V: View<'a>>(value: V, path: &str, found: &mut Vec<V>) -> bool {
 fn ways<'a, 'p, V: View<'a>>(object: V, path: &'p str) -> Vec<(V, &'p str)> {
     let mut ways: Vec<(V, &str)> = Vec::new();
     for (key, member) in object.members() {
-        let rest = key.as_str().and_then(|key| path.strip_prefix(&*key));
+        let rest = key.strip_from(path);
         let Some(rest) = rest.filter(|rest| rest.is_empty() || rest.starts_with('.')) else {
             continue;
         };

@@ -3,13 +3,15 @@
 /// The types of both worlds. An event is borrowed: it is copied once, into the guest.
 mod shared {
     wasmtime::component::bindgen!({
-        path: "../sdk/wit",
-        inline: "package antar:host;
+        path: ["../sdk/wit", "../server/src/plugin/rewrite/host.wit"],
+        inline: "package antar:server;
             world shared {
                 import antar:plugin/log@1.0.0;
+                import antar:host/direct-log;
                 export antar:plugin/filter@1.0.0;
                 export antar:plugin/transform@1.0.0;
             }",
+        imports: { "antar:host/direct-log.write": trappable },
         exports: { default: async },
         ownership: Borrowing { duplicate_if_necessary: false },
     });
@@ -41,11 +43,16 @@ pub(super) mod transform {
     });
 }
 
-pub(super) use shared::antar::plugin::{log, types};
+pub(super) use shared::antar::{
+    host::direct_log,
+    plugin::{log, types},
+};
 
 /// The interface that a filter exports.
 pub(super) const FILTER: &str = "antar:plugin/filter@1.0.0";
 /// The interface that a transform exports.
 pub(super) const TRANSFORM: &str = "antar:plugin/transform@1.0.0";
+/// The interface that a plugin's lines go through.
+pub(super) const LOG: &str = "antar:plugin/log@1.0.0";
 /// Everything that a plugin may import: the log, and the types that its exports speak of.
-pub(super) const IMPORTS: [&str; 2] = ["antar:plugin/log@1.0.0", "antar:plugin/types@1.0.0"];
+pub(super) const IMPORTS: [&str; 2] = [LOG, "antar:plugin/types@1.0.0"];

@@ -170,7 +170,7 @@ fn remove(path: &Path) {
 fn version_of(settings: &impl Hash) -> String {
     let mut hasher = Sha256Hasher(Sha256::new());
     settings.hash(&mut hasher);
-    super::reserve::VERSION.hash(&mut hasher);
+    super::rewrite::VERSION.hash(&mut hasher);
     hex::encode(&hasher.0.finalize()[..8])
 }
 

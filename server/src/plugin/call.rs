@@ -17,7 +17,7 @@ use super::{
     empty_world::World,
     guest::Guest,
     outcome::{from_outcome, from_problem, from_verdict},
-    pool::permit,
+    pool::{permit, store},
     upload::{Described, Placed},
 };
 
@@ -189,7 +189,7 @@ impl Host {
         };
         let _beat = self.ticker.beat();
         let started = Instant::now();
-        let mut store = pool.store(limits);
+        let mut store = store(&made.engine, limits);
         if code.survey.imports_wasi() {
             let at = call.timestamp.parse::<jiff::Timestamp>();
             let at_ms = at.map_or(0, |at| u64::try_from(at.as_millisecond()).unwrap_or(0));
@@ -210,7 +210,7 @@ impl Host {
         limits.memory_bytes_max = limits.pool_memory_bytes(placed.pool);
         let _slot = pool.slot(limits.wait_time_ms).await?;
         let _beat = self.ticker.beat();
-        let mut store = pool.store(&limits);
+        let mut store = store(&placed.engine, &limits);
         let about = within(limits.describe_time_ms, describe(&mut store, &placed.entry)).await;
         let about = about.map_err(|e| explain(&store, e, &limits))?;
         Ok(Described { about, memory_bytes: store.data().memory_bytes })

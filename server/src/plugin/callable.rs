@@ -55,6 +55,8 @@ pub(super) struct Code {
 /// Machine code in its pool.
 pub(super) struct Made {
     pub(super) entry: Entry,
+    /// That it is linked for.
+    pub(super) engine: wasmtime::Engine,
     pub(super) pool: PoolName,
 }
 

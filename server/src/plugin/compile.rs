@@ -2,16 +2,19 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use wasmtime::component::{Component, InstancePre};
+use wasmtime::{
+    Engine,
+    component::{Component, InstancePre},
+};
 
 use super::{
     Kind, Survey, UploadError,
-    bindings::{filter::FilterPluginPre, transform::TransformPluginPre},
+    bindings::{self, filter::FilterPluginPre, transform::TransformPluginPre},
     cache::Cache,
     empty_world,
     guest::Guest,
-    pool::Pool,
-    reserve::with_reserve,
+    pool::{Pool, Slots},
+    rewrite::{DIRECT_LOG, rewritten},
     survey::{component_of, survey},
 };
 
@@ -21,7 +24,7 @@ const STACK_BYTES: usize = 16 << 20;
 
 /// Makes machine code, on threads of its own that give way to all others.
 pub(super) struct Compiler {
-    engine: wasmtime::Engine,
+    engine: Engine,
     cache: Option<Cache>,
     threads: rayon::ThreadPool,
     /// For looking into uploads while others are compiled.
@@ -38,7 +41,7 @@ pub(super) enum Entry {
 
 impl Compiler {
     pub(super) fn new(
-        engine: wasmtime::Engine,
+        engine: Engine,
         cache: Option<Cache>,
     ) -> Result<Compiler, rayon::ThreadPoolBuildError> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -73,11 +76,10 @@ impl Compiler {
     /// Makes code of an upload. Takes from milliseconds to a minute, and holds the thread.
     pub(super) fn compile(&self, digest: &str, wasm: &[u8]) -> Result<Vec<u8>, UploadError> {
         let code = self.threads.install(|| {
-            let component = component_of(wasm)?;
             // What can't be a plugin is told before the compiler begins.
-            survey(&component)?;
-            let component = with_reserve(component);
-            let code = self.engine.precompile_component(&component);
+            survey(&component_of(wasm)?)?;
+            let wasm = rewritten(wasm);
+            let code = self.engine.precompile_component(&component_of(&wasm)?);
             code.map_err(|e| UploadError::Component(format!("{e:#}")))
         })?;
         self.compiled.fetch_add(1, Relaxed);
@@ -106,23 +108,38 @@ pub(super) enum LinkError {
 }
 
 /// Loads code that [`Compiler`] made, and links it to what plugins may use.
-pub(super) fn link(pool: &Pool, code: &[u8]) -> Result<(Entry, Survey), LinkError> {
-    // SAFETY: the code was made by this process, or by an earlier one and is unchanged since.
-    #[expect(unsafe_code, reason = "machine code is trusted; the cache says why that is sound")]
-    let component = unsafe { Component::deserialize(&pool.engine, code) };
-    // Code of these settings loads, unless it asks for more than a slot has.
-    let component = component.map_err(|e| LinkError::TooLarge(format!("{e:#}")))?;
+pub(super) fn link(pool: &Pool, code: &[u8]) -> Result<(Entry, Engine, Survey), LinkError> {
+    let mut refused = String::new();
+    for slots in &pool.engines {
+        // SAFETY: the code was made by this process, or by an earlier one and is unchanged since.
+        #[expect(unsafe_code, reason = "machine code is trusted; the cache says why that is sound")]
+        match unsafe { Component::deserialize(&slots.engine, code) } {
+            Ok(component) if slots.suits(&component) => return link_in(slots, &component),
+            Ok(_) => {}
+            // Code of these settings loads, unless it asks for more than a slot has.
+            Err(e) => refused = format!("{e:#}"),
+        }
+    }
+    Err(LinkError::TooLarge(refused))
+}
+
+fn link_in(slots: &Slots, component: &Component) -> Result<(Entry, Engine, Survey), LinkError> {
+    let engine = &slots.engine;
     let form = component.component_type();
-    let imports = form.imports(&pool.engine).map(|(name, _)| name.to_owned()).collect();
-    let exports = form.exports(&pool.engine).map(|(name, _)| name.to_owned()).collect();
-    let survey = Survey::of(imports, exports).map_err(LinkError::Refused)?;
+    let imports = form.imports(engine).map(|(name, _)| match name {
+        // As the plugin has it.
+        DIRECT_LOG => bindings::LOG.to_owned(),
+        other => other.to_owned(),
+    });
+    let exports = form.exports(engine).map(|(name, _)| name.to_owned()).collect();
+    let survey = Survey::of(imports.collect(), exports).map_err(LinkError::Refused)?;
     let refused = |e: wasmtime::Error| LinkError::Refused(UploadError::Component(format!("{e:#}")));
-    let mut linker = pool.linker.clone();
-    empty_world::link(&mut linker, &pool.engine, &component).map_err(refused)?;
-    let linked: InstancePre<Guest> = linker.instantiate_pre(&component).map_err(refused)?;
+    let mut linker = slots.linker.clone();
+    empty_world::link(&mut linker, engine, component).map_err(refused)?;
+    let linked: InstancePre<Guest> = linker.instantiate_pre(component).map_err(refused)?;
     let entry = match survey.kind {
         Kind::Filter => FilterPluginPre::new(linked).map(Entry::Filter),
         Kind::Transform => TransformPluginPre::new(linked).map(Entry::Transform),
     };
-    Ok((entry.map_err(refused)?, survey))
+    Ok((entry.map_err(refused)?, engine.clone(), survey))
 }

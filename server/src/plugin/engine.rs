@@ -64,13 +64,18 @@ impl Host {
         let failed = |e: wasmtime::Error| HostError::Engine(format!("{e:#}"));
         let small = Pool::new(PoolName::Small, &limits).map_err(failed)?;
         let large = Pool::new(PoolName::Large, &limits).map_err(failed)?;
+        let engines: Vec<_> = [&small, &large]
+            .into_iter()
+            .flat_map(|pool| pool.engines.iter().map(|slots| slots.engine.clone()))
+            .collect();
+        // Any of them compiles for all.
+        let engine = large.engines[0].engine.clone();
         let cache = cache
-            .map(|folder| Cache::open(folder, &small.engine, limits.cache_bytes_max))
+            .map(|folder| Cache::open(folder, &engine, limits.cache_bytes_max))
             .transpose()
             .map_err(HostError::Cache)?;
-        let compiler = Compiler::new(small.engine.clone(), cache);
+        let compiler = Compiler::new(engine, cache);
         let compiler = compiler.map_err(|e| HostError::Thread(e.to_string()))?;
-        let engines = [small.engine.clone(), large.engine.clone()];
         let ticker = Ticker::start(engines).map_err(|e| HostError::Thread(e.to_string()))?;
         Ok(Host {
             compiles: Arc::new(Semaphore::new(limits.compiles_max)),

@@ -2,7 +2,11 @@
 
 use wasmtime::ResourceLimiter;
 
-use super::{Limits, bindings::log, empty_world::World};
+use super::{
+    Limits,
+    bindings::{direct_log, log},
+    empty_world::World,
+};
 
 /// How much a log line matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -30,6 +34,8 @@ pub(super) struct Guest {
     world: Option<Box<World>>,
     /// What was printed after the last line's end.
     printed: Vec<u8>,
+    /// What came of a line whose end did not come yet.
+    begun: Vec<u8>,
 }
 
 impl Guest {
@@ -45,6 +51,7 @@ impl Guest {
             lines_lost: 0,
             world: None,
             printed: Vec::new(),
+            begun: Vec::new(),
         }
     }
 
@@ -111,6 +118,39 @@ impl log::Host for Guest {
             log::Level::Error => Level::Error,
         };
         self.keep(level, message);
+    }
+}
+
+impl direct_log::Host for Guest {
+    /// Traps where the import that a guest thinks it has would.
+    fn write(&mut self, level: u32, left: u32, word: u64) -> wasmtime::Result<()> {
+        let level = match level {
+            0 => Level::Debug,
+            1 => Level::Info,
+            2 => Level::Warn,
+            3 => Level::Error,
+            _ => wasmtime::bail!("{level} is no level of the log"),
+        };
+        let bytes = word.to_le_bytes();
+        let here = (left as usize).min(bytes.len());
+        // Of a line that is longer, no more is kept.
+        if self.begun.len() <= self.log_bytes_left {
+            self.begun.extend_from_slice(&bytes[..here]);
+        }
+        if left as usize > bytes.len() {
+            return Ok(());
+        }
+        let line = std::mem::take(&mut self.begun);
+        let is_cut = line.len() > self.log_bytes_left;
+        let line = match String::from_utf8(line) {
+            Ok(line) => line,
+            Err(e) if is_cut && e.utf8_error().error_len().is_none() => {
+                String::from_utf8_lossy(e.as_bytes()).into_owned()
+            }
+            Err(e) => wasmtime::bail!("a line of the log is no UTF-8: {e}"),
+        };
+        self.keep(level, line);
+        Ok(())
     }
 }
 

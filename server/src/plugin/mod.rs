@@ -23,7 +23,7 @@ mod limits;
 mod outcome;
 mod overrides;
 mod pool;
-mod reserve;
+mod rewrite;
 mod survey;
 mod ticker;
 mod upload;

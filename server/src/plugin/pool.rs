@@ -1,18 +1,23 @@
 //! Pools of slots that instances are made in.
 //!
 //! There are two: compiled languages need little memory and few microseconds, interpreters a lot of
-//! both. Machine code is the same for both, so a plugin is compiled before it is known where it
-//! goes.
+//! both. Machine code is the same for all engines, so a plugin is compiled before it is known where
+//! it goes.
 
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store,
-    component::{HasSelf, Linker},
+    component::{Component, HasSelf, Linker},
 };
 
-use super::{CallError, Limits, bindings::log, guest::Guest};
+use super::{
+    CallError, Limits,
+    bindings::{direct_log, log},
+    guest::Guest,
+    rewrite::CLEARED_PAGES_MAX,
+};
 
 /// The two pools.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,42 +28,83 @@ pub enum PoolName {
     Large,
 }
 
-/// One pool: an engine, and as many permits as it has slots. (An exhausted pool is an error, it
-/// does not wait.)
+/// One pool: as many permits as it has slots. (An exhausted engine is an error, it does not wait.)
 pub(super) struct Pool {
     pub(super) name: PoolName,
+    /// A plugin goes into the first that takes it.
+    pub(super) engines: Vec<Slots>,
+    permits: Semaphore,
+}
+
+/// Slots of one kind. There are as many as the pool has permits.
+pub(super) struct Slots {
     pub(super) engine: Engine,
     /// With the log. What else a component imports is added for it alone.
     pub(super) linker: Linker<Guest>,
-    slots: Semaphore,
+    reset: Reset,
+}
+
+/// How a memory is made new after a call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reset {
+    /// All of it is cleared. For small ones, that takes less time than a system call.
+    Clear,
+    /// The kernel says what was written; where it can't, it gets the pages back.
+    Find,
 }
 
 impl Pool {
     pub(super) fn new(name: PoolName, limits: &Limits) -> wasmtime::Result<Pool> {
-        let engine = Engine::new(&engine_config(name, limits))?;
-        let mut linker = Linker::new(&engine);
-        log::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
-        let slots = Semaphore::new(limits.pool_instances(name) as usize);
-        Ok(Pool { name, engine, linker, slots })
+        let resets: &[Reset] = match name {
+            PoolName::Small => &[Reset::Clear, Reset::Find],
+            PoolName::Large => &[Reset::Find],
+        };
+        let engines = resets.iter().map(|reset| Slots::new(name, *reset, limits));
+        let engines = engines.collect::<wasmtime::Result<_>>()?;
+        let permits = Semaphore::new(limits.pool_instances(name) as usize);
+        Ok(Pool { name, engines, permits })
     }
 
     /// A slot, for as long as the permit is held.
     pub(super) async fn slot(&self, wait_time_ms: u64) -> Result<SemaphorePermit<'_>, CallError> {
-        permit(&self.slots, wait_time_ms).await
+        permit(&self.permits, wait_time_ms).await
+    }
+}
+
+impl Slots {
+    fn new(name: PoolName, reset: Reset, limits: &Limits) -> wasmtime::Result<Slots> {
+        let engine = Engine::new(&engine_config(name, reset, limits))?;
+        let mut linker = Linker::new(&engine);
+        log::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+        direct_log::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+        Ok(Slots { engine, linker, reset })
     }
 
-    /// A store with every limit set, for one instance.
-    pub(super) fn store(&self, limits: &Limits) -> Store<Guest> {
-        let mut store = Store::new(&self.engine, Guest::new(limits));
-        store.limiter(|guest| guest);
-        // Before an instance is made: its start function counts as well.
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_async_yield_and_update(1);
-        // What the guest may have copied out of its memory at once. Without it, a list whose
-        // elements all point at one long string would fill the host's memory.
-        store.set_hostcall_fuel(limits.output_bytes_max.max(limits.about_bytes_max) * 2);
-        store
+    /// Whether this is where its memory is made new soonest. What is cleared must be small when it
+    /// begins; it may grow later.
+    pub(super) fn suits(&self, component: &Component) -> bool {
+        match (self.reset, component.resources_required()) {
+            (Reset::Find, _) => true,
+            (Reset::Clear, Some(needs)) => {
+                let pages = needs.max_initial_memory_size.unwrap_or(0);
+                needs.num_memories <= 1 && pages <= CLEARED_PAGES_MAX
+            }
+            (Reset::Clear, None) => false,
+        }
     }
+}
+
+/// A store with every limit set, for one instance.
+pub(super) fn store(engine: &Engine, limits: &Limits) -> Store<Guest> {
+    let mut store = Store::new(engine, Guest::new(limits));
+    store.limiter(|guest| guest);
+    // Before an instance is made: its start function counts as well.
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_async_yield_and_update(1);
+    // What the guest may have copied out of its memory at once. Without it, a list whose
+    // elements all point at one long string would fill the host's memory.
+    store.set_hostcall_fuel(limits.output_bytes_max.max(limits.about_bytes_max) * 2);
+    store
 }
 
 /// Waits for one of `slots`.
@@ -75,20 +121,34 @@ pub(super) async fn permit(
 }
 
 /// The settings measured best for many short-lived instances.
-fn engine_config(name: PoolName, limits: &Limits) -> Config {
-    let scan = PoolingAllocationConfig::is_pagemap_scan_available();
+fn engine_config(name: PoolName, reset: Reset, limits: &Limits) -> Config {
+    let scan = reset == Reset::Find && PoolingAllocationConfig::is_pagemap_scan_available();
     let mut pool = PoolingAllocationConfig::default();
     let count = limits.pool_instances(name);
     // A component made of one module has up to three core instances. Python's has one for each
     // library.
-    let (cores_per_call, tables_per_call, keep_bytes) = match name {
-        PoolName::Small => (16, 8, 256 << 10),
-        PoolName::Large => (64, 16, 8 << 20),
+    let (cores_per_call, tables_per_call) = match name {
+        PoolName::Small => (16, 8),
+        PoolName::Large => (64, 16),
     };
     // One holds the guest's data; tool chains add small ones for what they put between modules.
-    let memories_per_call = 4;
-    // Interpreters are few, and take a lot to keep.
-    let warm = if name == PoolName::Small { limits.warm_memories_max } else { count };
+    let memories_per_call = if reset == Reset::Clear { 1 } else { 4 };
+    let keep_bytes = match (reset, name) {
+        // Also of a guest that took some more, once.
+        (Reset::Clear, _) => 512 << 10,
+        // Without the kernel's scan (6.7 and later) that would be a memset of the whole range.
+        (Reset::Find, _) if !scan => 0,
+        // Resetting what a guest touched is cheaper than giving pages back.
+        (Reset::Find, PoolName::Small) => 256 << 10,
+        (Reset::Find, PoolName::Large) => 8 << 20,
+    };
+    let warm = match (reset, name) {
+        // Any of them does for any plugin.
+        (Reset::Clear, _) => count,
+        (Reset::Find, PoolName::Small) => limits.warm_memories_max,
+        // Interpreters are few, and take a lot to keep.
+        (Reset::Find, PoolName::Large) => count,
+    };
     pool.total_component_instances(count)
         .total_core_instances(count.saturating_mul(cores_per_call))
         .total_memories(count.saturating_mul(memories_per_call).saturating_add(warm))
@@ -101,9 +161,7 @@ fn engine_config(name: PoolName, limits: &Limits) -> Config {
         .max_tables_per_module(tables_per_call)
         .max_memory_size(limits.pool_memory_bytes(name))
         .table_elements(limits.table_elements_max)
-        // Resetting what a small guest touched is cheaper than giving pages back. Without the
-        // kernel's scan (6.7 and later) that would be a memset of the whole range each time.
-        .linear_memory_keep_resident(if scan { keep_bytes } else { 0 })
+        .linear_memory_keep_resident(keep_bytes)
         .table_keep_resident(64 << 10)
         .async_stack_keep_resident(64 << 10)
         .pagemap_scan(if scan { Enabled::Yes } else { Enabled::No });

@@ -41,7 +41,10 @@ pub(super) fn survey(component: &[u8]) -> Result<Survey, UploadError> {
 }
 
 impl Survey {
-    pub(super) fn of(imports: Vec<String>, exports: Vec<String>) -> Result<Survey, UploadError> {
+    pub(super) fn of(
+        mut imports: Vec<String>,
+        exports: Vec<String>,
+    ) -> Result<Survey, UploadError> {
         let allowed = |name: &String| {
             bindings::IMPORTS.contains(&name.as_str()) || empty_world::is_wasi(name)
         };
@@ -55,6 +58,8 @@ impl Survey {
             (false, true) => Kind::Transform,
             _ => return Err(UploadError::Exports(exports)),
         };
+        // Tool chains, and what is done to a module, put them in another order.
+        imports.sort_unstable();
         Ok(Survey { kind, imports, exports })
     }
 

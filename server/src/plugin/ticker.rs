@@ -30,7 +30,7 @@ struct Shared {
 pub(super) struct Beat<'a>(&'a Shared);
 
 impl Ticker {
-    pub(super) fn start(engines: [wasmtime::Engine; 2]) -> std::io::Result<Ticker> {
+    pub(super) fn start(engines: Vec<wasmtime::Engine>) -> std::io::Result<Ticker> {
         let shared = Arc::new(Shared::default());
         let seen = Arc::clone(&shared);
         let thread = thread::Builder::new()

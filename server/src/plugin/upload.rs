@@ -105,8 +105,8 @@ impl Host {
             let what = format!("more than {} bytes", self.limits.about_bytes_max);
             return Err(UploadError::Describe(CallError::BadOutput(what)));
         }
-        let Placed { entry, survey, pool } = placed;
-        let made = OnceLock::from(Ok(Made { entry, pool }));
+        let survey = placed.survey.clone();
+        let made = OnceLock::from(Ok(placed.into()));
         let config = config_validator(&about.config_schema)?;
         let code = Code { made, survey, digest, size_bytes, about, config };
         Ok(self.owned(Arc::new(code), owner))
@@ -238,13 +238,14 @@ impl Host {
 /// Code that is linked in a pool.
 pub(super) struct Placed {
     pub(super) entry: Entry,
+    pub(super) engine: wasmtime::Engine,
     pub(super) survey: Survey,
     pub(super) pool: PoolName,
 }
 
 impl From<Placed> for Made {
     fn from(placed: Placed) -> Made {
-        Made { entry: placed.entry, pool: placed.pool }
+        Made { entry: placed.entry, engine: placed.engine, pool: placed.pool }
     }
 }
 
@@ -269,7 +270,7 @@ async fn linked(
     let (pool, code) = (pool.clone(), code.clone());
     blocking(move || {
         let linked = link(&pool, &code);
-        Ok(linked.map(|(entry, survey)| Placed { entry, survey, pool: pool.name }))
+        Ok(linked.map(|(entry, engine, survey)| Placed { entry, engine, survey, pool: pool.name }))
     })
     .await
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::*;
+use super::{super::survey::component_of, *};
 
 #[tokio::test]
 async fn a_loop_is_stopped_and_others_go_on_meanwhile_on_the_same_thread() {
@@ -109,6 +109,18 @@ async fn every_call_gets_a_fresh_instance() {
 }
 
 #[tokio::test]
+async fn nothing_that_was_written_is_seen_again_however_much_it_was() {
+    let bench = Bench::with(Guest::Hostile, Limits { instances_max: 1, ..limits() }).await;
+    // It is small, so its memory is cleared as a whole.
+    let engine = &bench.plugin.0.code.made.get().unwrap().as_ref().ok().unwrap().engine;
+    assert!(wasmtime::Engine::same(engine, &bench.host.small.engines[0].engine));
+    for pages in [1, 1, 3, 20, 1, 200, 4] {
+        let config = format!(r#"{{"mode":"stain","count":{pages}}}"#);
+        assert_eq!(data(bench.ask(&config).await), r#"{"seen":0}"#, "{pages}");
+    }
+}
+
+#[tokio::test]
 async fn a_plugin_sees_its_event_and_its_config() {
     let bench = Bench::new(Guest::Hostile).await;
     let attributes = [("platform".to_owned(), "whatsapp".to_owned())];
@@ -131,6 +143,28 @@ async fn logs_are_kept_up_to_their_limits() {
     // 16 KiB is even, so no character of two bytes is cut in half.
     let report = bench.report(call("{}", r#"{"mode":"long_log","count":100000}"#)).await;
     assert_eq!(report.logs, [(Level::Error, "é".repeat(8 << 10))]);
+}
+
+#[tokio::test]
+async fn a_module_and_the_component_of_it_log_the_same() {
+    let module = Bench::new(Guest::Hostile).await;
+    let component = component_of(&Guest::Hostile.wasm()).unwrap().into_owned();
+    let component = module.host.compile(component.into(), &Owner::default()).await.unwrap();
+    assert_eq!(component.survey(), module.plugin.survey());
+    for config in [
+        r#"{"mode":"logs","count":3}"#,
+        r#"{"mode":"long_log","count":8191}"#,
+        r#"{"mode":"long_log","count":0}"#,
+        r#"{"mode":"bad_log"}"#,
+    ] {
+        let [one, other] = [&module.plugin, &component].map(async |plugin| {
+            let report = module.host.call(plugin, call("{}", config)).await;
+            (report.result.map_err(|e| e.name()), report.logs)
+        });
+        let (one, other) = tokio::join!(one, other);
+        assert_eq!(one, other, "{config}");
+        assert_eq!(one.0.is_err(), config.contains("bad"), "{config}");
+    }
 }
 
 #[tokio::test]

@@ -51,6 +51,13 @@ impl Guest for Hostile {
                 log::write(log::Level::Error, &"é".repeat(count));
                 Outcome::Unchanged
             }
+            "bad_log" => {
+                // SAFETY: none; the host has to look.
+                let text = unsafe { std::str::from_utf8_unchecked(black_box(b"no text: \xff")) };
+                log::write(log::Level::Info, text);
+                Outcome::Unchanged
+            }
+            "stain" => data(format!("{{\"seen\":{}}}", stain(count))),
             "state" => {
                 CALLS.set(CALLS.get() + 1);
                 data(format!("{{\"calls\":{}}}", CALLS.get()))
@@ -102,6 +109,23 @@ fn eat() -> Outcome {
     loop {
         blocks.push(black_box(vec![1_u8; 1 << 20]));
     }
+}
+
+/// Asks for pages, and fills them and the unused end of the stack. Returns how many bytes had
+/// something in them before.
+fn stain(pages: usize) -> usize {
+    const PAGE_BYTES: usize = 64 << 10;
+    let grown = core::arch::wasm32::memory_grow(0, pages) * PAGE_BYTES;
+    [(16, 16 << 10), (grown, pages * PAGE_BYTES)]
+        .map(|(start, len)| {
+            // SAFETY: nobody has been given the pages yet, and the stack does not reach down there.
+            let bytes = unsafe { std::slice::from_raw_parts_mut(start as *mut u8, len) };
+            let seen = bytes.iter().filter(|byte| **byte != 0).count();
+            bytes.fill(0xaa);
+            seen
+        })
+        .iter()
+        .sum()
 }
 
 fn descend(left: u64) -> u64 {
