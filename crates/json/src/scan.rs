@@ -5,7 +5,7 @@
 //! sixteen bytes at a time. The text must have been checked by somebody else. What a scan finds in
 //! JSON is what the document has there; of other texts it finds anything or nothing.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
 use crate::{
     Kind,
@@ -54,22 +54,6 @@ impl<'a> Scan<'a> {
         })
     }
 
-    /// What is left of `text` behind the characters of a string. None where `text` does not begin
-    /// with them, and for anything else. Cheaper than [`Scan::as_str`] where that is so for few.
-    #[must_use]
-    pub fn strip_from(self, text: &str) -> Option<&str> {
-        let inner = self.text.strip_prefix('"')?.strip_suffix('"')?;
-        for (at, byte) in inner.bytes().enumerate() {
-            if byte == b'\\' {
-                return text.strip_prefix(&*unescape(inner));
-            }
-            if text.as_bytes().get(at) != Some(&byte) {
-                return None;
-            }
-        }
-        text.get(inner.len()..)
-    }
-
     /// The elements of an array; none for anything else.
     pub fn elements(self) -> impl Iterator<Item = Scan<'a>> {
         let mut cursor = Cursor::inside(self, Kind::Array);
@@ -81,6 +65,23 @@ impl<'a> Scan<'a> {
     pub fn members(self) -> impl Iterator<Item = (Scan<'a>, Scan<'a>)> {
         let mut cursor = Cursor::inside(self, Kind::Object);
         std::iter::from_fn(move || Some((cursor.value()?, cursor.value()?)))
+    }
+
+    /// Those of [`Scan::members`] whose key `path` begins with, and what is left of `path` behind
+    /// it. Cheaper than to look at all of them.
+    pub fn members_along<'p>(
+        self,
+        path: &'p str,
+    ) -> impl Iterator<Item = (Scan<'a>, &'p str)> + use<'a, 'p> {
+        let mut cursor = Cursor::inside(self, Kind::Object);
+        std::iter::from_fn(move || {
+            loop {
+                let (key, value) = (cursor.span()?, cursor.span()?);
+                if let Some(rest) = behind(cursor.text, key, path) {
+                    return cursor.text.get(value).map(|text| (Scan { text }, rest));
+                }
+            }
+        })
     }
 }
 
@@ -96,8 +97,13 @@ impl<'a> Cursor<'a> {
         Cursor { text, at: 1 }
     }
 
-    /// The next value or key, with the comma or colon before it stepped over.
     fn value(&mut self) -> Option<Scan<'a>> {
+        let span = self.span()?;
+        self.text.get(span).map(|text| Scan { text })
+    }
+
+    /// Where the next value or key stands, with the comma or colon before it stepped over.
+    fn span(&mut self) -> Option<Range<usize>> {
         let bytes = self.text.as_bytes();
         while matches!(bytes.get(self.at), Some(b',' | b':' | b' ' | b'\n' | b'\t' | b'\r')) {
             self.at += 1;
@@ -109,8 +115,23 @@ impl<'a> Cursor<'a> {
             b'}' | b']' => return None,
             _ => scalar_end(bytes, start),
         };
-        self.text.get(start..self.at).map(|text| Scan { text })
+        Some(start..self.at)
     }
+}
+
+/// What is left of `path` behind the key that stands at `key`.
+fn behind<'p>(text: &str, key: Range<usize>, path: &'p str) -> Option<&'p str> {
+    let inner = text.as_bytes().get(key.start + 1..key.end.checked_sub(1)?)?;
+    for (at, byte) in inner.iter().enumerate() {
+        if *byte == b'\\' {
+            let key = Scan { text: text.get(key)? };
+            return path.strip_prefix(&*key.as_str()?);
+        }
+        if path.as_bytes().get(at) != Some(byte) {
+            return None;
+        }
+    }
+    path.get(inner.len()..)
 }
 
 /// Where a number or word that begins at `start` ends.

@@ -80,13 +80,6 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// What is left of `text` behind the characters of a string. None where `text` does not begin
-    /// with them, and for anything else.
-    #[must_use]
-    pub fn strip_from(self, text: &str) -> Option<&str> {
-        text.strip_prefix(&*self.as_str()?)
-    }
-
     /// The elements of an array; none for anything else.
     #[must_use]
     pub fn elements(self) -> Elements<'a> {
@@ -102,6 +95,18 @@ impl<'a> Value<'a> {
         let node = self.node();
         let at = if node.tag == Tag::Object { self.index + 1 } else { node.next };
         Members { document: self.document, at, end: node.next }
+    }
+
+    /// Those of [`Value::members`] whose key `path` begins with, and what is left of `path` behind
+    /// it.
+    pub fn members_along<'p>(
+        self,
+        path: &'p str,
+    ) -> impl Iterator<Item = (Value<'a>, &'p str)> + use<'a, 'p> {
+        let along = move |(key, member): (Value<'a>, _)| {
+            Some((member, path.strip_prefix(&*key.as_str()?)?))
+        };
+        self.members().filter_map(along)
     }
 
     /// The member `key` of an object; of duplicate keys the last, as `JSON.parse` does.

@@ -9,10 +9,9 @@ pub(crate) trait View<'a>: Copy {
     fn kind(self) -> Kind;
     fn raw(self) -> &'a str;
     fn as_str(self) -> Option<Cow<'a, str>>;
-    /// What is left of `text` behind a string's characters.
-    fn strip_from(self, text: &str) -> Option<&str>;
     fn elements(self) -> impl Iterator<Item = Self>;
-    fn members(self) -> impl Iterator<Item = (Self, Self)>;
+    /// Members whose key `path` begins with, and what is left of it behind that.
+    fn members_along(self, path: &str) -> impl Iterator<Item = (Self, &str)>;
 }
 
 macro_rules! view {
@@ -30,16 +29,12 @@ macro_rules! view {
                 $view::as_str(self)
             }
 
-            fn strip_from(self, text: &str) -> Option<&str> {
-                $view::strip_from(self, text)
-            }
-
             fn elements(self) -> impl Iterator<Item = Self> {
                 $view::elements(self)
             }
 
-            fn members(self) -> impl Iterator<Item = (Self, Self)> {
-                $view::members(self)
+            fn members_along(self, path: &str) -> impl Iterator<Item = (Self, &str)> {
+                $view::members_along(self, path)
             }
         }
     };
@@ -87,11 +82,10 @@ fn collect<'a, V: View<'a>>(value: V, path: &str, found: &mut Vec<V>) -> bool {
 /// `JSON.parse` does. One pass finds them all, because each is one through the text.
 fn ways<'a, 'p, V: View<'a>>(object: V, path: &'p str) -> Vec<(V, &'p str)> {
     let mut ways: Vec<(V, &str)> = Vec::new();
-    for (key, member) in object.members() {
-        let rest = key.strip_from(path);
-        let Some(rest) = rest.filter(|rest| rest.is_empty() || rest.starts_with('.')) else {
+    for (member, rest) in object.members_along(path) {
+        if !rest.is_empty() && !rest.starts_with('.') {
             continue;
-        };
+        }
         ways.retain(|(_, other)| other.len() != rest.len());
         ways.push((member, rest));
     }

@@ -53,7 +53,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("plugins.instances_per_plugin_max", "Calls of one plugin at once, at most half of its pool."),
     (
         "plugins.warm_memories_max",
-        "Memories that stay prepared for the plugin that last used them; each takes 4 GiB of address space.",
+        "Larger memories that stay prepared for the plugin that last used them; each takes 4 GiB of address space.",
     ),
     ("plugins.stack_bytes_max", "Stack of one instance that the host keeps for it."),
     ("plugins.table_elements_max", "Elements in one function table."),

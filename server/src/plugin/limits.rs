@@ -30,9 +30,9 @@ pub struct Limits {
     /// Calls of one plugin at once. At most half of its pool in any case, unless an override says
     /// otherwise: a slow plugin leaves room for the others.
     pub instances_per_plugin_max: u32,
-    /// Memories that stay prepared for the plugin that last used them. A call of a plugin that finds
-    /// none costs ten times as much. Each takes 4 GiB of address space, and up to 256 KiB of memory
-    /// once it was used.
+    /// Memories of more than 192 KiB that stay prepared for the plugin that last used them. A call of
+    /// a plugin that finds none costs ten times as much. Each takes 4 GiB of address space, and up
+    /// to 256 KiB of memory once it was used. Smaller ones do for any plugin.
     pub warm_memories_max: u32,
     /// Stack of one instance that the host keeps for it (WASM guests keep another of their own).
     pub stack_bytes_max: usize,

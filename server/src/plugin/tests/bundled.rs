@@ -100,6 +100,16 @@ async fn typed_data_stays_exact_and_large_data_grows_the_memory() {
     assert_eq!(bench.plugin.description(), "Does one thing or another.\n\nFor tests.");
 }
 
+/// Data as deep as an answer may be, through recursion on the stack that guests are built with.
+#[tokio::test]
+async fn a_guests_stack_is_enough_for_the_deepest_data() {
+    let bench = Bench::new(Guest::Typed).await;
+    let depth = limits().output_depth_max - 2;
+    let (opens, closes) = ("[{\"a\":".repeat(depth / 2), "}]".repeat(depth / 2));
+    let posted = format!(r#"{{"id":1,"more":{{"deep":{opens}"text"{closes}}}}}"#);
+    assert_eq!(data(bench.report(call(&posted, r#"{"act":"tree"}"#)).await.result), posted);
+}
+
 #[tokio::test]
 async fn a_panic_is_a_trap_whose_message_is_in_the_log() {
     let bench = Bench::new(Guest::Typed).await;

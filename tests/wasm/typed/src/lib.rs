@@ -29,6 +29,8 @@ enum Act {
     Panic,
     /// Splits into two types.
     Split,
+    /// Reads all else as a tree, and writes it again.
+    Tree,
     /// Asks for a large block, and gives it back filled.
     Fill,
 }
@@ -55,6 +57,13 @@ fn typed(event: Event<Data>, config: Typed) -> Result<Outcome, Problem> {
             Replacement::new(Json::of(&data)?).with_type("part.one"),
             Replacement::new(data).with_type("part.two").with_attribute("part", "2"),
         ]),
+        Act::Tree => {
+            for json in data.more.values_mut() {
+                let tree: serde_json::Value = serde_json::from_str(json.text())?;
+                *json = Json::of(&tree)?;
+            }
+            Outcome::replace(data)
+        }
         Act::Fill => {
             let text = "x".repeat(usize::try_from(data.id)?);
             data.more.insert("text".into(), Json::of(&text)?);
