@@ -40,7 +40,7 @@ fn check_scan(scan: Scan<'_>, value: Value<'_>) {
     for ((scan_key, scan_member), (key, member)) in scans.into_iter().zip(values) {
         assert_eq!((scan_key.raw(), scan_key.as_str()), (key.raw(), key.as_str()));
         check_scan(scan_member, member);
-        let path = format!("{}.more", key.as_str().unwrap());
+        let path = format!("{}.more", key.as_str().unwrap_or_default());
         let scans = scan.members_along(&path).map(|(one, rest)| (one.raw().parse(), rest));
         let values = value.members_along(&path).map(|(one, rest)| (Ok(one.to_document()), rest));
         assert_eq!(scans.collect::<Vec<_>>(), values.collect::<Vec<_>>());

@@ -69,7 +69,7 @@ impl Host {
             .flat_map(|pool| pool.engines.iter().map(|slots| slots.engine.clone()))
             .collect();
         // Any of them compiles for all.
-        let engine = large.engines[0].engine.clone();
+        let engine = engines[0].clone();
         let cache = cache
             .map(|folder| Cache::open(folder, &engine, limits.cache_bytes_max))
             .transpose()

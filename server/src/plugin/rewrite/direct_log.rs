@@ -2,8 +2,8 @@
 //!
 //! A component's import that takes text needs the memory of the module that calls it, which is there
 //! only when the module is. So tool chains put one module with a table before it and another that
-//! fills the table behind it, and each of the two costs a call as much as a sixth of a small filter.
-//! A function that takes numbers needs neither. So a module that imports nothing but the log gets a
+//! fills the table behind it, which cost every call 0.8 µs, written or not. A function that takes
+//! numbers needs neither. So a module that imports nothing but the log gets a
 //! function of its own in place of that import, which reads the text and hands it over by eight bytes
 //! at a time.
 
@@ -161,11 +161,13 @@ mod tests {
 
     #[test]
     fn what_imports_more_stays_as_it_is() {
-        let more = GUEST.replace("(memory", r#"(import "wasi:x/y" "z" (func)) (memory"#);
-        let data = r#"(data (i32.const 100) "seventeen letters")"#;
-        let bytes = wat::parse_str(more.replace(data, "")).unwrap();
-        assert!(module(&bytes, true).unwrap().is_none());
-        let bytes = wat::parse_str(GUEST.replace(data, "")).unwrap();
-        assert!(module(&bytes, false).unwrap().is_none());
+        let guest = GUEST.replace(r#"(data (i32.const 100) "seventeen letters")"#, "");
+        let log = r#"(import "antar:plugin/log@1.0.0" "write" (func (param i32 i32 i32)))"#;
+        for import in [r#"(import "wasi:x/y" "z" (func))"#, log] {
+            let more = guest.replace("(memory", &format!("{import} (memory"));
+            assert!(module(&wat::parse_str(more).unwrap(), true).unwrap().is_none(), "{import}");
+        }
+        assert!(module(&wat::parse_str(&guest).unwrap(), false).unwrap().is_none());
+        assert!(module(&wat::parse_str(&guest).unwrap(), true).unwrap().is_some());
     }
 }

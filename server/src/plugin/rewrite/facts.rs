@@ -44,7 +44,7 @@ impl Facts {
                         let import = import?;
                         match import.ty {
                             TypeRef::Func(form) | TypeRef::FuncExact(form) => {
-                                if direct_log::is_it(&import) {
+                                if facts.log.is_none() && direct_log::is_it(&import) {
                                     facts.log = Some((facts.functions, form));
                                 } else {
                                     facts.other_imports += 1;
