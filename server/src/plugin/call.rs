@@ -189,29 +189,35 @@ impl Host {
         };
         let _beat = self.ticker.beat();
         let started = Instant::now();
-        let mut store = store(&made.engine, limits);
+        let bytes = call.data.len() + call.config.len();
+        let (linked, tight) = made.fitting(bytes);
+        let mut store = store(&linked.engine, limits);
         if code.survey.imports_wasi() {
             let at = call.timestamp.parse::<jiff::Timestamp>();
             let at_ms = at.map_or(0, |at| u64::try_from(at.as_millisecond()).unwrap_or(0));
             store.data_mut().enter(World::new(at_ms, call.id));
         }
-        let running = run(&mut store, &made.entry, call, limits);
+        let running = run(&mut store, &linked.entry, call, limits);
         let result = within(limits.call_time_ms, running).await;
         let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let result = result.unwrap_or_else(|e| Err(explain(&store, e, limits)));
         let guest = store.data_mut();
+        if let Some(tight) = tight.filter(|_| guest.has_grown) {
+            tight.grew_at(bytes);
+        }
         CallReport { result, logs: guest.take_logs(), took_us, memory_bytes: guest.memory_bytes }
     }
 
     /// The plugin's own words about itself.
     pub(super) async fn describe(&self, placed: &Placed) -> Result<Described, CallError> {
-        let pool = self.pool(placed.pool);
+        let pool = self.pool(placed.made.pool);
         let mut limits = self.limits.clone();
-        limits.memory_bytes_max = limits.pool_memory_bytes(placed.pool);
+        limits.memory_bytes_max = limits.pool_memory_bytes(placed.made.pool);
         let _slot = pool.slot(limits.wait_time_ms).await?;
         let _beat = self.ticker.beat();
-        let mut store = store(&placed.engine, &limits);
-        let about = within(limits.describe_time_ms, describe(&mut store, &placed.entry)).await;
+        let mut store = store(&placed.made.ample.engine, &limits);
+        let about =
+            within(limits.describe_time_ms, describe(&mut store, &placed.made.ample.entry)).await;
         let about = about.map_err(|e| explain(&store, e, &limits))?;
         Ok(Described { about, memory_bytes: store.data().memory_bytes })
     }

@@ -1,6 +1,9 @@
 //! A plugin that can be called.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
 use tokio::sync::Semaphore;
 
@@ -8,6 +11,9 @@ use super::{
     Limits, Owner, Pause, PoolName, Survey, bindings::types::About, breaker::Breaker,
     compile::Entry, figures::Figures,
 };
+
+/// What a memory with tight room is tried with.
+const TIGHT_BYTES_MAX: usize = 32 << 10;
 
 /// The two kinds of plugins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -54,10 +60,44 @@ pub(super) struct Code {
 
 /// Machine code in its pool.
 pub(super) struct Made {
-    pub(super) entry: Entry,
-    /// That it is linked for.
-    pub(super) engine: wasmtime::Engine,
+    pub(super) ample: Linked,
+    pub(super) tight: Option<Tight>,
     pub(super) pool: PoolName,
+}
+
+/// Machine code that is linked for an engine.
+pub(super) struct Linked {
+    pub(super) entry: Entry,
+    pub(super) engine: wasmtime::Engine,
+}
+
+/// The same with a memory that has no room for much. Where it has to grow, a call costs more than
+/// was saved, and threads wait for each other; so what grew is remembered.
+pub(super) struct Tight {
+    pub(super) linked: Linked,
+    /// Calls that are given less than this may be made here.
+    bytes_max: AtomicUsize,
+}
+
+impl Made {
+    /// What to call with `bytes` of data and config.
+    pub(super) fn fitting(&self, bytes: usize) -> (&Linked, Option<&Tight>) {
+        match &self.tight {
+            Some(tight) if bytes < tight.bytes_max.load(Relaxed) => (&tight.linked, Some(tight)),
+            _ => (&self.ample, None),
+        }
+    }
+}
+
+impl Tight {
+    pub(super) fn new(linked: Linked) -> Tight {
+        Tight { linked, bytes_max: AtomicUsize::new(TIGHT_BYTES_MAX) }
+    }
+
+    /// It was not enough for so much.
+    pub(super) fn grew_at(&self, bytes: usize) {
+        self.bytes_max.fetch_min(bytes, Relaxed);
+    }
 }
 
 /// One thing that is wrong in a config.

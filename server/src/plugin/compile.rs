@@ -11,10 +11,11 @@ use super::{
     Kind, Survey, UploadError,
     bindings::{self, filter::FilterPluginPre, transform::TransformPluginPre},
     cache::Cache,
+    callable::{Linked, Made, Tight},
     empty_world,
     guest::Guest,
     pool::{Pool, Slots},
-    rewrite::{DIRECT_LOG, rewritten},
+    rewrite::{DIRECT_LOG, Room, can_be_tight, rewritten},
     survey::{component_of, survey},
 };
 
@@ -78,9 +79,14 @@ impl Compiler {
         let code = self.threads.install(|| {
             // What can't be a plugin is told before the compiler begins.
             survey(&component_of(wasm)?)?;
-            let wasm = rewritten(wasm);
-            let code = self.engine.precompile_component(&component_of(&wasm)?);
-            code.map_err(|e| UploadError::Component(format!("{e:#}")))
+            let compiled = |room| {
+                let wasm = rewritten(wasm, room);
+                let code = self.engine.precompile_component(&component_of(&wasm)?);
+                code.map_err(|e| UploadError::Component(format!("{e:#}")))
+            };
+            let ample = compiled(Room::Ample)?;
+            let tight = can_be_tight(wasm).then(|| compiled(Room::Tight)).transpose()?;
+            Ok::<_, UploadError>(joined(ample, tight))
         })?;
         self.compiled.fetch_add(1, Relaxed);
         if let Some(cache) = &self.cache {
@@ -100,6 +106,17 @@ fn give_way() {
     }
 }
 
+/// Code of both forms as one: the length of the first, the first, the second or nothing.
+fn joined(ample: Vec<u8>, tight: Option<Vec<u8>>) -> Vec<u8> {
+    let length = (ample.len() as u64).to_le_bytes();
+    [&length[..], &ample, &tight.unwrap_or_default()].concat()
+}
+
+fn parted(code: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = code.split_first_chunk()?;
+    rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)
+}
+
 /// Why code can't be used in a pool.
 pub(super) enum LinkError {
     /// It asks for more than the pool's slots have.
@@ -108,13 +125,31 @@ pub(super) enum LinkError {
 }
 
 /// Loads code that [`Compiler`] made, and links it to what plugins may use.
-pub(super) fn link(pool: &Pool, code: &[u8]) -> Result<(Entry, Engine, Survey), LinkError> {
+pub(super) fn link(pool: &Pool, code: &[u8]) -> Result<(Made, Survey), LinkError> {
+    let Some((ample, tight)) = parted(code) else {
+        return Err(LinkError::TooLarge("the code is cut off".into()));
+    };
+    let (slots, component) = load(pool, ample)?;
+    let survey = survey_of(&slots.engine, &component).map_err(LinkError::Refused)?;
+    let ample = Linked::new(slots, &component, survey.kind).map_err(LinkError::Refused)?;
+    let tight = match load(pool, tight) {
+        Ok((slots, component)) if !tight.is_empty() && slots.clears() => {
+            let linked = Linked::new(slots, &component, survey.kind).map_err(LinkError::Refused)?;
+            Some(Tight::new(linked))
+        }
+        _ => None,
+    };
+    Ok((Made { ample, tight, pool: pool.name }, survey))
+}
+
+/// In the first engine that suits it.
+fn load<'a>(pool: &'a Pool, code: &[u8]) -> Result<(&'a Slots, Component), LinkError> {
     let mut refused = String::new();
     for slots in &pool.engines {
         // SAFETY: the code was made by this process, or by an earlier one and is unchanged since.
         #[expect(unsafe_code, reason = "machine code is trusted; the cache says why that is sound")]
         match unsafe { Component::deserialize(&slots.engine, code) } {
-            Ok(component) if slots.suits(&component) => return link_in(slots, &component),
+            Ok(component) if slots.suits(&component) => return Ok((slots, component)),
             Ok(_) => {}
             // Code of these settings loads, unless it asks for more than a slot has.
             Err(e) => refused = format!("{e:#}"),
@@ -123,23 +158,27 @@ pub(super) fn link(pool: &Pool, code: &[u8]) -> Result<(Entry, Engine, Survey), 
     Err(LinkError::TooLarge(refused))
 }
 
-fn link_in(slots: &Slots, component: &Component) -> Result<(Entry, Engine, Survey), LinkError> {
-    let engine = &slots.engine;
+fn survey_of(engine: &Engine, component: &Component) -> Result<Survey, UploadError> {
     let form = component.component_type();
     let imports = form.imports(engine).map(|(name, _)| match name {
         // As the plugin has it.
         DIRECT_LOG => bindings::LOG.to_owned(),
         other => other.to_owned(),
     });
-    let exports = form.exports(engine).map(|(name, _)| name.to_owned()).collect();
-    let survey = Survey::of(imports.collect(), exports).map_err(LinkError::Refused)?;
-    let refused = |e: wasmtime::Error| LinkError::Refused(UploadError::Component(format!("{e:#}")));
-    let mut linker = slots.linker.clone();
-    empty_world::link(&mut linker, engine, component).map_err(refused)?;
-    let linked: InstancePre<Guest> = linker.instantiate_pre(component).map_err(refused)?;
-    let entry = match survey.kind {
-        Kind::Filter => FilterPluginPre::new(linked).map(Entry::Filter),
-        Kind::Transform => TransformPluginPre::new(linked).map(Entry::Transform),
-    };
-    Ok((entry.map_err(refused)?, engine.clone(), survey))
+    let exports = form.exports(engine).map(|(name, _)| name.to_owned());
+    Survey::of(imports.collect(), exports.collect())
+}
+
+impl Linked {
+    fn new(slots: &Slots, component: &Component, kind: Kind) -> Result<Linked, UploadError> {
+        let refused = |e: wasmtime::Error| UploadError::Component(format!("{e:#}"));
+        let mut linker = slots.linker.clone();
+        empty_world::link(&mut linker, &slots.engine, component).map_err(refused)?;
+        let linked: InstancePre<Guest> = linker.instantiate_pre(component).map_err(refused)?;
+        let entry = match kind {
+            Kind::Filter => FilterPluginPre::new(linked).map(Entry::Filter),
+            Kind::Transform => TransformPluginPre::new(linked).map(Entry::Transform),
+        };
+        Ok(Linked { entry: entry.map_err(refused)?, engine: slots.engine.clone() })
+    }
 }

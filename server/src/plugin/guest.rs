@@ -26,6 +26,8 @@ pub(super) struct Guest {
     log_bytes_left: usize,
     /// Of all its memories.
     pub(super) memory_bytes: usize,
+    /// Beyond what it began with.
+    pub(super) has_grown: bool,
     /// A request for more memory than allowed; the call ends with it.
     pub(super) memory_refused: bool,
     logs: Vec<(Level, String)>,
@@ -46,6 +48,7 @@ impl Guest {
             log_lines_max: limits.log_lines_max,
             log_bytes_left: limits.log_bytes_max,
             memory_bytes: 0,
+            has_grown: false,
             memory_refused: false,
             logs: Vec::new(),
             lines_lost: 0,
@@ -179,6 +182,7 @@ impl ResourceLimiter for Guest {
             wasmtime::bail!("{bytes} bytes of memory are more than {}", self.memory_bytes_max);
         }
         self.memory_bytes = bytes;
+        self.has_grown |= current > 0;
         Ok(true)
     }
 

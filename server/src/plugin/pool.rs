@@ -80,6 +80,11 @@ impl Slots {
         Ok(Slots { engine, linker, reset })
     }
 
+    /// Whether they are those for small memories.
+    pub(super) fn clears(&self) -> bool {
+        self.reset == Reset::Clear
+    }
+
     /// Whether this is where its memory is made new soonest. What is cleared must be small when it
     /// begins; it may grow later.
     pub(super) fn suits(&self, component: &Component) -> bool {

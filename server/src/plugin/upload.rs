@@ -15,7 +15,7 @@ use super::{
     bindings::types::About,
     breaker::Breaker,
     callable::{Allowed, Code, Inner, Made},
-    compile::{Entry, LinkError, link},
+    compile::{LinkError, link},
     pool::Pool,
 };
 
@@ -105,8 +105,8 @@ impl Host {
             let what = format!("more than {} bytes", self.limits.about_bytes_max);
             return Err(UploadError::Describe(CallError::BadOutput(what)));
         }
-        let survey = placed.survey.clone();
-        let made = OnceLock::from(Ok(placed.into()));
+        let Placed { made, survey } = placed;
+        let made = OnceLock::from(Ok(made));
         let config = config_validator(&about.config_schema)?;
         let code = Code { made, survey, digest, size_bytes, about, config };
         Ok(self.owned(Arc::new(code), owner))
@@ -120,7 +120,7 @@ impl Host {
         let wanted = digest.clone();
         let cached = blocking(move || Ok(compiler.cached(&wanted))).await?;
         let made = match cached {
-            Some(code) => OnceLock::from(Ok(self.settle(Arc::new(code), owner).await?.0.into())),
+            Some(code) => OnceLock::from(Ok(self.settle(Arc::new(code), owner).await?.0.made)),
             None => OnceLock::new(),
         };
         let config = config_validator(&config_schema)?;
@@ -134,7 +134,7 @@ impl Host {
         let made = async {
             // Not an upload: nobody can be told to come again.
             let (_, code) = self.machine_code(wasm, None).await?;
-            Ok(self.settle(Arc::new(code), &plugin.0.owner).await?.0.into())
+            Ok(self.settle(Arc::new(code), &plugin.0.owner).await?.0.made)
         };
         let made: Result<Made, UploadError> = made.await;
         let (told, result) = match made {
@@ -168,7 +168,9 @@ impl Host {
     ) -> Result<(Placed, Result<Described, CallError>), UploadError> {
         let placed = self.place(&code, self.pool_wanted(owner)).await?;
         let described = self.describe(&placed).await;
-        if placed.pool == PoolName::Small && needs_more(&described, self.limits.memory_bytes_max) {
+        if placed.made.pool == PoolName::Small
+            && needs_more(&described, self.limits.memory_bytes_max)
+        {
             let placed = self.place(&code, PoolName::Large).await?;
             let described = self.describe(&placed).await;
             return Ok((placed, described));
@@ -237,16 +239,8 @@ impl Host {
 
 /// Code that is linked in a pool.
 pub(super) struct Placed {
-    pub(super) entry: Entry,
-    pub(super) engine: wasmtime::Engine,
+    pub(super) made: Made,
     pub(super) survey: Survey,
-    pub(super) pool: PoolName,
-}
-
-impl From<Placed> for Made {
-    fn from(placed: Placed) -> Made {
-        Made { entry: placed.entry, engine: placed.engine, pool: placed.pool }
-    }
 }
 
 /// What a plugin says of itself, and how much memory it took to say it.
@@ -270,7 +264,7 @@ async fn linked(
     let (pool, code) = (pool.clone(), code.clone());
     blocking(move || {
         let linked = link(&pool, &code);
-        Ok(linked.map(|(entry, engine, survey)| Placed { entry, engine, survey, pool: pool.name }))
+        Ok(linked.map(|(made, survey)| Placed { made, survey }))
     })
     .await
 }

@@ -106,7 +106,7 @@ impl DirectLog {
 mod tests {
     use wasmtime::{Caller, Engine, Linker, Module, Store};
 
-    use super::super::module;
+    use super::super::{Room, module};
 
     const GUEST: &str = r#"(module
         (import "antar:plugin/log@1.0.0" "write" (func $log (param i32 i32 i32)))
@@ -122,7 +122,7 @@ mod tests {
 
     /// What the host gets when the guest writes `len` bytes from `at`.
     fn told(export: &str, at: i32, len: i32) -> Option<Vec<(i32, i32, u64)>> {
-        let bytes = module(&wat::parse_str(GUEST).unwrap(), true).unwrap().unwrap();
+        let bytes = module(&wat::parse_str(GUEST).unwrap(), true, Room::Tight).unwrap().unwrap();
         let engine = Engine::default();
         let module = Module::new(&engine, bytes).unwrap();
         let mut linker = Linker::new(&engine);
@@ -165,9 +165,12 @@ mod tests {
         let log = r#"(import "antar:plugin/log@1.0.0" "write" (func (param i32 i32 i32)))"#;
         for import in [r#"(import "wasi:x/y" "z" (func))"#, log] {
             let more = guest.replace("(memory", &format!("{import} (memory"));
-            assert!(module(&wat::parse_str(more).unwrap(), true).unwrap().is_none(), "{import}");
+            assert!(
+                module(&wat::parse_str(more).unwrap(), true, Room::Tight).unwrap().is_none(),
+                "{import}"
+            );
         }
-        assert!(module(&wat::parse_str(&guest).unwrap(), false).unwrap().is_none());
-        assert!(module(&wat::parse_str(&guest).unwrap(), true).unwrap().is_some());
+        assert!(module(&wat::parse_str(&guest).unwrap(), false, Room::Tight).unwrap().is_none());
+        assert!(module(&wat::parse_str(&guest).unwrap(), true, Room::Tight).unwrap().is_some());
     }
 }

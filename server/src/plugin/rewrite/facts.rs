@@ -18,7 +18,9 @@ pub(super) struct Facts {
     pub(super) has_code: bool,
     pub(super) has_data: bool,
     pub(super) has_arena: bool,
-    /// Of its own, none imported, and an ordinary one: pages of 64 KiB, addresses of 32 bits.
+    /// Of its own.
+    pub(super) memories: usize,
+    /// The only one, none imported, and an ordinary one: pages of 64 KiB, addresses of 32 bits.
     pub(super) memory: Option<MemoryType>,
     /// Whether it asks for more of it.
     pub(super) grows: bool,
@@ -64,6 +66,7 @@ impl Facts {
                 }
                 Payload::MemorySection(section) => {
                     let memories = section.into_iter().collect::<Result<Vec<_>, _>>()?;
+                    facts.memories = memories.len();
                     facts.memory = match &memories[..] {
                         [one] if !imports_memory && is_ordinary(one) => Some(*one),
                         _ => None,

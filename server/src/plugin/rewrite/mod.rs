@@ -24,7 +24,7 @@ use self::{direct_log::DirectLog, facts::Facts, reserve::Reserve};
 pub(super) use self::direct_log::NAME as DIRECT_LOG;
 
 /// A change of what is done to modules changes this, so that older code is not used.
-pub(super) const VERSION: u8 = 2;
+pub(super) const VERSION: u8 = 3;
 
 /// The largest memory, in pages of 64 KiB, that is cleared as a whole after a call. Larger ones cost
 /// more to clear than to ask the kernel for what was written, which takes 1.8 µs.
@@ -32,14 +32,50 @@ pub(super) const CLEARED_PAGES_MAX: u64 = 3;
 
 type Error = reencode::Error<Infallible>;
 
+/// What a memory has that the guest did not ask for yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// Enough for most events. To find out what was written of it takes longer than a small call.
+    Ample,
+    /// As little as small events need, so that all of it can be cleared.
+    Tight,
+}
+
 /// A module or component, its modules rewritten. What can't be read is for the compiler to refuse.
-pub(super) fn rewritten(wasm: &[u8]) -> Cow<'_, [u8]> {
-    let made = if Parser::is_core_wasm(wasm) { module(wasm, true) } else { component(wasm) };
+pub(super) fn rewritten(wasm: &[u8], room: Room) -> Cow<'_, [u8]> {
+    let is_module = Parser::is_core_wasm(wasm);
+    let made = if is_module { module(wasm, true, room) } else { component(wasm, room) };
     made.ok().flatten().map_or(Cow::Borrowed(wasm), Cow::Owned)
 }
 
+/// Whether it is worth being compiled with tight room as well: it has one memory, which begins small
+/// enough, grows, and does so at once in no call with a small event.
+pub(super) fn can_be_tight(wasm: &[u8]) -> bool {
+    let Ok(facts) = facts_of_all(wasm) else { return false };
+    let mut with_memory = facts.iter().filter(|facts| facts.memories > 0);
+    let (Some(facts), None) = (with_memory.next(), with_memory.next()) else { return false };
+    let ample = Reserve::of(facts, Room::Ample);
+    let tight = Reserve::of(facts, Room::Tight);
+    let begins = facts.memory_pages() + tight.as_ref().map_or(0, Reserve::pages);
+    ample.is_some() && begins <= CLEARED_PAGES_MAX && (tight.is_some() || facts.has_arena)
+}
+
+/// Of a module, or of all modules that a component has, at whatever depth.
+fn facts_of_all(wasm: &[u8]) -> Result<Vec<Facts>, Error> {
+    if Parser::is_core_wasm(wasm) {
+        return Ok(vec![Facts::of(wasm)?]);
+    }
+    let mut facts = Vec::new();
+    for payload in Parser::new(0).parse_all(wasm) {
+        if let Payload::ModuleSection { unchecked_range, .. } = payload? {
+            facts.push(Facts::of(part(wasm, &unchecked_range)?)?);
+        }
+    }
+    Ok(facts)
+}
+
 /// None when no module is changed.
-fn component(bytes: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+fn component(bytes: &[u8], room: Room) -> Result<Option<Vec<u8>>, Error> {
     let mut made = Component::new();
     let mut is_changed = false;
     // Modules and components inside of this one.
@@ -49,7 +85,7 @@ fn component(bytes: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         match &payload {
             Payload::ModuleSection { unchecked_range, .. } if depth == 0 => {
                 let inner = part(bytes, unchecked_range)?;
-                let changed = module(inner, false)?;
+                let changed = module(inner, false, room)?;
                 is_changed |= changed.is_some();
                 let data = changed.as_deref().unwrap_or(inner);
                 made.section(&RawSection { id: ComponentSectionId::CoreModule.into(), data });
@@ -80,9 +116,9 @@ fn part<'a>(bytes: &'a [u8], range: &std::ops::Range<u64>) -> Result<&'a [u8], E
 
 /// None when there is nothing to change. `is_whole` when it is the upload itself: in a component,
 /// what its imports are is settled.
-fn module(bytes: &[u8], is_whole: bool) -> Result<Option<Vec<u8>>, Error> {
+fn module(bytes: &[u8], is_whole: bool, room: Room) -> Result<Option<Vec<u8>>, Error> {
     let facts = Facts::of(bytes)?;
-    let mut rewrite = Rewrite::of(&facts, is_whole);
+    let mut rewrite = Rewrite::of(&facts, is_whole, room);
     if rewrite.changes_nothing() {
         return Ok(None);
     }
@@ -103,8 +139,8 @@ struct Rewrite {
 }
 
 impl Rewrite {
-    fn of(facts: &Facts, is_whole: bool) -> Rewrite {
-        let reserve = Reserve::of(facts);
+    fn of(facts: &Facts, is_whole: bool, room: Room) -> Rewrite {
+        let reserve = Reserve::of(facts, room);
         let (added_types, added_functions) = if reserve.is_some() { (1, 1) } else { (0, 0) };
         let begins = facts.memory_pages() + reserve.as_ref().map_or(0, Reserve::pages);
         Rewrite {
@@ -246,7 +282,7 @@ mod tests {
             (data "passive")
             (data (i32.const 65532) "last"))"#;
         let plain = wat::parse_str(text).unwrap();
-        let made = module(&plain, false).unwrap().unwrap();
+        let made = module(&plain, false, Room::Ample).unwrap().unwrap();
         let engine = Engine::default();
         let [plain, made] = [plain, made].map(|bytes| {
             let module = Module::new(&engine, bytes).unwrap();
@@ -256,12 +292,12 @@ mod tests {
         });
         assert!(plain == made);
         let larger = wat::parse_str(text.replace("\"memory\") 1)", "\"memory\") 4)")).unwrap();
-        assert!(module(&larger, false).unwrap().is_none());
+        assert!(module(&larger, false, Room::Ample).unwrap().is_none());
     }
 
     #[test]
     fn what_is_no_wasm_stays_as_it_is() {
-        assert!(matches!(rewritten(b"no component"), Cow::Borrowed(b"no component")));
-        assert!(matches!(rewritten(b"\0asm\x01\0\0\0\xff"), Cow::Borrowed(_)));
+        assert!(matches!(rewritten(b"no component", Room::Tight), Cow::Borrowed(b"no component")));
+        assert!(matches!(rewritten(b"\0asm\x01\0\0\0\xff", Room::Tight), Cow::Borrowed(_)));
     }
 }

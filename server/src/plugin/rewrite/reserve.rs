@@ -11,7 +11,7 @@ use wasm_encoder::{
 };
 use wasmparser::Operator;
 
-use super::{CLEARED_PAGES_MAX, facts::Facts};
+use super::{CLEARED_PAGES_MAX, Room, facts::Facts};
 
 /// 256 KiB: what one call with a small event takes.
 const PAGES: u64 = 4;
@@ -33,13 +33,12 @@ pub(super) struct Reserve {
 
 impl Reserve {
     /// None when the module has no memory that grows, or one that needs no reserve.
-    pub(super) fn of(facts: &Facts) -> Option<Reserve> {
+    pub(super) fn of(facts: &Facts, room: Room) -> Option<Reserve> {
         let memory = facts.memory?;
-        // A small memory stays small.
-        let pages = match CLEARED_PAGES_MAX.checked_sub(memory.initial) {
-            Some(_) if facts.has_arena => 0,
-            None | Some(0) => PAGES,
-            Some(left) => left.min(PAGES),
+        let pages = match room {
+            Room::Ample => PAGES,
+            Room::Tight if facts.has_arena => 0,
+            Room::Tight => CLEARED_PAGES_MAX.saturating_sub(memory.initial),
         };
         let larger = memory.initial.saturating_add(pages);
         let fits = larger <= MEMORY_PAGES_MAX && memory.maximum.is_none_or(|most| larger <= most);
@@ -107,7 +106,10 @@ impl Reserve {
 mod tests {
     use wasmtime::{Engine, Instance, Module, Store};
 
-    use super::super::module;
+    use super::{
+        super::{can_be_tight, module},
+        *,
+    };
 
     const GUEST: &str = r#"(module
         (import "env" "f" (func))
@@ -147,51 +149,45 @@ mod tests {
 
     #[test]
     fn a_guest_sees_the_sizes_that_it_would_have_seen() {
-        let plain = guest("10");
-        let made = module(&plain, false).unwrap().unwrap();
+        let plain = guest("2");
+        let [ample, tight] =
+            [Room::Ample, Room::Tight].map(|room| module(&plain, false, room).unwrap().unwrap());
         let asks = [0, 1, 3, 0, -1];
-        assert_eq!(seen(&made, &asks).0, seen(&plain, &asks).0);
-        // The reserve was enough: the memory has not grown.
-        assert_eq!((seen(&made, &asks).1, seen(&plain, &asks).1), (14, 14));
+        assert_eq!(seen(&ample, &asks).0, seen(&plain, &asks).0);
+        assert_eq!(seen(&tight, &asks).0, seen(&plain, &asks).0);
+        // An ample reserve was enough: the memory has not grown.
+        assert_eq!((seen(&ample, &asks).1, seen(&ample, &[]).1, seen(&tight, &[]).1), (6, 6, 3));
         // Beyond the reserve it grows in fact.
-        assert_eq!(seen(&made, &[3, 2, 1]).0, [10, 10, 13, 14, 16, 16, 17]);
-        assert_eq!(seen(&made, &[3, 2, 1]).1, 17);
-        assert_eq!(seen(&made, &[70_000, 4]).0, [10, -1, 10, 10, 14]);
+        assert_eq!(seen(&ample, &[3, 2, 1]).0, [2, 2, 5, 6, 8, 8, 9]);
+        assert_eq!(seen(&ample, &[3, 2, 1]).1, 9);
+        assert_eq!(seen(&ample, &[70_000, 4]).0, [2, -1, 2, 2, 6]);
     }
 
     #[test]
-    fn a_small_memory_stays_small_enough_to_be_cleared() {
-        for memory in ["1", "2"] {
-            let plain = guest(memory);
-            let made = module(&plain, false).unwrap().unwrap();
-            assert_eq!(seen(&made, &[]).1, 3);
-            assert_eq!(seen(&made, &[1, 1, 1]).0, seen(&plain, &[1, 1, 1]).0);
-        }
-        assert_eq!(seen(&module(&guest("3"), false).unwrap().unwrap(), &[]).1, 7);
-    }
-
-    #[test]
-    fn what_does_not_grow_begins_elsewhere_or_is_bounded_stays_as_it_is() {
+    fn what_does_not_grow_or_is_bounded_has_no_reserve() {
         let pages = |text: &str| {
             let plain = wat::parse_str(text).unwrap();
-            seen_size(&module(&plain, false).unwrap().unwrap_or(plain))
+            [Room::Ample, Room::Tight].map(|room| {
+                let made = module(&plain, false, room).unwrap();
+                let made =
+                    Module::new(&Engine::default(), made.as_ref().unwrap_or(&plain)).unwrap();
+                made.resources_required().max_initial_memory_size.unwrap()
+            })
         };
-        let guest =
+        let text =
             |memory: &str| GUEST.replace("\"memory\") 2)", &format!("\"memory\") {memory})"));
-        assert_eq!(pages(&guest("2").replace("(memory.grow (local.get 0))", "(local.get 0)")), 2);
-        assert_eq!(
-            pages(&guest("2").replace("(module", "(module (@custom \"antar:arena\" \"\")")),
-            2
-        );
-        assert_eq!(pages(&guest("2 2")), 2);
-        assert_eq!(pages(&guest("2 3")), 3);
-        assert_eq!(pages(&guest("97")), 97);
-        assert_eq!(pages(&guest("96")), 100);
-    }
-
-    /// What a module's memory begins with, in pages.
-    fn seen_size(bytes: &[u8]) -> u64 {
-        let module = Module::new(&Engine::default(), bytes).unwrap();
-        module.resources_required().max_initial_memory_size.unwrap()
+        let still = text("2").replace("(memory.grow (local.get 0))", "(local.get 0)");
+        let arena = text("2").replace("(module", "(module (@custom \"antar:arena\" \"\")");
+        assert_eq!(pages(&still), [2, 2]);
+        assert_eq!(pages(&arena), [6, 2]);
+        assert_eq!(pages(&text("2")), [6, 3]);
+        assert_eq!(pages(&text("3")), [7, 3]);
+        assert_eq!(pages(&text("10")), [14, 10]);
+        assert_eq!(pages(&text("2 5")), [2, 3]);
+        assert_eq!(pages(&text("96")), [100, 96]);
+        assert_eq!(pages(&text("97")), [97, 97]);
+        let is_tight = |text: &str| can_be_tight(&wat::parse_str(text).unwrap());
+        assert_eq!([&still, &arena].map(|text| is_tight(text)), [false, true]);
+        assert_eq!(["1", "2", "3", "4"].map(|n| is_tight(&text(n))), [true, true, false, false]);
     }
 }
