@@ -112,9 +112,10 @@ fn joined(ample: Vec<u8>, tight: Option<Vec<u8>>) -> Vec<u8> {
     [&length[..], &ample, &tight.unwrap_or_default()].concat()
 }
 
-fn parted(code: &[u8]) -> Option<(&[u8], &[u8])> {
+fn parted(code: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     let (length, rest) = code.split_first_chunk()?;
-    rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)
+    let (ample, tight) = rest.split_at_checked(u64::from_le_bytes(*length).try_into().ok()?)?;
+    Some((ample, Some(tight).filter(|tight| !tight.is_empty())))
 }
 
 /// Why code can't be used in a pool.
@@ -126,17 +127,17 @@ pub(super) enum LinkError {
 
 /// Loads code that [`Compiler`] made, and links it to what plugins may use.
 pub(super) fn link(pool: &Pool, code: &[u8]) -> Result<(Made, Survey), LinkError> {
-    let Some((ample, tight)) = parted(code) else {
-        return Err(LinkError::TooLarge("the code is cut off".into()));
-    };
+    let cut_off = || LinkError::Refused(UploadError::Internal("its code is cut off".into()));
+    let (ample, tight) = parted(code).ok_or_else(cut_off)?;
     let (slots, component) = load(pool, ample)?;
     let survey = survey_of(&slots.engine, &component).map_err(LinkError::Refused)?;
-    let ample = Linked::new(slots, &component, survey.kind).map_err(LinkError::Refused)?;
-    let tight = match load(pool, tight) {
-        Ok((slots, component)) if !tight.is_empty() && slots.clears() => {
-            let linked = Linked::new(slots, &component, survey.kind).map_err(LinkError::Refused)?;
-            Some(Tight::new(linked))
-        }
+    let linked = |slots, component: &_| {
+        Linked::new(slots, component, survey.kind).map_err(LinkError::Refused)
+    };
+    let ample = linked(slots, &component)?;
+    // Of use only where it is cleared.
+    let tight = match tight.map(|tight| load(pool, tight)).transpose()? {
+        Some((slots, component)) if slots.clears() => Some(Tight::new(linked(slots, &component)?)),
         _ => None,
     };
     Ok((Made { ample, tight, pool: pool.name }, survey))
