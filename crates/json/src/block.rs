@@ -24,7 +24,7 @@ impl Block {
         }
         match text.last_chunk::<BYTES>() {
             // Those before `at` go out on the low side.
-            Some(bytes) => Block::of(*bytes).from(BYTES - rest.len()),
+            Some(bytes) => Block::of(*bytes).skip(BYTES - rest.len()),
             None => {
                 let mut bytes = [0; BYTES];
                 bytes[..rest.len()].copy_from_slice(rest);
@@ -34,7 +34,7 @@ impl Block {
     }
 
     /// Without the first `count` bytes.
-    fn from(self, count: usize) -> Block {
+    fn skip(self, count: usize) -> Block {
         Block {
             quotes: self.quotes >> count,
             backslashes: self.backslashes >> count,

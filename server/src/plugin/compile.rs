@@ -129,24 +129,26 @@ pub(super) enum LinkError {
 pub(super) fn link(pool: &Pool, code: &[u8]) -> Result<(Made, Survey), LinkError> {
     let cut_off = || LinkError::Refused(UploadError::Internal("its code is cut off".into()));
     let (ample, tight) = parted(code).ok_or_else(cut_off)?;
-    let (slots, component) = load(pool, ample)?;
+    let (slots, component) = load(pool.engines.iter(), ample)?;
     let survey = survey_of(&slots.engine, &component).map_err(LinkError::Refused)?;
     let linked = |slots, component: &_| {
         Linked::new(slots, component, survey.kind).map_err(LinkError::Refused)
     };
     let ample = linked(slots, &component)?;
     // Of use only where it is cleared.
-    let tight = match tight.map(|tight| load(pool, tight)).transpose()? {
-        Some((slots, component)) if slots.clears() => Some(Tight::new(linked(slots, &component)?)),
-        _ => None,
-    };
-    Ok((Made { ample, tight, pool: pool.name }, survey))
+    let clearing = pool.engines.iter().filter(|slots| slots.clears());
+    let tight = tight.and_then(|code| load(clearing, code).ok());
+    let tight = tight.map(|(slots, component)| linked(slots, &component)).transpose()?;
+    Ok((Made { ample, tight: tight.map(Tight::new), pool: pool.name }, survey))
 }
 
 /// In the first engine that suits it.
-fn load<'a>(pool: &'a Pool, code: &[u8]) -> Result<(&'a Slots, Component), LinkError> {
+fn load<'a>(
+    engines: impl Iterator<Item = &'a Slots>,
+    code: &[u8],
+) -> Result<(&'a Slots, Component), LinkError> {
     let mut refused = String::new();
-    for slots in &pool.engines {
+    for slots in engines {
         // SAFETY: the code was made by this process, or by an earlier one and is unchanged since.
         #[expect(unsafe_code, reason = "machine code is trusted; the cache says why that is sound")]
         match unsafe { Component::deserialize(&slots.engine, code) } {

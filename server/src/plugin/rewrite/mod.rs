@@ -48,16 +48,21 @@ pub(super) fn rewritten(wasm: &[u8], room: Room) -> Cow<'_, [u8]> {
     made.ok().flatten().map_or(Cow::Borrowed(wasm), Cow::Owned)
 }
 
-/// Whether it is worth being compiled with tight room as well: it has one memory, which begins small
-/// enough, grows, and does so at once in no call with a small event.
+/// Whether it is worth being compiled with tight room as well: it has one memory, which grows, begins
+/// small enough to be cleared, and has room for a small event then.
 pub(super) fn can_be_tight(wasm: &[u8]) -> bool {
     let Ok(facts) = facts_of_all(wasm) else { return false };
     let mut with_memory = facts.iter().filter(|facts| facts.memories > 0);
     let (Some(facts), None) = (with_memory.next(), with_memory.next()) else { return false };
     let ample = Reserve::of(facts, Room::Ample);
     let tight = Reserve::of(facts, Room::Tight);
-    let begins = facts.memory_pages() + tight.as_ref().map_or(0, Reserve::pages);
-    ample.is_some() && begins <= CLEARED_PAGES_MAX && (tight.is_some() || facts.has_arena)
+    let has_room = tight.is_some() || facts.has_arena;
+    ample.is_some() && has_room && is_cleared(facts, tight.as_ref())
+}
+
+/// Whether a memory is small enough for that, with its reserve.
+fn is_cleared(facts: &Facts, reserve: Option<&Reserve>) -> bool {
+    facts.memory_pages() + reserve.map_or(0, Reserve::pages) <= CLEARED_PAGES_MAX
 }
 
 /// Of a module, or of all modules that a component has, at whatever depth.
@@ -142,12 +147,11 @@ impl Rewrite {
     fn of(facts: &Facts, is_whole: bool, room: Room) -> Rewrite {
         let reserve = Reserve::of(facts, room);
         let (added_types, added_functions) = if reserve.is_some() { (1, 1) } else { (0, 0) };
-        let begins = facts.memory_pages() + reserve.as_ref().map_or(0, Reserve::pages);
         Rewrite {
             direct_log: is_whole
                 .then(|| DirectLog::of(facts, added_types, added_functions))
                 .flatten(),
-            has_data_by_instructions: facts.has_data && begins <= CLEARED_PAGES_MAX,
+            has_data_by_instructions: facts.has_data && is_cleared(facts, reserve.as_ref()),
             reserve,
         }
     }
