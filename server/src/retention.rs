@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::config::RetentionConfig;
 use crate::model::{Millis, RetentionSpec};
 use crate::pipeline::Pipeline;
-use crate::pipeline::tenant::Tenant;
+use crate::pipeline::compiled::tenant::Tenant;
 use crate::registry::Registry;
 use crate::store::{Old, OldTypes, Pass, StoreError};
 

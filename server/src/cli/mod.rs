@@ -6,32 +6,20 @@
 
 mod apply;
 mod client;
-mod config;
-mod data;
-mod explain;
-mod forward;
-mod listen;
-mod log;
-mod migrate;
-mod options;
+mod offline;
 mod plugin;
-mod pretty;
-mod preview;
 mod receive;
-mod replay;
-mod request;
-mod screen;
-mod send;
 mod serve;
-mod sse;
-mod test;
-mod webhook;
+mod terminal;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use screen::{Format, Screen};
+use self::client::{explain, listen, preview, replay, send, test, webhook};
+use self::offline::{config, migrate};
+use self::terminal::screen::{Format, Screen};
+use self::terminal::usage::Usage;
 
 /// Antar takes events in, and delivers them as webhooks: routed by rules, shaped by templates and
 /// plugins, signed, and tried again until they arrive.
@@ -71,17 +59,6 @@ enum Command {
     Plugin(plugin::Arguments),
     Migrate(migrate::Arguments),
     Config(config::Arguments),
-}
-
-/// A call that can't work as it was written: exit code 2.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Usage(String);
-
-impl Usage {
-    fn error(text: impl Into<String>) -> anyhow::Error {
-        anyhow::Error::new(Usage(text.into()))
-    }
 }
 
 /// Reads the arguments, runs the command, and says what went wrong.

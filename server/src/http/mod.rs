@@ -1,34 +1,12 @@
 //! The API over HTTP. Handlers extract, parse into a type of the model, make one call, and show the
 //! result; nothing is decided here.
 
-mod answer;
-mod around;
-mod auth;
-mod body;
-mod bulk;
+mod configuration;
 mod deliveries;
-mod error;
-mod event_types;
+mod edge;
 mod events;
-mod explain;
-mod facets;
-mod incoming;
-mod keys;
-mod listen;
 mod openapi;
 mod operations;
-mod page;
-mod patch;
-mod path;
-mod plugins;
-mod preview;
-mod profiles;
-mod replays;
-mod sample;
-mod secrets;
-mod sources;
-mod tenants;
-mod webhook_actions;
 mod webhooks;
 
 use std::net::TcpListener;
@@ -37,20 +15,27 @@ use std::time::Duration;
 use actix_web::middleware::from_fn;
 use actix_web::{App as Routes, HttpServer, web};
 
-pub use self::error::Code;
+use self::configuration::{
+    event_types, facets, keys, plugins, profiles, secrets, sources, tenants,
+};
+use self::deliveries::{listen, replays};
+use self::edge::around;
+pub use self::edge::error::Code;
+use self::events::incoming;
 pub use self::operations::keep_figures;
+use self::webhooks::{bulk, explain, preview, webhook_actions};
 use crate::app::App;
 
 /// Writes the routes, their description and a list for tests from one table.
 macro_rules! routes {
-    ($($path:literal { $($method:ident $module:ident :: $handler:ident),+ })+) => {
+    ($($path:literal { $($method:ident $module:ident $(:: $part:ident)+),+ })+) => {
         fn routes(config: &mut web::ServiceConfig) {
-            $(config.service(web::resource($path)$(.route(web::$method().to($module::$handler)))+);)+
+            $(config.service(web::resource($path)$(.route(web::$method().to($module $(:: $part)+)))+);)+
         }
 
         fn description() -> utoipa::openapi::OpenApi {
             #[derive(utoipa::OpenApi)]
-            #[openapi(paths(incoming::own_path, $($($module::$handler),+),+))]
+            #[openapi(paths(incoming::own_path, $($($module $(:: $part)+),+),+))]
             struct Described;
             <Described as utoipa::OpenApi>::openapi()
         }
@@ -61,11 +46,11 @@ macro_rules! routes {
 }
 
 routes! {
-    "/v1/tenants/{tenant}/events" { post events::publish, get events::list }
-    "/v1/tenants/{tenant}/events/{id}" { get events::get }
+    "/v1/tenants/{tenant}/events" { post events::resource::publish, get events::resource::list }
+    "/v1/tenants/{tenant}/events/{id}" { get events::resource::get }
     "/v1/tenants/{tenant}/events/{id}/explain" { get explain::event }
-    "/v1/tenants/{tenant}/webhooks" { post webhooks::create, get webhooks::list }
-    "/v1/tenants/{tenant}/webhooks/{id}" { get webhooks::get, patch webhooks::patch, put webhooks::put, delete webhooks::delete }
+    "/v1/tenants/{tenant}/webhooks" { post webhooks::resource::create, get webhooks::resource::list }
+    "/v1/tenants/{tenant}/webhooks/{id}" { get webhooks::resource::get, patch webhooks::resource::patch, put webhooks::resource::put, delete webhooks::resource::delete }
     "/v1/tenants/{tenant}/webhooks/{id}/test" { post webhook_actions::test }
     "/v1/tenants/{tenant}/webhooks/{id}/secret/rotate" { post webhook_actions::rotate }
     "/v1/tenants/{tenant}/webhooks/{id}/enable" { post webhook_actions::enable }
@@ -83,12 +68,12 @@ routes! {
     "/v1/tenants/{tenant}/replays" { get replays::list }
     "/v1/tenants/{tenant}/replays/{id}" { get replays::get }
     "/v1/tenants/{tenant}/replays/{id}/stop" { post replays::stop }
-    "/v1/tenants/{tenant}/deliveries" { get deliveries::list }
+    "/v1/tenants/{tenant}/deliveries" { get deliveries::resource::list }
     "/v1/tenants/{tenant}/deliveries/stream" { get listen::stream }
-    "/v1/tenants/{tenant}/deliveries/{id}" { get deliveries::get }
-    "/v1/tenants/{tenant}/deliveries/{id}/attempts" { get deliveries::attempts }
-    "/v1/tenants/{tenant}/deliveries/{id}/retry" { post deliveries::retry }
-    "/v1/tenants/{tenant}/deliveries/{id}/cancel" { post deliveries::cancel }
+    "/v1/tenants/{tenant}/deliveries/{id}" { get deliveries::resource::get }
+    "/v1/tenants/{tenant}/deliveries/{id}/attempts" { get deliveries::resource::attempts }
+    "/v1/tenants/{tenant}/deliveries/{id}/retry" { post deliveries::resource::retry }
+    "/v1/tenants/{tenant}/deliveries/{id}/cancel" { post deliveries::resource::cancel }
     "/v1/tenants/{tenant}/sources" { post sources::create, get sources::list }
     "/v1/tenants/{tenant}/sources/{id}" { get sources::get, patch sources::patch, delete sources::delete }
     "/v1/tenants/{tenant}/sources/{id}/secret/rotate" { post sources::rotate }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value as Json, json};
 use utoipa::OpenApi;
 
-use super::error::{Code, Entry, PROBLEM_JSON, ProblemBody};
+use super::edge::error::{Code, Entry, PROBLEM_JSON, ProblemBody};
 
 /// The document as it is served.
 pub(super) struct Text(pub(super) Bytes);

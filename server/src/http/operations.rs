@@ -10,9 +10,9 @@ use actix_web::{HttpResponse, web};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde_json::json;
 
-use super::answer::{self, Answer};
-use super::auth::{Caller, Operator, Read};
-use super::error::{Code, Problem};
+use super::edge::answer::{self, Answer};
+use super::edge::auth::{Caller, Operator, Read};
+use super::edge::error::{Code, Problem};
 use super::openapi;
 use crate::app::App;
 

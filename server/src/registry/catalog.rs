@@ -8,9 +8,9 @@ use super::headers::profile_headers;
 use super::{ChangeError, Registry, STANDARD, stored};
 use crate::config::Config;
 use crate::model::{EventType, EventTypeSpec, Invalid, ProfileSpec, TenantId};
-use crate::pipeline::profile::{CatalogType, Profile};
-use crate::pipeline::tenant::{Tenant, TenantState};
-use crate::pipeline::webhook::Webhook;
+use crate::pipeline::compiled::profile::{CatalogType, Profile};
+use crate::pipeline::compiled::tenant::{Tenant, TenantState};
+use crate::pipeline::compiled::webhook::Webhook;
 use crate::store::{EventTypeRow, ProfileRow};
 
 /// Checks a profile and makes it ready.

@@ -12,13 +12,13 @@ use crate::model::{
     FieldError, Headers, Invalid, Method, Retry, RetrySpec, SecretName, Signer, Statuses,
     WebhookSpec,
 };
-use crate::pipeline::address::AddressPolicy;
-use crate::pipeline::intake::pointer_token;
-use crate::pipeline::profile::Profile;
-use crate::pipeline::tenant::TenantState;
-use crate::pipeline::transform::secrets_of;
-use crate::pipeline::wants::Wants;
-use crate::pipeline::webhook::{FirstUrl, Plan};
+use crate::pipeline::accept::intake::pointer_token;
+use crate::pipeline::attempt::transform::secrets_of;
+use crate::pipeline::client::address::AddressPolicy;
+use crate::pipeline::compiled::profile::Profile;
+use crate::pipeline::compiled::tenant::TenantState;
+use crate::pipeline::compiled::wants::Wants;
+use crate::pipeline::compiled::webhook::{FirstUrl, Plan};
 
 /// What a webhook is checked against.
 pub(super) struct Surroundings<'a> {

@@ -4,8 +4,8 @@ use antar_json::Document;
 
 use super::Registry;
 use crate::model::{Event, FieldError, Invalid};
-use crate::pipeline::tenant::Tenant;
-use crate::pipeline::transform::secrets_of;
+use crate::pipeline::attempt::transform::secrets_of;
+use crate::pipeline::compiled::tenant::Tenant;
 use crate::plugin::{Call, Place, Plugin};
 
 impl Registry {

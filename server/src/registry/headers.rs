@@ -4,7 +4,7 @@ use antar_template::{Place, Template, TemplateError};
 
 use crate::config::Config;
 use crate::model::{FieldError, Headers, Invalid, is_of_connection};
-use crate::pipeline::intake::pointer_token;
+use crate::pipeline::accept::intake::pointer_token;
 
 /// Compiles a profile's header templates.
 pub(super) fn profile_headers(

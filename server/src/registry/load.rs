@@ -14,10 +14,10 @@ use crate::config::Config;
 use crate::model::{
     PluginKind, PluginMeta, PluginState, ProfileSpec, Secret, TenantId, WebhookSpec,
 };
-use crate::pipeline::address::AddressPolicy;
-use crate::pipeline::profile::CatalogType;
-use crate::pipeline::tenant::{StoredPlugin, StoredSecret, Tenant};
-use crate::pipeline::webhook::Webhook;
+use crate::pipeline::client::address::AddressPolicy;
+use crate::pipeline::compiled::profile::CatalogType;
+use crate::pipeline::compiled::tenant::{StoredPlugin, StoredSecret, Tenant};
+use crate::pipeline::compiled::webhook::Webhook;
 use crate::plugin::{Host, Kind, Known, Owner, Plugin, Survey, UploadError};
 use crate::seal::Sealer;
 use crate::store::{Everything, PluginRow, Store, WebhookRow};

@@ -113,7 +113,11 @@ impl Registry {
     }
 
     /// Whoever holds the tenant already sees it as it stands now.
-    fn take_tenant(&self, id: &TenantId, fresh: Option<Arc<crate::pipeline::tenant::Tenant>>) {
+    fn take_tenant(
+        &self,
+        id: &TenantId,
+        fresh: Option<Arc<crate::pipeline::compiled::tenant::Tenant>>,
+    ) {
         let mut tenants = self.tenants.write();
         match (tenants.get(id), fresh) {
             (Some(known), Some(fresh)) => known.replace(&fresh),

@@ -4,7 +4,7 @@ use antar_template::{ContentType, Place, Template};
 
 use super::compile::Check;
 use crate::model::{Ordering, PerKey, WebhookSpec};
-use crate::pipeline::webhook::{DedupePlan, OrderPlan};
+use crate::pipeline::compiled::webhook::{DedupePlan, OrderPlan};
 
 /// Delay in milliseconds, order and duplicates.
 pub(super) type OrderPlans = (i64, Option<OrderPlan>, Option<DedupePlan>);

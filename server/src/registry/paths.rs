@@ -7,13 +7,13 @@ use antar_template::{Template, Unresolved, Variable, nearest};
 
 use super::Registry;
 use crate::model::{Event, EventType, FieldError, Invalid, PluginKind, WebhookSpec};
-use crate::pipeline::intake::pointer_token;
-use crate::pipeline::profile::{CatalogType, Profile};
-use crate::pipeline::render::{self, CannotRender, RenderInput};
-use crate::pipeline::tenant::{Tenant, TenantState};
-use crate::pipeline::transform::Transformed;
-use crate::pipeline::variables::{Found, Shape, VariableKind, data_shape, shape};
-use crate::pipeline::webhook::Webhook;
+use crate::pipeline::accept::intake::pointer_token;
+use crate::pipeline::attempt::render::{self, CannotRender, RenderInput};
+use crate::pipeline::attempt::transform::Transformed;
+use crate::pipeline::compiled::profile::{CatalogType, Profile};
+use crate::pipeline::compiled::tenant::{Tenant, TenantState};
+use crate::pipeline::compiled::variables::{Found, Shape, VariableKind, data_shape, shape};
+use crate::pipeline::compiled::webhook::Webhook;
 
 /// The types that a webhook takes, and their payloads as its templates see them.
 pub(super) struct Known {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{ChangeError, Registry};
 use crate::model::PluginName;
-use crate::pipeline::tenant::Tenant;
+use crate::pipeline::compiled::tenant::Tenant;
 
 impl Registry {
     /// Deletes a version, or all of them; not while something names it.

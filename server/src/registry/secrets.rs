@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{ChangeError, Registry};
 use crate::model::{Invalid, Secret, SecretName, TenantId};
-use crate::pipeline::tenant::{StoredSecret, Tenant, TenantState};
-use crate::pipeline::transform::secrets_of;
+use crate::pipeline::attempt::transform::secrets_of;
+use crate::pipeline::compiled::tenant::{StoredSecret, Tenant, TenantState};
 use crate::store::SecretRow;
 
 /// What a secret is sealed for.
@@ -92,7 +92,7 @@ impl Registry {
     }
 }
 
-fn names_secret(webhook: &crate::pipeline::webhook::Webhook, name: &str) -> bool {
+fn names_secret(webhook: &crate::pipeline::compiled::webhook::Webhook, name: &str) -> bool {
     let plan = &webhook.plan;
     let headers = plan.headers.iter().map(|(_, template)| template);
     let mut templates = headers.chain([&plan.url]).chain(&plan.body);

@@ -6,8 +6,8 @@ use antar_template::{ContentType, Place, Template};
 
 use super::{ChangeError, Registry, stored};
 use crate::model::{FieldError, Invalid, Secret, SourceId, SourceSpec};
-use crate::pipeline::source::Source;
-use crate::pipeline::tenant::Tenant;
+use crate::pipeline::accept::source::Source;
+use crate::pipeline::compiled::tenant::Tenant;
 use crate::seal::random;
 use crate::store::SourceRow;
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::compile::check_plugin;
 use super::{ChangeError, Registry, stored};
 use crate::model::{FieldError, Invalid, TenantId, TenantSpec};
-use crate::pipeline::facets::Learned;
-use crate::pipeline::tenant::Tenant;
+use crate::pipeline::accept::facets::Learned;
+use crate::pipeline::compiled::tenant::Tenant;
 use crate::plugin::Place;
 use crate::store::{FacetValueRow, TenantRow};
 
@@ -40,7 +40,8 @@ impl Registry {
             let at = ("/intake_plugins", Place::Intake);
             self.ask_plugins(tenant, |_| true, uses, at).await?;
         }
-        let default = |webhook: &crate::pipeline::webhook::Webhook| webhook.spec.profile.is_none();
+        let default =
+            |webhook: &crate::pipeline::compiled::webhook::Webhook| webhook.spec.profile.is_none();
         let webhooks = match &known {
             Some(tenant) => self.recompiled(tenant, default, &profile)?,
             None => Vec::new(),

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 
 use super::{ChangeError, Registry};
 use crate::model::{PluginKind, PluginMeta, PluginName, PluginPool, PluginState};
-use crate::pipeline::tenant::{StoredPlugin, Tenant};
+use crate::pipeline::compiled::tenant::{StoredPlugin, Tenant};
 use crate::plugin::{Kind, Owner, Plugin, PoolName, Survey, UploadError};
 use crate::store::{PluginRow, StoreError};
 

@@ -10,9 +10,9 @@ use super::{ChangeError, Registry, stored};
 use crate::model::{
     Invalid, Millis, Secret, SecretSpec, Signer, StandardVersion, WebhookId, WebhookSpec,
 };
-use crate::pipeline::sign::standard_key;
-use crate::pipeline::tenant::Tenant;
-use crate::pipeline::webhook::{Plan, Webhook};
+use crate::pipeline::attempt::sign::standard_key;
+use crate::pipeline::compiled::tenant::Tenant;
+use crate::pipeline::compiled::webhook::{Plan, Webhook};
 use crate::plugin::Place;
 use crate::seal::random;
 use crate::store::WebhookRow;

@@ -4,8 +4,8 @@ use antar_rules::Pattern;
 
 use super::Unreadable;
 use crate::model::{DeliveryId, Event, Replay, ReplayId, ReplayOf, Selection, State};
-use crate::pipeline::wants::Wants;
-use crate::pipeline::webhook::Webhook;
+use crate::pipeline::compiled::wants::Wants;
+use crate::pipeline::compiled::webhook::Webhook;
 use crate::store::Candidate;
 
 /// The parts of a selection that the database does not decide.

@@ -9,9 +9,9 @@ use serde::Serialize;
 use super::Replays;
 use super::filter::Filter;
 use crate::model::{Event, EventId, EventType, Selection};
-use crate::pipeline::preview::Preview;
-use crate::pipeline::tenant::Tenant;
-use crate::pipeline::webhook::Webhook;
+use crate::pipeline::compiled::tenant::Tenant;
+use crate::pipeline::compiled::webhook::Webhook;
+use crate::pipeline::inspect::preview::Preview;
 use crate::registry::ChangeError;
 
 /// Rows that are read at once.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::filter::{Filter, delivery_id};
 use super::{Replays, Unreadable};
 use crate::model::{DeliveryId, Event, Millis, Replay, ReplayState};
+use crate::pipeline::compiled::tenant::Tenant;
+use crate::pipeline::compiled::webhook::Webhook;
 use crate::pipeline::replayed_delivery;
-use crate::pipeline::tenant::Tenant;
-use crate::pipeline::webhook::Webhook;
 use crate::store::{Candidate, NewDelivery, ReplayEnd, ReplayStep, StoreError};
 
 /// Rows looked at in one step, and deliveries made in it.

@@ -5,52 +5,12 @@
 //! writes, everything else that writes goes the same way. No statement asks the database for the
 //! time: "now" is an argument.
 
-mod accept;
-mod attempts;
-mod bulk;
-mod by_hand;
-mod cell;
-mod claim;
-mod clock_back;
-mod columns;
-mod commit;
-mod conn;
-mod deliveries;
-mod due;
-mod error;
-mod event_types;
-mod events;
-mod everything;
-mod facets;
-mod failing;
-mod gather;
-mod idempotency;
-mod kept;
-mod keys;
-mod listener;
-mod migrate;
-mod news;
-mod nodes;
-mod ordered;
-mod pace;
-mod page;
-mod plugins;
-mod pool;
-mod profiles;
-mod record;
-mod replay_candidates;
-mod replay_step;
+mod configuration;
+mod db;
+mod history;
+mod queue;
 mod replays;
-mod retention;
-mod rows;
-mod schema;
-mod secrets;
-mod settings;
-mod sources;
-mod tell;
-mod tenants;
-mod unsure;
-mod webhooks;
+mod writer;
 
 #[cfg(test)]
 mod tests;
@@ -61,38 +21,38 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
-pub use accept::{Accepted, Keys, NewDelivery, NewEvent, OrderKey, Owner};
-pub use bulk::RetrySelection;
-pub use by_hand::Cancelled;
-pub use claim::{Claimed, Spared, TAKE_OVER_MAX};
-pub use deliveries::{DeliveryFilter, StoredDelivery};
-pub use error::StoreError;
-pub use event_types::EventTypeRow;
-pub use events::{EventFilter, StoredEvent};
-pub use everything::Everything;
-pub use facets::FacetValueRow;
-pub use failing::FailingWebhook;
-pub use idempotency::{AcceptedOnce, AnswerOnce, Idempotent, Once};
-pub use kept::KeptRequest;
-pub use news::News;
-pub use ordered::Before;
-pub use pace::Pace;
-pub use page::Page;
-pub use plugins::PluginRow;
-pub use profiles::ProfileRow;
-pub use record::{Record, Recorded};
-pub use replay_candidates::Candidate;
-pub use replay_step::ReplayStep;
-pub use replays::ReplayEnd;
-pub use retention::{Old, OldTypes, Pass};
-pub use secrets::SecretRow;
-pub use sources::SourceRow;
-pub use tenants::TenantRow;
-pub use webhooks::{RevisionRow, WebhookRow};
+pub use configuration::event_types::EventTypeRow;
+pub use configuration::everything::Everything;
+pub use configuration::facets::FacetValueRow;
+pub use configuration::news::News;
+pub use configuration::plugins::PluginRow;
+pub use configuration::profiles::ProfileRow;
+pub use configuration::secrets::SecretRow;
+pub use configuration::sources::SourceRow;
+pub use configuration::tenants::TenantRow;
+pub use configuration::webhooks::{RevisionRow, WebhookRow};
+pub use db::error::StoreError;
+pub use db::pace::Pace;
+pub use db::page::Page;
+pub use history::deliveries::{DeliveryFilter, StoredDelivery};
+pub use history::events::{EventFilter, StoredEvent};
+pub use history::kept::KeptRequest;
+pub use history::retention::{Old, OldTypes, Pass};
+pub use queue::bulk::RetrySelection;
+pub use queue::by_hand::Cancelled;
+pub use queue::claim::{Claimed, Spared, TAKE_OVER_MAX};
+pub use queue::failing::FailingWebhook;
+pub use queue::ordered::Before;
+pub use replays::replay_candidates::Candidate;
+pub use replays::replay_step::ReplayStep;
+pub use replays::runs::ReplayEnd;
+pub use writer::accept::{Accepted, Keys, NewDelivery, NewEvent, OrderKey, Owner};
+pub use writer::idempotency::{AcceptedOnce, AnswerOnce, Idempotent, Once};
+pub use writer::record::{Record, Recorded};
 
-use commit::Job;
-use conn::{Conn, Connector};
-use pool::{Lease, Pool};
+use db::conn::{Conn, Connector};
+use db::pool::{Lease, Pool};
+use writer::commit::Job;
 
 /// How the database is reached, and the bounds of what waits for it.
 #[derive(Clone)]
@@ -144,9 +104,9 @@ impl Default for Settings {
 pub struct Store {
     connector: Connector,
     pool: Pool,
-    jobs: commit::Jobs,
-    claims: claim::UnsureClaims,
-    passed: due::Passed,
+    jobs: writer::commit::Jobs,
+    claims: queue::claim::UnsureClaims,
+    passed: queue::due::Passed,
 }
 
 impl Store {
@@ -158,8 +118,9 @@ impl Store {
         let connector = Connector::new(settings)?;
         let wait_max = Duration::from_millis(settings.reader_wait_ms);
         let pool = Pool::new(connector.clone(), settings.readers_max, wait_max);
-        let jobs = Arc::new(commit::start(&connector, settings)?);
-        let (claims, passed) = (claim::UnsureClaims::default(), due::Passed::default());
+        let jobs = Arc::new(writer::commit::start(&connector, settings)?);
+        let (claims, passed) =
+            (queue::claim::UnsureClaims::default(), queue::due::Passed::default());
         let store = Store { connector, pool, jobs, claims, passed };
         store.ping().await?;
         Ok(store)
@@ -216,7 +177,7 @@ impl Store {
         F: for<'a> FnOnce(&'a mut Conn) -> BoxFuture<'a, Result<R, StoreError>> + Send + 'static,
     {
         if self.connector.has_one_writer() {
-            let (job, result) = commit::write_job(write);
+            let (job, result) = writer::commit::write_job(write);
             self.jobs.send(Job::Write(job)).await.map_err(|_| StoreError::closed())?;
             return result.await.map_err(|_| {
                 StoreError::unavailable("the database could not be opened for writing")

@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::config::DeliveryConfig;
 use crate::model::{Millis, TenantId, WebhookId};
-use crate::pipeline::health::{Health, HealthLimits, failed};
-use crate::pipeline::tempo::Said;
+use crate::pipeline::attempt::health::{Health, HealthLimits, failed};
+use crate::pipeline::attempt::tempo::Said;
 use crate::store::FailingWebhook;
 
 /// How often the database is asked what other nodes have found.

@@ -12,9 +12,9 @@ use super::breaker::{Act, Whose};
 use super::{Dispatcher, Message};
 use crate::model::{Millis, WebhookId};
 use crate::pipeline::Accepted;
-use crate::pipeline::notice::{self, Notice};
-use crate::pipeline::tenant::Tenant;
-use crate::pipeline::webhook::Webhook;
+use crate::pipeline::accept::notice::{self, Notice};
+use crate::pipeline::compiled::tenant::Tenant;
+use crate::pipeline::compiled::webhook::Webhook;
 use crate::registry::ChangeError;
 
 /// Acts that wait to be carried out; there are a few for each webhook that fails.

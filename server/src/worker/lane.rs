@@ -5,7 +5,7 @@ use std::collections::{HashSet, VecDeque};
 use super::lanes::LaneKey;
 use crate::model::{Millis, TenantId, WebhookId};
 use crate::pipeline::Job;
-use crate::pipeline::tempo::Tempo;
+use crate::pipeline::attempt::tempo::Tempo;
 
 /// What waits in memory for a receiver that gets one request at a time.
 const SLOWED_WAITING_MAX: usize = 16;

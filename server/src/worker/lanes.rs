@@ -17,7 +17,7 @@ use super::turns::Turns;
 use crate::config::DeliveryConfig;
 use crate::model::{Millis, TenantId, WebhookId};
 use crate::pipeline::Job;
-use crate::pipeline::tempo::{Said, TempoLimits};
+use crate::pipeline::attempt::tempo::{Said, TempoLimits};
 
 /// What counts together.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]

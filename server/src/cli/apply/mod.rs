@@ -12,9 +12,9 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 
-use super::Usage;
-use super::options::ApiOptions;
-use super::screen::Screen;
+use crate::cli::client::options::ApiOptions;
+use crate::cli::terminal::screen::Screen;
+use crate::cli::terminal::usage::Usage;
 use manifest::{Misread, Resource};
 use report::Report;
 use target::Target;

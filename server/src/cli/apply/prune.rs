@@ -6,10 +6,10 @@ use std::io::{BufRead, IsTerminal, Write};
 use anyhow::bail;
 use serde_json::Value as Json;
 
-use super::super::client::segment;
 use super::manifest::{Kind, Resource};
 use super::report::{Done, Outcome, Report};
 use super::target::{Target, folder_of};
+use crate::cli::client::api::segment;
 
 /// What can be deleted, users before what they use.
 const ORDER: [Kind; 5] = [Kind::Webhook, Kind::Source, Kind::EventType, Kind::Plugin, Kind::Secret];

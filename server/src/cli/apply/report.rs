@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::super::client::{CallError, FieldProblem};
-use super::super::request;
-use super::super::screen::{BOLD, DIM, GREEN, RED, Screen, YELLOW};
 use super::change::{self, Line};
 use super::manifest::{Kind, Resource};
+use crate::cli::client::api::{CallError, FieldProblem};
+use crate::cli::client::request;
+use crate::cli::terminal::screen::{BOLD, DIM, GREEN, RED, Screen, YELLOW};
 
 /// A diff that is all new is cut after so many lines on a terminal.
 const NEW_LINES_MAX: usize = 12;

@@ -14,11 +14,11 @@ use utoipa::PartialSchema;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
-use super::super::client::{CallError, Client, segment};
 use super::change::{diff, merge_patch};
 use super::manifest::{Content, Kind, Resource, ValueFrom, canonical};
 use super::order::Step;
 use super::report::{Done, Outcome};
+use crate::cli::client::api::{CallError, Client, segment};
 use crate::model::{EventTypeSpec, ProfileSpec, SourceSpec, TenantSpec, WebhookSpec};
 
 /// What a tenant without a profile has.

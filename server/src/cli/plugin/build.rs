@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use super::super::screen::{GREEN, Screen};
 use super::project::Project;
 use super::size;
+use crate::cli::terminal::screen::{GREEN, Screen};
 
 /// Compiles the project to a .wasm file.
 ///

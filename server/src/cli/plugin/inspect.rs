@@ -7,10 +7,10 @@ use anyhow::{Context, bail};
 use sha2::{Digest, Sha256};
 use wasmparser::{Encoding, Parser, Payload};
 
-use super::super::pretty::pretty;
-use super::super::screen::{BOLD, DIM, GREEN, RED, Screen};
 use super::local::Local;
 use super::size;
+use crate::cli::terminal::pretty::pretty;
+use crate::cli::terminal::screen::{BOLD, DIM, GREEN, RED, Screen};
 use crate::plugin::Plugin;
 
 /// Shows what is in a .wasm file, and what it asks for.

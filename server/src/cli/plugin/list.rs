@@ -2,10 +2,10 @@
 
 use serde_json::Value as Json;
 
-use super::super::client::segment;
-use super::super::options::ApiOptions;
-use super::super::screen::{BOLD, DIM, Screen};
 use super::size;
+use crate::cli::client::api::segment;
+use crate::cli::client::options::ApiOptions;
+use crate::cli::terminal::screen::{BOLD, DIM, Screen};
 
 /// Lists a tenant's plugins, each with its newest version.
 #[derive(clap::Args)]

@@ -19,7 +19,7 @@ mod test;
 
 use clap::Subcommand;
 
-use super::screen::Screen;
+use crate::cli::terminal::screen::Screen;
 
 /// Makes, builds, tests, tries and uploads plugins.
 ///

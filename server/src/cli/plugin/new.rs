@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde_json::json;
 
-use super::super::Usage;
-use super::super::screen::{BOLD, GREEN, Screen};
 use super::lang::{Lang, Scaffold};
 use super::project::{FILE, Project, WrittenKind};
+use crate::cli::terminal::screen::{BOLD, GREEN, Screen};
+use crate::cli::terminal::usage::Usage;
 use crate::model::PluginName;
 
 /// Makes a project that builds and whose tests pass, in a new folder.

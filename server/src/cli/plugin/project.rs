@@ -6,8 +6,8 @@ use std::time::SystemTime;
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
-use super::super::Usage;
 use super::lang::Lang;
+use crate::cli::terminal::usage::Usage;
 use crate::model::PluginName;
 use crate::plugin::Kind;
 

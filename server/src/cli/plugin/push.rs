@@ -7,13 +7,13 @@ use anyhow::{Context, bail};
 use http::Method;
 use serde_json::Value as Json;
 
-use super::super::Usage;
-use super::super::client::{Client, segment};
-use super::super::options::ApiOptions;
-use super::super::screen::{GREEN, Screen};
 use super::build::{progress, shown};
 use super::project::{Project, file_or_built};
 use super::size;
+use crate::cli::client::api::{Client, segment};
+use crate::cli::client::options::ApiOptions;
+use crate::cli::terminal::screen::{GREEN, Screen};
+use crate::cli::terminal::usage::Usage;
 use crate::model::PluginName;
 
 /// Between two looks at an upload that is being compiled.

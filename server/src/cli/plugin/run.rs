@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use antar_json::{Builder, Document, Kind};
 use anyhow::bail;
 
-use super::super::Usage;
-use super::super::pretty::pretty;
-use super::super::screen::{DIM, GREEN, RED, Screen, YELLOW};
 use super::build::progress;
 use super::fixture;
 use super::local::{Event, Local};
 use super::project::file_or_built;
 use super::{duration, size};
+use crate::cli::terminal::pretty::pretty;
+use crate::cli::terminal::screen::{DIM, GREEN, RED, Screen, YELLOW};
+use crate::cli::terminal::usage::Usage;
 use crate::plugin::{CallReport, Outcome, Place};
 
 /// Runs a plugin on one event, here, and shows its answer, its log, time and memory.

@@ -6,14 +6,14 @@ use antar_json::{Builder, Document};
 use anyhow::bail;
 use similar::{ChangeTag, TextDiff};
 
-use super::super::pretty::pretty;
-use super::super::screen::{BOLD, DIM, GREEN, RED, Screen, YELLOW};
 use super::build::{progress, shown};
 use super::conformance;
 use super::fixture::{self, Fixture};
 use super::local::Local;
 use super::project::{WrittenKind, file_or_built};
 use super::{duration, size};
+use crate::cli::terminal::pretty::pretty;
+use crate::cli::terminal::screen::{BOLD, DIM, GREEN, RED, Screen, YELLOW};
 
 /// Runs a plugin's fixtures through the compiled file, and checks what every plugin has to hold.
 ///
@@ -239,8 +239,8 @@ fn diff(expected: &Document, got: &Document, screen: Screen) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::screen::Format;
     use super::*;
+    use crate::cli::terminal::screen::Format;
 
     #[test]
     fn a_difference_is_shown_by_lines() {

@@ -3,16 +3,16 @@
 use serde::de::DeserializeOwned;
 
 use super::*;
-use crate::http::deliveries::DeliveryQuery;
-use crate::http::event_types::ProfileQuery;
-use crate::http::events::{EventQuery, SourceQuery};
-use crate::http::explain::EventIdQuery;
-use crate::http::keys::KeyQuery;
-use crate::http::listen::ListenQuery;
-use crate::http::page::Paging;
-use crate::http::plugins::NameQuery;
-use crate::http::replays::ReplayQuery;
-use crate::http::webhooks::WebhookQuery;
+use crate::http::configuration::event_types::ProfileQuery;
+use crate::http::configuration::keys::KeyQuery;
+use crate::http::configuration::plugins::NameQuery;
+use crate::http::deliveries::listen::ListenQuery;
+use crate::http::deliveries::replays::ReplayQuery;
+use crate::http::deliveries::resource::DeliveryQuery;
+use crate::http::edge::page::Paging;
+use crate::http::events::resource::{EventQuery, SourceQuery};
+use crate::http::webhooks::explain::EventIdQuery;
+use crate::http::webhooks::resource::WebhookQuery;
 use crate::http::{ROUTES, description};
 
 fn document() -> Json {

@@ -5,7 +5,7 @@ use diesel::{QueryableByName, sql_query};
 
 use super::*;
 use crate::model::{ApiKey, PluginKind, PluginMeta, PluginPool, PluginState, Scope, SourceId};
-use crate::store::conn::run;
+use crate::store::db::conn::run;
 
 pub(super) fn webhook_row(tenant_name: &str, name: &str) -> WebhookRow {
     WebhookRow {

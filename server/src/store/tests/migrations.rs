@@ -7,7 +7,7 @@ use diesel::sql_types::Text;
 use diesel::{QueryableByName, sql_query};
 
 use super::*;
-use crate::store::conn::{Place, run};
+use crate::store::db::conn::{Place, run};
 
 fn migrations(database: &str) -> BTreeMap<String, String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations").join(database);
@@ -127,7 +127,8 @@ async fn a_url_of_another_form_is_refused_without_repeating_it() {
 async fn a_reader_of_sqlite_cannot_write() {
     let database = Database::sqlite();
     let store = database.store().await;
-    let mut reader = store.connector.open(conn::Role::Lent, Place::Aside).await.unwrap();
+    let mut reader =
+        store.connector.open(crate::store::db::conn::Role::Lent, Place::Aside).await.unwrap();
     assert!(reader.execute_text("DELETE FROM settings").await.is_err());
     store.close().await;
     database.remove().await;

@@ -1,0 +1,4 @@
+//! Commands that open the data folder or read the configuration, without a server.
+
+pub(super) mod config;
+pub(super) mod migrate;

@@ -1,0 +1,208 @@
+//! Event types: the tenant's own, the operator's, and what their payloads offer to templates.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::http::edge::answer::{self, Answer};
+use crate::http::edge::auth::{Access, Caller, Manage, Operator, Read};
+use crate::http::edge::body::{Body, read};
+use crate::http::edge::error::Problem;
+use crate::http::edge::page::{List, Paging};
+use crate::http::edge::path::{Id, Query};
+use crate::http::edge::{patch, sample};
+use crate::model::{EventType, EventTypeSpec, Invalid};
+use crate::pipeline::compiled::profile::CatalogType;
+use crate::pipeline::compiled::variables::{Variable, shape};
+
+/// Whose catalog a type stands in.
+#[derive(Clone, Copy, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Owner {
+    Tenant,
+    Profile,
+    Operator,
+}
+
+/// A type of event.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct EventTypeView {
+    #[serde(flatten)]
+    spec: EventTypeSpec,
+    owner: Owner,
+}
+
+impl EventTypeView {
+    fn of(known: &CatalogType, owner: Owner) -> EventTypeView {
+        EventTypeView { spec: known.spec.clone(), owner }
+    }
+}
+
+/// Everything that the tenant can name, by type; the tenant's own goes first, then its profile's.
+fn catalog(access: &Access<Read>) -> BTreeMap<EventType, EventTypeView> {
+    let mut found = BTreeMap::new();
+    for known in access.app.registry.event_types() {
+        found.insert(known.spec.name.clone(), EventTypeView::of(&known, Owner::Operator));
+    }
+    access.tenant.read(|state| {
+        for known in state.profile.types.values() {
+            found.insert(known.spec.name.clone(), EventTypeView::of(known, Owner::Profile));
+        }
+        for known in state.event_types.values() {
+            found.insert(known.spec.name.clone(), EventTypeView::of(known, Owner::Tenant));
+        }
+    });
+    found
+}
+
+/// A posted type; its name is that of the path, and may be left out.
+fn posted(body: &Body, name: Option<&EventType>) -> Result<EventTypeSpec, Problem> {
+    let document = body.document()?;
+    let document = match name {
+        Some(name) => patch::with_default(document.root(), "name", name.as_str()),
+        None => document,
+    };
+    // What the answers show beside the type's own fields.
+    let spec: EventTypeSpec = read(&patch::without(document.root(), &["owner"]))?;
+    match name {
+        Some(name) if spec.name != *name => {
+            Err(Invalid::at("/name", "is not the one in the path").into())
+        }
+        _ => Ok(spec),
+    }
+}
+
+/// List the event types that a tenant can name: its own, its profile's and the operator's
+#[utoipa::path(
+    get, path = "/v1/tenants/{tenant}/event-types", tag = "event types", params(Paging),
+    responses((status = 200, body = List<EventTypeView>))
+)]
+pub(crate) async fn list(access: Access<Read>, Query(paging): Query<Paging>) -> Answer {
+    let known = catalog(&access).into_values();
+    answer::ok(&List::of(known, |view| view.spec.name.clone(), &paging, &access.app.config)?)
+}
+
+/// Create an event type of a tenant
+#[utoipa::path(
+    post, path = "/v1/tenants/{tenant}/event-types", tag = "event types", request_body = EventTypeSpec,
+    responses((status = 201, body = EventTypeView))
+)]
+pub(crate) async fn create(access: Access<Manage>, body: Body) -> Answer {
+    let spec = posted(&body, None)?;
+    if access.tenant.read(|state| state.event_types.contains_key(&spec.name)) {
+        return Err(crate::registry::ChangeError::NameTaken("event type").into());
+    }
+    let (known, _) = access.app.registry.put_event_type(Some(&access.tenant), spec).await?;
+    answer::created(&EventTypeView::of(&known, Owner::Tenant))
+}
+
+/// Get an event type that a tenant can name
+#[utoipa::path(
+    get, path = "/v1/tenants/{tenant}/event-types/{type}", tag = "event types",
+    responses((status = 200, body = EventTypeView))
+)]
+pub(crate) async fn get(access: Access<Read>, Id(name): Id<EventType>) -> Answer {
+    let found = catalog(&access).remove(&name);
+    answer::ok(&found.ok_or_else(|| Problem::not_found("event type"))?)
+}
+
+/// Create or replace an event type of a tenant
+#[utoipa::path(
+    put, path = "/v1/tenants/{tenant}/event-types/{type}", tag = "event types", request_body = EventTypeSpec,
+    responses((status = 201, description = "New", body = EventTypeView), (status = 200, description = "Replaced", body = EventTypeView))
+)]
+pub(crate) async fn put(access: Access<Manage>, Id(name): Id<EventType>, body: Body) -> Answer {
+    let spec = posted(&body, Some(&name))?;
+    let (known, created) = access.app.registry.put_event_type(Some(&access.tenant), spec).await?;
+    answer::put(created, &EventTypeView::of(&known, Owner::Tenant))
+}
+
+/// Delete an event type of a tenant
+///
+/// Types of the profile and of the operator stay.
+#[utoipa::path(
+    delete, path = "/v1/tenants/{tenant}/event-types/{type}", tag = "event types",
+    responses((status = 204, description = "Deleted"))
+)]
+pub(crate) async fn delete(access: Access<Manage>, Id(name): Id<EventType>) -> Answer {
+    access.app.registry.delete_event_type(Some(&access.tenant), &name).await?;
+    answer::no_content()
+}
+
+/// Through which profile.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ProfileQuery {
+    /// The profile whose default payload is looked at; left out: the tenant's.
+    profile: Option<String>,
+}
+
+/// List what templates can name in events of a type
+///
+/// Paths in the type's default payload, with what its schema and example say of them.
+#[utoipa::path(
+    get, path = "/v1/tenants/{tenant}/event-types/{type}/variables", tag = "event types", params(ProfileQuery),
+    responses((status = 200, body = List<Variable>))
+)]
+pub(crate) async fn variable_list(
+    access: Access<Read>,
+    Id(name): Id<EventType>,
+    Query(query): Query<ProfileQuery>,
+) -> Answer {
+    let profile = match query.profile {
+        None => Some(access.tenant.read(|state| state.profile.clone())),
+        Some(name) => access.app.registry.profile(&name),
+    };
+    let profile = profile.ok_or_else(|| Problem::not_found("profile"))?;
+    let known = sample::catalog_type(&access.app, &access.tenant, Some(&profile), &name);
+    let known = known.ok_or_else(|| Problem::not_found("event type"))?;
+    answer::ok(&List::whole(shape(&profile, &known, &access.tenant.id).variables()))
+}
+
+/// List the operator's event types
+#[utoipa::path(
+    get, path = "/v1/event-types", tag = "event types", params(Paging),
+    responses((status = 200, body = List<EventTypeView>))
+)]
+pub(crate) async fn operator_list(caller: Caller<Read>, Query(paging): Query<Paging>) -> Answer {
+    let known = caller.app.registry.event_types().into_iter();
+    let list = List::of(known, |known| known.spec.name.clone(), &paging, &caller.app.config)?;
+    answer::ok(&list.map(|known| EventTypeView::of(&known, Owner::Operator)))
+}
+
+/// Get an event type of the operator
+#[utoipa::path(
+    get, path = "/v1/event-types/{type}", tag = "event types",
+    responses((status = 200, body = EventTypeView))
+)]
+pub(crate) async fn operator_get(caller: Caller<Read>, Id(name): Id<EventType>) -> Answer {
+    let found = caller.app.registry.event_types().into_iter().find(|known| known.spec.name == name);
+    let found = found.ok_or_else(|| Problem::not_found("event type"))?;
+    answer::ok(&EventTypeView::of(&found, Owner::Operator))
+}
+
+/// Create or replace an event type for all tenants
+#[utoipa::path(
+    put, path = "/v1/event-types/{type}", tag = "event types", request_body = EventTypeSpec,
+    responses((status = 201, description = "New", body = EventTypeView), (status = 200, description = "Replaced", body = EventTypeView))
+)]
+pub(crate) async fn operator_put(
+    operator: Operator<Manage>,
+    Id(name): Id<EventType>,
+    body: Body,
+) -> Answer {
+    let spec = posted(&body, Some(&name))?;
+    let (known, created) = operator.app.registry.put_event_type(None, spec).await?;
+    answer::put(created, &EventTypeView::of(&known, Owner::Operator))
+}
+
+/// Delete an event type of the operator
+#[utoipa::path(
+    delete, path = "/v1/event-types/{type}", tag = "event types",
+    responses((status = 204, description = "Deleted"))
+)]
+pub(crate) async fn operator_delete(operator: Operator<Manage>, Id(name): Id<EventType>) -> Answer {
+    operator.app.registry.delete_event_type(None, &name).await?;
+    answer::no_content()
+}

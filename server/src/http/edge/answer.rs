@@ -1,0 +1,31 @@
+//! Answers that are a success.
+
+use actix_web::HttpResponse;
+use serde::Serialize;
+
+use super::error::Problem;
+
+/// What handlers return.
+pub(crate) type Answer = Result<HttpResponse, Problem>;
+
+pub(crate) fn ok(view: &impl Serialize) -> Answer {
+    Ok(HttpResponse::Ok().json(view))
+}
+
+pub(crate) fn created(view: &impl Serialize) -> Answer {
+    Ok(HttpResponse::Created().json(view))
+}
+
+pub(crate) fn accepted(view: &impl Serialize) -> Answer {
+    Ok(HttpResponse::Accepted().json(view))
+}
+
+/// 201 for what is new, 200 for what was there.
+pub(crate) fn put(created: bool, view: &impl Serialize) -> Answer {
+    let mut answer = if created { HttpResponse::Created() } else { HttpResponse::Ok() };
+    Ok(answer.json(view))
+}
+
+pub(crate) fn no_content() -> Answer {
+    Ok(HttpResponse::NoContent().finish())
+}

@@ -1,0 +1,229 @@
+//! Who calls, and what that key may do.
+//!
+//! A handler names what it needs as the type of an argument: [`Access`] for what belongs to a
+//! tenant, [`Operator`] for what belongs to nobody, [`Caller`] for what every key may see.
+
+use std::future::{Ready, ready};
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use actix_web::dev::Payload;
+use actix_web::http::header::AUTHORIZATION;
+use actix_web::{FromRequest, HttpRequest, web};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
+use super::error::{Code, Problem};
+use crate::app::App;
+use crate::model::{ApiKey, Scope, TenantId};
+use crate::pipeline::compiled::tenant::Tenant;
+
+/// A scope as a type.
+pub(crate) trait Needs: 'static {
+    const SCOPE: Scope;
+}
+
+pub(crate) struct Publish;
+pub(crate) struct Read;
+pub(crate) struct Manage;
+
+impl Needs for Publish {
+    const SCOPE: Scope = Scope::Publish;
+}
+
+impl Needs for Read {
+    const SCOPE: Scope = Scope::Read;
+}
+
+impl Needs for Manage {
+    const SCOPE: Scope = Scope::Manage;
+}
+
+/// A call on the tenant in its path, by a key that may make it.
+pub(crate) struct Access<N> {
+    pub(crate) app: web::Data<App>,
+    pub(crate) tenant: Arc<Tenant>,
+    needs: PhantomData<N>,
+}
+
+/// A call by a key of the operator.
+pub(crate) struct Operator<N> {
+    pub(crate) app: web::Data<App>,
+    needs: PhantomData<N>,
+}
+
+/// A call by any key.
+pub(crate) struct Caller<N> {
+    pub(crate) app: web::Data<App>,
+    pub(crate) key: Arc<ApiKey>,
+    needs: PhantomData<N>,
+}
+
+/// What a key may do. `manage` includes the others; a key of the operator without scopes may
+/// everything.
+#[must_use]
+pub(super) fn may(key: &ApiKey, scope: Scope) -> bool {
+    let all = key.tenant.is_none() && key.scopes.is_empty();
+    all || key.scopes.contains(&scope) || key.scopes.contains(&Scope::Manage)
+}
+
+/// Whether a key reaches a tenant at all. If not, the tenant is not there for it.
+#[must_use]
+pub(crate) fn reaches(key: &ApiKey, tenant: &TenantId) -> bool {
+    key.tenant.as_ref().is_none_or(|own| own == tenant)
+}
+
+impl<N: Needs> Caller<N> {
+    fn of(req: &HttpRequest) -> Result<Caller<N>, Problem> {
+        let (app, key) = identify(req)?;
+        check_scope::<N>(&key)?;
+        Ok(Caller { app, key, needs: PhantomData })
+    }
+}
+
+fn identify(req: &HttpRequest) -> Result<(web::Data<App>, Arc<ApiKey>), Problem> {
+    let app = req.app_data::<web::Data<App>>().cloned();
+    let app = app.ok_or_else(|| Problem::internal("the server was built without its state"))?;
+    let header = req.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let Some(header) = header else {
+        return Err(Problem::new(
+            Code::Unauthorized,
+            "the call has no key; send `Authorization: Bearer antar_…`",
+        ));
+    };
+    let key = key_text(header).and_then(|text| app.registry.key(&text));
+    let key = key.ok_or_else(|| Problem::new(Code::Unauthorized, "there is no such key"))?;
+    Ok((app, key))
+}
+
+/// The token of `Bearer TOKEN`, or the password of `Basic …`, which is how a browser can send one;
+/// the scheme's case does not matter (RFC 9110 §11.1).
+fn key_text(header: &str) -> Option<String> {
+    let (scheme, token) = header.split_once(' ')?;
+    let token = token.trim();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(token.to_owned());
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let pair = String::from_utf8(BASE64_STANDARD.decode(token).ok()?).ok()?;
+    pair.split_once(':').map(|(_, password)| password.to_owned())
+}
+
+fn check_scope<N: Needs>(key: &ApiKey) -> Result<(), Problem> {
+    if may(key, N::SCOPE) {
+        return Ok(());
+    }
+    let scope = match N::SCOPE {
+        Scope::Publish => "publish",
+        Scope::Read => "read",
+        Scope::Manage => "manage",
+    };
+    Err(Problem::new(Code::ScopeMissing, format!("this call needs a key with the scope `{scope}`")))
+}
+
+fn access<N: Needs>(req: &HttpRequest) -> Result<Access<N>, Problem> {
+    let (app, key) = identify(req)?;
+    let id = req.match_info().get("tenant").and_then(|id| super::path::decoded(id).parse().ok());
+    let id = id.filter(|id| reaches(&key, id));
+    let tenant = id.and_then(|id| app.registry.tenant(&id));
+    let tenant = tenant.ok_or_else(|| Problem::not_found("tenant"))?;
+    check_scope::<N>(&key)?;
+    Ok(Access { app, tenant, needs: PhantomData })
+}
+
+fn operator<N: Needs>(req: &HttpRequest) -> Result<Operator<N>, Problem> {
+    let (app, key) = identify(req)?;
+    if key.tenant.is_some() {
+        return Err(Problem::new(Code::OperatorOnly, "this key belongs to a tenant"));
+    }
+    check_scope::<N>(&key)?;
+    Ok(Operator { app, needs: PhantomData })
+}
+
+impl<N: Needs> FromRequest for Access<N> {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(access(req))
+    }
+}
+
+impl<N: Needs> FromRequest for Operator<N> {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(operator(req))
+    }
+}
+
+impl<N: Needs> FromRequest for Caller<N> {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Caller::of(req))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Millis;
+
+    fn key(tenant: Option<&str>, scopes: &[Scope]) -> ApiKey {
+        ApiKey {
+            id: uuid::Uuid::nil(),
+            name: String::new(),
+            tenant: tenant.map(|id| id.parse().unwrap()),
+            scopes: scopes.to_vec(),
+            hash: [0; 32],
+            created_at: Millis(0),
+        }
+    }
+
+    #[test]
+    fn the_table_of_scopes() {
+        use Scope::{Manage, Publish, Read};
+        for (scopes, allowed) in [
+            (vec![], vec![]),
+            (vec![Publish], vec![Publish]),
+            (vec![Read], vec![Read]),
+            (vec![Publish, Read], vec![Publish, Read]),
+            (vec![Manage], vec![Publish, Read, Manage]),
+        ] {
+            let key = key(Some("a"), &scopes);
+            let found: Vec<_> =
+                [Publish, Read, Manage].into_iter().filter(|s| may(&key, *s)).collect();
+            assert_eq!(found, allowed, "{scopes:?}");
+        }
+    }
+
+    #[test]
+    fn the_operator_may_everything_unless_its_key_says_otherwise() {
+        assert!(may(&key(None, &[]), Scope::Manage));
+        assert!(!may(&key(None, &[Scope::Read]), Scope::Manage));
+        assert!(!may(&key(Some("a"), &[]), Scope::Read));
+    }
+
+    #[test]
+    fn a_tenants_key_reaches_its_own_tenant() {
+        let (a, b) = ("a".parse().unwrap(), "b".parse().unwrap());
+        assert!(reaches(&key(Some("a"), &[]), &a));
+        assert!(!reaches(&key(Some("a"), &[]), &b));
+        assert!(reaches(&key(None, &[]), &b));
+    }
+
+    #[test]
+    fn bearer_tokens() {
+        assert_eq!(key_text("Bearer antar_x").as_deref(), Some("antar_x"));
+        assert_eq!(key_text("bearer  antar_x ").as_deref(), Some("antar_x"));
+        // `me:antar_x`
+        assert_eq!(key_text("Basic bWU6YW50YXJfeA==").as_deref(), Some("antar_x"));
+        assert_eq!(key_text("Basic antar_x"), None);
+        assert_eq!(key_text("antar_x"), None);
+    }
+}

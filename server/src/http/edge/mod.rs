@@ -1,0 +1,11 @@
+//! What every call shares: keys, bodies, paths, pages, answers and problems.
+
+pub(super) mod answer;
+pub(super) mod around;
+pub(super) mod auth;
+pub(super) mod body;
+pub(super) mod error;
+pub(super) mod page;
+pub(super) mod patch;
+pub(super) mod path;
+pub(super) mod sample;

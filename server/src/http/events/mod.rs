@@ -1,0 +1,4 @@
+//! Events come in and are looked at.
+
+pub(super) mod incoming;
+pub(super) mod resource;

@@ -1,0 +1,345 @@
+//! Events: posted, listed, looked at.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use actix_web::http::header::CONTENT_TYPE;
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError};
+use antar_json::Document;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::app::Posted;
+use crate::config::IntakeConfig;
+use crate::http::edge::answer::{self, Answer};
+use crate::http::edge::auth::{Access, Publish, Read};
+use crate::http::edge::body::Body;
+use crate::http::edge::error::{Code, PROBLEM_JSON, Problem, ProblemBody};
+use crate::http::edge::page::{self, List};
+use crate::http::edge::path::{Id, Query};
+use crate::model::{EventId, EventType, FieldError, Millis};
+use crate::pipeline::accept::cloudevents;
+use crate::pipeline::accept::intake::{self, Batch};
+use crate::pipeline::{self, OnceRequest};
+use crate::store::{EventFilter, StoredEvent};
+
+/// An event as it is posted.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "shown in the API's description; bodies are read in place")]
+pub(crate) struct PostedEvent {
+    /// Unique in the tenant; left out: a new UUIDv7.
+    id: Option<String>,
+    /// Such as `conversation.created`.
+    r#type: String,
+    /// RFC 3339; left out: the time of acceptance.
+    timestamp: Option<String>,
+    /// Short strings beside the data.
+    attributes: Option<BTreeMap<String, String>>,
+    #[schema(value_type = Object)]
+    data: (),
+}
+
+/// What became of one posted event.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(untagged)]
+pub(crate) enum EventResult {
+    Accepted {
+        #[schema(value_type = String)]
+        id: EventId,
+        /// True when the id was there before; the figures are the first one's.
+        duplicate: bool,
+        deliveries: u32,
+    },
+    Refused {
+        problem: ProblemBody,
+    },
+}
+
+impl EventResult {
+    fn of(answer: &pipeline::Answer) -> EventResult {
+        match answer {
+            pipeline::Answer::Accepted { id, duplicate, deliveries } => EventResult::Accepted {
+                id: id.clone(),
+                duplicate: *duplicate,
+                deliveries: *deliveries,
+            },
+            pipeline::Answer::Refused(invalid) => {
+                EventResult::Refused { problem: Problem::from(invalid.clone()).body(None) }
+            }
+        }
+    }
+}
+
+/// An event as it was accepted.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct EventView {
+    #[schema(value_type = String)]
+    id: EventId,
+    #[schema(value_type = String)]
+    r#type: EventType,
+    timestamp: Millis,
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    attributes: serde_json::Map<String, serde_json::Value>,
+    /// As posted. Empty when it is not kept.
+    #[schema(value_type = Object)]
+    data: Document,
+    /// False when the data does not follow the type's schema.
+    schema_ok: bool,
+    accepted_at: Millis,
+    /// Deliveries made when it was accepted.
+    deliveries: u32,
+    /// Why an intake plugin dropped it.
+    dropped_reason: Option<String>,
+    /// False when an intake plugin dropped the event, or its data has had its time.
+    data_kept: bool,
+}
+
+impl EventView {
+    fn of(stored: StoredEvent) -> EventView {
+        let event = stored.event;
+        let attributes = event.attributes.iter().map(|(k, v)| (k.clone(), v.clone().into()));
+        EventView {
+            id: event.key.id.clone(),
+            r#type: event.event_type.clone(),
+            timestamp: event.timestamp,
+            attributes: attributes.collect(),
+            data: event.data().to_document(),
+            schema_ok: event.schema_ok,
+            accepted_at: stored.accepted_at,
+            deliveries: stored.deliveries,
+            dropped_reason: stored.dropped_reason,
+            data_kept: stored.data_kept,
+        }
+    }
+}
+
+/// Post one event, or an array
+///
+/// Durable once it is answered. CloudEvents 1.0 are taken too: structured
+/// (`application/cloudevents+json`), batched (`application/cloudevents-batch+json`) and binary
+/// (`ce-` headers). The answer to an array has the results in posted order; 422 when all are
+/// refused. With an `Idempotency-Key` the same request is answered the same again.
+#[utoipa::path(
+    post, path = "/v1/tenants/{tenant}/events", tag = "events",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Covers the whole request")),
+    request_body(description = "One event, or an array of them", content(
+        (PostedEvent = "application/json"), (Object = "application/cloudevents+json"), (Vec<Object> = "application/cloudevents-batch+json"))),
+    responses((status = 202, description = "Durable. For an array, an array of the same length", body = EventResult))
+)]
+pub(crate) async fn publish(access: Access<Publish>, req: HttpRequest, body: Body) -> Answer {
+    let batch = read(&req, &body, &access.app.config.intake)?;
+    let many = matches!(batch, Batch::Many(_));
+    let drafts = match batch {
+        Batch::One(draft) => vec![draft],
+        Batch::Many(drafts) => drafts,
+    };
+    let once = once(&req, &body, many)?;
+    match access.app.post_events(&access.tenant, drafts, once).await? {
+        Posted::New(answers) => match all_refused(many, &answers) {
+            Some(problem) => Err(problem),
+            None => Ok(sent(answered(many, &answers))),
+        },
+        Posted::Before { same: true, status, body } => Ok(sent((status, body))),
+        Posted::Before { same: false, .. } => {
+            Err(Problem::new(Code::IdempotencyKeyReused, "the key was used with another body"))
+        }
+    }
+}
+
+fn read(req: &HttpRequest, body: &Body, limits: &IntakeConfig) -> Result<Batch, Problem> {
+    let content_type = req.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let content_type = content_type.unwrap_or_default().to_ascii_lowercase();
+    if content_type.starts_with("application/cloudevents") {
+        return Ok(intake::parse(&body.bytes, limits, cloudevents::structured)?);
+    }
+    if req.headers().contains_key("ce-specversion") {
+        let headers = req.headers().iter();
+        let headers =
+            headers.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+        return Ok(Batch::One(cloudevents::binary(headers, &body.bytes, limits)));
+    }
+    Ok(intake::parse(&body.bytes, limits, intake::draft)?)
+}
+
+/// The request as one that is carried out once, when it has a key for that.
+fn once(req: &HttpRequest, body: &Body, many: bool) -> Result<Option<OnceRequest>, Problem> {
+    const KEY_BYTES_MAX: usize = 255;
+    let Some(key) = req.headers().get("idempotency-key") else { return Ok(None) };
+    let key = key.to_str().ok().filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len()));
+    let key = key.ok_or_else(|| {
+        Problem::parameter("Idempotency-Key", "has 1 to 255 visible ASCII characters")
+    })?;
+    let mut digest = Sha256::new();
+    for (name, value) in req.headers() {
+        // In binary mode the event stands in these headers.
+        if name == CONTENT_TYPE || name.as_str().starts_with("ce-") {
+            digest.update(name.as_str());
+            digest.update([0]);
+            digest.update(value.as_bytes());
+            digest.update([0]);
+        }
+    }
+    digest.update(&body.bytes);
+    let answer = move |answers: &[pipeline::Answer]| answered(many, answers);
+    Ok(Some(OnceRequest {
+        key: key.to_owned(),
+        request_hash: digest.finalize().to_vec(),
+        answer: Arc::new(answer),
+    }))
+}
+
+/// Status and text of the answer.
+fn answered(many: bool, answers: &[pipeline::Answer]) -> (u16, String) {
+    if let Some(problem) = all_refused(many, answers) {
+        let text = serde_json::to_string(&problem.body(None)).unwrap_or_default();
+        return (problem.status_code().as_u16(), text);
+    }
+    let text = match answers {
+        [one] if !many => serde_json::to_string(&EventResult::of(one)),
+        all => serde_json::to_string(&all.iter().map(EventResult::of).collect::<Vec<_>>()),
+    };
+    (202, text.unwrap_or_default())
+}
+
+/// The problem of a request none of whose events was taken.
+fn all_refused(many: bool, answers: &[pipeline::Answer]) -> Option<Problem> {
+    let mut refused = Vec::new();
+    for answer in answers {
+        match answer {
+            pipeline::Answer::Accepted { .. } => return None,
+            pipeline::Answer::Refused(invalid) => refused.push(invalid),
+        }
+    }
+    if !many {
+        return refused.first().map(|invalid| Problem::from((*invalid).clone()));
+    }
+    let errors = refused.iter().enumerate().flat_map(|(number, invalid)| {
+        invalid.errors.iter().map(move |error| FieldError {
+            pointer: format!("/{number}{}", error.pointer),
+            ..error.clone()
+        })
+    });
+    let errors = errors.collect();
+    Some(Problem { code: Code::EventInvalid, detail: "all events are refused".to_owned(), errors })
+}
+
+fn sent((status, text): (u16, String)) -> HttpResponse {
+    let content_type = if status < 400 { "application/json" } else { PROBLEM_JSON };
+    let status = actix_web::http::StatusCode::from_u16(status).unwrap_or_default();
+    HttpResponseBuilder::new(status).insert_header((CONTENT_TYPE, content_type)).body(text)
+}
+
+/// Which events.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct EventQuery {
+    /// Items at most.
+    limit: Option<usize>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// Of this type.
+    #[param(value_type = Option<String>)]
+    r#type: Option<EventType>,
+    /// With this `attributes.subject`.
+    subject: Option<String>,
+    /// Accepted at or after, RFC 3339.
+    #[param(value_type = Option<String>)]
+    since: Option<Millis>,
+    /// Accepted before, RFC 3339.
+    #[param(value_type = Option<String>)]
+    until: Option<Millis>,
+}
+
+/// List events, newest first
+#[utoipa::path(
+    get, path = "/v1/tenants/{tenant}/events", tag = "events", params(EventQuery),
+    responses((status = 200, body = List<EventView>))
+)]
+pub(crate) async fn list(access: Access<Read>, Query(query): Query<EventQuery>) -> Answer {
+    let limit = page::limit(query.limit, &access.app.config)?;
+    let filter = EventFilter {
+        event_type: query.r#type,
+        subject: query.subject,
+        since: query.since,
+        until: query.until,
+    };
+    let store = &access.app.store;
+    let page =
+        store.list_events(&access.tenant.id, &filter, limit, query.cursor.as_deref()).await?;
+    answer::ok(&List::from_store(page, EventView::of))
+}
+
+/// Which of several events with the same id.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct SourceQuery {
+    /// `attributes.source` of the event; left out: the newest with this id.
+    source: Option<String>,
+}
+
+/// Get an event
+#[utoipa::path(
+    get, path = "/v1/tenants/{tenant}/events/{id}", tag = "events", params(SourceQuery),
+    responses((status = 200, body = EventView))
+)]
+pub(crate) async fn get(
+    access: Access<Read>,
+    Id(id): Id<EventId>,
+    Query(query): Query<SourceQuery>,
+) -> Answer {
+    let event = access.app.store.get_event(&access.tenant.id, &id, query.source.as_deref()).await?;
+    answer::ok(&EventView::of(event))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Invalid;
+
+    fn accepted() -> pipeline::Answer {
+        pipeline::Answer::Accepted { id: "a".parse().unwrap(), duplicate: false, deliveries: 2 }
+    }
+
+    fn refused() -> pipeline::Answer {
+        pipeline::Answer::Refused(Invalid {
+            code: "event_invalid",
+            errors: vec![FieldError::new("/data", "is missing")],
+        })
+    }
+
+    #[test]
+    fn one_event_is_answered_by_one_object() {
+        let (status, text) = answered(false, &[accepted()]);
+        assert_eq!(
+            (status, text.as_str()),
+            (202, r#"{"id":"a","duplicate":false,"deliveries":2}"#)
+        );
+        let (status, text) = answered(false, &[refused()]);
+        assert_eq!(status, 422);
+        assert!(
+            text.contains(r#""code":"event_invalid""#) && text.contains(r#""pointer":"/data""#),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn an_array_is_answered_in_its_order() {
+        let (status, text) = answered(true, &[refused(), accepted()]);
+        assert_eq!(status, 202);
+        let results: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(results[0]["problem"]["status"], 422);
+        assert_eq!(results[1]["id"], "a");
+        let (_, text) = answered(true, &[accepted()]);
+        assert!(text.starts_with('['), "{text}");
+    }
+
+    #[test]
+    fn an_array_of_bad_events_names_each_place() {
+        let problem = all_refused(true, &[refused(), refused()]).unwrap();
+        let pointers: Vec<_> = problem.errors.iter().map(|error| error.pointer.as_str()).collect();
+        assert_eq!(pointers, ["/0/data", "/1/data"]);
+        assert_eq!(all_refused(true, &[refused(), accepted()]), None);
+    }
+}

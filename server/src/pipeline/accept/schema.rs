@@ -1,0 +1,18 @@
+//! Events held against their type's schema.
+
+use crate::model::{Event, Invalid, SchemaMode};
+use crate::pipeline::compiled::tenant::Tenant;
+
+/// Marks an event that misses its type's schema, or refuses it where the type says so.
+pub(crate) fn check_schema(tenant: &Tenant, event: &mut Event) -> Result<(), Invalid> {
+    let known = tenant.read(|state| state.catalog_type(&event.event_type).cloned());
+    let Some(known) = known else { return Ok(()) };
+    let Some(miss) = known.miss(event.data()) else { return Ok(()) };
+    if known.spec.schema_mode == SchemaMode::Reject {
+        let mut invalid = Invalid::at(format!("/data{}", miss.pointer), miss.detail);
+        invalid.code = "schema_mismatch";
+        return Err(invalid);
+    }
+    event.schema_ok = false;
+    Ok(())
+}

@@ -1,0 +1,202 @@
+//! A call from outside becomes one or more events.
+
+use std::sync::Arc;
+
+use antar_json::{Builder, Document, Kind, Value};
+use antar_template::{Scope, Template, Unresolved};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
+use super::intake::{Draft, parse_document, pointer_token};
+use crate::config::IntakeConfig;
+use crate::model::{EventId, Invalid, Millis, Secret, SourceId, SourceSpec, TenantId};
+use crate::pipeline::compiled::profile::Profile;
+
+/// A source made ready.
+#[derive(Clone)]
+pub struct Source {
+    pub id: SourceId,
+    pub tenant: TenantId,
+    pub spec: SourceSpec,
+    pub event_type: Arc<Template>,
+    pub event_id: Option<Arc<Template>>,
+    pub secret: Secret,
+    pub profile: Arc<Profile>,
+    pub created_at: Millis,
+    pub updated_at: Millis,
+}
+
+/// One HTTP call as it came.
+pub struct Call<'a> {
+    pub method: &'a str,
+    /// Without the secret: what follows it is kept.
+    pub path: &'a str,
+    pub query: &'a str,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    pub body: &'a [u8],
+}
+
+/// Headers that carry the caller's credentials are no event's business.
+const LEFT_OUT: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "set-cookie"];
+
+impl Call<'_> {
+    /// `{"method", "path", "query", "headers", "body"}`; a body that is no text is `body_base64`.
+    #[must_use]
+    pub fn document(&self, limits: &IntakeConfig) -> Document {
+        let mut out = Builder::new();
+        out.object().key("method").string(self.method).key("path").string(self.path);
+        out.key("query");
+        write_form(&mut out, self.query.as_bytes());
+        out.key("headers").object();
+        for (name, value) in &self.headers {
+            if !LEFT_OUT.contains(&name.as_str()) {
+                out.key(name).string(value);
+            }
+        }
+        out.end();
+        self.write_body(&mut out, limits);
+        out.end();
+        out.finish()
+    }
+
+    fn write_body(&self, out: &mut Builder, limits: &IntakeConfig) {
+        if self.body.is_empty() {
+            out.key("body").null();
+            return;
+        }
+        let content_type = self.headers.iter().find(|(name, _)| name == "content-type");
+        let content_type = content_type.map_or("", |(_, value)| value.as_str());
+        if content_type.starts_with("application/x-www-form-urlencoded") {
+            out.key("body");
+            write_form(out, self.body);
+            return;
+        }
+        let text = std::str::from_utf8(self.body);
+        let json = content_type.contains("json") || content_type.is_empty();
+        match (parse_document(self.body, limits), text) {
+            (Ok(document), _) if json => out.key("body").copy(document.root()),
+            (_, Ok(text)) => out.key("body").string(text),
+            (_, Err(_)) => out.key("body_base64").string(&BASE64_STANDARD.encode(self.body)),
+        };
+    }
+}
+
+/// A query or form as an object; a name that repeats becomes an array.
+fn write_form(out: &mut Builder, form: &[u8]) {
+    let mut fields: Vec<(String, Vec<String>)> = Vec::new();
+    for (name, value) in url::form_urlencoded::parse(form) {
+        match fields.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, values)) => values.push(value.into_owned()),
+            None => fields.push((name.into_owned(), vec![value.into_owned()])),
+        }
+    }
+    out.object();
+    for (name, values) in fields {
+        out.key(&name);
+        if let [one] = values.as_slice() {
+            out.string(one);
+        } else {
+            out.array();
+            for value in &values {
+                out.string(value);
+            }
+            out.end();
+        }
+    }
+    out.end();
+}
+
+impl Source {
+    #[must_use]
+    pub fn with_profile(&self, profile: Arc<Profile>) -> Source {
+        Source { profile, ..self.clone() }
+    }
+
+    /// The events of one call, in order.
+    pub fn drafts(&self, call: &Document, limits: &IntakeConfig) -> Result<Vec<Draft>, Invalid> {
+        let Some(path) = &self.spec.split else {
+            let data = self.data(call.root())?;
+            return Ok(vec![self.draft(call, data, None)?]);
+        };
+        let array = call.root().at(path).filter(|value| value.kind() == Kind::Array);
+        let Some(array) = array else {
+            return Err(Invalid::at(pointer(path), "the source splits this array, and it is none"));
+        };
+        let count = array.elements().count();
+        if count > limits.events_max {
+            let max = limits.events_max;
+            return Err(Invalid::at(
+                pointer(path),
+                format!("has {count} elements, {max} are allowed (intake.events_max)"),
+            ));
+        }
+        let elements = array.elements().enumerate();
+        elements.map(|(number, data)| self.draft(call, data, Some(number))).collect()
+    }
+
+    fn data<'a>(&self, call: Value<'a>) -> Result<Value<'a>, Invalid> {
+        match &self.spec.data {
+            None => Ok(call),
+            Some(path) => call.at(path).ok_or_else(|| {
+                Invalid::at(
+                    pointer(path),
+                    "the source takes its data from here, and the call has none",
+                )
+            }),
+        }
+    }
+
+    fn draft(
+        &self,
+        call: &Document,
+        data: Value<'_>,
+        number: Option<usize>,
+    ) -> Result<Draft, Invalid> {
+        if data.kind() != Kind::Object {
+            let path = self.spec.split.as_ref().or(self.spec.data.as_ref());
+            return Err(Invalid::at(
+                pointer(path.map_or("", |p| p)),
+                "an event's data is a JSON object",
+            ));
+        }
+        let event_type = self.text("event_type", &self.event_type, call)?;
+        if event_type.starts_with(crate::model::OWN_TYPES) {
+            let detail = "begins with `antar.`, which is for Antar's own events";
+            return Err(Invalid::at("/event_type", detail));
+        }
+        let id = self.event_id.as_ref().map(|template| self.text("event_id", template, call));
+        let id = match (id.transpose()?, number) {
+            (Some(id), Some(number)) => Some(format!("{id}:{number}")),
+            (id, _) => id,
+        };
+        let id = id.map(|id| id.parse::<EventId>()).transpose();
+        let attributes = self.spec.attributes.iter().map(|(k, v)| (k.clone(), v.clone()));
+        let mut attributes: Vec<_> = attributes.collect();
+        if !self.spec.attributes.contains_key("source") {
+            attributes.push(("source".to_owned(), self.spec.name.clone()));
+        }
+        Ok(Draft {
+            id: id.map_err(|detail| Invalid::at("/event_id", detail))?,
+            event_type: event_type
+                .parse()
+                .map_err(|detail: String| Invalid::at("/event_type", detail))?,
+            timestamp: None,
+            attributes,
+            data: data.to_document(),
+        })
+    }
+
+    fn text(&self, field: &str, template: &Template, call: &Document) -> Result<String, Invalid> {
+        let antar = crate::pipeline::attempt::render::meta_of_source(&self.tenant);
+        let scope = Scope { root: call.root(), antar: antar.root(), attempt: None };
+        let rendered = template.render(&scope, Unresolved::Fail);
+        let rendered = rendered.map_err(|e| Invalid::at(format!("/{field}"), e.to_string()))?;
+        antar_template::resolve(&rendered.pieces, |_| None)
+            .map_err(|e| Invalid::at(format!("/{field}"), e.to_string()))
+    }
+}
+
+fn pointer(path: &str) -> String {
+    path.split('.').map(|segment| format!("/{}", pointer_token(segment))).collect()
+}

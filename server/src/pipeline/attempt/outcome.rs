@@ -1,0 +1,140 @@
+//! What is to be recorded of an attempt, and what it says of its receiver.
+
+use super::asks::{Asks, Order};
+use super::retry::{self, GivenUp, Next, Tried, Verdict};
+use super::tempo::Said;
+use crate::model::{Attempt, Frozen, Stage, State};
+use crate::pipeline::Pipeline;
+use crate::pipeline::accept::job::Job;
+use crate::pipeline::compiled::webhook::Webhook;
+use crate::store::{KeptRequest, Record};
+
+/// How an attempt ended: what to write down, and why the receiver of this revision is gone for
+/// good, if it is.
+pub struct Attempted {
+    pub record: Record,
+    pub disable: Option<String>,
+    pub said: Said,
+}
+
+impl Attempted {
+    /// It ended before it was sent.
+    pub(crate) fn at(mut self, stage: Stage) -> Attempted {
+        self.record.stage = Some(stage);
+        self
+    }
+}
+
+/// What an attempt saw.
+pub(crate) struct Seen {
+    pub(crate) attempt: Attempt,
+    /// The request, where it is the first that reached sending.
+    pub(crate) frozen: Option<Frozen>,
+    pub(crate) verdict: Verdict,
+    pub(crate) asks: Asks,
+    /// Why it was no success.
+    pub(crate) error: String,
+}
+
+impl Seen {
+    /// A stage before sending wants another try.
+    pub(crate) fn not_sent(attempt: Attempt, error: String) -> Seen {
+        let (verdict, asks) = (Verdict::NotSent, Asks::default());
+        Seen { attempt, frozen: None, verdict, asks, error }
+    }
+
+    fn said(&self) -> Said {
+        match self.verdict {
+            Verdict::NotSent => Said::Nothing,
+            Verdict::Success => Said::Fine,
+            _ if self.asks.too_fast => Said::TooFast { retry_at: self.asks.retry_at },
+            Verdict::Status(_) => Said::Failed { answered: true },
+            Verdict::NoAnswer => Said::Failed { answered: false },
+        }
+    }
+}
+
+impl Pipeline {
+    /// Asks the retry policy and writes down what it says.
+    pub(crate) fn decide(&self, webhook: &Webhook, job: &Job, seen: Seen) -> Attempted {
+        let said = seen.said();
+        let Seen { mut attempt, frozen, verdict, asks, error } = seen;
+        let number = attempt.number;
+        attempt.error = (verdict != Verdict::Success).then(|| error.clone());
+        let max = self.config.delivery.retry_after_ms_max;
+        let next = retry::decide(&Tried {
+            retry: &webhook.plan.retry,
+            attempts: number.saturating_sub(job.schedule_start),
+            verdict,
+            asks,
+            retry_after_ms_max: i64::try_from(max).unwrap_or(i64::MAX),
+            now: self.clock.now(),
+            // A success has no wait to be spread.
+            random: if verdict == Verdict::Success { 0.5 } else { spread() },
+        });
+        let attempt = Some(attempt);
+        let mut attempted = match next {
+            Next::Delivered => self.ended(job, attempt, frozen, State::Delivered, None),
+            Next::RetryAt { at, asked } => {
+                let why = if asked { format!("{error} and asked for a wait") } else { error };
+                let mut attempted = self.ended(job, attempt, frozen, State::Pending, Some(why));
+                attempted.record.next_attempt_at = Some(at);
+                attempted
+            }
+            Next::Failed(given_up) => {
+                let why = given_up_text(given_up, asks, number, &error);
+                let mut attempted = self.ended(job, attempt, frozen, State::Failed, Some(why));
+                // A request from older settings says nothing of the receiver of today.
+                let made_at = job.frozen.as_ref().map_or(webhook.revision, |f| f.revision);
+                let disable = given_up == GivenUp::Gone && made_at == webhook.revision;
+                attempted.disable = disable.then_some(error);
+                attempted
+            }
+        };
+        attempted.said = said;
+        attempted
+    }
+
+    pub(crate) fn ended(
+        &self,
+        job: &Job,
+        attempt: Option<Attempt>,
+        frozen: Option<Frozen>,
+        to: State,
+        reason: Option<String>,
+    ) -> Attempted {
+        let record = Record {
+            delivery_id: job.delivery_id,
+            owner: self.owner.clone(),
+            attempt,
+            frozen: frozen.map(|frozen| KeptRequest::new(frozen, &job.event)),
+            to,
+            reason,
+            stage: Some(Stage::Deliver),
+            next_attempt_at: None,
+            ordered: job.ordered,
+            can_wait: false,
+            now: self.clock.now(),
+        };
+        Attempted { record, disable: None, said: Said::Nothing }
+    }
+}
+
+/// From 0 to 1, to spread waits by. Without randomness they are just not spread.
+fn spread() -> f64 {
+    let random = crate::seal::random::<4>();
+    random.map_or(0.5, |bytes| f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))
+}
+
+/// Why a delivery failed, as a sentence.
+fn given_up_text(given_up: GivenUp, asks: Asks, number: u32, error: &str) -> String {
+    let attempts = if number == 1 { "1 attempt".to_owned() } else { format!("{number} attempts") };
+    let more = match (given_up, asks.order) {
+        (GivenUp::Spent, _) => "",
+        (GivenUp::NotRetried, _) => "; the webhook's `retry` does not try that again",
+        (GivenUp::Aborted, _) => " and wants no more attempts of this delivery",
+        (GivenUp::Gone, Some(Order::Disable)) => " and wants no more deliveries",
+        (GivenUp::Gone, _) => " and is gone",
+    };
+    format!("gave up after {attempts}: {error}{more}")
+}

@@ -1,0 +1,230 @@
+//! From a frozen request to one that can go out: secrets put in, signed, and a masked copy of it
+//! for the record.
+
+use std::collections::HashSet;
+use std::sync::OnceLock;
+
+use antar_template::{MASK, MissingSecret, Piece};
+use bytes::Bytes;
+
+use super::secrets::Masker;
+use super::sign::{CannotSign, Keys, SignInput, SignedHeader, sign};
+use crate::model::{
+    DeliveryId, EventId, Frozen, FrozenHeader, Millis, Response, Secret, SentRequest,
+    is_of_connection,
+};
+use crate::pipeline::client::deliver::Outgoing;
+use crate::pipeline::compiled::tenant::Tenant;
+use crate::pipeline::compiled::webhook::Webhook;
+
+/// A request ready to go, and what may be shown of it.
+pub struct Prepared {
+    pub outgoing: Outgoing,
+    shown: Shown,
+    /// Values that must not show up in a stored answer.
+    sensitive: Vec<Secret>,
+    /// Made of them when there is something to mask.
+    masker: OnceLock<Masker>,
+}
+
+/// What is shown of a request in the place of what goes out, where that has a secret in it.
+struct Shown {
+    url: Option<String>,
+    /// As many as go out.
+    headers: Vec<ShownHeader>,
+    body: Option<String>,
+}
+
+struct ShownHeader {
+    value: Option<String>,
+    /// A signer made it.
+    signed: bool,
+}
+
+/// Why a rendered request can't go out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CannotPrepare {
+    #[error(transparent)]
+    Secret(#[from] MissingSecret),
+    #[error(transparent)]
+    Sign(#[from] CannotSign),
+    #[error("the URL must begin with https://: the profile `{0}` sends over HTTPS only")]
+    HttpsOnly(String),
+    #[error("the URL must begin with https:// or http://")]
+    Scheme,
+}
+
+/// What a request is prepared with.
+#[derive(Clone, Copy)]
+pub struct PrepareInput<'a> {
+    pub tenant: &'a Tenant,
+    pub webhook: &'a Webhook,
+    pub event_id: &'a EventId,
+    pub delivery_id: DeliveryId,
+    pub now: Millis,
+    /// Plain HTTP is fine, whatever the profile says.
+    pub dev: bool,
+}
+
+/// Puts the secrets in, checks the URL's scheme and signs.
+pub fn prepare(
+    input: PrepareInput<'_>,
+    frozen: &Frozen,
+    attempt_headers: &[FrozenHeader],
+) -> Result<Prepared, CannotPrepare> {
+    let mut secrets = Secrets { tenant: input.tenant, used: Vec::new() };
+    let url = secrets.fill(&frozen.url)?;
+    // One with a secret in it is not kept.
+    let first_url = secrets.used.is_empty().then_some(&input.webhook.plan.first_url);
+    check_scheme(&url, input)?;
+    let body = frozen.body.as_ref().map(|body| secrets.fill(body)).transpose()?;
+    let body = body.map(Bytes::from);
+    let mut headers = Vec::with_capacity(frozen.headers.len() + attempt_headers.len() + 4);
+    for header in frozen.headers.iter().chain(attempt_headers) {
+        let value = secrets.fill(&header.value)?;
+        let shown = ShownHeader { value: masked_if_secret(&header.value), signed: false };
+        put(&mut headers, &header.name, value, shown);
+    }
+    for signed in signatures(input, body.as_deref().unwrap_or_default())? {
+        let SignedHeader { name, value, secret } = signed;
+        if secret {
+            secrets.used.push(Secret::new(value.clone()));
+        }
+        let shown = ShownHeader { value: secret.then(|| MASK.to_owned()), signed: true };
+        put(&mut headers, name, value, shown);
+    }
+    for signer in &input.webhook.plan.signers {
+        secrets.used.extend(match signer.key() {
+            "main" => Some(input.webhook.secret.clone()),
+            name => input.tenant.secret(name),
+        });
+    }
+    let going = headers.into_iter().filter(|((name, _), _)| !is_of_connection(name));
+    let (headers, shown): (Vec<_>, _) = going.unzip();
+    let shown = Shown {
+        url: masked_if_secret(&frozen.url),
+        headers: shown,
+        body: frozen.body.as_deref().and_then(masked_if_secret),
+    };
+    let outgoing = Outgoing {
+        method: frozen.method,
+        uri: first_url.and_then(|first| first.uri(&url)),
+        url,
+        headers,
+        body,
+        timeout_ms: input.webhook.plan.timeout_ms,
+    };
+    Ok(Prepared { outgoing, shown, sensitive: secrets.used, masker: OnceLock::new() })
+}
+
+type Header = ((String, String), ShownHeader);
+
+/// Of two headers with the same name the later takes the place.
+fn put(headers: &mut Vec<Header>, name: &str, value: String, shown: ShownHeader) {
+    let header = ((name.to_owned(), value), shown);
+    match headers.iter_mut().find(|((known, _), _)| known.eq_ignore_ascii_case(name)) {
+        Some(known) => *known = header,
+        None => headers.push(header),
+    }
+}
+
+fn masked_if_secret(pieces: &[Piece]) -> Option<String> {
+    let has_secret = pieces.iter().any(|piece| matches!(piece, Piece::Secret { .. }));
+    has_secret.then(|| antar_template::masked(pieces))
+}
+
+fn signatures<'a>(
+    input: PrepareInput<'a>,
+    body: &[u8],
+) -> Result<Vec<SignedHeader<'a>>, CannotSign> {
+    let named = |name: &str| input.tenant.secret(name);
+    let webhook = input.webhook;
+    let keys =
+        Keys { main: &webhook.secret, previous: webhook.previous_secret(input.now), named: &named };
+    let PrepareInput { event_id, delivery_id, now, .. } = input;
+    sign(&webhook.plan.signers, &keys, SignInput { event_id, delivery_id, now, body })
+}
+
+fn check_scheme(url: &str, input: PrepareInput<'_>) -> Result<(), CannotPrepare> {
+    let begins =
+        |scheme: &str| url.get(..scheme.len()).is_some_and(|s| s.eq_ignore_ascii_case(scheme));
+    if begins("https://") {
+        return Ok(());
+    }
+    if !begins("http://") {
+        return Err(CannotPrepare::Scheme);
+    }
+    if input.webhook.plan.https_only && !input.dev {
+        return Err(CannotPrepare::HttpsOnly(input.webhook.profile.spec.name.clone()));
+    }
+    Ok(())
+}
+
+/// Of a body that was made of text.
+fn text_of(body: Bytes) -> String {
+    String::from_utf8(body.into()).unwrap_or_default()
+}
+
+/// Looks secrets up and remembers which were used.
+struct Secrets<'a> {
+    tenant: &'a Tenant,
+    used: Vec<Secret>,
+}
+
+impl Secrets<'_> {
+    fn fill(&mut self, pieces: &[Piece]) -> Result<String, MissingSecret> {
+        antar_template::resolve(pieces, |name| {
+            let secret = self.tenant.secret(name)?;
+            self.used.push(secret.clone());
+            Some(secret.reveal().to_owned())
+        })
+    }
+}
+
+impl Prepared {
+    /// Names of the headers that signers made, in lower case.
+    #[must_use]
+    pub fn signed(&self) -> HashSet<String> {
+        let headers = self.outgoing.headers.iter().zip(&self.shown.headers);
+        let signed = headers.filter(|(_, shown)| shown.signed);
+        signed.map(|((name, _), _)| name.to_ascii_lowercase()).collect()
+    }
+
+    /// As sent, secrets masked.
+    #[must_use]
+    pub fn sent(self) -> SentRequest {
+        let Prepared { outgoing, shown, .. } = self;
+        let headers = outgoing.headers.into_iter().zip(shown.headers);
+        let headers = headers.map(|((mut name, value), shown)| {
+            name.make_ascii_lowercase();
+            (name, shown.value.unwrap_or(value))
+        });
+        // Nobody else has the body any more: it is not copied.
+        let body = outgoing.body.map(|body| shown.body.unwrap_or_else(|| text_of(body)));
+        SentRequest {
+            method: outgoing.method.as_str().to_owned(),
+            url: shown.url.unwrap_or(outgoing.url),
+            headers: headers.collect(),
+            body,
+        }
+    }
+
+    /// The answer with every used secret masked, should the receiver echo one.
+    #[must_use]
+    pub fn mask(&self, mut response: Response) -> Response {
+        response.body = self.mask_text(response.body);
+        for value in response.headers.values_mut() {
+            *value = self.mask_text(std::mem::take(value));
+        }
+        response
+    }
+
+    /// A text about the answer, masked likewise.
+    #[must_use]
+    pub fn mask_text(&self, text: String) -> String {
+        if !Masker::may_be_needed(&self.sensitive, &text) {
+            return text;
+        }
+        self.masker.get_or_init(|| Masker::of(&self.sensitive)).mask(text)
+    }
+}

@@ -1,0 +1,207 @@
+//! From an event and a webhook's plan to a request, with markers where secrets stand. No clock, no
+//! database, no network: the same input gives the same bytes.
+
+use antar_json::{Builder, Document};
+use antar_template::{Piece, RenderError, Scope, Template, Unresolved};
+
+use super::secrets::mark;
+use super::transform::Transformed;
+use crate::model::{DeliveryId, Event, Frozen, FrozenHeader, Method, TenantId, is_of_connection};
+use crate::pipeline::compiled::profile::PayloadParts;
+use crate::pipeline::compiled::webhook::Webhook;
+
+/// What one rendering is about.
+#[derive(Clone, Copy)]
+pub struct RenderInput<'a> {
+    pub webhook: &'a Webhook,
+    pub event: &'a Event,
+    pub delivery_id: DeliveryId,
+    /// Adds the profile's test headers.
+    pub test: bool,
+}
+
+/// What could not be rendered, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {error}")]
+pub struct CannotRender {
+    /// `url`, `body` or `headers.NAME`.
+    pub place: String,
+    pub error: String,
+    /// All tokens without a value, where that is why.
+    pub unresolved: Vec<String>,
+}
+
+impl CannotRender {
+    fn new(place: impl Into<String>, error: &RenderError) -> CannotRender {
+        CannotRender { place: place.into(), error: error.to_string(), unresolved: Vec::new() }
+    }
+}
+
+/// Makes the request that every attempt of the delivery sends.
+pub fn render(input: RenderInput<'_>, transformed: &Transformed) -> Result<Frozen, CannotRender> {
+    let unresolved = input.webhook.plan.unresolved;
+    let mut rendered = render_with(input, transformed, unresolved);
+    // Whoever mends one wants to know of them all.
+    if let (Err(error), Unresolved::Fail) = (&mut rendered, unresolved)
+        && let Ok(otherwise) = render_with(input, transformed, Unresolved::Empty)
+    {
+        error.unresolved = otherwise.unresolved;
+    }
+    rendered
+}
+
+fn render_with(
+    input: RenderInput<'_>,
+    transformed: &Transformed,
+    treatment: Unresolved,
+) -> Result<Frozen, CannotRender> {
+    let RenderInput { webhook, event, delivery_id, .. } = input;
+    let plan = &webhook.plan;
+    let data = transformed.data.as_ref().map_or_else(|| event.data(), Document::root);
+    let name = webhook.spec.name.as_str();
+    let root = webhook.profile.payload(PayloadParts { event, data, delivery_id, webhook: name });
+    let profile = webhook.profile.as_ref();
+    let test_headers = profile.test_headers.iter().filter(|_| input.test);
+    let headers_of_profile = profile.headers.iter().chain(test_headers);
+    let of_headers = headers_of_profile.clone().chain(&plan.headers).map(|(_, template)| template);
+    let mut templates = of_headers.chain([&plan.url]).chain(&plan.body);
+    let meta = match templates.any(Template::uses_meta) {
+        true => meta(event, delivery_id, name),
+        false => Builder::new().finish(),
+    };
+    let scope = Scope { root: root.root(), antar: meta.root(), attempt: None };
+    let mut unresolved = Vec::new();
+    let secrets = transformed.secrets.as_slice();
+    let mut place = |place: [&str; 2], template: &Template| {
+        let rendered = template.render(&scope, treatment);
+        let rendered = rendered.map_err(|e| CannotRender::new(place.concat(), &e))?;
+        unresolved.extend(rendered.unresolved);
+        Ok((!rendered.omitted).then(|| mark(rendered.pieces, secrets)))
+    };
+
+    let url = place(["url", ""], &plan.url)?.unwrap_or_default();
+    let body = match &plan.body {
+        Some(template) => Some(place(["body", ""], template)?.unwrap_or_default()),
+        None if has_default_body(plan.method) => {
+            Some(mark(vec![Piece::Text(root.text().to_owned())], secrets))
+        }
+        None => None,
+    };
+    let mut headers = HeaderList::default();
+    headers.put("user-agent", vec![Piece::Text(USER_AGENT.to_owned())]);
+    if body.is_some() {
+        headers.put("content-type", vec![Piece::Text(plan.content_type.to_owned())]);
+    }
+    for (name, template) in headers_of_profile {
+        headers.place(name, template, &mut place)?;
+    }
+    for (name, value) in &transformed.headers {
+        if !is_of_connection(name) {
+            headers.put(name, mark(vec![Piece::Text(value.clone())], secrets));
+        }
+    }
+    for (name, template) in &plan.headers {
+        headers.place(name, template, &mut place)?;
+    }
+    unresolved.dedup();
+    let revision = webhook.revision;
+    Ok(Frozen { revision, method: plan.method, url, headers: headers.0, body, unresolved })
+}
+
+/// A text of the event as it was posted; none where something in it has no value.
+pub(crate) fn text_of(template: &Template, webhook: &Webhook, event: &Event) -> Option<String> {
+    // It is of the event: every delivery of it has the same one.
+    let delivery_id = DeliveryId(uuid::Uuid::nil());
+    let name = webhook.spec.name.as_str();
+    let parts = PayloadParts { event, data: event.data(), delivery_id, webhook: name };
+    let root = webhook.profile.payload(parts);
+    let meta = meta(event, delivery_id, name);
+    let scope = Scope { root: root.root(), antar: meta.root(), attempt: None };
+    let rendered = template.render(&scope, Unresolved::Empty).ok()?;
+    rendered.unresolved.is_empty().then(|| rendered.masked())
+}
+
+/// `Antar/VERSION`.
+const USER_AGENT: &str = concat!("Antar/", env!("CARGO_PKG_VERSION"));
+
+/// GET and DELETE carry a body only when the webhook writes one.
+fn has_default_body(method: Method) -> bool {
+    !matches!(method, Method::Get | Method::Delete)
+}
+
+/// Headers that name `antar.attempt`: made anew for each attempt and never frozen. At save it is
+/// checked that they name nothing else of the event.
+pub fn attempt_headers(
+    input: RenderInput<'_>,
+    attempt: u32,
+) -> Result<Vec<FrozenHeader>, CannotRender> {
+    let RenderInput { webhook, event, delivery_id, .. } = input;
+    let templates = webhook.profile.headers.iter().chain(&webhook.plan.headers);
+    let mut templates = templates.filter(|(_, template)| template.uses_attempt()).peekable();
+    if templates.peek().is_none() {
+        return Ok(Vec::new());
+    }
+    let root = Builder::new().finish();
+    let meta = meta(event, delivery_id, &webhook.spec.name);
+    let scope = Scope { root: root.root(), antar: meta.root(), attempt: Some(attempt) };
+    templates
+        .map(|(name, template)| {
+            let rendered = template.render(&scope, Unresolved::Empty);
+            let rendered =
+                rendered.map_err(|e| CannotRender::new(format!("headers.{name}"), &e))?;
+            Ok(FrozenHeader { name: name.clone(), value: rendered.pieces })
+        })
+        .collect()
+}
+
+/// The `antar` object of templates, without secrets and attempt.
+fn meta(event: &Event, delivery_id: DeliveryId, webhook: &str) -> Document {
+    let mut out = Builder::new();
+    out.object().key("delivery_id").string(&delivery_id.to_string());
+    out.key("event_id").string(event.key.id.as_str());
+    out.key("event_type").string(event.event_type.as_str());
+    out.key("timestamp").string(&event.timestamp.to_string());
+    out.key("tenant").string(event.key.tenant.as_str());
+    out.key("webhook").string(webhook);
+    out.key("attributes").object();
+    for (name, value) in &event.attributes {
+        out.key(name).string(value);
+    }
+    out.end().end();
+    out.finish()
+}
+
+/// The `antar` object of a source's templates.
+pub(crate) fn meta_of_source(tenant: &TenantId) -> Document {
+    let mut out = Builder::new();
+    out.object().key("tenant").string(tenant.as_str()).end();
+    out.finish()
+}
+
+/// Headers in order; of two with the same name, whatever its case, the later takes the place.
+#[derive(Default)]
+struct HeaderList(Vec<FrozenHeader>);
+
+impl HeaderList {
+    fn put(&mut self, name: &str, value: Vec<Piece>) {
+        match self.0.iter_mut().find(|header| header.name.eq_ignore_ascii_case(name)) {
+            Some(header) => *header = FrozenHeader { name: name.to_owned(), value },
+            None => self.0.push(FrozenHeader { name: name.to_owned(), value }),
+        }
+    }
+
+    fn place(
+        &mut self,
+        name: &str,
+        template: &Template,
+        place: &mut impl FnMut([&str; 2], &Template) -> Result<Option<Vec<Piece>>, CannotRender>,
+    ) -> Result<(), CannotRender> {
+        if template.uses_attempt() {
+            return Ok(());
+        }
+        if let Some(value) = place(["headers.", name], template)? {
+            self.put(name, value);
+        }
+        Ok(())
+    }
+}

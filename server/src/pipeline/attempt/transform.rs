@@ -1,0 +1,208 @@
+//! The webhook's plugins, in order, each in a fresh instance.
+
+use antar_json::{Builder, Document, Value};
+
+use crate::model::{Event, OnError, PluginUse, Secret};
+use crate::pipeline::compiled::tenant::Tenant;
+use crate::pipeline::compiled::webhook::Webhook;
+use crate::plugin::{Call, CallError, CallReport, Host, Outcome, Place};
+
+/// What is left of an event after a webhook's plugins.
+#[derive(Clone, Debug)]
+pub struct Transformed {
+    /// None: as posted.
+    pub data: Option<Document>,
+    pub headers: Vec<(String, String)>,
+    /// Secrets that stood in configs, and may stand in the data or headers now.
+    pub secrets: Vec<(String, Secret)>,
+}
+
+/// How the stage ended.
+#[derive(Clone, Debug)]
+pub enum TransformEnd {
+    Go(Transformed),
+    /// A plugin dropped the event; the delivery ends.
+    Drop(String),
+    /// Counts as an attempt, tried again by the schedule.
+    Retry(String),
+    /// The delivery ends as failed.
+    Fail(String),
+    /// A plugin is paused, or compiled anew. The delivery waits, and no attempt is counted.
+    Hold {
+        reason: String,
+        retry_in_ms: u64,
+    },
+}
+
+/// One call, for previews.
+#[derive(Clone, Debug)]
+pub struct Step {
+    pub plugin: String,
+    pub before: Document,
+    /// None when there is nothing to report: no plugin of that name.
+    pub report: Option<CallReport>,
+}
+
+/// Runs all plugins of `webhook` on `event`. `seen` is told of every call.
+pub async fn transform(
+    host: &Host,
+    tenant: &Tenant,
+    webhook: &Webhook,
+    event: &Event,
+    mut seen: impl FnMut(Step),
+) -> TransformEnd {
+    let timestamp = event.timestamp.to_string();
+    let mut now = Transformed { data: None, headers: Vec::new(), secrets: Vec::new() };
+    for used in &webhook.plan.plugins {
+        let names = secrets_of(used.config.root()).into_iter();
+        now.secrets.extend(names.filter_map(|name| Some((name.clone(), tenant.secret(&name)?))));
+        let before = now.data.clone();
+        let data = before.as_ref().map_or_else(|| event.data(), Document::root);
+        let call = PluginInput { event, timestamp: &timestamp, data, place: Place::Webhook };
+        let report = call_plugin(host, tenant, &used.plugin, &used.config, call).await;
+        let result = match report {
+            Ok(report) => {
+                let result = report.result.clone();
+                seen(Step {
+                    plugin: used.plugin.clone(),
+                    before: data.to_document(),
+                    report: Some(report),
+                });
+                result
+            }
+            Err(error) => {
+                seen(Step {
+                    plugin: used.plugin.clone(),
+                    before: data.to_document(),
+                    report: None,
+                });
+                Err(error)
+            }
+        };
+        match result {
+            Ok(Outcome::Pass) => {}
+            Ok(Outcome::Replace(replacement)) => {
+                now.data = Some(replacement.data);
+                now.headers.extend(replacement.headers);
+            }
+            Ok(Outcome::Drop(reason)) => return TransformEnd::Drop(named(used, &reason)),
+            // The host refuses it per webhook.
+            Ok(Outcome::Split(_)) => return TransformEnd::Fail(named(used, "split at a webhook")),
+            Err(CallError::Fail(reason)) => return TransformEnd::Fail(named(used, &reason)),
+            // Nothing is wrong with it: `skip` would leave out what the user wants done.
+            Err(error @ CallError::NotReady { retry_in_ms }) => {
+                return TransformEnd::Hold { reason: named(used, &error.to_string()), retry_in_ms };
+            }
+            Err(error) => {
+                let reason = named(used, &error.to_string());
+                match used.on_error {
+                    OnError::Skip => {}
+                    OnError::Retry if let CallError::Paused { retry_in_ms, .. } = error => {
+                        return TransformEnd::Hold { reason, retry_in_ms };
+                    }
+                    OnError::Retry => return TransformEnd::Retry(reason),
+                    OnError::Drop => return TransformEnd::Drop(reason),
+                    OnError::Fail => return TransformEnd::Fail(reason),
+                }
+            }
+        }
+    }
+    TransformEnd::Go(now)
+}
+
+fn named(used: &PluginUse, reason: &str) -> String {
+    format!("{}: {reason}", used.plugin)
+}
+
+/// What a plugin is called with.
+#[derive(Clone, Copy)]
+pub struct PluginInput<'a> {
+    pub event: &'a Event,
+    pub timestamp: &'a str,
+    pub data: Value<'a>,
+    pub place: Place,
+}
+
+/// Calls a tenant's plugin by name, its config's secrets filled in.
+pub async fn call_plugin(
+    host: &Host,
+    tenant: &Tenant,
+    name: &str,
+    config: &Document,
+    input: PluginInput<'_>,
+) -> Result<CallReport, CallError> {
+    let Some(plugin) = tenant.plugin(name) else {
+        return Err(CallError::Retry(
+            "there is no plugin of this name any more; upload it, or take it out".into(),
+        ));
+    };
+    let filled = fill_secrets(config, tenant).map_err(CallError::Retry)?;
+    let event = input.event;
+    let call = Call {
+        id: event.key.id.as_str(),
+        event_type: event.event_type.as_str(),
+        tenant: event.key.tenant.as_str(),
+        timestamp: input.timestamp,
+        attributes: &event.attributes,
+        data: input.data.raw(),
+        config: filled.as_ref().unwrap_or(config).text(),
+        place: input.place,
+    };
+    Ok(host.call(&plugin, call).await)
+}
+
+/// Puts values where `{"$secret": "NAME"}` stands; none when there is nothing to put.
+fn fill_secrets(config: &Document, tenant: &Tenant) -> Result<Option<Document>, String> {
+    if !config.text().contains("\"$secret\"") {
+        return Ok(None);
+    }
+    let mut out = Builder::new();
+    write_filled(&mut out, config.root(), tenant)?;
+    Ok(Some(out.finish()))
+}
+
+fn write_filled(out: &mut Builder, value: Value<'_>, tenant: &Tenant) -> Result<(), String> {
+    if let Some(name) = secret_name(value) {
+        let secret = tenant.secret(&name).ok_or_else(|| format!("there is no secret `{name}`"))?;
+        out.string(secret.reveal());
+        return Ok(());
+    }
+    match value.kind() {
+        antar_json::Kind::Object => {
+            out.object();
+            for (key, member) in value.members() {
+                out.key(&key.as_str().unwrap_or_default());
+                write_filled(out, member, tenant)?;
+            }
+            out.end();
+        }
+        antar_json::Kind::Array => {
+            out.array();
+            for element in value.elements() {
+                write_filled(out, element, tenant)?;
+            }
+            out.end();
+        }
+        _ => {
+            out.copy(value);
+        }
+    }
+    Ok(())
+}
+
+/// The name in `{"$secret": "NAME"}`.
+fn secret_name(value: Value<'_>) -> Option<String> {
+    let mut members = value.members();
+    let (key, name) = members.next()?;
+    (members.next().is_none() && key.str_eq("$secret")).then(|| name.as_str().map(Into::into))?
+}
+
+/// The secrets that a config names, for checks at save.
+#[must_use]
+pub fn secrets_of(config: Value<'_>) -> Vec<String> {
+    if let Some(name) = secret_name(config) {
+        return vec![name];
+    }
+    let members = config.members().flat_map(|(_, value)| secrets_of(value));
+    members.chain(config.elements().flat_map(secrets_of)).collect()
+}

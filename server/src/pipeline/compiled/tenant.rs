@@ -1,0 +1,195 @@
+//! What is configured for one tenant, compiled and in memory: all that the way of an event needs,
+//! so that nothing is read from the database before the first attempt.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use antar_rules::Index;
+use parking_lot::RwLock;
+
+use super::profile::{CatalogType, Profile};
+use super::webhook::Webhook;
+use crate::model::{
+    Event, EventType, Millis, PluginMeta, PluginName, Secret, SecretName, TenantId, TenantSpec,
+    WebhookId,
+};
+use crate::plugin::Plugin;
+
+/// A tenant's configuration. Readers hold the lock for microseconds and never across an await.
+pub struct Tenant {
+    pub id: TenantId,
+    state: RwLock<TenantState>,
+}
+
+/// What is behind the lock.
+pub struct TenantState {
+    pub spec: TenantSpec,
+    pub created_at: Millis,
+    pub profile: Arc<Profile>,
+    /// The tenant's own catalog entries.
+    pub event_types: BTreeMap<EventType, Arc<CatalogType>>,
+    pub secrets: BTreeMap<SecretName, StoredSecret>,
+    /// Versions by name, oldest first.
+    pub plugins: BTreeMap<PluginName, BTreeMap<u32, StoredPlugin>>,
+    /// Versions that are being compiled, or can't be.
+    pub uploads: BTreeMap<PluginName, BTreeMap<u32, PluginMeta>>,
+    /// Known values of facets with the text shown to people, by facet.
+    pub facet_values: BTreeMap<String, BTreeMap<String, Option<String>>>,
+    webhooks: HashMap<WebhookId, Arc<Webhook>>,
+    webhook_names: HashMap<String, WebhookId>,
+    index: Index<WebhookId>,
+}
+
+#[derive(Clone)]
+pub struct StoredSecret {
+    pub value: Secret,
+    pub updated_at: Millis,
+}
+
+#[derive(Clone)]
+pub struct StoredPlugin {
+    pub meta: PluginMeta,
+    pub plugin: Plugin,
+}
+
+impl Tenant {
+    #[must_use]
+    pub fn new(
+        id: TenantId,
+        spec: TenantSpec,
+        created_at: Millis,
+        profile: Arc<Profile>,
+    ) -> Tenant {
+        let state = TenantState {
+            spec,
+            created_at,
+            profile,
+            event_types: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            plugins: BTreeMap::new(),
+            uploads: BTreeMap::new(),
+            facet_values: BTreeMap::new(),
+            webhooks: HashMap::new(),
+            webhook_names: HashMap::new(),
+            index: Index::new(),
+        };
+        Tenant { id, state: RwLock::new(state) }
+    }
+
+    /// Takes over all that the other one knows.
+    pub fn replace(&self, fresh: &Tenant) {
+        std::mem::swap(&mut *self.state.write(), &mut *fresh.state.write());
+    }
+
+    pub fn read<T>(&self, look: impl FnOnce(&TenantState) -> T) -> T {
+        look(&self.state.read())
+    }
+
+    pub fn change<T>(&self, change: impl FnOnce(&mut TenantState) -> T) -> T {
+        change(&mut self.state.write())
+    }
+
+    #[must_use]
+    pub fn webhook(&self, id: WebhookId) -> Option<Arc<Webhook>> {
+        self.read(|state| state.webhooks.get(&id).cloned())
+    }
+
+    #[must_use]
+    pub fn secret(&self, name: &str) -> Option<Secret> {
+        let name: SecretName = name.parse().ok()?;
+        self.read(|state| state.secrets.get(&name).map(|stored| stored.value.clone()))
+    }
+
+    /// `name` (the newest version) or `name@3`.
+    #[must_use]
+    pub fn plugin(&self, name: &str) -> Option<Plugin> {
+        self.read(|state| state.plugin(name).map(|stored| stored.plugin.clone()))
+    }
+}
+
+impl TenantState {
+    #[must_use]
+    pub fn plugin(&self, name: &str) -> Option<&StoredPlugin> {
+        let (name, version) = match name.split_once('@') {
+            Some((name, version)) => (name, Some(version.parse().ok()?)),
+            None => (name, None),
+        };
+        let versions = self.plugins.get(&name.parse::<PluginName>().ok()?)?;
+        match version {
+            Some(version) => versions.get(&version),
+            None => versions.values().next_back(),
+        }
+    }
+
+    /// A version is ready, or deleted.
+    pub fn forget_upload(&mut self, name: &PluginName, version: u32) {
+        if let Some(versions) = self.uploads.get_mut(name) {
+            versions.remove(&version);
+            if versions.is_empty() {
+                self.uploads.remove(name);
+            }
+        }
+    }
+
+    pub fn webhooks(&self) -> impl ExactSizeIterator<Item = &Arc<Webhook>> {
+        self.webhooks.values()
+    }
+
+    #[must_use]
+    pub fn is_webhook_name_taken(&self, name: &str) -> bool {
+        self.webhook_names.contains_key(name)
+    }
+
+    #[must_use]
+    pub fn webhook(&self, id: WebhookId) -> Option<&Arc<Webhook>> {
+        self.webhooks.get(&id)
+    }
+
+    /// Puts in or replaces a webhook. The index is touched only when the subscription changed.
+    pub fn put_webhook(&mut self, webhook: Arc<Webhook>) {
+        let known = self.webhooks.get(&webhook.id);
+        if !known.is_some_and(|known| Arc::ptr_eq(&known.plan, &webhook.plan)) {
+            self.index.remove(&webhook.id);
+            self.index.insert(webhook.id, webhook.plan.wants.pattern());
+        }
+        self.forget_webhook_name(webhook.id);
+        self.webhook_names.insert(webhook.spec.name.clone(), webhook.id);
+        self.webhooks.insert(webhook.id, webhook);
+    }
+
+    /// Another one may have the name by now.
+    fn forget_webhook_name(&mut self, id: WebhookId) {
+        let Some(known) = self.webhooks.get(&id) else { return };
+        if self.webhook_names.get(&known.spec.name) == Some(&id) {
+            self.webhook_names.remove(&known.spec.name);
+        }
+    }
+
+    pub fn remove_webhook(&mut self, id: WebhookId) {
+        self.index.remove(&id);
+        self.forget_webhook_name(id);
+        self.webhooks.remove(&id);
+    }
+
+    /// The webhooks that want `event`, disabled ones included, oldest first.
+    #[must_use]
+    pub fn route(&self, event: &Event) -> Vec<Arc<Webhook>> {
+        let document = event.document.root();
+        let candidates = self.index.candidates(document);
+        let webhooks = candidates.iter().filter_map(|id| self.webhooks.get(id));
+        let (event_type, about) =
+            (event.event_type.as_str(), crate::pipeline::accept::notice::about(event));
+        let mut wanting: Vec<_> = webhooks
+            .filter(|w| w.plan.wants.accept(event_type, document) && about != Some(w.id))
+            .cloned()
+            .collect();
+        wanting.sort_unstable_by_key(|webhook| webhook.id);
+        wanting
+    }
+
+    /// The catalog entry of a type: the tenant's own, else its profile's.
+    #[must_use]
+    pub fn catalog_type(&self, event_type: &EventType) -> Option<&Arc<CatalogType>> {
+        self.event_types.get(event_type).or_else(|| self.profile.types.get(event_type))
+    }
+}

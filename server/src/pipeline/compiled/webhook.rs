@@ -1,0 +1,106 @@
+//! A webhook made ready: parsed, compiled and filled up from its profile. Never changed; a save
+//! makes a new one.
+
+use std::sync::{Arc, OnceLock};
+
+use antar_rules::Pattern;
+use antar_template::{Template, Unresolved};
+use http::Uri;
+
+use super::profile::Profile;
+use super::wants::Wants;
+use crate::model::{
+    Method, Millis, PluginUse, Retry, Secret, Signer, TenantId, WebhookId, WebhookSpec, reason,
+};
+use crate::pipeline::client::deliver::uri_of;
+
+/// Everything that a delivery needs to know of its webhook.
+#[derive(Clone)]
+pub struct Webhook {
+    pub id: WebhookId,
+    pub tenant: TenantId,
+    pub spec: Arc<WebhookSpec>,
+    /// Counts saves, from 1.
+    pub revision: u32,
+    pub enabled: bool,
+    pub paused: bool,
+    /// Why it was disabled, when not by hand.
+    pub disabled_reason: Option<String>,
+    /// Since when its receiver has done nothing but fail, while only probes are sent to it.
+    pub failing_since: Option<Millis>,
+    pub created_at: Millis,
+    pub updated_at: Millis,
+    pub profile: Arc<Profile>,
+    pub plan: Arc<Plan>,
+    pub secret: Secret,
+    /// The secret before the last rotation, valid until then.
+    pub previous_secret: Option<(Secret, Millis)>,
+}
+
+/// The compiled settings of one revision.
+pub struct Plan {
+    pub wants: Wants,
+    pub plugins: Vec<PluginUse>,
+    pub method: Method,
+    pub url: Template,
+    pub first_url: FirstUrl,
+    pub headers: Vec<(String, Template)>,
+    pub body: Option<Template>,
+    pub content_type: &'static str,
+    pub unresolved: Unresolved,
+    pub signers: Vec<Signer>,
+    /// None: any 2xx.
+    pub success: Option<Pattern>,
+    pub retry: Retry,
+    pub timeout_ms: u64,
+    pub in_flight_max: usize,
+    pub https_only: bool,
+    pub delay_ms: i64,
+    pub order: Option<OrderPlan>,
+    pub dedupe: Option<DedupePlan>,
+}
+
+/// The URL that the first delivery went to, taken apart: mostly all others go there too.
+#[derive(Default)]
+pub struct FirstUrl(OnceLock<(String, Option<Uri>)>);
+
+impl FirstUrl {
+    /// `url` taken apart, if it is the first one.
+    pub fn uri(&self, url: &str) -> Option<Uri> {
+        let (first, uri) = self.0.get_or_init(|| (url.to_owned(), uri_of(url).ok()));
+        if first == url { uri.clone() } else { None }
+    }
+}
+
+/// How deliveries are kept in order.
+pub struct OrderPlan {
+    /// None: `attributes.subject`.
+    pub key: Option<Template>,
+    pub gives_way_attempts: u32,
+}
+
+/// How duplicates are found.
+pub struct DedupePlan {
+    pub key: Template,
+    pub window_ms: i64,
+}
+
+impl Webhook {
+    /// Why its deliveries are held, if they are.
+    #[must_use]
+    pub fn hold_reason(&self) -> Option<&'static str> {
+        match (self.enabled, self.paused, self.failing_since) {
+            (false, ..) => Some(reason::WEBHOOK_DISABLED),
+            (true, true, _) => Some(reason::WEBHOOK_PAUSED),
+            (true, false, Some(_)) => Some(reason::WEBHOOK_FAILING),
+            (true, false, None) => None,
+        }
+    }
+
+    /// The secret before the last rotation, while it is still valid.
+    #[must_use]
+    pub fn previous_secret(&self, now: Millis) -> Option<&Secret> {
+        let (secret, until) = self.previous_secret.as_ref()?;
+        (now < *until).then_some(secret)
+    }
+}

@@ -1,0 +1,128 @@
+//! What changed between two documents, member by member. Numbers differ where their text does.
+
+use antar_json::{Document, Kind, Value};
+use serde::Serialize;
+
+use crate::pipeline::accept::intake::pointer_token;
+
+/// One difference.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Change {
+    /// `add`, `remove` or `replace`, as in JSON Patch (RFC 6902).
+    pub op: &'static str,
+    /// A JSON pointer.
+    pub path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<Document>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<Document>,
+}
+
+/// The differences from `before` to `after`, in the order of `before`, what is new at the end. Of
+/// more than [`CHANGES_MAX`] the first ones.
+#[must_use]
+pub fn diff(before: Value<'_>, after: Value<'_>) -> Vec<Change> {
+    let mut changes = Vec::new();
+    compare("", before, after, &mut changes);
+    changes
+}
+
+/// More are no help to anybody.
+pub const CHANGES_MAX: usize = 200;
+
+fn compare(path: &str, before: Value<'_>, after: Value<'_>, changes: &mut Vec<Change>) {
+    match (before.kind(), after.kind()) {
+        _ if before.raw() == after.raw() => {}
+        (Kind::Object, Kind::Object) => {
+            for (key, value) in before.members() {
+                let key = key.as_str().unwrap_or_default();
+                step(path, &key, Some(value), after.get(&key), changes);
+            }
+            for (key, value) in after.members() {
+                let key = key.as_str().unwrap_or_default();
+                if before.get(&key).is_none() {
+                    step(path, &key, None, Some(value), changes);
+                }
+            }
+        }
+        (Kind::Array, Kind::Array) => {
+            let (mut before, mut after) = (before.elements(), after.elements());
+            for index in 0.. {
+                let (one, other) = (before.next(), after.next());
+                if one.is_none() && other.is_none() {
+                    break;
+                }
+                step(path, &index.to_string(), one, other, changes);
+            }
+        }
+        _ => push(path.to_owned(), Some(before), Some(after), changes),
+    }
+}
+
+/// What is under a key or at an index on either side.
+fn step(
+    path: &str,
+    key: &str,
+    before: Option<Value<'_>>,
+    after: Option<Value<'_>>,
+    changes: &mut Vec<Change>,
+) {
+    let path = format!("{path}/{}", pointer_token(key));
+    match (before, after) {
+        (Some(before), Some(after)) => compare(&path, before, after, changes),
+        (before, after) => push(path, before, after, changes),
+    }
+}
+
+fn push(
+    path: String,
+    before: Option<Value<'_>>,
+    after: Option<Value<'_>>,
+    changes: &mut Vec<Change>,
+) {
+    if changes.len() == CHANGES_MAX {
+        return;
+    }
+    let op = match (&before, &after) {
+        (None, _) => "add",
+        (_, None) => "remove",
+        _ => "replace",
+    };
+    let document = |value: Value<'_>| value.to_document();
+    changes.push(Change { op, path, before: before.map(document), after: after.map(document) });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(before: &str, after: &str) -> Vec<String> {
+        let (before, after): (Document, Document) =
+            (before.parse().unwrap(), after.parse().unwrap());
+        let text =
+            |d: &Option<Document>| d.as_ref().map_or("-".to_owned(), |d| d.text().to_owned());
+        let line =
+            |c: &Change| format!("{} {} {} {}", c.op, c.path, text(&c.before), text(&c.after));
+        diff(before.root(), after.root()).iter().map(line).collect()
+    }
+
+    #[test]
+    fn members_elements_and_kinds() {
+        assert_eq!(
+            lines(
+                r#"{"a": 1, "b": {"c": "x", "d/e": [1, 2]}, "gone": null, "same": [{}]}"#,
+                r#"{"a": 1.0, "b": {"c": "y", "d/e": [1, 3, {}]}, "same": [{}], "new": true}"#,
+            ),
+            [
+                "replace /a 1 1.0",
+                r#"replace /b/c "x" "y""#,
+                "replace /b/d~1e/1 2 3",
+                "add /b/d~1e/2 - {}",
+                "remove /gone null -",
+                "add /new - true",
+            ]
+        );
+        assert_eq!(lines("[1]", "{}"), ["replace  [1] {}"]);
+        assert_eq!(lines(r#"{"a": [1]}"#, r#"{"a":[1]}"#), Vec::<String>::new());
+    }
+}

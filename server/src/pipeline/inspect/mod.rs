@@ -1,0 +1,6 @@
+//! Questions about an event: what would happen to it, what did, and why not.
+
+pub mod diff;
+pub mod explain;
+pub mod preview;
+pub(super) mod trial;

@@ -1,0 +1,255 @@
+//! A dry run of the whole way of an event, for people to look at. Nothing is stored or sent.
+
+use std::time::Instant;
+
+use antar_json::Document;
+use serde::Serialize;
+use serde_json::{Value as Json, json};
+
+use super::diff::diff;
+use crate::model::{DeliveryId, Event, FieldError, Frozen, Secret, SentRequest};
+use crate::pipeline::Pipeline;
+use crate::pipeline::attempt::prepare::{PrepareInput, prepare};
+use crate::pipeline::attempt::render::{self, RenderInput};
+use crate::pipeline::attempt::secrets::Masker;
+use crate::pipeline::attempt::transform::{self, Step, TransformEnd, secrets_of};
+use crate::pipeline::compiled::tenant::Tenant;
+use crate::pipeline::compiled::webhook::Webhook;
+use crate::plugin::Outcome;
+
+/// How a stage ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum StageOutcome {
+    Pass,
+    Drop,
+    Fail,
+    /// Not run, because one before it did not pass.
+    Skip,
+}
+
+/// One stage of a preview.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct Stage {
+    /// `intake`, `route`, `transform`, `render` or `sign`.
+    pub stage: &'static str,
+    pub outcome: StageOutcome,
+    pub reason: Option<String>,
+    pub took_us: u64,
+    #[schema(value_type = Object)]
+    pub detail: Json,
+}
+
+/// A dry run of everything up to sending.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct Preview {
+    pub stages: Vec<Stage>,
+    /// What would be sent, secrets masked; null when it did not get that far.
+    pub request: Option<SentRequest>,
+    /// Template tokens that did not resolve.
+    pub unresolved: Vec<String>,
+    /// What looks like a slip, though it works; pointers are into the webhook.
+    pub warnings: Vec<FieldError>,
+}
+
+impl Pipeline {
+    /// Runs every stage but the sending on `event` for `webhook`, enabled or not.
+    pub async fn preview(&self, tenant: &Tenant, webhook: &Webhook, event: &Event) -> Preview {
+        let mut preview = Preview {
+            stages: Vec::new(),
+            request: None,
+            unresolved: Vec::new(),
+            warnings: Vec::new(),
+        };
+        preview.intake(tenant, webhook, event);
+        if preview.route(webhook, event) {
+            self.preview_request(tenant, webhook, event, &mut preview).await;
+        }
+        for stage in ["transform", "render", "sign"] {
+            if !preview.stages.iter().any(|seen| seen.stage == stage) {
+                preview.push(stage, StageOutcome::Skip, None, Instant::now(), json!({}));
+            }
+        }
+        preview
+    }
+
+    async fn preview_request(
+        &self,
+        tenant: &Tenant,
+        webhook: &Webhook,
+        event: &Event,
+        preview: &mut Preview,
+    ) {
+        let began = Instant::now();
+        let (mut steps, masker) = (Vec::new(), config_masker(tenant, webhook));
+        let end = transform::transform(&self.host, tenant, webhook, event, |step| {
+            steps.push(describe(&step, &masker));
+        })
+        .await;
+        let (outcome, reason) = match &end {
+            TransformEnd::Go(_) => (StageOutcome::Pass, None),
+            TransformEnd::Drop(reason) => (StageOutcome::Drop, Some(reason)),
+            TransformEnd::Retry(reason)
+            | TransformEnd::Fail(reason)
+            | TransformEnd::Hold { reason, .. } => (StageOutcome::Fail, Some(reason)),
+        };
+        let reason = reason.map(|reason| masker.mask(reason.clone()));
+        preview.push("transform", outcome, reason, began, json!({ "plugins": steps }));
+        let TransformEnd::Go(transformed) = end else { return };
+
+        let began = Instant::now();
+        let delivery_id = DeliveryId::new(self.clock.now());
+        let input = RenderInput { webhook, event, delivery_id, test: false };
+        let rendered = render::render(input, &transformed)
+            .and_then(|frozen| Ok((frozen, render::attempt_headers(input, 1)?)));
+        let (frozen, attempt_headers) = match rendered {
+            Ok(rendered) => rendered,
+            Err(error) => {
+                let detail = json!({ "place": error.place });
+                let reason = Some(error.to_string());
+                preview.unresolved = error.unresolved;
+                return preview.push("render", StageOutcome::Fail, reason, began, detail);
+            }
+        };
+        preview.unresolved.clone_from(&frozen.unresolved);
+        preview.push("render", StageOutcome::Pass, None, began, describe_rendered(&frozen));
+
+        let began = Instant::now();
+        let input = PrepareInput {
+            tenant,
+            webhook,
+            event_id: &event.key.id,
+            delivery_id,
+            now: self.clock.now(),
+            dev: self.config.server.dev,
+        };
+        match prepare(input, &frozen, &attempt_headers) {
+            Ok(prepared) => {
+                preview.warnings.extend(self.warn_of_url(&prepared.outgoing.url));
+                let signed = prepared.signed();
+                let sent = prepared.sent();
+                let headers = sent.headers.iter().filter(|(name, _)| signed.contains(*name));
+                let headers: Json = headers.collect();
+                let detail = json!({ "headers": headers });
+                preview.push("sign", StageOutcome::Pass, None, began, detail);
+                preview.request = Some(sent);
+            }
+            Err(error) => {
+                preview.push("sign", StageOutcome::Fail, Some(error.to_string()), began, json!({}));
+            }
+        }
+    }
+
+    /// What can be said of an address without asking for it.
+    fn warn_of_url(&self, url: &str) -> Option<FieldError> {
+        if let Some(refused) = self.sender.refuses(url) {
+            return Some(FieldError::new("/url", refused));
+        }
+        let plain = url.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"));
+        let said = "goes out over plain HTTP, where everybody on the way can read it";
+        (plain && !self.config.server.dev).then(|| FieldError::new("/url", said))
+    }
+}
+
+impl Preview {
+    fn push(
+        &mut self,
+        stage: &'static str,
+        outcome: StageOutcome,
+        reason: Option<String>,
+        began: Instant,
+        detail: Json,
+    ) {
+        let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.stages.push(Stage { stage, outcome, reason, took_us, detail });
+    }
+
+    fn intake(&mut self, tenant: &Tenant, webhook: &Webhook, event: &Event) {
+        let began = Instant::now();
+        let known = tenant.read(|state| state.catalog_type(&event.event_type).cloned());
+        let known = known.or_else(|| webhook.profile.types.get(&event.event_type).cloned());
+        let miss = known.as_ref().and_then(|known| known.miss(event.data()));
+        let reason = miss.map(|miss| {
+            format!("misses the type's schema at `data{}`: {}", miss.pointer, miss.detail)
+        });
+        let detail = json!({ "known_type": known.is_some(), "schema_ok": reason.is_none() });
+        self.push("intake", StageOutcome::Pass, reason, began, detail);
+    }
+
+    /// True when the event is wanted.
+    fn route(&mut self, webhook: &Webhook, event: &Event) -> bool {
+        let began = Instant::now();
+        let why = webhook.plan.wants.why_not(event.event_type.as_str(), event.document.root());
+        let wanted = why.is_none();
+        let outcome = if wanted { StageOutcome::Pass } else { StageOutcome::Drop };
+        let (reason, detail) = match &why {
+            Some(why) => (Some(why.reason.clone()), json!(why)),
+            None => {
+                let filter = webhook.plan.wants.filter_for(event.event_type.as_str());
+                (None, json!({ "event_types": filter }))
+            }
+        };
+        self.push("route", outcome, reason, began, detail);
+        wanted
+    }
+}
+
+/// Knows the secrets that plugins see in their configs, and might show.
+fn config_masker(tenant: &Tenant, webhook: &Webhook) -> Masker {
+    let names = webhook.plan.plugins.iter().flat_map(|used| secrets_of(used.config.root()));
+    let secrets: Vec<Secret> = names.filter_map(|name| tenant.secret(&name)).collect();
+    Masker::of(&secrets)
+}
+
+/// One plugin's call, for people, without secrets.
+fn describe(step: &Step, masker: &Masker) -> Json {
+    let Some(report) = &step.report else {
+        return json!({ "plugin": step.plugin, "outcome": "fail", "reason": "there is no such plugin" });
+    };
+    let (outcome, reason, after) = match &report.result {
+        Ok(Outcome::Pass) => ("pass", None, None),
+        Ok(Outcome::Replace(with)) => ("replace", None, Some(with)),
+        Ok(Outcome::Split(_)) => ("split", None, None),
+        Ok(Outcome::Drop(reason)) => ("drop", Some(reason.clone()), None),
+        Err(error) => ("fail", Some(error.to_string()), None),
+    };
+    let logs = report.logs.iter().map(|(level, text)| {
+        let level = format!("{level:?}").to_lowercase();
+        json!({ "level": level, "text": masker.mask(text.clone()) })
+    });
+    let data = after.map(|with| masked(&with.data, masker));
+    let headers = after.map(|with| {
+        let shown =
+            |(name, value): &(String, String)| (name.clone(), masker.mask(value.clone()).into());
+        with.headers.iter().map(shown).collect::<serde_json::Map<_, _>>()
+    });
+    json!({
+        "plugin": step.plugin,
+        "outcome": outcome,
+        "reason": reason.map(|reason| masker.mask(reason)),
+        "took_us": report.took_us,
+        "memory_bytes": report.memory_bytes,
+        "logs": logs.collect::<Vec<_>>(),
+        "changes": data.as_ref().map(|data| diff(step.before.root(), data.root())),
+        "headers": headers,
+        "before": step.before,
+        "after": data,
+    })
+}
+
+fn masked(data: &Document, masker: &Masker) -> Document {
+    // A secret that is a part of the JSON itself, such as a digit, can't be masked in it.
+    masker.mask(data.text().to_owned()).parse().unwrap_or_else(|_| Document::empty_object())
+}
+
+/// How large a request became, and what is missing in it.
+fn describe_rendered(frozen: &Frozen) -> Json {
+    let shown = antar_template::masked;
+    json!({
+        "method": frozen.method,
+        "url_bytes": shown(&frozen.url).len(),
+        "headers": frozen.headers.len(),
+        "body_bytes": frozen.body.as_deref().map(|body| shown(body).len()),
+        "unresolved": frozen.unresolved,
+    })
+}

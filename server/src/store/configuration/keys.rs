@@ -1,0 +1,102 @@
+//! Keys to the API, hashed.
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use crate::model::{ApiKey, KeyId, Millis, Scope, TenantId};
+use crate::store::Store;
+use crate::store::db::columns::{tenant_of, tenant_text};
+use crate::store::db::conn::{Conn, run};
+use crate::store::db::error::StoreError;
+use crate::store::db::schema::api_keys;
+
+type Columns = (Vec<u8>, String, String, String, Vec<u8>, Millis);
+
+impl Store {
+    /// All keys, the oldest first.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Unavailable`.
+    pub async fn keys(&self) -> Result<Vec<ApiKey>, StoreError> {
+        let mut lease = self.read().await?;
+        let keys = load(lease.conn()).await?;
+        lease.give_back();
+        Ok(keys)
+    }
+
+    /// # Errors
+    /// `NameTaken` when its id or hash is there; `Unavailable`.
+    pub async fn insert_key(&self, key: ApiKey) -> Result<(), StoreError> {
+        self.write(move |conn| {
+            Box::pin(async move {
+                let scopes: Vec<&str> = key.scopes.iter().map(|scope| scope_text(*scope)).collect();
+                run!(conn, |c| diesel::insert_into(api_keys::table)
+                    .values((
+                        api_keys::id.eq(key.id.as_bytes().as_slice()),
+                        api_keys::tenant.eq(tenant_text(key.tenant.as_ref())),
+                        api_keys::name.eq(&key.name),
+                        api_keys::scopes.eq(scopes.join(",")),
+                        api_keys::hash.eq(key.hash.as_slice()),
+                        api_keys::created_at.eq(key.created_at),
+                    ))
+                    .execute(c))?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// # Errors
+    /// `NotFound`, also for a key of another tenant; `Unavailable`.
+    pub async fn delete_key(&self, tenant: Option<&TenantId>, id: KeyId) -> Result<(), StoreError> {
+        let tenant = tenant.cloned();
+        self.write(move |conn| {
+            Box::pin(async move {
+                let count = run!(conn, |c| diesel::delete(
+                    api_keys::table
+                        .filter(api_keys::id.eq(id.as_bytes().as_slice()))
+                        .filter(api_keys::tenant.eq(tenant_text(tenant.as_ref())))
+                )
+                .execute(c))?;
+                if count == 1 { Ok(()) } else { Err(StoreError::NotFound) }
+            })
+        })
+        .await
+    }
+}
+
+pub(super) async fn load(conn: &mut Conn) -> Result<Vec<ApiKey>, StoreError> {
+    let rows =
+        run!(conn, |c| api_keys::table.order(api_keys::created_at.asc()).load::<Columns>(c))?;
+    rows.into_iter().map(key_of).collect()
+}
+
+fn key_of((id, tenant, name, scopes, hash, created_at): Columns) -> Result<ApiKey, StoreError> {
+    let corrupt = || StoreError::Corrupt("an API key's id, scopes or hash".to_owned());
+    Ok(ApiKey {
+        id: KeyId::from_slice(&id).map_err(|_| corrupt())?,
+        name,
+        tenant: tenant_of(tenant)?,
+        scopes: scopes
+            .split(',')
+            .filter(|scope| !scope.is_empty())
+            .map(|scope| scope_of(scope).ok_or_else(corrupt))
+            .collect::<Result<_, _>>()?,
+        hash: hash.try_into().map_err(|_| corrupt())?,
+        created_at,
+    })
+}
+
+fn scope_text(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Publish => "publish",
+        Scope::Read => "read",
+        Scope::Manage => "manage",
+    }
+}
+
+fn scope_of(text: &str) -> Option<Scope> {
+    [Scope::Publish, Scope::Read, Scope::Manage]
+        .into_iter()
+        .find(|scope| scope_text(*scope) == text)
+}

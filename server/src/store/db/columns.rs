@@ -1,0 +1,133 @@
+//! How the model's words stand in columns.
+
+use diesel::backend::Backend;
+use diesel::deserialize::{self, FromSql, FromSqlRow};
+use diesel::expression::AsExpression;
+use diesel::serialize::{self, Output, ToSql};
+use diesel::sql_types::{BigInt, Binary, Text};
+
+use crate::model::{
+    DeliveryId, EventId, EventType, Millis, PluginName, ReplayId, ReplayState, SecretName,
+    SourceId, State, TenantId, WebhookId,
+};
+
+/// Text whose form the type checks.
+macro_rules! text_column {
+    ($($name:ident as $column:ident),*) => {$(
+        #[derive(AsExpression, FromSqlRow)]
+        #[diesel(foreign_derive)]
+        #[diesel(sql_type = Text)]
+        #[expect(unused, reason = "carries the derive to a type of the model")]
+        struct $column($name);
+
+        impl<DB: Backend> ToSql<Text, DB> for $name
+        where
+            str: ToSql<Text, DB>,
+        {
+            fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, DB>) -> serialize::Result {
+                self.as_str().to_sql(out)
+            }
+        }
+
+        impl<DB: Backend> FromSql<Text, DB> for $name
+        where
+            String: FromSql<Text, DB>,
+        {
+            fn from_sql(bytes: DB::RawValue<'_>) -> deserialize::Result<$name> {
+                Ok(String::from_sql(bytes)?.parse()?)
+            }
+        }
+    )*};
+}
+
+text_column!(
+    TenantId as TenantIdColumn,
+    EventId as EventIdColumn,
+    EventType as EventTypeColumn,
+    SecretName as SecretNameColumn,
+    PluginName as PluginNameColumn,
+    State as StateColumn,
+    ReplayState as ReplayStateColumn
+);
+
+/// The 16 bytes of a UUID.
+macro_rules! uuid_column {
+    ($($name:ident as $column:ident),*) => {$(
+        #[derive(AsExpression, FromSqlRow)]
+        #[diesel(foreign_derive)]
+        #[diesel(sql_type = Binary)]
+        #[expect(unused, reason = "carries the derive to a type of the model")]
+        struct $column($name);
+
+        impl<DB: Backend> ToSql<Binary, DB> for $name
+        where
+            [u8]: ToSql<Binary, DB>,
+        {
+            fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, DB>) -> serialize::Result {
+                self.0.as_bytes().as_slice().to_sql(out)
+            }
+        }
+
+        impl<DB: Backend> FromSql<Binary, DB> for $name
+        where
+            Vec<u8>: FromSql<Binary, DB>,
+        {
+            fn from_sql(bytes: DB::RawValue<'_>) -> deserialize::Result<$name> {
+                Ok($name(uuid::Uuid::from_slice(&Vec::<u8>::from_sql(bytes)?)?))
+            }
+        }
+    )*};
+}
+
+uuid_column!(
+    WebhookId as WebhookIdColumn,
+    DeliveryId as DeliveryIdColumn,
+    SourceId as SourceIdColumn,
+    ReplayId as ReplayIdColumn
+);
+
+#[derive(AsExpression, FromSqlRow)]
+#[diesel(foreign_derive)]
+#[diesel(sql_type = BigInt)]
+#[expect(unused, reason = "carries the derive to a type of the model")]
+struct MillisColumn(Millis);
+
+impl<DB: Backend> ToSql<BigInt, DB> for Millis
+where
+    i64: ToSql<BigInt, DB>,
+{
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, DB>) -> serialize::Result {
+        self.0.to_sql(out)
+    }
+}
+
+impl<DB: Backend> FromSql<BigInt, DB> for Millis
+where
+    i64: FromSql<BigInt, DB>,
+{
+    fn from_sql(bytes: DB::RawValue<'_>) -> deserialize::Result<Millis> {
+        Ok(Millis(i64::from_sql(bytes)?))
+    }
+}
+
+/// A count as a column; what no count is reads as 0 or the largest.
+pub(crate) fn count_of(value: i64) -> u32 {
+    u32::try_from(value.max(0)).unwrap_or(u32::MAX)
+}
+
+/// The operator's own things stand under the tenant ''.
+pub(crate) fn tenant_text(tenant: Option<&TenantId>) -> &str {
+    tenant.map_or("", TenantId::as_str)
+}
+
+pub(crate) fn tenant_of(text: String) -> Result<Option<TenantId>, super::error::StoreError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.try_into().map(Some).map_err(super::error::StoreError::Corrupt)
+}
+
+/// PostgreSQL refuses U+0000 in text; on both databases it becomes U+FFFD.
+pub(crate) fn storable(text: &str) -> std::borrow::Cow<'_, str> {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
+}

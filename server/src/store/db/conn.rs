@@ -1,0 +1,402 @@
+//! Connections to either database. Only this, `migrate.rs` and `rows.rs` know that there are two; everything
+//! else writes a query once, and [`run`] and [`each`] send it to whichever is there.
+
+use std::time::Duration;
+
+use diesel::SqliteConnection;
+use diesel::connection::{Connection as _, SimpleConnection};
+use diesel::dsl::sql;
+use diesel::sql_types::BigInt;
+use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
+use diesel_async::{
+    AsyncConnection as _, AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _,
+};
+use futures_util::StreamExt as _;
+use futures_util::future::{BoxFuture, FutureExt as _};
+
+use super::error::StoreError;
+use super::pace::Pace;
+use crate::model::Millis;
+use crate::store::Settings;
+
+/// Plans stay with their prepared statements while tables grow: one that was made when a table was
+/// small must not read all of it when it is large. Every statement has an index.
+const BY_INDEX: &str =
+    "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off";
+
+/// Group commit's few statements get their values as arrays: no plan is better for others, and making one
+/// for each commit took an eighth of PostgreSQL's time.
+const PLAN_ONCE: &str = "SET plan_cache_mode = force_generic_plan";
+
+/// A connection to either database.
+pub(crate) enum Conn {
+    Sqlite(Box<Sqlite>),
+    Postgres(Box<AsyncPgConnection>),
+}
+
+pub(super) type Sqlite = SyncConnectionWrapper<SqliteConnection, Place>;
+
+/// Sends one query: `run!(conn, |c| tenants::table.load::<TenantRow>(c))`. With a second name,
+/// that is the backend's type: `run!(conn, |c, Db| boxed::<Db>(filter).load::<Row>(c))`.
+macro_rules! run {
+    ($conn:expr, |$c:ident $(, $db:ident)?| $query:expr) => {
+        match $conn {
+            $crate::store::db::conn::Conn::Sqlite(conn) => {
+                $(type $db = diesel::sqlite::Sqlite;)?
+                let $c = &mut **conn;
+                $query.await
+            }
+            $crate::store::db::conn::Conn::Postgres(conn) => {
+                $(type $db = diesel::pg::Pg;)?
+                let $c = &mut **conn;
+                $query.await
+            }
+        }
+    };
+}
+
+/// Sends one statement for each row and gives what each returned, in order. The statement is
+/// prepared once. On PostgreSQL the rows go out together, without waiting for each other's answer.
+macro_rules! each {
+    ($conn:expr, $rows:expr, |$row:ident, $c:ident| $query:expr) => {
+        match $conn {
+            $crate::store::db::conn::Conn::Sqlite(conn) => {
+                let mut answers = Vec::with_capacity($rows.len());
+                let mut failed = None;
+                for $row in $rows {
+                    let $c = &mut **conn;
+                    match $query.await {
+                        Ok(answer) => answers.push(answer),
+                        Err(error) => {
+                            failed = Some(error);
+                            break;
+                        }
+                    }
+                }
+                failed.map_or(Ok(answers), Err)
+            }
+            $crate::store::db::conn::Conn::Postgres(conn) => {
+                let conn: &diesel_async::AsyncPgConnection = &**conn;
+                let mut answers = Vec::with_capacity($rows.len());
+                let mut failed = None;
+                for rows in $rows.chunks($crate::store::db::conn::SENT_AHEAD_MAX) {
+                    let statements = rows.iter().map(|$row| async move {
+                        let $c = &mut &*conn;
+                        $query.await
+                    });
+                    match futures_util::future::try_join_all(statements).await {
+                        Ok(some) => answers.extend(some),
+                        Err(error) => {
+                            failed = Some(error);
+                            break;
+                        }
+                    }
+                }
+                failed.map_or(Ok(answers), Err)
+            }
+        }
+    };
+}
+
+/// Statements that are sent to PostgreSQL before the first of them is answered.
+pub(crate) const SENT_AHEAD_MAX: usize = 256;
+
+/// Loads rows that are changed next in the same transaction. On PostgreSQL it locks them and
+/// leaves out those that another node has locked.
+macro_rules! load_to_change {
+    ($conn:expr, $row:ty, $query:expr) => {
+        match $conn {
+            $crate::store::db::conn::Conn::Sqlite(conn) => $query.load::<$row>(&mut **conn).await,
+            $crate::store::db::conn::Conn::Postgres(conn) => {
+                $query.for_update().skip_locked().load::<$row>(&mut **conn).await
+            }
+        }
+    };
+}
+
+pub(crate) use {each, load_to_change, run};
+
+/// Where a statement of SQLite runs: the library blocks.
+pub(crate) enum Place {
+    /// On the caller's thread, which is there for nothing else.
+    Here,
+    /// On the runtime's threads for blocking work.
+    Aside,
+}
+
+impl SpawnBlocking for Place {
+    fn spawn_blocking<'a, R: Send + 'static>(
+        &mut self,
+        task: impl FnOnce() -> R + Send + 'static,
+    ) -> BoxFuture<'a, Result<R, Box<dyn std::error::Error + Send + Sync + 'static>>> {
+        match self {
+            Place::Here => std::future::ready(Ok(task())).boxed(),
+            Place::Aside => {
+                let task = tokio::task::spawn_blocking(task);
+                async move { task.await.map_err(Into::into) }.boxed()
+            }
+        }
+    }
+
+    fn get_runtime() -> Place {
+        Place::Aside
+    }
+}
+
+/// Knows how to open connections.
+#[derive(Clone)]
+pub(crate) enum Connector {
+    Sqlite {
+        path: String,
+        busy_timeout_ms: u32,
+        pace: Option<Pace>,
+    },
+    /// `node` tells other nodes who changed something.
+    Postgres {
+        url: String,
+        answer_timeout: Duration,
+        node: String,
+    },
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The one of group commit.
+    Writer,
+    /// One of several, for all the rest. On SQLite it cannot write.
+    Lent,
+}
+
+impl Connector {
+    /// Reads the URL: `sqlite:PATH`, `postgres://…` or `postgresql://…`.
+    pub(crate) fn new(settings: &Settings) -> Result<Connector, StoreError> {
+        let url = settings.url.as_str();
+        if let Some(path) = url.strip_prefix("sqlite:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            if path.is_empty() || path.starts_with(":memory:") {
+                return Err(StoreError::Setup("sqlite: wants the path of a file".to_owned()));
+            }
+            return Ok(Connector::Sqlite {
+                path: path.to_owned(),
+                busy_timeout_ms: settings.busy_timeout_ms,
+                pace: settings.pace.clone(),
+            });
+        }
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            let (answer_timeout, node) = (settings.answer_timeout, settings.node.clone());
+            return Ok(Connector::Postgres { url: url.to_owned(), answer_timeout, node });
+        }
+        // The URL may hold a password: it is not repeated.
+        Err(StoreError::Setup(
+            "a database URL is sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE".to_owned(),
+        ))
+    }
+
+    /// True where only one connection can write, so that all writes go through the writer.
+    pub(crate) fn has_one_writer(&self) -> bool {
+        matches!(self, Connector::Sqlite { .. })
+    }
+
+    /// True where the writer has a thread that is there for nothing else.
+    pub(crate) fn writer_may_block(&self) -> bool {
+        self.has_one_writer() && self.pace().is_none()
+    }
+
+    /// Opens a connection. `Place::Here` on a thread that may block.
+    pub(crate) async fn open(&self, role: Role, place: Place) -> Result<Conn, StoreError> {
+        match self {
+            Connector::Sqlite { path, busy_timeout_ms, pace } => {
+                let (path, busy_timeout_ms) = (path.clone(), *busy_timeout_ms);
+                let simulated = pace.is_some();
+                let mut place = if simulated { Place::Here } else { place };
+                let conn = place
+                    .spawn_blocking(move || open_sqlite(&path, role, busy_timeout_ms, simulated))
+                    .await
+                    .map_err(StoreError::unavailable)??;
+                Ok(Conn::Sqlite(Box::new(SyncConnectionWrapper::with_runtime(conn, place))))
+            }
+            Connector::Postgres { url, node, .. } => {
+                // Boxed: it is large, and rare among what a store's calls wait for.
+                let conn = self.in_time(Box::pin(async {
+                    let conn = AsyncPgConnection::establish(url).await;
+                    let mut conn = conn.map_err(StoreError::unavailable)?;
+                    // A UUID: nothing in it ends the text.
+                    conn.batch_execute(&format!("SET antar.node = '{node}'")).await?;
+                    conn.batch_execute(BY_INDEX).await?;
+                    if role == Role::Writer {
+                        conn.batch_execute(PLAN_ONCE).await?;
+                    }
+                    Ok(conn)
+                }));
+                Ok(Conn::Postgres(Box::new(conn.await?)))
+            }
+        }
+    }
+
+    fn pace(&self) -> Option<&Pace> {
+        match self {
+            Connector::Sqlite { pace, .. } => pace.as_ref(),
+            Connector::Postgres { .. } => None,
+        }
+    }
+
+    /// Waits as long as a simulated database takes; a real one takes its time itself.
+    pub(crate) async fn wait(&self) {
+        if let Some(pace) = self.pace() {
+            pace.wait().await;
+        }
+    }
+
+    /// Gives up on PostgreSQL where it does not answer; SQLite's calls return in any case. What was
+    /// under way may be done all the same, and its connection is of no more use.
+    pub(crate) async fn in_time<T>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let Connector::Postgres { answer_timeout, .. } = self else { return work.await };
+        let done = tokio::time::timeout(*answer_timeout, work).await;
+        done.map_err(|_| StoreError::unavailable("the database did not answer in time"))?
+    }
+
+    /// Runs `writer` to its end: SQLite's on a thread of its own, where its statements block
+    /// nobody and need no hand-over; PostgreSQL's as a task.
+    pub(crate) fn spawn_writer<F>(&self, writer: F) -> Result<(), StoreError>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        if !self.writer_may_block() {
+            tokio::spawn(writer);
+            return Ok(());
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(StoreError::unavailable)?;
+        std::thread::Builder::new()
+            .name("antar-commit".to_owned())
+            .spawn(move || runtime.block_on(writer))
+            .map_err(StoreError::unavailable)?;
+        Ok(())
+    }
+
+    /// What moves SQLite's log into its file, beside the writer; none on PostgreSQL.
+    pub(crate) fn checkpointer(&self) -> Option<impl FnMut() + Send + 'static> {
+        let Connector::Sqlite { path, busy_timeout_ms, pace: None } = self.clone() else {
+            return None;
+        };
+        let mut conn = None;
+        Some(move || {
+            if conn.is_none() {
+                conn = open_sqlite(&path, Role::Writer, busy_timeout_ms, false).ok();
+            }
+            let Some(open) = &mut conn else { return };
+            if let Err(error) = open.batch_execute("PRAGMA wal_checkpoint(PASSIVE)") {
+                tracing::warn!(%error, "a checkpoint did not run; the next one will");
+                conn = None;
+            }
+        })
+    }
+}
+
+/// `synchronous=FULL`: a commit that was answered survives power loss. No automatic checkpoint: it
+/// would run inside somebody's commit. Simulated, it is the other way round in both.
+fn open_sqlite(
+    path: &str,
+    role: Role,
+    busy_timeout_ms: u32,
+    simulated: bool,
+) -> Result<SqliteConnection, StoreError> {
+    let mut conn = SqliteConnection::establish(path).map_err(StoreError::unavailable)?;
+    let (query_only, cache_kib) = match role {
+        // Some commits go through all that is cached.
+        Role::Writer => ("OFF", 16 << 10),
+        Role::Lent => ("ON", 8 << 10),
+    };
+    let (synchronous, checkpoint) = if simulated { ("OFF", 1_000) } else { ("FULL", 0) };
+    conn.batch_execute(&format!(
+        "PRAGMA busy_timeout = {busy_timeout_ms};
+         PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = {synchronous};
+         PRAGMA wal_autocheckpoint = {checkpoint};
+         PRAGMA cache_size = -{cache_kib};
+         PRAGMA temp_store = MEMORY;
+         PRAGMA query_only = {query_only};"
+    ))?;
+    Ok(conn)
+}
+
+/// [`Conn::begin`] for a connection that others may send on meanwhile.
+pub(super) async fn begin_postgres(mut conn: &AsyncPgConnection) -> Result<(), StoreError> {
+    Ok(conn.batch_execute("BEGIN").await?)
+}
+
+impl Conn {
+    /// None where its other end has closed it, as far as is known without asking.
+    pub(crate) fn if_alive(mut self) -> Option<Conn> {
+        if let Conn::Postgres(conn) = &mut self {
+            let mut said = std::pin::pin!(conn.notifications_stream());
+            // Nobody listens on it: whatever comes is its end.
+            if said.next().now_or_never().is_some() {
+                return None;
+            }
+        }
+        Some(self)
+    }
+
+    pub(crate) async fn execute_text(&mut self, sql: &str) -> Result<(), StoreError> {
+        Ok(run!(self, |c| c.batch_execute(sql))?)
+    }
+
+    /// Opens a transaction that writes. SQLite takes its lock at once, so that it cannot fail
+    /// later for want of it.
+    pub(crate) async fn begin(&mut self) -> Result<(), StoreError> {
+        match self {
+            Conn::Sqlite(_) => self.execute_text("BEGIN IMMEDIATE").await,
+            Conn::Postgres(conn) => begin_postgres(conn).await,
+        }
+    }
+
+    /// Opens a transaction that sees one state of everything.
+    pub(crate) async fn begin_read(&mut self) -> Result<(), StoreError> {
+        let sql = match self {
+            Conn::Sqlite(_) => "BEGIN",
+            Conn::Postgres(_) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        };
+        self.execute_text(sql).await
+    }
+
+    /// What the database's clock shows; the one statement that asks for it.
+    pub(crate) async fn time(&mut self) -> Result<Option<Millis>, StoreError> {
+        match self {
+            Conn::Sqlite(_) => Ok(None),
+            Conn::Postgres(conn) => {
+                let ms = diesel::select(sql::<BigInt>(
+                    "(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
+                ));
+                Ok(Some(ms.get_result::<Millis>(&mut **conn).await?))
+            }
+        }
+    }
+
+    /// Bytes of SQLite's file that are not free pages.
+    pub(crate) async fn used_bytes(&mut self) -> Result<Option<u64>, StoreError> {
+        match self {
+            Conn::Postgres(_) => Ok(None),
+            Conn::Sqlite(conn) => {
+                let used = diesel::select(sql::<BigInt>(
+                    "(SELECT page_count FROM pragma_page_count()) \
+                     * (SELECT page_size FROM pragma_page_size()) \
+                     - (SELECT freelist_count FROM pragma_freelist_count()) \
+                     * (SELECT page_size FROM pragma_page_size())",
+                ));
+                let used = used.get_result::<i64>(&mut **conn).await?;
+                Ok(u64::try_from(used).ok())
+            }
+        }
+    }
+
+    pub(crate) async fn commit(&mut self) -> Result<(), StoreError> {
+        self.execute_text("COMMIT").await
+    }
+}

@@ -1,0 +1,15 @@
+//! The database: connections, the pool, rows for two databases, schema, migrations, pages, errors.
+//!
+//! The only room that knows which of the two databases there is.
+
+pub(super) mod cell;
+pub(super) mod columns;
+pub(super) mod conn;
+pub(super) mod error;
+pub(super) mod listener;
+pub(super) mod migrate;
+pub(super) mod pace;
+pub(super) mod page;
+pub(super) mod pool;
+pub(super) mod rows;
+pub(super) mod schema;

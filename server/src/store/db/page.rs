@@ -1,0 +1,48 @@
+//! Pages of lists, newest first. A cursor says after what to go on; to callers it is opaque.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::error::StoreError;
+use crate::model::Millis;
+
+/// A part of a list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Page<T> {
+    pub data: Vec<T>,
+    /// Where the next part begins; none at the end.
+    pub next_cursor: Option<String>,
+}
+
+/// The place after one entry: its time and what orders entries of the same time.
+pub(crate) struct Place {
+    pub(crate) at: Millis,
+    pub(crate) tie: String,
+}
+
+impl Place {
+    pub(crate) fn cursor(&self) -> String {
+        URL_SAFE_NO_PAD.encode(format!("{}.{}", self.at.0, self.tie))
+    }
+
+    pub(crate) fn parse(cursor: &str) -> Result<Place, StoreError> {
+        let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| StoreError::BadCursor)?;
+        let text = String::from_utf8(bytes).map_err(|_| StoreError::BadCursor)?;
+        let (at, tie) = text.split_once('.').ok_or(StoreError::BadCursor)?;
+        let at = at.parse().map(Millis).map_err(|_| StoreError::BadCursor)?;
+        Ok(Place { at, tie: tie.to_owned() })
+    }
+}
+
+/// Makes a page of rows that were asked for with one more than `limit`.
+pub(crate) fn page<T>(mut data: Vec<T>, limit: usize, place: impl Fn(&T) -> Place) -> Page<T> {
+    let more = data.len() > limit;
+    data.truncate(limit);
+    let next_cursor = data.last().filter(|_| more).map(|last| place(last).cursor());
+    Page { data, next_cursor }
+}
+
+/// One more than `limit`, to learn whether there is a next page.
+pub(crate) fn rows_to_ask(limit: usize) -> i64 {
+    i64::try_from(limit.max(1)).unwrap_or(i64::MAX - 1) + 1
+}

@@ -1,0 +1,219 @@
+//! The table of attempts.
+
+use std::collections::HashMap;
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::kept::KeptRequest;
+use crate::model::{Attempt, DeliveryId, Frozen, Millis, Response, SentRequest};
+use crate::store::db::cell::Cell;
+use crate::store::db::columns::{count_of, storable};
+use crate::store::db::conn::{Conn, run};
+use crate::store::db::error::StoreError;
+use crate::store::db::rows::{Change, Kind, Rows, Statement};
+use crate::store::db::schema::{attempts, deliveries, events};
+use crate::store::{Store, from_json, json_text};
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = attempts)]
+struct Row {
+    number: i64,
+    revision: i64,
+    started_at: Millis,
+    took_ms: i64,
+    request_method: Option<String>,
+    request_url: Option<String>,
+    request_headers: Option<String>,
+    response_status: Option<i64>,
+    response_headers: Option<String>,
+    response_body: Option<String>,
+    response_truncated: bool,
+    error: Option<String>,
+    unresolved: Option<String>,
+}
+
+impl Store {
+    /// The attempts of a delivery, the first one first. Their requests' bodies are those of the
+    /// frozen request, secrets masked.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Corrupt`.
+    pub async fn attempts(&self, delivery_id: DeliveryId) -> Result<Vec<Attempt>, StoreError> {
+        let mut lease = self.read().await?;
+        let frozen = frozen(lease.conn(), delivery_id).await?;
+        let rows = run!(lease.conn(), |c| attempts::table
+            .filter(attempts::delivery_id.eq(delivery_id))
+            .order(attempts::number.asc())
+            .select(Row::as_select())
+            .load::<Row>(c))?;
+        lease.give_back();
+        let body = frozen.and_then(|frozen| frozen.body);
+        let body = body.map(|pieces| antar_template::masked(&pieces));
+        rows.into_iter().map(|row| row.attempt(body.as_deref())).collect()
+    }
+}
+
+/// What a delivery sends, where one of its attempts has sent it, and it is kept.
+pub(super) async fn frozen(conn: &mut Conn, id: DeliveryId) -> Result<Option<Frozen>, StoreError> {
+    let Some(request) = kept(conn, &[id]).await?.remove(&id) else { return Ok(None) };
+    let its_event = events::tenant
+        .eq(deliveries::tenant)
+        .and(events::id.eq(deliveries::event_id))
+        .and(events::source.eq(deliveries::event_source));
+    let data = run!(conn, |c| deliveries::table
+        .inner_join(events::table.on(its_event))
+        .filter(deliveries::id.eq(id))
+        .select(events::data)
+        .first::<Option<String>>(c))
+    .optional()?
+    .flatten();
+    Ok(Some(request.whole(data.as_deref())))
+}
+
+/// The same of many, as it is kept.
+pub(crate) async fn kept(
+    conn: &mut Conn,
+    ids: &[DeliveryId],
+) -> Result<HashMap<DeliveryId, KeptRequest>, StoreError> {
+    let rows = run!(conn, |c| attempts::table
+        .filter(attempts::delivery_id.eq_any(ids))
+        .filter(attempts::frozen.is_not_null())
+        .order(attempts::number.desc())
+        .select((attempts::delivery_id, attempts::frozen.assume_not_null()))
+        .load::<(DeliveryId, String)>(c))?;
+    let mut requests = HashMap::with_capacity(ids.len());
+    for (id, request) in rows {
+        // The first one stays.
+        requests.insert(id, from_json(&request)?);
+    }
+    Ok(requests)
+}
+
+/// An attempt as it is kept.
+#[derive(Clone, Copy)]
+pub(crate) struct Tried<'a> {
+    pub(crate) delivery_id: DeliveryId,
+    pub(crate) attempt: &'a Attempt,
+    /// What it sent, where it is the first that did: JSON text.
+    pub(crate) frozen: Option<&'a str>,
+}
+
+pub(crate) struct InsertAttempts;
+
+impl Statement for InsertAttempts {
+    const CHANGE: Change = Change::Insert("attempts");
+    const COLUMNS: &'static [(&'static str, Kind)] = &[
+        ("delivery_id", Kind::Id),
+        ("number", Kind::Number),
+        ("revision", Kind::Number),
+        ("started_at", Kind::Number),
+        ("took_ms", Kind::Number),
+        ("request_method", Kind::Text),
+        ("request_url", Kind::Text),
+        ("request_headers", Kind::Text),
+        ("response_status", Kind::Number),
+        ("response_headers", Kind::Text),
+        ("response_body", Kind::Text),
+        ("response_truncated", Kind::Flag),
+        ("frozen", Kind::Text),
+        ("error", Kind::Text),
+        ("unresolved", Kind::Text),
+    ];
+    const SELDOM: usize = 2;
+    const KEY: &'static str = "encode(delivery_id, 'hex') || ' ' || number";
+
+    fn key(row: &[Cell<'_>]) -> String {
+        format!("{} {}", row[0].spelled(), row[1].spelled())
+    }
+}
+
+/// Attempts, of each delivery one at the most.
+pub(crate) fn rows(tried: &[Tried<'_>]) -> Result<Rows<InsertAttempts>, StoreError> {
+    let mut rows = Rows::new();
+    for one in tried {
+        push(&mut rows, *one, one.attempt.number.into())?;
+    }
+    Ok(rows)
+}
+
+/// Where a number is taken, by another owner, the next free one is used; `written` tells of [`rows`].
+pub(crate) async fn renumber(
+    conn: &mut Conn,
+    tried: &[Tried<'_>],
+    written: &[bool],
+) -> Result<(), StoreError> {
+    for (one, _) in tried.iter().zip(written).filter(|(_, written)| !**written) {
+        let highest = run!(conn, |c| attempts::table
+            .filter(attempts::delivery_id.eq(one.delivery_id))
+            .order(attempts::number.desc())
+            .select(attempts::number)
+            .first::<i64>(c))?;
+        let mut rows = Rows::new();
+        push(&mut rows, *one, highest + 1)?;
+        rows.send(conn).await?;
+    }
+    Ok(())
+}
+
+fn push(
+    rows: &mut Rows<InsertAttempts>,
+    Tried { delivery_id, attempt, frozen }: Tried<'_>,
+    number: i64,
+) -> Result<(), StoreError> {
+    let (request, response) = (attempt.request.as_ref(), attempt.response.as_ref());
+    let unresolved = Some(&attempt.unresolved).filter(|unresolved| !unresolved.is_empty());
+    rows.push([
+        delivery_id.0.into(),
+        number.into(),
+        i64::from(attempt.revision).into(),
+        attempt.started_at.into(),
+        i64::try_from(attempt.took_ms).unwrap_or(i64::MAX).into(),
+        request.map(|r| r.method.as_str()).into(),
+        request.map(|r| r.url.as_str()).into(),
+        request.map(|r| json_text(&r.headers)).transpose()?.into(),
+        response.map(|r| i64::from(r.status)).into(),
+        response.map(|r| json_text(&r.headers)).transpose()?.into(),
+        response.map(|r| storable(&r.body)).into(),
+        response.is_some_and(|r| r.truncated).into(),
+        frozen.into(),
+        attempt.error.as_deref().map(storable).into(),
+        unresolved.map(json_text).transpose()?.into(),
+    ]);
+    Ok(())
+}
+
+impl Row {
+    fn attempt(self, body: Option<&str>) -> Result<Attempt, StoreError> {
+        let request = match (self.request_method, self.request_url, self.request_headers) {
+            (Some(method), Some(url), Some(headers)) => Some(SentRequest {
+                method,
+                url,
+                headers: from_json(&headers)?,
+                body: body.map(ToOwned::to_owned),
+            }),
+            _ => None,
+        };
+        let response = match (self.response_status, self.response_headers) {
+            (Some(status), Some(headers)) => Some(Response {
+                status: u16::try_from(status).unwrap_or_default(),
+                headers: from_json(&headers)?,
+                // Empty too where bodies have had their time.
+                body: self.response_body.unwrap_or_default(),
+                truncated: self.response_truncated,
+            }),
+            _ => None,
+        };
+        let unresolved = self.unresolved.as_deref().map(from_json).transpose()?;
+        Ok(Attempt {
+            number: count_of(self.number),
+            revision: count_of(self.revision),
+            started_at: self.started_at,
+            took_ms: u64::try_from(self.took_ms).unwrap_or_default(),
+            request,
+            response,
+            error: self.error,
+            unresolved: unresolved.unwrap_or_default(),
+        })
+    }
+}

@@ -1,0 +1,181 @@
+//! Deliveries to look at.
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::attempts;
+use crate::model::{
+    Delivery, DeliveryId, EventId, EventKey, Frozen, Millis, State, TenantId, WebhookId,
+};
+use crate::store::Store;
+use crate::store::db::columns::count_of;
+use crate::store::db::conn::run;
+use crate::store::db::error::StoreError;
+use crate::store::db::page::{Page, Place, page, rows_to_ask};
+use crate::store::db::schema::deliveries;
+
+/// Which deliveries; what is none does not matter.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct DeliveryFilter {
+    pub event_id: Option<EventId>,
+    pub webhook_id: Option<WebhookId>,
+    pub state: Option<State>,
+    pub subject: Option<String>,
+    /// Made at or after.
+    pub since: Option<Millis>,
+    /// Made before.
+    pub until: Option<Millis>,
+}
+
+/// A delivery with what its attempts send.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredDelivery {
+    pub delivery: Delivery,
+    pub frozen: Option<Frozen>,
+    /// Attempts that the retry schedule does not count: those before it was last begun anew.
+    pub schedule_start: u32,
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = deliveries)]
+pub(crate) struct Row {
+    pub(crate) id: DeliveryId,
+    tenant: TenantId,
+    event_source: String,
+    event_id: EventId,
+    pub(super) webhook_id: WebhookId,
+    state: State,
+    reason: Option<String>,
+    stage: Option<String>,
+    attempts: i64,
+    schedule_start: i64,
+    next_attempt_at: Option<Millis>,
+    subject: Option<String>,
+    created_at: Millis,
+    order_key: Option<String>,
+}
+
+impl Row {
+    pub(crate) fn schedule_start(&self) -> u32 {
+        count_of(self.schedule_start)
+    }
+
+    pub(crate) fn event_key(&self) -> EventKey {
+        EventKey {
+            tenant: self.tenant.clone(),
+            source: self.event_source.clone(),
+            id: self.event_id.clone(),
+        }
+    }
+
+    pub(crate) fn delivery(self) -> Delivery {
+        Delivery {
+            id: self.id,
+            event: EventKey { tenant: self.tenant, source: self.event_source, id: self.event_id },
+            webhook_id: self.webhook_id,
+            state: self.state,
+            // In flight the column holds a wish to cancel: `by_hand.rs`.
+            reason: self.reason,
+            stage: self.stage,
+            attempts: count_of(self.attempts),
+            next_attempt_at: self.next_attempt_at,
+            created_at: self.created_at,
+            subject: self.subject,
+            order_key: self.order_key,
+        }
+    }
+}
+
+/// Says nothing new beside the state; as text, so that the database sees that the index over the
+/// few rows that are not delivered fits.
+pub(crate) fn unsent() -> diesel::expression::SqlLiteral<diesel::sql_types::Bool> {
+    diesel::dsl::sql("state NOT IN ('delivered', 'in_flight')")
+}
+
+impl Store {
+    /// Deliveries of a tenant, newest first.
+    ///
+    /// # Errors
+    /// `BadCursor`, `Unavailable`.
+    pub async fn list_deliveries(
+        &self,
+        tenant: &TenantId,
+        filter: &DeliveryFilter,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Page<Delivery>, StoreError> {
+        let after = match cursor {
+            Some(cursor) => {
+                let place = Place::parse(cursor)?;
+                let id: DeliveryId = place.tie.parse().map_err(|_| StoreError::BadCursor)?;
+                Some((place.at, id))
+            }
+            None => None,
+        };
+        let mut lease = self.read().await?;
+        let rows = run!(lease.conn(), |c, Db| {
+            let mut query = deliveries::table
+                .select(Row::as_select())
+                .filter(deliveries::tenant.eq(tenant))
+                .order((deliveries::created_at.desc(), deliveries::id.desc()))
+                .limit(rows_to_ask(limit))
+                .into_boxed::<Db>();
+            if let Some((at, id)) = after {
+                query = query
+                    .filter(deliveries::created_at.le(at))
+                    .filter(deliveries::created_at.lt(at).or(deliveries::id.lt(id)));
+            }
+            if let Some(event_id) = &filter.event_id {
+                query = query.filter(deliveries::event_id.eq(event_id));
+            }
+            if let Some(webhook_id) = filter.webhook_id {
+                query = query.filter(deliveries::webhook_id.eq(webhook_id));
+            }
+            if let Some(state) = filter.state {
+                query = query.filter(deliveries::state.eq(state));
+                if !matches!(state, State::Delivered | State::InFlight) {
+                    query = query.filter(unsent());
+                }
+            }
+            if let Some(subject) = &filter.subject {
+                query = query.filter(deliveries::subject.eq(subject));
+            }
+            if let Some(since) = filter.since {
+                query = query.filter(deliveries::created_at.ge(since));
+            }
+            if let Some(until) = filter.until {
+                query = query.filter(deliveries::created_at.lt(until));
+            }
+            query.load::<Row>(c)
+        })?;
+        lease.give_back();
+        let rows = rows.into_iter().map(Row::delivery).collect();
+        Ok(page(rows, limit, |d: &Delivery| Place { at: d.created_at, tie: d.id.to_string() }))
+    }
+
+    /// One delivery of a tenant.
+    ///
+    /// # Errors
+    /// `NotFound`, `Corrupt`, `Unavailable`.
+    pub async fn get_delivery(
+        &self,
+        tenant: &TenantId,
+        id: DeliveryId,
+    ) -> Result<StoredDelivery, StoreError> {
+        let mut lease = self.read().await?;
+        let found = run!(lease.conn(), |c| deliveries::table
+            .find(id)
+            .filter(deliveries::tenant.eq(tenant))
+            .select(Row::as_select())
+            .first::<Row>(c))
+        .optional()?;
+        let frozen = attempts::frozen(lease.conn(), id).await?;
+        lease.give_back();
+        let row = found.ok_or(StoreError::NotFound)?;
+        Ok(StoredDelivery {
+            frozen,
+            schedule_start: row.schedule_start(),
+            delivery: row.delivery(),
+        })
+    }
+}

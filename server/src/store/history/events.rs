@@ -1,0 +1,188 @@
+//! Events to look at, and to deliver again.
+
+use antar_json::Document;
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use crate::model::{Attributes, Event, EventId, EventKey, EventType, Millis, TenantId};
+use crate::store::Store;
+use crate::store::db::columns::count_of;
+use crate::store::db::conn::{Conn, run};
+use crate::store::db::error::StoreError;
+use crate::store::db::page::{Page, Place, page, rows_to_ask};
+use crate::store::db::schema::events;
+
+/// Which events; what is none does not matter.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct EventFilter {
+    pub event_type: Option<EventType>,
+    pub subject: Option<String>,
+    /// Accepted at or after.
+    pub since: Option<Millis>,
+    /// Accepted before.
+    pub until: Option<Millis>,
+}
+
+/// An event as it was accepted.
+#[derive(Clone, Debug)]
+pub struct StoredEvent {
+    /// Where the data is not kept, it and the attributes are empty.
+    pub event: Event,
+    pub accepted_at: Millis,
+    /// How many deliveries were made when it was accepted.
+    pub deliveries: u32,
+    /// Why a plugin dropped it at intake.
+    pub dropped_reason: Option<String>,
+    /// False for a dropped event, and for one whose data has had its time.
+    pub data_kept: bool,
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = events)]
+pub(crate) struct Row {
+    tenant: TenantId,
+    source: String,
+    id: EventId,
+    event_type: EventType,
+    timestamp: Millis,
+    attributes: String,
+    data: Option<String>,
+    schema_ok: bool,
+    accepted_at: Millis,
+    deliveries: i64,
+    dropped_reason: Option<String>,
+}
+
+impl Row {
+    pub(crate) fn event(self) -> Result<StoredEvent, StoreError> {
+        let corrupt = |error: antar_json::ParseError| StoreError::Corrupt(error.to_string());
+        let attributes: Document = self.attributes.parse().map_err(corrupt)?;
+        let data_kept = self.data.is_some();
+        let data: Document = self.data.as_deref().unwrap_or("{}").parse().map_err(corrupt)?;
+        let key = EventKey { tenant: self.tenant, source: self.source, id: self.id };
+        let attributes = attributes_of(&attributes);
+        let mut event = Event::new(key, self.event_type, self.timestamp, attributes, data.root());
+        event.schema_ok = self.schema_ok;
+        Ok(StoredEvent {
+            event,
+            accepted_at: self.accepted_at,
+            deliveries: count_of(self.deliveries),
+            dropped_reason: self.dropped_reason,
+            data_kept,
+        })
+    }
+}
+
+fn attributes_of(document: &Document) -> Attributes {
+    let text = |value: antar_json::Value<'_>| value.as_str().map(std::borrow::Cow::into_owned);
+    document
+        .root()
+        .members()
+        .filter_map(|(name, value)| Some((text(name)?, text(value)?)))
+        .collect()
+}
+
+impl Store {
+    /// Events of a tenant, newest first.
+    ///
+    /// # Errors
+    /// `BadCursor`, `Corrupt`, `Unavailable`.
+    pub async fn list_events(
+        &self,
+        tenant: &TenantId,
+        filter: &EventFilter,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Page<StoredEvent>, StoreError> {
+        let after = match cursor {
+            Some(cursor) => {
+                let place = Place::parse(cursor)?;
+                let (id, source) = place.tie.split_once('/').ok_or(StoreError::BadCursor)?;
+                Some((place.at, id.to_owned(), source.to_owned()))
+            }
+            None => None,
+        };
+        let mut lease = self.read().await?;
+        let rows = run!(lease.conn(), |c, Db| {
+            let mut query = events::table
+                .select(Row::as_select())
+                .filter(events::tenant.eq(tenant))
+                .order((events::accepted_at.desc(), events::id.desc(), events::source.desc()))
+                .limit(rows_to_ask(limit))
+                .into_boxed::<Db>();
+            if let Some((at, id, source)) = &after {
+                let same_id = events::id.eq(id).and(events::source.lt(source));
+                query = query
+                    .filter(events::accepted_at.le(*at))
+                    .filter(events::accepted_at.lt(*at).or(events::id.lt(id)).or(same_id));
+            }
+            if let Some(event_type) = &filter.event_type {
+                query = query.filter(events::event_type.eq(event_type));
+            }
+            if let Some(subject) = &filter.subject {
+                query = query.filter(events::subject.eq(subject));
+            }
+            if let Some(since) = filter.since {
+                query = query.filter(events::accepted_at.ge(since));
+            }
+            if let Some(until) = filter.until {
+                query = query.filter(events::accepted_at.lt(until));
+            }
+            query.load::<Row>(c)
+        })?;
+        lease.give_back();
+        let rows = rows.into_iter().map(Row::event).collect::<Result<Vec<_>, _>>()?;
+        Ok(page(rows, limit, |stored: &StoredEvent| {
+            let EventKey { id, source, .. } = &stored.event.key;
+            Place { at: stored.accepted_at, tie: format!("{id}/{source}") }
+        }))
+    }
+
+    /// One event of a tenant. Without a source, of several with this id the newest.
+    ///
+    /// # Errors
+    /// `NotFound`, `Corrupt`, `Unavailable`.
+    pub async fn get_event(
+        &self,
+        tenant: &TenantId,
+        id: &EventId,
+        source: Option<&str>,
+    ) -> Result<StoredEvent, StoreError> {
+        let mut lease = self.read().await?;
+        let row = run!(lease.conn(), |c, Db| {
+            let mut query = events::table
+                .select(Row::as_select())
+                .filter(events::tenant.eq(tenant))
+                .filter(events::id.eq(id))
+                .order(events::accepted_at.desc())
+                .into_boxed::<Db>();
+            if let Some(source) = source {
+                query = query.filter(events::source.eq(source));
+            }
+            query.first::<Row>(c)
+        })
+        .optional()?;
+        lease.give_back();
+        row.ok_or(StoreError::NotFound)?.event()
+    }
+}
+
+/// The events of these keys that are still there, in no order.
+pub(crate) async fn load(
+    conn: &mut Conn,
+    keys: &[EventKey],
+) -> Result<Vec<StoredEvent>, StoreError> {
+    let unique = |mut texts: Vec<String>| {
+        texts.sort_unstable();
+        texts.dedup();
+        texts
+    };
+    let tenants = unique(keys.iter().map(|key| key.tenant.as_str().to_owned()).collect());
+    let ids = unique(keys.iter().map(|key| key.id.as_str().to_owned()).collect());
+    let rows = run!(conn, |c| events::table
+        .select(Row::as_select())
+        .filter(events::tenant.eq_any(&tenants))
+        .filter(events::id.eq_any(&ids))
+        .load::<Row>(c))?;
+    rows.into_iter().map(Row::event).collect()
+}

@@ -1,0 +1,7 @@
+//! What happened: events, deliveries, attempts, and how long they are kept.
+
+pub(super) mod attempts;
+pub(super) mod deliveries;
+pub(super) mod events;
+pub(super) mod kept;
+pub(super) mod retention;

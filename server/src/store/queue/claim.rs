@@ -1,0 +1,419 @@
+//! Who works on what: due deliveries, and those whose owner is gone.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use parking_lot::Mutex;
+
+use super::due::Candidate;
+use super::ordered;
+use super::unsure::{self, Unsure};
+use crate::fault::{self, Point};
+use crate::model::{
+    Delivery, DeliveryId, Event, EventKey, Frozen, Millis, State, TenantId, WebhookId,
+};
+use crate::store::Store;
+use crate::store::db::conn::{load_to_change, run};
+use crate::store::db::error::StoreError;
+use crate::store::db::rows::{Change, Kind, Rows, Statement};
+use crate::store::db::schema::{deliveries, nodes};
+use crate::store::history::deliveries::Row;
+use crate::store::history::{attempts, events};
+use crate::store::writer::accept::Owner;
+
+/// Candidates of one transaction, where less are wanted: some of them may wait behind others.
+const AT_ONCE_MIN: usize = 64;
+
+/// Deliveries of nodes that are gone that are taken over at once.
+pub const TAKE_OVER_MAX: usize = 1_000;
+
+/// A delivery that is now in flight here.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    pub delivery: Delivery,
+    pub event: Event,
+    pub frozen: Option<Frozen>,
+    /// Attempts that the retry schedule does not count: those before it was last begun anew.
+    pub schedule_start: u32,
+}
+
+/// What claims that failed may have put in flight all the same. A node claims one after the other: the
+/// next claim makes it due first.
+pub(crate) type UnsureClaims = Arc<Mutex<HashSet<Unsure>>>;
+
+/// What a claim leaves for others, or for later.
+#[derive(Clone, Debug, Default)]
+pub struct Spared {
+    pub webhooks: Vec<WebhookId>,
+    pub tenants: Vec<TenantId>,
+    /// Webhooks of which only so many are wanted.
+    pub at_most: HashMap<WebhookId, usize>,
+}
+
+impl Spared {
+    /// Some of what is wanted was taken.
+    pub fn less(&mut self, taken: &[Claimed]) {
+        for claimed in taken {
+            if let Some(most) = self.at_most.get_mut(&claimed.delivery.webhook_id) {
+                *most = most.saturating_sub(1);
+            }
+        }
+    }
+}
+
+/// A candidate as it stands: when it is due, whether it is compared with others of its key for duplicates, and
+/// whether it may go before those that are open.
+type Stands = (DeliveryId, Option<Millis>, bool, bool);
+
+impl Store {
+    /// Takes deliveries that are pending and due, the longest due first, in turns between
+    /// tenants and between their webhooks, and leaves out what is spared or waits behind another one
+    /// with its key. Duplicates are dropped. A delivery whose event's data
+    /// is no longer kept fails.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Unavailable`.
+    pub async fn claim_due(
+        &self,
+        now: Millis,
+        owner: &Owner,
+        limit: usize,
+        spared: &Spared,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        let (mut claimed, mut spared) = (Vec::new(), spared.clone());
+        loop {
+            let wanted = limit - claimed.len();
+            let (more, put_off) = match self.claim_some(now, owner, wanted, &spared).await {
+                Ok(found) => found,
+                Err(error) => return those(claimed, error),
+            };
+            spared.less(&more);
+            claimed.extend(more);
+            // What waits behind others may have hidden something that may go.
+            if put_off == 0 || claimed.len() >= limit {
+                return Ok(claimed);
+            }
+        }
+    }
+
+    /// As [`Store::claim_due`], of what one look finds; and how many of that were put off, because they wait
+    /// behind others.
+    async fn claim_some(
+        &self,
+        now: Millis,
+        owner: &Owner,
+        limit: usize,
+        spared: &Spared,
+    ) -> Result<(Vec<Claimed>, usize), StoreError> {
+        self.release_unsure().await?;
+        let due = self.due(now, limit, spared).await?;
+        let (mut claimed, mut put_off, mut failed) = (Vec::new(), 0, None);
+        for some in in_turns(&due).chunks(limit.max(AT_ONCE_MIN)) {
+            let wanted = limit - claimed.len();
+            if wanted == 0 {
+                break;
+            }
+            match self.claim(now, owner, some.to_vec(), wanted).await {
+                Ok((more, behind)) => {
+                    claimed.extend(more);
+                    put_off += behind;
+                }
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
+        }
+        let taken: HashSet<DeliveryId> = claimed.iter().map(|one| one.delivery.id).collect();
+        self.passed.leave(due.iter().filter(|candidate| !taken.contains(&candidate.id)));
+        match failed {
+            Some(error) => Ok((those(claimed, error)?, 0)),
+            None => Ok((claimed, put_off)),
+        }
+    }
+
+    /// Makes due what claims that failed may have put in flight.
+    async fn release_unsure(&self) -> Result<(), StoreError> {
+        let unsure = self.claims.lock().clone();
+        if unsure.is_empty() {
+            return Ok(());
+        }
+        let released = unsure.clone();
+        self.write(move |conn| Box::pin(async move { unsure::release(conn, &released).await }))
+            .await?;
+        self.claims.lock().retain(|one| !unsure.contains(one));
+        Ok(())
+    }
+
+    /// Takes the first of the candidates, as far as no other node did, and they may go.
+    async fn claim(
+        &self,
+        now: Millis,
+        owner: &Owner,
+        candidates: Vec<DeliveryId>,
+        limit: usize,
+    ) -> Result<(Vec<Claimed>, usize), StoreError> {
+        let taken = Arc::<Mutex<Vec<DeliveryId>>>::default();
+        let found = self.put_in_flight(now, owner, candidates, limit, &taken).await;
+        let found = match found {
+            Ok(found) => fault::reach(Point::ClaimAfter).await.map(|()| found).map_err(Into::into),
+            Err(error) => Err(error),
+        };
+        if found.is_err() {
+            let taken = std::mem::take(&mut *taken.lock()).into_iter();
+            let unsure = |delivery_id| Unsure { delivery_id, owner: owner.clone(), since: now };
+            self.claims.lock().extend(taken.map(unsure));
+        }
+        found
+    }
+
+    /// `taken` gets what is put in flight, also where the commit then fails.
+    async fn put_in_flight(
+        &self,
+        now: Millis,
+        owner: &Owner,
+        candidates: Vec<DeliveryId>,
+        limit: usize,
+        taken: &Arc<Mutex<Vec<DeliveryId>>>,
+    ) -> Result<(Vec<Claimed>, usize), StoreError> {
+        let (owner, taken) = (owner.clone(), taken.clone());
+        self.write(move |conn| {
+            Box::pin(async move {
+                // By id alone, lest PostgreSQL go through all that is due.
+                let stand = load_to_change!(
+                    conn,
+                    Stands,
+                    deliveries::table.filter(deliveries::id.eq_any(&candidates)).select((
+                        deliveries::id,
+                        deliveries::next_attempt_at,
+                        deliveries::dedupe_key.is_not_null(),
+                        ordered::in_order(),
+                    ))
+                )?;
+                let compared = stand.iter().any(|(_, _, has_key, _)| *has_key);
+                let due =
+                    stand.into_iter().filter(|(_, due_at, ..)| due_at.is_some_and(|at| at <= now));
+                let due: HashMap<DeliveryId, bool> =
+                    due.map(|(id, _, _, in_order)| (id, in_order)).collect();
+                let still_due = candidates.into_iter().filter(|id| due.contains_key(id));
+                let (mut ids, behind): (Vec<DeliveryId>, Vec<DeliveryId>) =
+                    still_due.partition(|id| due[id]);
+                ordered::defer(conn, &behind, now).await?;
+                ids.truncate(limit);
+                if compared {
+                    ids = ordered::without_duplicates(conn, ids, now).await?;
+                }
+                taken.lock().clone_from(&ids);
+                let mut rows = Rows::<BeginFlights>::new();
+                for id in &ids {
+                    rows.push([
+                        owner.node.as_str().into(),
+                        owner.epoch.into(),
+                        now.into(),
+                        id.0.into(),
+                    ]);
+                }
+                rows.send(conn).await?;
+                fault::reach(Point::Claim).await?;
+                Ok((load_claimed(conn, ids, now).await?, behind.len()))
+            })
+        })
+        .await
+    }
+
+    /// When the next one becomes due of those that are not yet.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn next_due_after(&self, now: Millis) -> Result<Option<Millis>, StoreError> {
+        let mut lease = self.read().await?;
+        let due_at = self.connector.in_time(async {
+            let due_at = run!(lease.conn(), |c| deliveries::table
+                .filter(deliveries::next_attempt_at.gt(now))
+                .order(deliveries::next_attempt_at.asc())
+                .select(deliveries::next_attempt_at.assume_not_null())
+                .first::<Millis>(c));
+            Ok(due_at.optional()?)
+        });
+        let due_at = due_at.await?;
+        lease.give_back();
+        Ok(due_at)
+    }
+
+    /// Makes due at once, uncounted, what earlier epochs of this node own, and what nodes own
+    /// whose lease has run out. Returns how many deliveries that were: [`TAKE_OVER_MAX`] where there
+    /// may be more.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn take_over(&self, owner: &Owner, now: Millis) -> Result<usize, StoreError> {
+        let owner = owner.clone();
+        self.write(move |conn| {
+            Box::pin(async move {
+                let gone = run!(conn, |c| nodes::table
+                    .filter(nodes::id.ne(&owner.node))
+                    .filter(nodes::lease_until.lt(now))
+                    .select(nodes::id)
+                    .load::<String>(c))?;
+                let orphan = deliveries::owner_node
+                    .eq_any(&gone)
+                    .or(deliveries::owner_node
+                        .eq(&owner.node)
+                        .and(deliveries::owner_epoch.lt(owner.epoch)))
+                    .assume_not_null();
+                // What another node, or a last statement of one that is gone, holds just now is left
+                // for the next look.
+                let orphans = load_to_change!(
+                    conn,
+                    (DeliveryId, bool),
+                    deliveries::table
+                        .filter(deliveries::owner_node.is_not_null())
+                        .filter(orphan)
+                        .limit(i64::try_from(TAKE_OVER_MAX).unwrap_or(i64::MAX))
+                        .select((deliveries::id, deliveries::reason.is_not_null()))
+                )?;
+                let mut rows = Rows::<TakeOver>::new();
+                for (id, wished) in &orphans {
+                    // Whoever wished to cancel it gets his will: nobody is at it any more.
+                    let to = if *wished { State::Cancelled } else { State::Pending };
+                    let due_at = (!wished).then_some(now);
+                    rows.push([to.as_str().into(), due_at.into(), now.into(), id.0.into()]);
+                }
+                rows.send(conn).await?;
+                fault::reach(Point::TakeOver).await?;
+                Ok(orphans.len())
+            })
+        })
+        .await
+    }
+}
+
+/// Deliveries that a node takes.
+struct BeginFlights;
+
+impl Statement for BeginFlights {
+    const CHANGE: Change = Change::Update(
+        "UPDATE deliveries AS old SET state = 'in_flight', reason = NULL, next_attempt_at = NULL, \
+         owner_node = :owner_node, owner_epoch = :owner_epoch, updated_at = :now \
+         WHERE old.id = :id",
+    );
+    const COLUMNS: &'static [(&'static str, Kind)] = &[
+        ("owner_node", Kind::Text),
+        ("owner_epoch", Kind::Number),
+        ("now", Kind::Number),
+        ("id", Kind::Id),
+    ];
+}
+
+/// Deliveries whose owner is gone.
+struct TakeOver;
+
+impl Statement for TakeOver {
+    const CHANGE: Change = Change::Update(
+        "UPDATE deliveries AS old SET state = :state, next_attempt_at = :next_attempt_at, \
+         owner_node = NULL, owner_epoch = NULL, updated_at = :now WHERE old.id = :id",
+    );
+    const COLUMNS: &'static [(&'static str, Kind)] = &[
+        ("state", Kind::Text),
+        ("next_attempt_at", Kind::Number),
+        ("now", Kind::Number),
+        ("id", Kind::Id),
+    ];
+}
+
+/// What was claimed before an error; the error, where that is nothing.
+fn those(claimed: Vec<Claimed>, error: StoreError) -> Result<Vec<Claimed>, StoreError> {
+    if claimed.is_empty() {
+        return Err(error);
+    }
+    tracing::warn!(%error, "not all that is due could be claimed; trying again");
+    Ok(claimed)
+}
+
+/// The candidates: one of each tenant in turn, of its webhooks in turn, and within a webhook in order.
+fn in_turns(due: &[Candidate]) -> Vec<DeliveryId> {
+    let mut tenants: Turns<&TenantId, Turns<WebhookId, VecDeque<DeliveryId>>> = Turns::default();
+    for Candidate { id, tenant, webhook_id } in due {
+        tenants.of(tenant).of(*webhook_id).push_back(*id);
+    }
+    std::iter::from_fn(|| tenants.next(|webhooks| webhooks.next(VecDeque::pop_front))).collect()
+}
+
+/// Queues by key, taken from in turn.
+struct Turns<K, Q> {
+    places: HashMap<K, usize>,
+    queues: Vec<Q>,
+    turn: VecDeque<usize>,
+}
+
+impl<K, Q> Default for Turns<K, Q> {
+    fn default() -> Turns<K, Q> {
+        Turns { places: HashMap::new(), queues: Vec::new(), turn: VecDeque::new() }
+    }
+}
+
+impl<K: Eq + std::hash::Hash, Q: Default> Turns<K, Q> {
+    fn of(&mut self, key: K) -> &mut Q {
+        let place = *self.places.entry(key).or_insert(self.queues.len());
+        if place == self.queues.len() {
+            self.queues.push(Q::default());
+            self.turn.push_back(place);
+        }
+        &mut self.queues[place]
+    }
+
+    /// What `take` finds in the queue whose turn it is; empty queues leave.
+    fn next<T>(&mut self, take: impl Fn(&mut Q) -> Option<T>) -> Option<T> {
+        while let Some(place) = self.turn.pop_front() {
+            if let Some(found) = take(&mut self.queues[place]) {
+                self.turn.push_back(place);
+                return Some(found);
+            }
+        }
+        None
+    }
+}
+
+async fn load_claimed(
+    conn: &mut crate::store::db::conn::Conn,
+    ids: Vec<DeliveryId>,
+    now: Millis,
+) -> Result<Vec<Claimed>, StoreError> {
+    let rows = run!(conn, |c| deliveries::table
+        .filter(deliveries::id.eq_any(&ids))
+        .select(Row::as_select())
+        .load::<Row>(c))?;
+    let mut rows: HashMap<DeliveryId, Row> = rows.into_iter().map(|row| (row.id, row)).collect();
+    let mut requests = attempts::kept(conn, &ids).await?;
+    let keys: HashSet<EventKey> = rows.values().map(Row::event_key).collect();
+    let stored = events::load(conn, &keys.into_iter().collect::<Vec<_>>()).await?;
+    let kept = stored.into_iter().filter(|stored| stored.data_kept);
+    let stored: HashMap<EventKey, Event> =
+        kept.map(|stored| (stored.event.key.clone(), stored.event)).collect();
+    let mut claimed = Vec::with_capacity(ids.len());
+    for id in ids {
+        let Some(row) = rows.remove(&id) else { continue };
+        let Some(event) = stored.get(&row.event_key()) else {
+            run!(conn, |c| diesel::update(deliveries::table.find(id))
+                .set((
+                    deliveries::state.eq(State::Failed),
+                    deliveries::reason.eq(Some("the event's data is no longer kept")),
+                    deliveries::owner_node.eq(None::<&str>),
+                    deliveries::owner_epoch.eq(None::<i64>),
+                    deliveries::updated_at.eq(now),
+                ))
+                .execute(c))?;
+            ordered::wake_next(conn, id, now).await?;
+            continue;
+        };
+        claimed.push(Claimed {
+            event: event.clone(),
+            frozen: requests.remove(&id).map(|kept| kept.whole(Some(event.data().raw()))),
+            schedule_start: row.schedule_start(),
+            delivery: row.delivery(),
+        });
+    }
+    Ok(claimed)
+}

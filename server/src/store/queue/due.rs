@@ -1,0 +1,345 @@
+//! What is due, without going through it all again and again: behind a receiver that hangs there may be a million
+//! deliveries that are due and can't go.
+//!
+//! Due deliveries stand in one order, by time. A node goes through them once, up to its *front*, and keeps of
+//! what it could not take no more than the webhook. A webhook that can go on is asked for what it has by an
+//! index of its own.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Binary, Bool};
+use diesel_async::RunQueryDsl;
+use parking_lot::Mutex;
+
+use super::by_hand::waiting;
+use super::claim::Spared;
+use crate::model::{DeliveryId, Millis, TenantId, WebhookId};
+use crate::store::Store;
+use crate::store::db::conn::{Conn, each, run};
+use crate::store::db::error::StoreError;
+use crate::store::db::schema::deliveries;
+
+/// Rows of one statement.
+const PAGE: usize = 4_000;
+/// The front stays so far behind the time: a transaction ends later than the time that it wrote.
+const LATE_MS: i64 = 2_000;
+/// It may end even later, where a node or the database stood still. So often a second look at what stands before
+/// the front goes on: so many pages of what became due lately, and one of the rest.
+const AGAIN_MS: i64 = 1_000;
+const LATELY_MS: i64 = 30_000;
+const LATELY_PAGES: usize = 4;
+/// Webhooks that are asked for what they have left, at each look.
+const ASKED_MAX: usize = 64;
+/// Candidates for each that is wanted, so that one webhook with many due deliveries leaves room for
+/// others.
+const LOOK_AHEAD: usize = 4;
+
+/// A delivery that is due, and may go.
+#[derive(Clone, Debug)]
+pub(super) struct Candidate {
+    pub(super) id: DeliveryId,
+    pub(super) tenant: TenantId,
+    pub(super) webhook_id: WebhookId,
+}
+
+/// A place in the order of what is due.
+type Place = (Millis, DeliveryId);
+type Row = (Millis, DeliveryId, TenantId, WebhookId);
+
+/// What a node has gone through.
+#[derive(Clone, Default)]
+pub(crate) struct Passed(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    front: Option<Place>,
+    /// How far the second look has come, and when it goes on.
+    again: Again,
+    again_at: Option<Millis>,
+    left: Left,
+    /// How many rows were gone through.
+    rows: usize,
+}
+
+/// Where the second look goes on: in what became due lately, and in the rest. None: at the first.
+#[derive(Clone, Copy, Default)]
+struct Again {
+    lately: Option<Place>,
+    rest: Option<Place>,
+}
+
+/// Webhooks that may have something before the front.
+#[derive(Default)]
+struct Left {
+    tenants: HashMap<WebhookId, TenantId>,
+    /// All of them; and some that have nothing any more, until their turn comes.
+    turns: VecDeque<WebhookId>,
+}
+
+impl Store {
+    /// What is due and not spared: all of it, or a few times `limit`.
+    pub(super) async fn due(
+        &self,
+        now: Millis,
+        limit: usize,
+        spared: &Spared,
+    ) -> Result<Vec<Candidate>, StoreError> {
+        let mut look = Look::new(limit, spared);
+        let looked = self.connector.in_time(self.look(now, &mut look)).await;
+        if looked.is_err() {
+            // The front may be behind them already.
+            self.passed.leave(look.found.iter());
+        }
+        looked.map(|()| look.found)
+    }
+
+    async fn look(&self, now: Millis, look: &mut Look<'_>) -> Result<(), StoreError> {
+        let front = self.passed.front(now);
+        let mut lease = self.read().await?;
+        let conn = lease.conn();
+        if let Some((again, until)) = self.passed.again(now) {
+            let lately = first_at(now.plus_ms(-LATELY_MS));
+            let leave = |rows| self.passed.leave_all(rows);
+            let after = again.lately.max(Some(lately));
+            let next = pages(conn, after, until, LATELY_PAGES, leave).await?;
+            let rest = pages(conn, again.rest, until.min(lately.0), 1, leave).await?;
+            self.passed.go_on_again(Again { lately: next, rest });
+        }
+        let asked = self.passed.ask(look);
+        let found = left_of(conn, &asked, now).await?;
+        for ((webhook_id, tenant, wanted), ids) in asked.into_iter().zip(found) {
+            if ids.len() < wanted {
+                self.passed.has_nothing(webhook_id);
+            }
+            let candidate = |id| Candidate { id, tenant: tenant.clone(), webhook_id };
+            look.found.extend(ids.into_iter().map(candidate));
+        }
+        let go_on = |rows| self.passed.go_on(rows, now, look);
+        pages(conn, front, now, usize::MAX, go_on).await?;
+        lease.give_back();
+        Ok(())
+    }
+}
+
+impl Passed {
+    /// Where a look goes on. Where the clock was set back everything is looked at anew.
+    fn front(&self, now: Millis) -> Option<Place> {
+        let mut state = self.0.lock();
+        if state.front.is_some_and(|(due_at, _)| due_at > now) {
+            *state = State::default();
+        }
+        state.front
+    }
+
+    /// Where a second look goes on, and until when, if it is time for that.
+    fn again(&self, now: Millis) -> Option<(Again, Millis)> {
+        let mut state = self.0.lock();
+        let (until, _) = state.front?;
+        if state.again_at.is_some_and(|again_at| again_at > now) {
+            return None;
+        }
+        state.again_at = Some(now.plus_ms(AGAIN_MS));
+        Some((state.again, until))
+    }
+
+    fn go_on_again(&self, again: Again) {
+        self.0.lock().again = again;
+    }
+
+    fn leave_all(&self, rows: Vec<Row>) {
+        let mut state = self.0.lock();
+        state.rows += rows.len();
+        for (_, _, tenant, webhook_id) in rows {
+            state.left.add(webhook_id, &tenant);
+        }
+    }
+
+    /// Webhooks that may go and may have something left, with how much is wanted of each.
+    fn ask(&self, look: &mut Look<'_>) -> Vec<(WebhookId, TenantId, usize)> {
+        let Left { tenants, turns } = &mut self.0.lock().left;
+        let mut asked = Vec::new();
+        for _ in 0..turns.len() {
+            let Some(webhook_id) = turns.pop_front() else { break };
+            let Some(tenant) =
+                tenants.get(&webhook_id).filter(|_| !look.asked.contains(&webhook_id))
+            else {
+                continue;
+            };
+            turns.push_back(webhook_id);
+            let room = look.room_of(webhook_id, tenant);
+            if asked.len() < ASKED_MAX && room > 0 {
+                look.asked.insert(webhook_id);
+                asked.push((webhook_id, tenant.clone(), room));
+            }
+        }
+        let share = (look.found_max / asked.len().max(1)).max(1);
+        asked.iter_mut().for_each(|(.., wanted)| *wanted = share.min(*wanted));
+        asked
+    }
+
+    fn has_nothing(&self, webhook_id: WebhookId) {
+        self.0.lock().left.tenants.remove(&webhook_id);
+    }
+
+    /// How many rows were gone through in all.
+    #[cfg(test)]
+    pub(crate) fn rows(&self) -> usize {
+        self.0.lock().rows
+    }
+
+    /// These were not taken.
+    pub(super) fn leave<'a>(&self, candidates: impl Iterator<Item = &'a Candidate>) {
+        let mut state = self.0.lock();
+        for Candidate { webhook_id, tenant, .. } in candidates {
+            state.left.add(*webhook_id, tenant);
+        }
+    }
+
+    /// Moves the front behind these rows, and makes candidates of those that may go.
+    fn go_on(&self, rows: Vec<Row>, now: Millis, look: &mut Look<'_>) {
+        let mut state = self.0.lock();
+        state.rows += rows.len();
+        for row in rows {
+            if row.0 <= now.plus_ms(-LATE_MS) {
+                state.front = Some(place_of(&row));
+            }
+            let (_, id, tenant, webhook_id) = row;
+            let behind =
+                look.asked.contains(&webhook_id) || state.left.tenants.contains_key(&webhook_id);
+            let taken = !behind && look.take(id, &tenant, webhook_id);
+            if !taken {
+                state.left.add(webhook_id, &tenant);
+            }
+        }
+    }
+}
+
+fn first_at(due_at: Millis) -> Place {
+    (due_at, DeliveryId(uuid::Uuid::nil()))
+}
+
+fn place_of((due_at, id, ..): &Row) -> Place {
+    (*due_at, *id)
+}
+
+impl Left {
+    fn add(&mut self, webhook_id: WebhookId, tenant: &TenantId) {
+        self.tenants.entry(webhook_id).or_insert_with(|| {
+            self.turns.push_back(webhook_id);
+            tenant.clone()
+        });
+    }
+}
+
+/// What one look is for, and what it found.
+struct Look<'a> {
+    webhooks: HashSet<WebhookId>,
+    tenants: HashSet<&'a TenantId>,
+    at_most: &'a HashMap<WebhookId, usize>,
+    found_max: usize,
+    /// Webhooks that are asked for all that they have.
+    asked: HashSet<WebhookId>,
+    counts: HashMap<WebhookId, usize>,
+    found: Vec<Candidate>,
+}
+
+impl<'a> Look<'a> {
+    fn new(limit: usize, spared: &'a Spared) -> Look<'a> {
+        Look {
+            webhooks: spared.webhooks.iter().copied().collect(),
+            tenants: spared.tenants.iter().collect(),
+            at_most: &spared.at_most,
+            found_max: limit.saturating_mul(LOOK_AHEAD),
+            asked: HashSet::new(),
+            counts: HashMap::new(),
+            found: Vec::new(),
+        }
+    }
+
+    /// How many deliveries of a webhook may go.
+    fn room_of(&self, webhook_id: WebhookId, tenant: &TenantId) -> usize {
+        if self.webhooks.contains(&webhook_id) || self.tenants.contains(tenant) {
+            return 0;
+        }
+        self.at_most.get(&webhook_id).copied().unwrap_or(self.found_max)
+    }
+
+    /// False where it can't go now.
+    fn take(&mut self, id: DeliveryId, tenant: &TenantId, webhook_id: WebhookId) -> bool {
+        let room = self.room_of(webhook_id, tenant);
+        let count = self.counts.entry(webhook_id).or_default();
+        if self.found.len() >= self.found_max || *count >= room {
+            return false;
+        }
+        *count += 1;
+        self.found.push(Candidate { id, tenant: tenant.clone(), webhook_id });
+        true
+    }
+}
+
+/// What is due after a place, the longest due first.
+async fn page(
+    conn: &mut Conn,
+    after: Option<Place>,
+    until: Millis,
+) -> Result<Vec<Row>, StoreError> {
+    let (due_at, id) = after.unwrap_or(first_at(Millis(i64::MIN)));
+    let rows_max = i64::try_from(PAGE).unwrap_or(i64::MAX);
+    Ok(run!(conn, |c| deliveries::table
+        .filter(
+            sql::<Bool>("(next_attempt_at, id) > (")
+                .bind::<BigInt, _>(due_at)
+                .sql(", ")
+                .bind::<Binary, _>(id)
+                .sql(")")
+        )
+        .filter(deliveries::next_attempt_at.le(until))
+        .order((deliveries::next_attempt_at.asc(), deliveries::id.asc()))
+        .limit(rows_max)
+        .select((
+            deliveries::next_attempt_at.assume_not_null(),
+            deliveries::id,
+            deliveries::tenant,
+            deliveries::webhook_id,
+        ))
+        .load::<Row>(c))?)
+}
+
+/// What is due after a place, page by page. Where it would go on; none at the end.
+async fn pages(
+    conn: &mut Conn,
+    mut after: Option<Place>,
+    until: Millis,
+    pages_max: usize,
+    mut see: impl FnMut(Vec<Row>),
+) -> Result<Option<Place>, StoreError> {
+    for _ in 0..pages_max {
+        let rows = page(conn, after, until).await?;
+        let full = rows.len() == PAGE;
+        after = rows.last().map(place_of);
+        see(rows);
+        if !full {
+            return Ok(None);
+        }
+    }
+    Ok(after)
+}
+
+/// Of each webhook so many of its deliveries that are due for longest.
+async fn left_of(
+    conn: &mut Conn,
+    webhooks: &[(WebhookId, TenantId, usize)],
+    now: Millis,
+) -> Result<Vec<Vec<DeliveryId>>, StoreError> {
+    Ok(each!(conn, webhooks, |row, c| deliveries::table
+        .filter(deliveries::webhook_id.eq(row.0))
+        .filter(waiting())
+        .filter(deliveries::next_attempt_at.le(now))
+        .order(deliveries::next_attempt_at.asc())
+        .limit(i64::try_from(row.2).unwrap_or(i64::MAX))
+        .select(deliveries::id)
+        .load::<DeliveryId>(c))?)
+}

@@ -1,0 +1,89 @@
+//! Nodes and their leases.
+
+use std::time::Instant;
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use crate::fault::{self, Point};
+use crate::model::Millis;
+use crate::store::Store;
+use crate::store::db::conn::run;
+use crate::store::db::error::StoreError;
+use crate::store::db::schema::nodes;
+use crate::store::writer::accept::Owner;
+
+impl Store {
+    /// Begins a new life of a node: its epoch goes up, its lease runs until `now + lease_ms`.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn register_node(
+        &self,
+        node: &str,
+        now: Millis,
+        lease_ms: i64,
+    ) -> Result<Owner, StoreError> {
+        let node = node.to_owned();
+        let lease_until = now.plus_ms(lease_ms);
+        self.write(move |conn| {
+            Box::pin(async move {
+                let epoch = run!(conn, |c| diesel::insert_into(nodes::table)
+                    .values((
+                        nodes::id.eq(&node),
+                        nodes::epoch.eq(1_i64),
+                        nodes::lease_until.eq(lease_until),
+                    ))
+                    .on_conflict(nodes::id)
+                    .do_update()
+                    .set((nodes::epoch.eq(nodes::epoch + 1), nodes::lease_until.eq(lease_until)))
+                    .returning(nodes::epoch)
+                    .get_result::<i64>(c))?;
+                Ok(Owner { node, epoch })
+            })
+        })
+        .await
+    }
+
+    /// What the database's clock shows, and when it did; none on SQLite, which has none of its own.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn time(&self) -> Result<Option<(Millis, Instant)>, StoreError> {
+        if self.connector.has_one_writer() {
+            return Ok(None);
+        }
+        let mut lease = self.read().await?;
+        let asked_at = Instant::now();
+        let now = lease.conn().time().await?;
+        // Half of the way there and back.
+        let shown_at = asked_at + asked_at.elapsed() / 2;
+        lease.give_back();
+        Ok(now.map(|now| (now, shown_at)))
+    }
+
+    /// Renews the lease. False: a later life of this node has begun, and this one must end.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn renew_lease(
+        &self,
+        owner: &Owner,
+        now: Millis,
+        lease_ms: i64,
+    ) -> Result<bool, StoreError> {
+        let owner = owner.clone();
+        let lease_until = now.plus_ms(lease_ms);
+        self.write(move |conn| {
+            Box::pin(async move {
+                let count = run!(conn, |c| diesel::update(nodes::table.find(&owner.node))
+                    .filter(nodes::epoch.eq(owner.epoch))
+                    .set(nodes::lease_until.eq(lease_until))
+                    .execute(c))?;
+                fault::reach(Point::LeaseRenew).await?;
+                Ok(count == 1)
+            })
+        })
+        .await
+    }
+}

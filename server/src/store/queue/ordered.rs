@@ -1,0 +1,266 @@
+//! Deliveries with keys: which may go, which is one too many, and who holds whom back.
+
+use diesel::dsl::sql;
+use diesel::expression::SqlLiteral;
+use diesel::prelude::*;
+use diesel::sql_types::Bool;
+use diesel_async::RunQueryDsl;
+
+use crate::model::{DeliveryId, EventId, Millis, State, WebhookId, reason};
+use crate::store::Store;
+use crate::store::db::conn::{Conn, run};
+use crate::store::db::error::StoreError;
+use crate::store::db::rows::{Change, Kind, Rows, Statement};
+use crate::store::db::schema::{counters, deliveries};
+use crate::store::writer::accept::NewDelivery;
+
+/// Something before it with its key is open, and has not given way. As text, so that the database sees
+/// that the index over the open ones fits.
+macro_rules! behind {
+    ($row:literal) => {
+        concat!(
+            "EXISTS (SELECT 1 FROM deliveries AS earlier WHERE earlier.webhook_id = ",
+            $row,
+            ".webhook_id AND earlier.order_key = ",
+            $row,
+            ".order_key AND earlier.state IN ('pending', 'in_flight') AND earlier.seq < ",
+            $row,
+            ".seq AND earlier.attempts - earlier.schedule_start < earlier.order_attempts)"
+        )
+    };
+}
+
+/// It has no key, or waits behind nothing. Costs a look at one column where there is no key.
+pub(super) fn in_order() -> SqlLiteral<Bool> {
+    sql(concat!("(deliveries.order_key IS NULL OR NOT ", behind!("deliveries"), ")"))
+}
+
+/// Until then one that waits behind others is not looked at again, unless what it waits for
+/// ends ([`wake_next`]): for when that is not seen.
+const LOOK_AGAIN_MS: i64 = 20_000;
+
+/// Due deliveries that wait behind others leave the front of what is due, lest every claim go through all of them.
+struct Defer;
+
+impl Statement for Defer {
+    // What it waits for may have ended since it was looked at.
+    const CHANGE: Change = Change::Update(concat!(
+        "UPDATE deliveries AS old SET next_attempt_at = :next_attempt_at, reason = :reason, \
+         updated_at = :now WHERE old.id = :id AND ",
+        behind!("old")
+    ));
+    const COLUMNS: &'static [(&'static str, Kind)] = &[
+        ("next_attempt_at", Kind::Number),
+        ("reason", Kind::Text),
+        ("now", Kind::Number),
+        ("id", Kind::Id),
+    ];
+}
+
+/// Puts off deliveries that are due and wait behind others with their keys.
+pub(super) async fn defer(
+    conn: &mut Conn,
+    ids: &[DeliveryId],
+    now: Millis,
+) -> Result<(), StoreError> {
+    let mut rows = Rows::<Defer>::new();
+    for id in ids {
+        let again_at = now.plus_ms(LOOK_AGAIN_MS);
+        rows.push([again_at.into(), reason::WAITS_IN_ORDER.into(), now.into(), id.0.into()]);
+    }
+    rows.send(conn).await?;
+    Ok(())
+}
+
+/// Where a delivery stands among those with its key; none where it has no key, or is gone.
+async fn place_of(
+    conn: &mut Conn,
+    id: DeliveryId,
+) -> Result<Option<(WebhookId, String, i64)>, StoreError> {
+    let found = run!(conn, |c| deliveries::table
+        .find(id)
+        .filter(deliveries::order_key.is_not_null())
+        .select((deliveries::webhook_id, deliveries::order_key, deliveries::seq))
+        .first::<(WebhookId, Option<String>, Option<i64>)>(c))
+    .optional()?;
+    Ok(found.and_then(|(webhook_id, key, seq)| Some((webhook_id, key?, seq?))))
+}
+
+/// The next one that was put off behind this delivery becomes due, if it waits behind nothing else.
+pub(crate) async fn wake_next(
+    conn: &mut Conn,
+    id: DeliveryId,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let Some((webhook_id, key, seq)) = place_of(conn, id).await? else { return Ok(()) };
+    let waits = deliveries::reason.eq(reason::WAITS_IN_ORDER);
+    let next = run!(conn, |c| deliveries::table
+        .filter(deliveries::webhook_id.eq(webhook_id))
+        .filter(deliveries::order_key.eq(&key))
+        .filter(sql::<Bool>("state IN ('pending', 'in_flight')"))
+        .filter(deliveries::seq.gt(seq))
+        .filter(waits.or(deliveries::next_attempt_at.le(now)))
+        .order(deliveries::seq.asc())
+        .select(deliveries::id)
+        .first::<DeliveryId>(c))
+    .optional()?;
+    let Some(next) = next else { return Ok(()) };
+    // Also one that is due: a claim that is about to put it off has it locked, and ends first.
+    run!(conn, |c| diesel::update(deliveries::table.find(next))
+        .filter(deliveries::state.eq(State::Pending))
+        .filter(in_order())
+        .set((
+            deliveries::next_attempt_at.eq(Some(now)),
+            deliveries::reason.eq(None::<&str>),
+            deliveries::updated_at.eq(now),
+        ))
+        .execute(c))?;
+    Ok(())
+}
+
+/// Numbers of a transaction's deliveries with keys.
+pub(crate) struct Places(std::ops::Range<i64>);
+
+impl Places {
+    /// The delivery's place among those with its keys; none where it has no keys.
+    pub(crate) fn next(&mut self, delivery: &NewDelivery) -> Option<i64> {
+        delivery.keys.as_ref().and_then(|_| self.0.next())
+    }
+}
+
+/// Places for these deliveries, behind all that were given before. Nobody else gets any before
+/// this transaction has ended, so that order is that of commits, on however many nodes and
+/// whatever their clocks show. A transaction takes them before it changes deliveries.
+pub(crate) async fn places(
+    conn: &mut Conn,
+    deliveries: impl Iterator<Item = &NewDelivery>,
+) -> Result<Places, StoreError> {
+    let count = deliveries.filter(|delivery| delivery.keys.is_some()).count();
+    if count == 0 {
+        return Ok(Places(0..0));
+    }
+    let count = i64::try_from(count).unwrap_or(i64::MAX);
+    let last = run!(conn, |c| diesel::update(counters::table.find("delivery_seq"))
+        .set(counters::value.eq(counters::value + count))
+        .returning(counters::value)
+        .get_result::<i64>(c))?;
+    let first = last - count + 1;
+    Ok(Places(first..first + count))
+}
+
+/// A delivery that holds another one back.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Before {
+    pub delivery_id: DeliveryId,
+    pub event_id: EventId,
+}
+
+impl Store {
+    /// The delivery that another one waits for, because it has the same key and was first.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn held_back_by(&self, id: DeliveryId) -> Result<Option<Before>, StoreError> {
+        let mut lease = self.read().await?;
+        let place = place_of(lease.conn(), id).await?;
+        let before = match place {
+            Some((webhook_id, key, seq)) => run!(lease.conn(), |c| deliveries::table
+                .filter(deliveries::webhook_id.eq(webhook_id))
+                .filter(deliveries::order_key.eq(&key))
+                .filter(sql::<Bool>("state IN ('pending', 'in_flight')"))
+                .filter(deliveries::seq.lt(seq))
+                .filter(sql::<Bool>("attempts - schedule_start < order_attempts"))
+                .order(deliveries::seq.asc())
+                .select((deliveries::id, deliveries::event_id))
+                .first::<(DeliveryId, EventId)>(c))
+            .optional()?,
+            None => None,
+        };
+        lease.give_back();
+        Ok(before.map(|(delivery_id, event_id)| Before { delivery_id, event_id }))
+    }
+}
+
+/// What is known of a delivery that may be one too many.
+struct Keyed {
+    id: DeliveryId,
+    webhook_id: WebhookId,
+    key: String,
+    since: Millis,
+    created_at: Millis,
+    seq: i64,
+}
+
+/// Drops those of `ids` that another delivery with the same key makes duplicates: one that came
+/// before, or is under way or was tried already. Returns the others.
+pub(super) async fn without_duplicates(
+    conn: &mut Conn,
+    ids: Vec<DeliveryId>,
+    now: Millis,
+) -> Result<Vec<DeliveryId>, StoreError> {
+    let mut dropped = Vec::new();
+    for keyed in load_keyed(conn, &ids).await? {
+        let Some(first) = first_of(conn, &keyed).await? else { continue };
+        let window_s = (keyed.created_at.0 - keyed.since.0) / 1_000;
+        let reason =
+            format!("a duplicate: the event {first} with the same key came within {window_s} s");
+        run!(conn, |c| diesel::update(deliveries::table.find(keyed.id))
+            .set((
+                deliveries::state.eq(State::Dropped),
+                deliveries::reason.eq(Some(&reason)),
+                deliveries::stage.eq(Some("route")),
+                deliveries::next_attempt_at.eq(None::<i64>),
+                deliveries::updated_at.eq(now),
+            ))
+            .execute(c))?;
+        wake_next(conn, keyed.id, now).await?;
+        dropped.push(keyed.id);
+    }
+    Ok(ids.into_iter().filter(|id| !dropped.contains(id)).collect())
+}
+
+async fn load_keyed(conn: &mut Conn, ids: &[DeliveryId]) -> Result<Vec<Keyed>, StoreError> {
+    type Row = (DeliveryId, WebhookId, Option<String>, Option<Millis>, Millis, Option<i64>);
+    let rows = run!(conn, |c| deliveries::table
+        .filter(deliveries::id.eq_any(ids))
+        .filter(deliveries::dedupe_key.is_not_null())
+        .filter(deliveries::attempts.eq(0))
+        .order(deliveries::seq.asc())
+        .select((
+            deliveries::id,
+            deliveries::webhook_id,
+            deliveries::dedupe_key,
+            deliveries::dedupe_since,
+            deliveries::created_at,
+            deliveries::seq,
+        ))
+        .load::<Row>(c))?;
+    let keyed = rows.into_iter().filter_map(|(id, webhook_id, key, since, created_at, seq)| {
+        Some(Keyed { id, webhook_id, key: key?, since: since?, created_at, seq: seq? })
+    });
+    Ok(keyed.collect())
+}
+
+/// The event of the delivery that makes this one a duplicate. One that failed, was cancelled or
+/// missed makes none: then this one is what is left.
+async fn first_of(conn: &mut Conn, keyed: &Keyed) -> Result<Option<EventId>, StoreError> {
+    let first = run!(conn, |c| deliveries::table
+        .filter(deliveries::webhook_id.eq(keyed.webhook_id))
+        .filter(deliveries::dedupe_key.eq(&keyed.key))
+        .filter(deliveries::created_at.ge(keyed.since))
+        .filter(deliveries::dedupe_since.le(keyed.created_at))
+        .filter(deliveries::id.ne(keyed.id))
+        .filter(deliveries::state.eq_any([State::Pending, State::InFlight, State::Delivered]))
+        .filter(
+            deliveries::seq
+                .lt(keyed.seq)
+                .assume_not_null()
+                .or(deliveries::state.ne(State::Pending))
+                .or(deliveries::attempts.gt(0))
+        )
+        .order(deliveries::seq.asc())
+        .select(deliveries::event_id)
+        .first::<EventId>(c))
+    .optional()?;
+    Ok(first)
+}

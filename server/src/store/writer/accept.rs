@@ -1,0 +1,359 @@
+//! Accepting events: the write before 202.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::oneshot;
+
+use super::commit::Job;
+use super::idempotency::{self, Once};
+use super::tell::Teller;
+use crate::model::{DeliveryId, Event, EventKey, Millis, State, WebhookId};
+use crate::store::Store;
+use crate::store::db::cell::Cell;
+use crate::store::db::columns::{count_of, storable};
+use crate::store::db::conn::{Conn, run};
+use crate::store::db::error::StoreError;
+use crate::store::db::rows::{Change, Kind, Rows, Statement};
+use crate::store::db::schema::events;
+use crate::store::queue::ordered::{self, Places};
+
+/// A node in one of its lives. It owns the deliveries that are in flight there.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Owner {
+    pub node: String,
+    pub epoch: i64,
+}
+
+/// A delivery as routing made it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NewDelivery {
+    pub id: DeliveryId,
+    pub webhook_id: WebhookId,
+    /// `InFlight` (then the event's `owner` owns it), `Pending` or `Missed`.
+    pub state: State,
+    pub reason: Option<String>,
+    /// Counts for `Pending` only; none: held.
+    pub next_attempt_at: Option<Millis>,
+    /// None where the webhook asks for no keys, or the event has none.
+    pub keys: Option<Box<Keys>>,
+}
+
+/// By what a delivery is kept apart from others of its webhook.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Keys {
+    pub order: Option<OrderKey>,
+    /// The key, and since when another delivery with it makes this one a duplicate.
+    pub dedupe: Option<(String, Millis)>,
+}
+
+/// What keeps deliveries in order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OrderKey {
+    pub key: String,
+    /// Failed attempts after which it holds those behind it back no longer.
+    pub gives_way_attempts: u32,
+}
+
+/// An event to be made durable, with its deliveries.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    pub event: Arc<Event>,
+    pub deliveries: Vec<NewDelivery>,
+    /// A plugin dropped it at intake: id, type and this are stored, the data and attributes not.
+    pub dropped_reason: Option<String>,
+    pub accepted_at: Millis,
+    pub owner: Owner,
+}
+
+/// What became of an event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Accepted {
+    /// The tenant has an event of this id and source; nothing was stored.
+    pub duplicate: bool,
+    /// How many deliveries it (or the first of its id) has.
+    pub deliveries: u32,
+}
+
+/// The answer to one call, and whether it is one that was given before.
+pub(super) enum Answer {
+    New(Vec<Accepted>),
+    Before(idempotency::Idempotent),
+}
+
+pub(crate) struct AcceptJob {
+    pub(super) events: Vec<NewEvent>,
+    pub(super) once: Option<Once>,
+    pub(super) reply: oneshot::Sender<Result<Answer, StoreError>>,
+    pub(super) teller: Option<Teller>,
+}
+
+impl AcceptJob {
+    /// Whoever went away meanwhile has his events all the same.
+    pub(super) fn answer(self, answer: Result<Answer, StoreError>) {
+        let _ = self.reply.send(answer);
+    }
+}
+
+impl Store {
+    /// Stores events with their deliveries in one transaction, shared with other callers, and
+    /// returns when it is durable. Answers stand in order. A known (tenant, source, id), also
+    /// within `events`, answers with the first one's figures.
+    ///
+    /// # Errors
+    /// `Busy` at once when the queue is full; `Unavailable` when the commit failed.
+    pub async fn accept(&self, events: Vec<NewEvent>) -> Result<Vec<Accepted>, StoreError> {
+        match self.send_accept(events, None).await? {
+            Answer::New(accepted) => Ok(accepted),
+            Answer::Before(_) => Ok(Vec::new()),
+        }
+    }
+
+    pub(super) async fn send_accept(
+        &self,
+        events: Vec<NewEvent>,
+        once: Option<Once>,
+    ) -> Result<Answer, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let job = AcceptJob { events, once, reply, teller: Teller::here() };
+        self.jobs.try_send(Job::Accept(job)).map_err(|error| match error {
+            TrySendError::Full(_) => StoreError::Busy,
+            TrySendError::Closed(_) => StoreError::closed(),
+        })?;
+        answer.await.map_err(|_| StoreError::closed())?
+    }
+}
+
+/// New events. The key is told by all of `events_key`; an id has no space, nor has a tenant's.
+pub(super) struct InsertEvents;
+
+impl Statement for InsertEvents {
+    const CHANGE: Change = Change::Insert("events");
+    const COLUMNS: &'static [(&'static str, Kind)] = &[
+        ("tenant", Kind::Text),
+        ("source", Kind::Text),
+        ("id", Kind::Text),
+        ("event_type", Kind::Text),
+        ("timestamp", Kind::Number),
+        ("attributes", Kind::Text),
+        ("data", Kind::Text),
+        ("schema_ok", Kind::Flag),
+        ("accepted_at", Kind::Number),
+        ("deliveries", Kind::Number),
+        ("subject", Kind::Text),
+        ("dropped_reason", Kind::Text),
+    ];
+    const SELDOM: usize = 2;
+    const KEY: &'static str = "tenant || ' ' || id || ' ' || source";
+
+    fn key(row: &[Cell<'_>]) -> String {
+        format!("{} {} {}", row[0].spelled(), row[2].spelled(), row[1].spelled())
+    }
+}
+
+/// New deliveries.
+pub(crate) struct InsertDeliveries;
+
+impl Statement for InsertDeliveries {
+    const CHANGE: Change = Change::Insert("deliveries");
+    const COLUMNS: &'static [(&'static str, Kind)] = &[
+        ("id", Kind::Id),
+        ("tenant", Kind::Text),
+        ("event_source", Kind::Text),
+        ("event_id", Kind::Text),
+        ("webhook_id", Kind::Id),
+        ("state", Kind::Text),
+        ("attempts", Kind::Number),
+        ("schedule_start", Kind::Number),
+        ("owner_node", Kind::Text),
+        ("owner_epoch", Kind::Number),
+        ("created_at", Kind::Number),
+        ("updated_at", Kind::Number),
+        ("reason", Kind::Text),
+        ("next_attempt_at", Kind::Number),
+        ("subject", Kind::Text),
+        ("seq", Kind::Number),
+        ("order_key", Kind::Text),
+        ("order_attempts", Kind::Number),
+        ("dedupe_key", Kind::Text),
+        ("dedupe_since", Kind::Number),
+    ];
+    const SELDOM: usize = 8;
+    const KEY: &'static str = "encode(id, 'hex')";
+}
+
+/// Jobs on their way into the database: their events are written first, then the deliveries of those that
+/// are new.
+pub(super) struct Accepting<'a> {
+    jobs: &'a [AcceptJob],
+    /// For each job whether its events are to be stored.
+    fresh: Vec<bool>,
+    /// Of equal keys the first one is written.
+    unique: Vec<&'a NewEvent>,
+    /// For each event which of `unique` stands for it, and whether it is that one.
+    stand_ins: Vec<(usize, bool)>,
+    places: Places,
+}
+
+/// Whether these jobs need anything of the database before their events are written.
+pub(super) fn needs_before(jobs: &[AcceptJob]) -> bool {
+    let keyed = |new: &NewEvent| new.deliveries.iter().any(|delivery| delivery.keys.is_some());
+    jobs.iter().any(|job| job.once.is_some() || job.events.iter().any(keyed))
+}
+
+impl<'a> Accepting<'a> {
+    /// Takes the keys of the jobs, and places for their deliveries.
+    pub(super) async fn start(
+        conn: &mut Conn,
+        jobs: &'a [AcceptJob],
+    ) -> Result<Accepting<'a>, StoreError> {
+        let fresh = idempotency::claim(conn, jobs).await?;
+        let news = jobs.iter().zip(&fresh).filter(|(_, fresh)| **fresh);
+        let mut firsts: HashMap<&EventKey, usize> = HashMap::with_capacity(jobs.len());
+        let (mut unique, mut stand_ins) = (Vec::with_capacity(jobs.len()), Vec::new());
+        for new in news.flat_map(|(job, _)| &job.events) {
+            let place = *firsts.entry(&new.event.key).or_insert(unique.len());
+            let first = place == unique.len();
+            if first {
+                unique.push(new);
+            }
+            stand_ins.push((place, first));
+        }
+        let deliveries = unique.iter().flat_map(|new| &new.deliveries);
+        let places = ordered::places(conn, deliveries).await?;
+        Ok(Accepting { jobs, fresh, unique, stand_ins, places })
+    }
+
+    pub(super) fn events(&self) -> Rows<InsertEvents> {
+        let mut rows = Rows::new();
+        for new in &self.unique {
+            push_event(&mut rows, new);
+        }
+        rows
+    }
+
+    /// The deliveries of the events that are new, by what writing them told.
+    pub(super) fn deliveries(&mut self, new_here: &[bool]) -> Rows<InsertDeliveries> {
+        let mut rows = Rows::new();
+        for (new, _) in self.unique.iter().zip(new_here).filter(|(_, new_here)| **new_here) {
+            let Accepting { places, .. } = self;
+            for delivery in &new.deliveries {
+                push_delivery(&mut rows, &new.event, delivery, places, &new.owner, new.accepted_at);
+            }
+        }
+        rows
+    }
+
+    /// Job by job the answers, in order; `written` tells of the deliveries.
+    pub(super) async fn end(
+        self,
+        conn: &mut Conn,
+        new_here: &[bool],
+        written: &[bool],
+    ) -> Result<Vec<Answer>, StoreError> {
+        if written.contains(&false) {
+            let what = "there is a delivery of this id already";
+            return Err(StoreError::Conflict(what.to_owned()));
+        }
+        let mut of_unique = Vec::with_capacity(self.unique.len());
+        for (new, new_here) in self.unique.iter().zip(new_here) {
+            of_unique.push(if *new_here {
+                let deliveries = u32::try_from(new.deliveries.len()).unwrap_or(u32::MAX);
+                Accepted { duplicate: false, deliveries }
+            } else {
+                let deliveries = known_deliveries(conn, &new.event.key).await?;
+                Accepted { duplicate: true, deliveries }
+            });
+        }
+        let mut accepted = self.stand_ins.into_iter().map(|(place, first)| {
+            let Accepted { duplicate, deliveries } = of_unique[place];
+            Accepted { duplicate: duplicate || !first, deliveries }
+        });
+        let mut answers = Vec::with_capacity(self.jobs.len());
+        for (job, fresh) in self.jobs.iter().zip(&self.fresh) {
+            let count = if *fresh { job.events.len() } else { 0 };
+            let accepted: Vec<Accepted> = accepted.by_ref().take(count).collect();
+            answers.push(match &job.once {
+                Some(once) if *fresh => {
+                    idempotency::settle(conn, once, &accepted).await?;
+                    Answer::New(accepted)
+                }
+                Some(once) => Answer::Before(idempotency::read(conn, once).await?),
+                None => Answer::New(accepted),
+            });
+        }
+        Ok(answers)
+    }
+}
+
+async fn known_deliveries(conn: &mut Conn, key: &EventKey) -> Result<u32, StoreError> {
+    let count = run!(conn, |c| events::table
+        .filter(events::tenant.eq(&key.tenant))
+        .filter(events::id.eq(&key.id))
+        .filter(events::source.eq(&key.source))
+        .select(events::deliveries)
+        .first::<i64>(c))?;
+    Ok(count_of(count))
+}
+
+fn push_event(rows: &mut Rows<InsertEvents>, new: &NewEvent) {
+    let event = &*new.event;
+    let dropped = new.dropped_reason.is_some();
+    let attributes = event.document.root().get("attributes").filter(|_| !dropped);
+    rows.push([
+        event.key.tenant.as_str().into(),
+        event.key.source.as_str().into(),
+        event.key.id.as_str().into(),
+        event.event_type.as_str().into(),
+        event.timestamp.into(),
+        attributes.map_or("{}", |attributes| attributes.raw()).into(),
+        (!dropped).then(|| event.data().raw()).into(),
+        event.schema_ok.into(),
+        new.accepted_at.into(),
+        i64::try_from(new.deliveries.len()).unwrap_or(i64::MAX).into(),
+        event.subject().filter(|_| !dropped).map(storable).into(),
+        new.dropped_reason.as_deref().map(storable).into(),
+    ]);
+}
+
+pub(crate) fn push_delivery(
+    rows: &mut Rows<InsertDeliveries>,
+    event: &Event,
+    delivery: &NewDelivery,
+    places: &mut Places,
+    owner: &Owner,
+    now: Millis,
+) {
+    let key = &event.key;
+    let in_flight = delivery.state == State::InFlight;
+    let pending = delivery.state == State::Pending;
+    let keys = delivery.keys.as_deref();
+    let order = keys.and_then(|keys| keys.order.as_ref());
+    let dedupe = keys.and_then(|keys| keys.dedupe.as_ref());
+    rows.push([
+        delivery.id.0.into(),
+        key.tenant.as_str().into(),
+        key.source.as_str().into(),
+        key.id.as_str().into(),
+        delivery.webhook_id.0.into(),
+        delivery.state.as_str().into(),
+        0.into(),
+        0.into(),
+        in_flight.then_some(owner.node.as_str()).into(),
+        in_flight.then_some(owner.epoch).into(),
+        now.into(),
+        now.into(),
+        // In flight it would be a wish to cancel: `by_hand.rs`.
+        delivery.reason.as_deref().filter(|_| !in_flight).into(),
+        delivery.next_attempt_at.filter(|_| pending).into(),
+        event.subject().map(storable).into(),
+        places.next(delivery).into(),
+        order.map(|order| storable(&order.key)).into(),
+        order.map(|order| i64::from(order.gives_way_attempts)).into(),
+        dedupe.map(|(key, _)| storable(key)).into(),
+        dedupe.map(|(_, since)| *since).into(),
+    ]);
+}

@@ -1,0 +1,156 @@
+//! Requests with an `Idempotency-Key`: the answer is written in the transaction that stores the
+//! events, so that a repetition gets it even after a crash.
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::accept::{AcceptJob, Accepted, Answer, NewEvent};
+use crate::model::{Millis, TenantId};
+use crate::store::Store;
+use crate::store::db::conn::{Conn, run};
+use crate::store::db::error::StoreError;
+use crate::store::db::schema::idempotency;
+
+/// Status and body for what became of the events.
+pub type AnswerOnce = Box<dyn Fn(&[Accepted]) -> (u16, String) + Send + Sync>;
+
+/// A request that is to be carried out once.
+pub struct Once {
+    pub tenant: TenantId,
+    /// The header's value.
+    pub key: String,
+    /// Digest of the request: the same key with another one is a conflict.
+    pub request_hash: Vec<u8>,
+    pub now: Millis,
+    /// Makes status and body of the answer from what became of the events, in order.
+    pub answer: AnswerOnce,
+}
+
+/// An answer that was given before.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Idempotent {
+    pub request_hash: Vec<u8>,
+    pub status: u16,
+    pub body: String,
+}
+
+/// What became of a request with a key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum AcceptedOnce {
+    New(Vec<Accepted>),
+    /// The key was there; no event of this call was stored. Whether it is the same request, its
+    /// hash tells.
+    Before(Idempotent),
+}
+
+impl Store {
+    /// [`Store::accept`] for a request with a key.
+    ///
+    /// # Errors
+    /// As `accept`.
+    pub async fn accept_once(
+        &self,
+        events: Vec<NewEvent>,
+        once: Once,
+    ) -> Result<AcceptedOnce, StoreError> {
+        Ok(match self.send_accept(events, Some(once)).await? {
+            Answer::New(accepted) => AcceptedOnce::New(accepted),
+            Answer::Before(answer) => AcceptedOnce::Before(answer),
+        })
+    }
+
+    /// The answer that was given to a key, to ask before the work of intake.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn idempotent(
+        &self,
+        tenant: &TenantId,
+        key: &str,
+    ) -> Result<Option<Idempotent>, StoreError> {
+        let mut lease = self.read().await?;
+        let row = run!(lease.conn(), |c| idempotency::table.find((tenant, key)).first::<Row>(c))
+            .optional()?;
+        lease.give_back();
+        Ok(row.map(Idempotent::from))
+    }
+
+    /// Forgets answers given before `before`. Returns how many.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn forget_idempotent(&self, before: Millis) -> Result<usize, StoreError> {
+        self.write(move |conn| {
+            Box::pin(async move {
+                Ok(run!(conn, |c| diesel::delete(
+                    idempotency::table.filter(idempotency::created_at.lt(before))
+                )
+                .execute(c))?)
+            })
+        })
+        .await
+    }
+}
+
+#[derive(Queryable, Insertable)]
+#[diesel(table_name = idempotency, treat_none_as_default_value = false)]
+struct Row {
+    tenant: TenantId,
+    idempotency_key: String,
+    request_hash: Vec<u8>,
+    status: i64,
+    body: String,
+    created_at: Millis,
+}
+
+impl From<Row> for Idempotent {
+    fn from(row: Row) -> Idempotent {
+        let status = u16::try_from(row.status).unwrap_or_default();
+        Idempotent { request_hash: row.request_hash, status, body: row.body }
+    }
+}
+
+/// Takes the keys of the jobs. For each job: true when its events are to be stored.
+pub(super) async fn claim(conn: &mut Conn, jobs: &[AcceptJob]) -> Result<Vec<bool>, StoreError> {
+    let mut fresh = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        let Some(once) = &job.once else {
+            fresh.push(true);
+            continue;
+        };
+        // Nobody sees status 0: the answer replaces it in this transaction.
+        let row = Row {
+            tenant: once.tenant.clone(),
+            idempotency_key: once.key.clone(),
+            request_hash: once.request_hash.clone(),
+            status: 0,
+            body: String::new(),
+            created_at: once.now,
+        };
+        let count = run!(conn, |c| diesel::insert_into(idempotency::table)
+            .values(&row)
+            .on_conflict_do_nothing()
+            .execute(c))?;
+        fresh.push(count == 1);
+    }
+    Ok(fresh)
+}
+
+/// Writes the answer of a key that was just taken.
+pub(super) async fn settle(
+    conn: &mut Conn,
+    once: &Once,
+    accepted: &[Accepted],
+) -> Result<(), StoreError> {
+    let (status, body) = (once.answer)(accepted);
+    run!(conn, |c| diesel::update(idempotency::table.find((&once.tenant, &once.key)))
+        .set((idempotency::status.eq(i64::from(status)), idempotency::body.eq(&body)))
+        .execute(c))?;
+    Ok(())
+}
+
+/// The answer under a key that was taken before, maybe by a job of the same batch.
+pub(super) async fn read(conn: &mut Conn, once: &Once) -> Result<Idempotent, StoreError> {
+    let row = run!(conn, |c| idempotency::table.find((&once.tenant, &once.key)).first::<Row>(c))?;
+    Ok(row.into())
+}

@@ -1,0 +1,224 @@
+//! What came of an attempt: the attempt and the delivery's new state are one write, batched with
+//! those of others.
+
+use std::sync::Arc;
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use tokio::sync::oneshot;
+
+use super::accept::Owner;
+use super::commit::Job;
+use super::tell::Teller;
+use crate::model::{Attempt, DeliveryId, Millis, Stage, State};
+use crate::store::Store;
+use crate::store::db::columns::storable;
+use crate::store::db::conn::{Conn, run};
+use crate::store::db::error::StoreError;
+use crate::store::db::rows::{Change, Kind, Rows, Statement};
+use crate::store::db::schema::deliveries;
+use crate::store::history::attempts::Tried;
+use crate::store::history::kept::KeptRequest;
+use crate::store::queue::ordered;
+
+/// The end of an owner's work on a delivery.
+#[derive(Clone, Debug)]
+pub struct Record {
+    pub delivery_id: DeliveryId,
+    pub owner: Owner,
+    /// None: released without having tried (uncounted).
+    pub attempt: Option<Attempt>,
+    /// Kept beside the attempt. Of several of a delivery the first one counts.
+    pub frozen: Option<KeptRequest>,
+    /// Any but `InFlight`.
+    pub to: State,
+    pub reason: Option<String>,
+    /// Where it ended.
+    pub stage: Option<Stage>,
+    /// Counts for `Pending` only; none: held.
+    pub next_attempt_at: Option<Millis>,
+    /// Others may wait behind it: the next of them becomes due.
+    pub ordered: bool,
+    /// Nobody waits for it: it may wait for others to share its commit with.
+    pub can_wait: bool,
+    pub now: Millis,
+}
+
+/// Where the delivery stands after a record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Recorded {
+    /// None: the delivery was deleted meanwhile, and nothing was kept.
+    pub state: Option<State>,
+    /// False when another owner had it; the attempt is kept, and of states only `delivered` counts:
+    /// not even that where others wait behind it, and its owner is still to send it.
+    pub ours: bool,
+}
+
+pub(crate) struct RecordJob {
+    record: Arc<Record>,
+    frozen: Option<String>,
+    reply: oneshot::Sender<Result<Recorded, StoreError>>,
+    pub(super) teller: Option<Teller>,
+}
+
+impl RecordJob {
+    fn tried(&self) -> Option<Tried<'_>> {
+        let RecordJob { record, frozen, .. } = self;
+        let attempt = record.attempt.as_ref()?;
+        Some(Tried { delivery_id: record.delivery_id, attempt, frozen: frozen.as_deref() })
+    }
+
+    pub(super) fn can_wait(&self) -> bool {
+        self.record.can_wait
+    }
+
+    pub(super) fn delivery_id(&self) -> DeliveryId {
+        self.record.delivery_id
+    }
+
+    /// A worker that was stopped meanwhile does not wait for it.
+    pub(super) fn answer(self, answer: Result<Recorded, StoreError>) {
+        let _ = self.reply.send(answer);
+    }
+}
+
+impl Store {
+    /// Records the end of an attempt, or releases a delivery. Returns when it is durable.
+    ///
+    /// # Errors
+    /// `Conflict` for a record that would leave the delivery in flight; `Unavailable` when the
+    /// commit failed: then nothing was written, and the record can be sent again.
+    pub async fn record(&self, record: impl Into<Arc<Record>>) -> Result<Recorded, StoreError> {
+        let record = record.into();
+        if record.to == State::InFlight {
+            return Err(StoreError::Conflict("a record ends the flight".to_owned()));
+        }
+        let frozen = record.frozen.as_ref().map(crate::store::json_text).transpose()?;
+        let (reply, answer) = oneshot::channel();
+        let job = RecordJob { record, frozen, reply, teller: Teller::here() };
+        self.jobs.send(Job::Record(job)).await.map_err(|_| StoreError::closed())?;
+        answer.await.map_err(|_| StoreError::closed())?
+    }
+}
+
+/// The ends of flights; the comparison of nodes is one that no index has, lest PostgreSQL go through all
+/// that a node owns for each of them. A reason on a delivery in flight is a wish to cancel it: see
+/// `end_of_flight`.
+pub(super) struct EndFlights;
+
+impl Statement for EndFlights {
+    const CHANGE: Change = Change::Update(
+        "UPDATE deliveries AS old SET state = :state, reason = :reason, stage = :stage, \
+         next_attempt_at = :next_attempt_at, attempts = old.attempts + :tried, owner_node = NULL, \
+         owner_epoch = NULL, updated_at = :now \
+         WHERE old.id = :id AND old.owner_node IS NOT DISTINCT FROM :owner_node \
+         AND old.owner_epoch = :owner_epoch AND old.reason IS NULL",
+    );
+    const COLUMNS: &'static [(&'static str, Kind)] = &[
+        ("state", Kind::Text),
+        ("reason", Kind::Text),
+        ("stage", Kind::Text),
+        ("next_attempt_at", Kind::Number),
+        ("tried", Kind::Number),
+        ("now", Kind::Number),
+        ("id", Kind::Id),
+        ("owner_node", Kind::Text),
+        ("owner_epoch", Kind::Number),
+    ];
+}
+
+/// The ends of the jobs' flights, of each delivery one at the most.
+pub(super) fn ends(jobs: &[RecordJob]) -> Rows<EndFlights> {
+    let mut rows = Rows::new();
+    for RecordJob { record, .. } in jobs {
+        rows.push([
+            record.to.as_str().into(),
+            // It may be a guest's text.
+            record.reason.as_deref().map(storable).into(),
+            record.stage.map(Stage::as_str).into(),
+            record.next_attempt_at.filter(|_| record.to == State::Pending).into(),
+            i64::from(record.attempt.is_some()).into(),
+            record.now.into(),
+            record.delivery_id.0.into(),
+            record.owner.node.as_str().into(),
+            record.owner.epoch.into(),
+        ]);
+    }
+    rows
+}
+
+/// What became of each job's delivery, in order, by what writing the ends told.
+pub(super) async fn recorded(
+    conn: &mut Conn,
+    jobs: &[RecordJob],
+    ended: &[bool],
+) -> Result<Vec<Recorded>, StoreError> {
+    let mut recorded = Vec::with_capacity(jobs.len());
+    for (job, ended) in jobs.iter().zip(ended) {
+        recorded.push(if *ended {
+            Recorded { state: Some(job.record.to), ours: true }
+        } else {
+            end_of_flight(conn, job).await?
+        });
+    }
+    Ok(recorded)
+}
+
+/// The attempts of deliveries that are still there.
+pub(super) fn tried<'a>(jobs: &'a [RecordJob], recorded: &[Recorded]) -> Vec<Tried<'a>> {
+    let kept = jobs.iter().zip(recorded).filter(|(_, recorded)| recorded.state.is_some());
+    kept.filter_map(|(job, _)| job.tried()).collect()
+}
+
+/// Wakes who waits behind the deliveries of the jobs.
+pub(super) async fn wake_next(conn: &mut Conn, jobs: &[RecordJob]) -> Result<(), StoreError> {
+    for RecordJob { record, .. } in jobs.iter().filter(|job| job.record.ordered) {
+        ordered::wake_next(conn, record.delivery_id, record.now).await?;
+    }
+    Ok(())
+}
+
+/// The uncommon ends: cancelled during the attempt, owned by somebody else, or gone.
+async fn end_of_flight(conn: &mut Conn, job: &RecordJob) -> Result<Recorded, StoreError> {
+    let record = &*job.record;
+    let stands = run!(conn, |c| deliveries::table
+        .find(record.delivery_id)
+        .select((
+            deliveries::state,
+            deliveries::owner_node,
+            deliveries::owner_epoch,
+            deliveries::reason,
+            deliveries::order_key.is_not_null()
+        ))
+        .first::<(State, Option<String>, Option<i64>, Option<String>, bool)>(c))
+    .optional()?;
+    let Some((state, node, epoch, reason, ordered)) = stands else {
+        return Ok(Recorded { state: None, ours: false });
+    };
+    let ours = node.as_ref() == Some(&record.owner.node) && epoch == Some(record.owner.epoch);
+    let (to, reason) = match (record.to, ours) {
+        // Who owns it now may have it in memory still, and would send it after those behind it.
+        (State::Delivered, false) if ordered && state == State::InFlight => (state, reason),
+        (State::Delivered, _) => (State::Delivered, None),
+        (_, true) => (State::Cancelled, reason),
+        (_, false) => (state, reason),
+    };
+    let attempts = deliveries::attempts + i64::from(record.attempt.is_some());
+    let target = deliveries::table.find(record.delivery_id);
+    if to == state {
+        run!(conn, |c| diesel::update(target).set(deliveries::attempts.eq(attempts)).execute(c))?;
+    } else {
+        run!(conn, |c| diesel::update(target)
+            .set((
+                deliveries::state.eq(to),
+                deliveries::reason.eq(&reason),
+                deliveries::next_attempt_at.eq(None::<i64>),
+                deliveries::attempts.eq(attempts),
+                deliveries::owner_node.eq(None::<&str>),
+                deliveries::owner_epoch.eq(None::<i64>),
+                deliveries::updated_at.eq(record.now),
+            ))
+            .execute(c))?;
+    }
+    Ok(Recorded { state: Some(to), ours })
+}
