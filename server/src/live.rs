@@ -72,7 +72,7 @@ impl Live {
     }
 
     /// To all who listen to the message's tenant.
-    pub fn tell(&self, message: Message) {
+    pub fn publish(&self, message: Message) {
         let tenants = self.tenants.lock();
         let tenant = &message.delivery.event.tenant;
         if let Some(sender) = tenants.as_ref().and_then(|tenants| tenants.get(tenant)) {
@@ -185,11 +185,11 @@ mod tests {
         let live = Arc::new(Live::new(1));
         let (a, b) = ("a".parse().unwrap(), "b".parse().unwrap());
         assert!(!live.is_heard(&a));
-        live.tell(message("a", 0));
+        live.publish(message("a", 0));
         let mut listener = live.listen(&a).unwrap();
         assert!(live.is_heard(&a) && !live.is_heard(&b));
-        live.tell(message("b", 1));
-        live.tell(message("a", 2));
+        live.publish(message("b", 1));
+        live.publish(message("a", 2));
         assert_eq!(live.listen(&a).err(), Some(NoListener::TooMany(1)));
         live.close();
         assert_eq!(ids(&mut listener, 2).await, ["2", "end"]);
@@ -202,7 +202,7 @@ mod tests {
         let a = "a".parse().unwrap();
         let mut listener = live.listen(&a).unwrap();
         for number in 0..QUEUE_MAX + 7 {
-            live.tell(message("a", u32::try_from(number).unwrap()));
+            live.publish(message("a", u32::try_from(number).unwrap()));
         }
         assert_eq!(ids(&mut listener, 2).await, ["lost 7", "7"]);
         drop(listener);

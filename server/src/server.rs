@@ -18,7 +18,7 @@ use crate::live::Live;
 use crate::model::TenantSpec;
 use crate::pipeline::Pipeline;
 use crate::pipeline::client::address::AddressPolicy;
-use crate::pipeline::client::deliver::{Network, Sender};
+use crate::pipeline::client::send::{Network, Sender};
 use crate::plugin::Host;
 use crate::registry::Registry;
 use crate::replay::Replays;
@@ -43,7 +43,7 @@ pub async fn run_with_clock(
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let node = Node::start(config, World { clock, ..World::default() }).await?;
-    tokio::spawn(crate::http::keep_figures(node.stop.subscribe()));
+    tokio::spawn(crate::http::keep_metrics(node.stop.subscribe()));
     let http = crate::http::serve(node.app.clone().into(), listener)
         .context("the HTTP server can't start")?;
     let handle = http.handle();
@@ -99,7 +99,7 @@ impl Node {
         let (stop, stopped) = watch::channel(false);
         let clock = common_clock(world.clock, &store).await?;
         // Before anything is read, so that no change is missed.
-        let news = store.news().await?;
+        let changes = store.changes().await?;
         let parts = Parts {
             lease: Lease::new(config.store.lease_ms),
             config,
@@ -115,8 +115,8 @@ impl Node {
         let lease =
             worker::keep_lease(app.pipeline.clone(), lease, app.dispatcher.clone(), lease_ended);
         let lease = tokio::spawn(lease);
-        if let Some(news) = news {
-            tokio::spawn(app.registry.clone().follow(news, stopped.clone()));
+        if let Some(changes) = changes {
+            tokio::spawn(app.registry.clone().follow(changes, stopped.clone()));
         }
         let retention = Retention::new(app.pipeline.clone(), app.registry.clone(), stopped.clone());
         let retention = tokio::spawn(retention.keep());
@@ -212,7 +212,7 @@ async fn start(
             .await?;
     let registry = Arc::new(registry);
     registry.resume_uploads();
-    registry.remake_plugins();
+    registry.recompile_plugins();
     registry.admit_operator_key(&folder.operator_key).await?;
     let default = crate::DEFAULT_TENANT.parse().map_err(anyhow::Error::msg)?;
     if registry.tenant(&default).is_none() {

@@ -6,121 +6,33 @@
 
 mod attempt;
 mod breaker;
-mod failing;
+mod dispatcher;
+mod fair_turns;
+mod health_actions;
 mod lane;
 mod lanes;
 mod lease;
-mod load;
 mod poll;
+mod queue_occupancy;
 mod slots;
-mod turns;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
 
+pub use self::dispatcher::Dispatcher;
 pub use self::lease::{Lease, keep_lease};
 
 use self::attempt::{Ended, Parts, hand_back, release, run};
-use self::breaker::{Act, Breaker, Whose};
-use self::failing::{Actor, Probes, Task};
+use self::breaker::{Breaker, HealthAction, Subject};
+use self::dispatcher::{Cancelled, Message};
+use self::health_actions::{Actor, Probes, Task};
 use self::lanes::{GivenBack, LaneKey, LaneLimits, Lanes};
-use self::load::Load;
-use self::slots::Ticket;
 use crate::live::Live;
-use crate::model::{DeliveryId, Millis, TenantId, WebhookId};
+use crate::model::Millis;
 use crate::pipeline::{Job, Pipeline};
 use crate::registry::Registry;
-use crate::store::FailingWebhook;
-
-/// Hands work to the scheduler.
-#[derive(Clone)]
-pub struct Dispatcher {
-    inbox: mpsc::Sender<Message>,
-    load: Arc<Load>,
-    cancelled: Cancelled,
-}
-
-/// Deliveries in flight that shall be cancelled: those that still wait for their turn in memory
-/// are not sent any more.
-type Cancelled = Arc<Mutex<HashSet<DeliveryId>>>;
-
-enum Message {
-    Submit(Vec<Job>),
-    /// What a poll found; when the next one has something to find; webhooks that it found as many for
-    /// as there was room for.
-    Polled {
-        jobs: Vec<Job>,
-        due_at: Option<Millis>,
-        bounded: HashSet<WebhookId>,
-    },
-    Done {
-        ticket: Ticket,
-        whose: Whose,
-        ended: Ended,
-    },
-    /// What the database knows of webhooks that fail.
-    Failing(Vec<FailingWebhook>),
-    /// No delivery waits that this webhook could be probed with.
-    NothingToProbe(WebhookId),
-    /// Something is due then that no poll has seen.
-    Wake(Millis),
-    /// This node's lease had run out, and was renewed at a moment not before this.
-    LeaseRegained(Instant),
-}
-
-impl Dispatcher {
-    /// Whether a delivery to this webhook would find room in memory.
-    #[must_use]
-    pub fn has_room(&self, tenant: &TenantId, webhook_id: WebhookId) -> bool {
-        self.load.has_room(tenant, webhook_id)
-    }
-
-    /// Until when nothing is sent to this webhook from here, because its receiver said that it is
-    /// too much.
-    #[must_use]
-    pub fn rests_until(&self, webhook_id: WebhookId) -> Option<Millis> {
-        self.load.rests_until(webhook_id)
-    }
-
-    /// Starts deliveries that this node owns. Waits while the inbox is full.
-    pub async fn submit(&self, jobs: Vec<Job>) {
-        if !jobs.is_empty() {
-            // Fails only after shutdown; then the next start takes the deliveries over.
-            let _ = self.inbox.send(Message::Submit(jobs)).await;
-        }
-    }
-
-    async fn lease_regained(&self, asked_at: Instant) {
-        // Fails only after shutdown.
-        let _ = self.inbox.send(Message::LeaseRegained(asked_at)).await;
-    }
-
-    /// A delivery in flight is not wanted any more. The store knows it too.
-    pub fn cancel(&self, id: DeliveryId) {
-        // Beyond that the wish is carried out when the attempt has ended.
-        const CANCELLED_MAX: usize = 10_000;
-        let mut cancelled = self.cancelled.lock();
-        if cancelled.len() < CANCELLED_MAX {
-            cancelled.insert(id);
-        }
-    }
-
-    /// Looks for due deliveries now instead of at the next poll.
-    pub fn wake(&self) {
-        self.wake_at(Millis(0));
-    }
-
-    /// Looks for due deliveries then, or before.
-    pub fn wake_at(&self, at: Millis) {
-        // A full inbox is looked at anyway.
-        let _ = self.inbox.try_send(Message::Wake(at));
-    }
-}
 
 /// The scheduler. Runs until `stop` says so, then lets attempts under way end.
 pub struct Worker {
@@ -154,12 +66,16 @@ impl Worker {
         let (sender, inbox) = mpsc::channel(INBOX_MAX);
         let lanes = Lanes::new(&pipeline.config.delivery);
         let cancelled = Cancelled::default();
-        let load = lanes.load();
-        let dispatcher =
-            Dispatcher { inbox: sender.clone(), load: load.clone(), cancelled: cancelled.clone() };
+        let occupancy = lanes.occupancy();
+        let dispatcher = Dispatcher {
+            inbox: sender.clone(),
+            occupancy: occupancy.clone(),
+            cancelled: cancelled.clone(),
+        };
         let poll_at = pipeline.clock.now();
         let breaker = Breaker::new(&pipeline.config.delivery, poll_at);
-        let parts = Arc::new(Parts { pipeline, registry, live, probes: Probes::default(), load });
+        let parts =
+            Arc::new(Parts { pipeline, registry, live, probes: Probes::default(), occupancy });
         let actor = Actor::start(parts.clone(), dispatcher.clone());
         let (polling, seen) = (false, poll_at);
         let worker = Worker {
@@ -247,8 +163,8 @@ impl Worker {
     /// Sends probes to receivers that fail, and asks now and then what other nodes know of them.
     fn probe(&mut self) {
         let now = self.parts.pipeline.clock.now();
-        for whose in self.breaker.due(now) {
-            self.actor.ask(Task::Act(whose, Act::Probe));
+        for subject in self.breaker.due(now) {
+            self.actor.ask(Task::HealthAction(subject, HealthAction::Probe));
         }
         if self.breaker.is_sync_due(now) {
             self.actor.ask(Task::Sync);
@@ -269,15 +185,15 @@ impl Worker {
                 self.take(jobs);
                 self.lanes.may_have_more(&bounded);
             }
-            Message::Done { ticket, whose, ended } => {
+            Message::Done { ticket, subject, ended } => {
                 let now = self.parts.pipeline.clock.now();
-                for act in self.breaker.hear(&whose, ended.said, now) {
-                    self.actor.ask(Task::Act(whose.clone(), act));
+                for act in self.breaker.observe(&subject, ended.feedback, now) {
+                    self.actor.ask(Task::HealthAction(subject.clone(), act));
                 }
                 if let Some(why) = ended.gone {
-                    self.actor.ask(Task::Act(whose, Act::Gone { why }));
+                    self.actor.ask(Task::HealthAction(subject, HealthAction::Gone { why }));
                 }
-                if let Some(given_back) = self.lanes.done(&ticket, now, ended.said) {
+                if let Some(given_back) = self.lanes.done(&ticket, now, ended.feedback) {
                     self.spawn_hand_back(given_back);
                 }
                 self.poll_at = self.poll_at.min(ended.due_at.unwrap_or(self.poll_at));
@@ -292,8 +208,8 @@ impl Worker {
             }
             Message::Wake(at) => self.poll_at = self.poll_at.min(at),
             Message::Failing(rows) => {
-                for (whose, act) in self.breaker.sync(rows, self.parts.pipeline.clock.now()) {
-                    self.actor.ask(Task::Act(whose, act));
+                for (subject, act) in self.breaker.sync(rows, self.parts.pipeline.clock.now()) {
+                    self.actor.ask(Task::HealthAction(subject, act));
                 }
             }
             Message::NothingToProbe(id) => self.breaker.trust_once(id),
@@ -342,7 +258,7 @@ impl Worker {
             let parts = self.parts.clone();
             let (sender, cancelled) = (self.sender.clone(), self.cancelled.clone());
             let (tenant, webhook_id) = (job.event.key.tenant.clone(), job.webhook_id);
-            let whose = Whose { tenant, webhook_id };
+            let subject = Subject { tenant, webhook_id };
             tokio::spawn(async move {
                 let id = job.delivery_id;
                 let ended = if cancelled.lock().remove(&id) {
@@ -353,7 +269,7 @@ impl Worker {
                     Box::pin(run(&parts, job)).await
                 };
                 cancelled.lock().remove(&id);
-                let _ = sender.send(Message::Done { ticket, whose, ended }).await;
+                let _ = sender.send(Message::Done { ticket, subject, ended }).await;
             });
         }
         if self.lanes.take_freed() {
@@ -390,7 +306,7 @@ impl Worker {
             while self.lanes.running() > 0 || self.polling {
                 match self.inbox.recv().await {
                     Some(Message::Done { ticket, ended, .. }) => {
-                        if let Some(given_back) = self.lanes.done(&ticket, now, ended.said) {
+                        if let Some(given_back) = self.lanes.done(&ticket, now, ended.feedback) {
                             self.spawn_hand_back(given_back);
                         }
                     }

@@ -20,9 +20,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("pipeline/mod.rs", &["model", "plugin", "config", "clock", "store", "seal", "fault"]),
     ("pipeline/accept/answers.rs", &["model", "store"]),
     ("pipeline/accept/batch.rs", &["store"]),
-    ("pipeline/accept/keys.rs", &["model", "store"]),
+    ("pipeline/accept/ordering_keys.rs", &["model", "store"]),
     ("pipeline/attempt/outcome.rs", &["model", "store", "seal"]),
-    ("pipeline/accept/job.rs", &["model", "store"]),
+    ("pipeline/accept/new_deliveries.rs", &["model", "store"]),
     ("registry", &["model", "store", "pipeline", "plugin", "config", "clock", "seal"]),
     (
         "worker",
@@ -69,11 +69,11 @@ const PURE_STAGES: &[&str] = &[
     "attempt/render",
     "attempt/sign",
     "attempt/retry",
-    "attempt/asks",
-    "attempt/tempo",
+    "attempt/receiver_hints",
+    "attempt/backoff",
     "attempt/health",
-    "compiled/wants",
-    "attempt/judge",
+    "compiled/subscription",
+    "attempt/success",
     "attempt/secrets",
 ];
 const IMPURE: &[&str] = &[

@@ -47,7 +47,7 @@ pub(crate) fn works(command: &mut Command) -> bool {
 
 /// Runs it, passes on what it prints line by line, and gives each line to `see`. True for exit
 /// code 0.
-pub(crate) fn watch(command: &mut Command, mut see: impl FnMut(&str)) -> Result<bool> {
+pub(crate) fn run_streaming(command: &mut Command, mut see: impl FnMut(&str)) -> Result<bool> {
     let mut child = command
         .stdout(Stdio::piped())
         .spawn()

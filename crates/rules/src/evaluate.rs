@@ -34,8 +34,8 @@ pub(crate) enum Standing {
 }
 
 impl Found {
-    /// `everything`: also look for values in array elements where one outside satisfies.
-    pub(crate) fn scan(condition: &Condition, event: Value<'_>, everything: bool) -> Found {
+    /// `match_all`: also look for values in array elements where one outside satisfies.
+    pub(crate) fn scan(condition: &Condition, event: Value<'_>, match_all: bool) -> Found {
         let mut found = Found { absent_possible: condition.absent, ..Found::default() };
         Visit::run(event, &condition.segments, |value, chain| {
             if condition.absent {
@@ -49,7 +49,7 @@ impl Found {
                     found.satisfying.add(address(value), chain);
                 }
             }
-            if found.free && !everything {
+            if found.free && !match_all {
                 ControlFlow::Break(())
             } else {
                 ControlFlow::Continue(())
@@ -98,12 +98,12 @@ pub(crate) fn matches(part: &Part, event: Value<'_>) -> bool {
 }
 
 fn alternative(part: &Part, indexes: &[u16], event: Value<'_>) -> bool {
-    let everything = part.asks_for_absence();
+    let match_all = part.asks_for_absence();
     let mut kept = Vec::new();
     for index in indexes {
-        let found = Found::scan(&part.conditions[usize::from(*index)], event, everything);
+        let found = Found::scan(&part.conditions[usize::from(*index)], event, match_all);
         match found.standing() {
-            Standing::Held if !everything => {}
+            Standing::Held if !match_all => {}
             Standing::Held | Standing::Open => kept.push(found),
             Standing::Failed => return false,
         }
@@ -117,10 +117,10 @@ fn shared_alternative(
     event: Value<'_>,
     known: &mut [Option<Found>],
 ) -> bool {
-    let everything = part.asks_for_absence();
+    let match_all = part.asks_for_absence();
     for index in indexes.iter().map(|i| usize::from(*i)) {
         let found = known[index]
-            .get_or_insert_with(|| Found::scan(&part.conditions[index], event, everything));
+            .get_or_insert_with(|| Found::scan(&part.conditions[index], event, match_all));
         if found.standing() == Standing::Failed {
             return false;
         }

@@ -53,8 +53,8 @@ pub(crate) fn explain(part: &Part, event: Value<'_>) -> Option<Mismatch> {
     if evaluate::matches(part, event) {
         return None;
     }
-    let everything = part.asks_for_absence();
-    let scan = |condition| Found::scan(condition, event, everything);
+    let match_all = part.asks_for_absence();
+    let scan = |condition| Found::scan(condition, event, match_all);
     let found: Vec<Found> = part.conditions.iter().map(scan).collect();
     let failing = |indexes: &[u16]| -> Vec<u16> {
         let failed = |i: &u16| found[usize::from(*i)].standing() == Standing::Failed;

@@ -86,14 +86,14 @@ impl Pattern {
     pub fn parse_within(pattern: Value<'_>, limits: &Limits) -> Result<Pattern, PatternError> {
         let part = parse::parse(pattern, limits)?;
         if part.conditions.is_empty() {
-            return Ok(Pattern::everything());
+            return Ok(Pattern::match_all());
         }
         Ok(Pattern { parts: Arc::new([Arc::new(part)]) })
     }
 
     /// The pattern that matches every event.
     #[must_use]
-    pub fn everything() -> Pattern {
+    pub fn match_all() -> Pattern {
         Pattern { parts: Arc::new([]) }
     }
 

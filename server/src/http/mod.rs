@@ -19,11 +19,11 @@ use self::configuration::{
     event_types, facets, keys, plugins, profiles, secrets, sources, tenants,
 };
 use self::deliveries::{listen, replays};
-use self::edge::around;
 pub use self::edge::error::Code;
+use self::edge::middleware;
 use self::events::incoming;
-pub use self::operations::keep_figures;
-use self::webhooks::{bulk, explain, preview, webhook_actions};
+pub use self::operations::keep_metrics;
+use self::webhooks::{actions, bulk, explain, preview};
 use crate::app::App;
 
 /// Writes the routes, their description and a list for tests from one table.
@@ -51,18 +51,18 @@ routes! {
     "/v1/tenants/{tenant}/events/{id}/explain" { get explain::event }
     "/v1/tenants/{tenant}/webhooks" { post webhooks::resource::create, get webhooks::resource::list }
     "/v1/tenants/{tenant}/webhooks/{id}" { get webhooks::resource::get, patch webhooks::resource::patch, put webhooks::resource::put, delete webhooks::resource::delete }
-    "/v1/tenants/{tenant}/webhooks/{id}/test" { post webhook_actions::test }
-    "/v1/tenants/{tenant}/webhooks/{id}/secret/rotate" { post webhook_actions::rotate }
-    "/v1/tenants/{tenant}/webhooks/{id}/enable" { post webhook_actions::enable }
-    "/v1/tenants/{tenant}/webhooks/{id}/disable" { post webhook_actions::disable }
-    "/v1/tenants/{tenant}/webhooks/{id}/pause" { post webhook_actions::pause }
-    "/v1/tenants/{tenant}/webhooks/{id}/resume" { post webhook_actions::resume }
+    "/v1/tenants/{tenant}/webhooks/{id}/test" { post actions::test }
+    "/v1/tenants/{tenant}/webhooks/{id}/secret/rotate" { post actions::rotate }
+    "/v1/tenants/{tenant}/webhooks/{id}/enable" { post actions::enable }
+    "/v1/tenants/{tenant}/webhooks/{id}/disable" { post actions::disable }
+    "/v1/tenants/{tenant}/webhooks/{id}/pause" { post actions::pause }
+    "/v1/tenants/{tenant}/webhooks/{id}/resume" { post actions::resume }
     "/v1/tenants/{tenant}/webhooks/{id}/cancel" { post bulk::cancel }
     "/v1/tenants/{tenant}/webhooks/{id}/retry" { post bulk::retry }
     "/v1/tenants/{tenant}/webhooks/{id}/drain" { post bulk::drain }
     "/v1/tenants/{tenant}/webhooks/{id}/replay" { post replays::start }
-    "/v1/tenants/{tenant}/webhooks/{id}/revisions" { get webhook_actions::revisions }
-    "/v1/tenants/{tenant}/webhooks/{id}/revert" { post webhook_actions::revert }
+    "/v1/tenants/{tenant}/webhooks/{id}/revisions" { get actions::revisions }
+    "/v1/tenants/{tenant}/webhooks/{id}/revert" { post actions::revert }
     "/v1/tenants/{tenant}/webhooks/{id}/explain" { get explain::webhook }
     "/v1/tenants/{tenant}/preview" { post preview::preview }
     "/v1/tenants/{tenant}/replays" { get replays::list }
@@ -100,7 +100,7 @@ routes! {
     "/v1/keys/{id}" { delete keys::delete }
     "/healthz" { get operations::health }
     "/readyz" { get operations::ready }
-    "/metrics" { get operations::figures }
+    "/metrics" { get operations::metrics }
     "/openapi.json" { get operations::description }
     "/docs" { get operations::docs }
 }
@@ -123,7 +123,7 @@ pub fn serve(
         Routes::new()
             .app_data(app.clone())
             .app_data(text.clone())
-            .wrap(from_fn(around::around))
+            .wrap(from_fn(middleware::handle))
             .configure(routes)
             .service(
                 web::resource(["/in/{source}/{secret}", "/in/{source}/{secret}/{tail:.*}"])

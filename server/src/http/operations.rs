@@ -37,7 +37,7 @@ pub(super) async fn ready(app: web::Data<App>) -> Answer {
     get, path = "/metrics", tag = "operations",
     responses((status = 200, description = "Figures", content_type = "text/plain", body = String))
 )]
-pub(super) async fn figures(_: Operator<Read>) -> Answer {
+pub(super) async fn metrics(_: Operator<Read>) -> Answer {
     let text = recorder().map(PrometheusHandle::render).unwrap_or_default();
     Ok(HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"))
@@ -46,7 +46,7 @@ pub(super) async fn figures(_: Operator<Read>) -> Answer {
 
 /// Sums up what was recorded, again and again, so that memory stays bounded where nobody asks for
 /// the figures.
-pub async fn keep_figures(mut stop: tokio::sync::watch::Receiver<bool>) {
+pub async fn keep_metrics(mut stop: tokio::sync::watch::Receiver<bool>) {
     const EVERY: std::time::Duration = std::time::Duration::from_secs(5);
     loop {
         tokio::select! {

@@ -20,23 +20,23 @@ use std::time::Instant;
 
 pub use self::accept::answers::{Answer, AnswerOnce, OnceRequest};
 use self::accept::answers::{Made, answers};
-pub use self::accept::job::{Job, replayed_delivery};
-use self::accept::job::{held_in, jobs_of, new_delivery, waits_until};
+pub use self::accept::new_deliveries::{Job, replayed_delivery};
+use self::accept::new_deliveries::{held_in, jobs_of, new_delivery, waits_until};
 pub use self::attempt::outcome::Attempted;
-pub use self::inspect::trial::TestReport;
+pub use self::inspect::test_hook::TestReport;
 
 use self::accept::batch::Batch;
-use self::accept::facets::{self, Learned};
 use self::accept::intake::Draft;
 use self::accept::intake_plugins;
+use self::accept::learn_facets::{self, Learned};
 use self::accept::schema::check_schema;
-use self::attempt::asks::Asks;
-use self::attempt::judge::judge;
-use self::attempt::outcome::Seen;
+use self::attempt::outcome::Observed;
 use self::attempt::prepare::{PrepareInput, Prepared, prepare};
+use self::attempt::receiver_hints::ReceiverHints;
 use self::attempt::render::{self, RenderInput};
+use self::attempt::success::check_success;
 use self::attempt::transform::{self, TransformEnd};
-use self::client::deliver::{SendError, Sender};
+use self::client::send::{SendError, Sender};
 use self::compiled::tenant::Tenant;
 use self::compiled::webhook::Webhook;
 use crate::clock::Clock;
@@ -168,14 +168,14 @@ impl Pipeline {
                 return Ok(Err(invalid));
             }
             let values_max = self.config.tenant.facet_values_max;
-            let (wanting, new_values) = tenant.read(|state| {
-                let wanting = state.route(&event);
-                let new_values = facets::learn(state, &event, &wanting, values_max);
-                (wanting, new_values)
+            let (matching, new_values) = tenant.read(|state| {
+                let matching = state.route(&event);
+                let new_values = learn_facets::learn(state, &event, &matching, values_max);
+                (matching, new_values)
             });
             batch.learned.extend(new_values);
             let max = self.config.intake.deliveries_max;
-            let deliveries = batch.deliveries + wanting.len();
+            let deliveries = batch.deliveries + matching.len();
             if deliveries > max {
                 let detail = format!(
                     "would bring the request's deliveries to {deliveries}, {max} are allowed \
@@ -185,7 +185,7 @@ impl Pipeline {
                 return Ok(Err(Invalid::at("", detail)));
             }
             let new = |webhook: &Arc<Webhook>| new_delivery(webhook, &event, now, starts_now);
-            let deliveries = wanting.iter().map(new);
+            let deliveries = matching.iter().map(new);
             let deliveries = deliveries.collect();
             batch.push(self.stored(event, deliveries, None, now));
         }
@@ -253,7 +253,7 @@ impl Pipeline {
             Err(NoRequest::Retry { stage, error, unresolved }) => {
                 attempt.took_ms = took_ms(began);
                 attempt.unresolved = unresolved;
-                return self.decide(webhook, job, Seen::not_sent(attempt, error)).at(stage);
+                return self.decide(webhook, job, Observed::not_sent(attempt, error)).at(stage);
             }
         };
         attempt.unresolved.clone_from(&frozen.unresolved);
@@ -261,7 +261,7 @@ impl Pipeline {
             Ok(prepared) => prepared,
             Err(error) => {
                 attempt.took_ms = took_ms(began);
-                let seen = Seen::not_sent(attempt, error);
+                let seen = Observed::not_sent(attempt, error);
                 return self.decide(webhook, job, seen).at(Stage::Sign);
             }
         };
@@ -269,21 +269,23 @@ impl Pipeline {
         let sent = self.sender.send(&prepared.outgoing).await;
         fault::pass(Point::SendAfter).await;
         attempt.took_ms = took_ms(began);
-        let (verdict, error) = judge(webhook, sent.answer().map_err(ToString::to_string));
+        let (verdict, error) = check_success(webhook, sent.answer().map_err(ToString::to_string));
         let error = prepared.mask_text(error.unwrap_or_default());
         if let Some(SendError::Request(_)) = sent.error {
             // Nothing went out, so nothing is frozen: the next attempt is made from what is
             // configured then.
-            let seen = Seen::not_sent(attempt, error);
+            let seen = Observed::not_sent(attempt, error);
             return self.decide(webhook, job, seen);
         }
         let now = self.clock.now();
-        let asks = sent.answer().map_or_else(|_| Asks::default(), |answer| Asks::of(answer, now));
+        let hints = sent
+            .answer()
+            .map_or_else(|_| ReceiverHints::default(), |answer| ReceiverHints::of(answer, now));
         attempt.response = sent.response.map(|response| prepared.mask(response));
         attempt.request = Some(prepared.sent());
         // Only the first request that reached sending is new to the record.
         let frozen = job.frozen.is_none().then_some(frozen);
-        self.decide(webhook, job, Seen { attempt, frozen, verdict, asks, error })
+        self.decide(webhook, job, Observed { attempt, frozen, verdict, hints, error })
     }
 
     async fn make_request(

@@ -148,7 +148,7 @@ impl Host {
         };
         let report = self.call_uncounted(plugin, call).await;
         entry.ended(report.result.as_ref().err(), || (self.now_ms)());
-        plugin.0.figures.count(&report);
+        plugin.0.metrics.count(&report);
         report
     }
 
@@ -192,7 +192,7 @@ impl Host {
         let bytes = call.data.len() + call.config.len();
         let (linked, tight) = made.fitting(bytes);
         let mut store = store(&linked.engine, limits);
-        if code.survey.imports_wasi() {
+        if code.inspection.imports_wasi() {
             let at = call.timestamp.parse::<jiff::Timestamp>();
             let at_ms = at.map_or(0, |at| u64::try_from(at.as_millisecond()).unwrap_or(0));
             store.data_mut().enter(World::new(at_ms, call.id));

@@ -7,10 +7,11 @@ use std::sync::{
 
 use tokio::sync::Semaphore;
 
-use super::{
-    Limits, Owner, Pause, PoolName, Survey, bindings::types::About, breaker::Breaker,
-    compile::Entry, figures::Figures,
-};
+use super::bindings::types::About;
+use super::breaker::Breaker;
+use super::call_metrics::CallMetrics;
+use super::compile::Entry;
+use super::{Inspection, Limits, Owner, Pause, PoolName};
 
 /// What a memory with tight room is tried with.
 const TIGHT_BYTES_MAX: usize = 32 << 10;
@@ -36,7 +37,7 @@ pub(super) struct Inner {
     /// Known when the code is made: they depend on its pool.
     pub(super) allowed: OnceLock<Allowed>,
     pub(super) breaker: Breaker,
-    pub(super) figures: Figures,
+    pub(super) metrics: CallMetrics,
 }
 
 /// As the operator allows one plugin.
@@ -51,7 +52,7 @@ pub(super) struct Code {
     /// Not yet while it is compiled anew, after an upgrade of the server. The error is of a compiler
     /// that does not take the file any more.
     pub(super) made: OnceLock<Result<Made, String>>,
-    pub(super) survey: Survey,
+    pub(super) inspection: Inspection,
     pub(super) digest: String,
     pub(super) size_bytes: u64,
     pub(super) about: About,
@@ -111,7 +112,7 @@ pub struct ConfigError {
 impl Plugin {
     #[must_use]
     pub fn kind(&self) -> Kind {
-        self.0.code.survey.kind
+        self.0.code.inspection.kind
     }
 
     /// SHA-256 of the uploaded bytes, in hex.
@@ -157,8 +158,8 @@ impl Plugin {
 
     /// What it imports and exports.
     #[must_use]
-    pub fn survey(&self) -> &Survey {
-        &self.0.code.survey
+    pub fn inspection(&self) -> &Inspection {
+        &self.0.code.inspection
     }
 
     /// Why it is not called at the moment.

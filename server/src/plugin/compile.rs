@@ -7,17 +7,15 @@ use wasmtime::{
     component::{Component, InstancePre},
 };
 
-use super::{
-    Kind, Survey, UploadError,
-    bindings::{self, filter::FilterPluginPre, transform::TransformPluginPre},
-    cache::Cache,
-    callable::{Linked, Made, Tight},
-    empty_world,
-    guest::Guest,
-    pool::{Pool, Slots},
-    rewrite::{DIRECT_LOG, Room, can_be_tight, rewritten},
-    survey::{component_of, survey},
-};
+use super::bindings::filter::FilterPluginPre;
+use super::bindings::transform::TransformPluginPre;
+use super::cache::Cache;
+use super::callable::{Linked, Made, Tight};
+use super::guest::Guest;
+use super::inspection::{component_of, inspection};
+use super::pool::{Pool, Slots};
+use super::rewrite::{DIRECT_LOG, Room, can_be_tight, rewritten};
+use super::{Inspection, Kind, UploadError, bindings, empty_world};
 
 /// How far the compiler stands behind everything else, as `nice` counts.
 const NICE: i32 = 5;
@@ -70,15 +68,15 @@ impl Compiler {
     }
 
     /// What an upload asks for and offers.
-    pub(super) fn survey(&self, wasm: &[u8]) -> Result<Survey, UploadError> {
-        self.readers.install(|| survey(&component_of(wasm)?))
+    pub(super) fn inspection(&self, wasm: &[u8]) -> Result<Inspection, UploadError> {
+        self.readers.install(|| inspection(&component_of(wasm)?))
     }
 
     /// Makes code of an upload. Takes from milliseconds to a minute, and holds the thread.
     pub(super) fn compile(&self, digest: &str, wasm: &[u8]) -> Result<Vec<u8>, UploadError> {
         let code = self.threads.install(|| {
             // What can't be a plugin is told before the compiler begins.
-            survey(&component_of(wasm)?)?;
+            inspection(&component_of(wasm)?)?;
             let compiled = |room| {
                 let wasm = rewritten(wasm, room);
                 let code = self.engine.precompile_component(&component_of(&wasm)?);
@@ -126,20 +124,20 @@ pub(super) enum LinkError {
 }
 
 /// Loads code that [`Compiler`] made, and links it to what plugins may use.
-pub(super) fn link(pool: &Pool, code: &[u8]) -> Result<(Made, Survey), LinkError> {
+pub(super) fn link(pool: &Pool, code: &[u8]) -> Result<(Made, Inspection), LinkError> {
     let cut_off = || LinkError::Refused(UploadError::Internal("its code is cut off".into()));
     let (ample, tight) = parted(code).ok_or_else(cut_off)?;
     let (slots, component) = load(pool.engines.iter(), ample)?;
-    let survey = survey_of(&slots.engine, &component).map_err(LinkError::Refused)?;
+    let inspection = inspection_of(&slots.engine, &component).map_err(LinkError::Refused)?;
     let linked = |slots, component: &_| {
-        Linked::new(slots, component, survey.kind).map_err(LinkError::Refused)
+        Linked::new(slots, component, inspection.kind).map_err(LinkError::Refused)
     };
     let ample = linked(slots, &component)?;
     // Of use only where it is cleared.
     let clearing = pool.engines.iter().filter(|slots| slots.clears());
     let tight = tight.and_then(|code| load(clearing, code).ok());
     let tight = tight.map(|(slots, component)| linked(slots, &component)).transpose()?;
-    Ok((Made { ample, tight: tight.map(Tight::new), pool: pool.name }, survey))
+    Ok((Made { ample, tight: tight.map(Tight::new), pool: pool.name }, inspection))
 }
 
 /// In the first engine that suits it.
@@ -161,7 +159,7 @@ fn load<'a>(
     Err(LinkError::TooLarge(refused))
 }
 
-fn survey_of(engine: &Engine, component: &Component) -> Result<Survey, UploadError> {
+fn inspection_of(engine: &Engine, component: &Component) -> Result<Inspection, UploadError> {
     let form = component.component_type();
     let imports = form.imports(engine).map(|(name, _)| match name {
         // As the plugin has it.
@@ -169,7 +167,7 @@ fn survey_of(engine: &Engine, component: &Component) -> Result<Survey, UploadErr
         other => other.to_owned(),
     });
     let exports = form.exports(engine).map(|(name, _)| name.to_owned());
-    Survey::of(imports.collect(), exports.collect())
+    Inspection::of(imports.collect(), exports.collect())
 }
 
 impl Linked {

@@ -4,15 +4,13 @@ use std::{path::Path, sync::Arc, time::SystemTime};
 
 use tokio::sync::Semaphore;
 
-use super::{
-    Limits,
-    backlog::Backlog,
-    cache::Cache,
-    compile::Compiler,
-    figures::Named,
-    pool::{Pool, PoolName},
-    ticker::Ticker,
-};
+use super::Limits;
+use super::cache::Cache;
+use super::call_metrics::Named;
+use super::compile::Compiler;
+use super::compile_queue::CompileQueue;
+use super::epoch_ticker::EpochTicker;
+use super::pool::{Pool, PoolName};
 
 /// Why no plugin can run at all.
 #[derive(Debug, thiserror::Error)]
@@ -40,12 +38,12 @@ pub struct Host {
     pub(super) limits: Limits,
     pub(super) small: Arc<Pool>,
     pub(super) large: Arc<Pool>,
-    pub(super) ticker: Ticker,
+    pub(super) ticker: EpochTicker,
     pub(super) compiler: Arc<Compiler>,
     /// Compilations that may run at once. One that is given up keeps its permit until it ends.
     pub(super) compiles: Arc<Semaphore>,
     /// Uploads that wait for one of these, or have it.
-    pub(super) backlog: Arc<Backlog>,
+    pub(super) queue: Arc<CompileQueue>,
     pub(super) named: Named,
     pub(super) now_ms: Now,
 }
@@ -76,10 +74,10 @@ impl Host {
             .map_err(HostError::Cache)?;
         let compiler = Compiler::new(engine, cache);
         let compiler = compiler.map_err(|e| HostError::Thread(e.to_string()))?;
-        let ticker = Ticker::start(engines).map_err(|e| HostError::Thread(e.to_string()))?;
+        let ticker = EpochTicker::start(engines).map_err(|e| HostError::Thread(e.to_string()))?;
         Ok(Host {
             compiles: Arc::new(Semaphore::new(limits.compiles_max)),
-            backlog: Arc::new(Backlog::new(&limits)),
+            queue: Arc::new(CompileQueue::new(&limits)),
             named: Named::new(limits.metrics_plugins_max),
             compiler: Arc::new(compiler),
             ticker,

@@ -7,25 +7,25 @@
 //!
 //! This module knows nothing of the rest of the server.
 
-mod backlog;
 mod bindings;
 mod breaker;
 mod cache;
 mod call;
+mod call_metrics;
 mod callable;
 mod compile;
+mod compile_queue;
 mod config_check;
 mod empty_world;
 mod engine;
-mod figures;
+mod epoch_ticker;
 mod guest;
+mod inspection;
 mod limits;
 mod outcome;
 mod overrides;
 mod pool;
 mod rewrite;
-mod survey;
-mod ticker;
 mod upload;
 
 pub use breaker::Pause;
@@ -33,11 +33,11 @@ pub use call::{Call, CallError, CallReport, Place};
 pub use callable::{ConfigError, Kind, Plugin};
 pub use engine::{Host, HostError, Now};
 pub use guest::Level;
+pub use inspection::Inspection;
 pub use limits::Limits;
 pub use outcome::{Outcome, Replacement};
 pub use overrides::Override;
 pub use pool::PoolName;
-pub use survey::Survey;
 pub use upload::{Known, Owner, UploadError};
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ impl Override {
 
 impl Limits {
     /// Memory that the operator asks for beyond the small pool's.
-    pub(super) fn wants_large(&self, tenant: &str, plugin: &str) -> bool {
+    pub(super) fn needs_large_pool(&self, tenant: &str, plugin: &str) -> bool {
         let of = self.overrides.iter().filter(|one| one.is_for(tenant, plugin));
         let last = of.filter_map(|one| one.memory_bytes_max).next_back();
         last.is_some_and(|bytes| bytes > self.memory_bytes_max)
@@ -104,7 +104,9 @@ mod tests {
             (acme.call_time_ms, acme.log_lines_max, acme.memory_bytes_max),
             (2_000, 5, 32 << 20)
         );
-        assert!(limits.wants_large("acme", "slow") && !limits.wants_large("other", "slow"));
+        assert!(
+            limits.needs_large_pool("acme", "slow") && !limits.needs_large_pool("other", "slow")
+        );
         let other = limits.of_plugin(PoolName::Small, "other", "slow");
         assert_eq!((other.call_time_ms, other.memory_bytes_max), (500, 16 << 20));
         assert_eq!(limits.of_plugin(PoolName::Small, "acme", "fast").call_time_ms, 100);

@@ -9,15 +9,13 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
-use super::{
-    CallError, Host, Plugin, PoolName, Survey,
-    backlog::Ticket,
-    bindings::types::About,
-    breaker::Breaker,
-    callable::{Allowed, Code, Inner, Made},
-    compile::{LinkError, link},
-    pool::Pool,
-};
+use super::bindings::types::About;
+use super::breaker::Breaker;
+use super::callable::{Allowed, Code, Inner, Made};
+use super::compile::{LinkError, link};
+use super::compile_queue::Ticket;
+use super::pool::Pool;
+use super::{CallError, Host, Inspection, Plugin, PoolName};
 
 /// Why an upload is refused.
 #[derive(Debug, thiserror::Error)]
@@ -74,19 +72,20 @@ pub struct Known {
     pub description: String,
     /// JSON Schema text of the config, "" for none.
     pub config_schema: String,
-    pub survey: Survey,
+    pub inspection: Inspection,
 }
 
 impl Host {
     /// What an upload asks for and offers, and its digest: SHA-256, in hex. Refuses what can't be a
     /// plugin, without compiling it.
-    pub async fn survey(&self, wasm: Bytes) -> Result<(Survey, String), UploadError> {
+    pub async fn inspection(&self, wasm: Bytes) -> Result<(Inspection, String), UploadError> {
         let limit_bytes = self.limits.upload_bytes_max;
         if wasm.len() > limit_bytes {
             return Err(UploadError::TooLarge { size_bytes: wasm.len(), limit_bytes });
         }
         let compiler = self.compiler.clone();
-        blocking(move || Ok((compiler.survey(&wasm)?, hex::encode(Sha256::digest(&wasm))))).await
+        blocking(move || Ok((compiler.inspection(&wasm)?, hex::encode(Sha256::digest(&wasm)))))
+            .await
     }
 
     /// Checks and compiles an upload, a component or a core module that carries its component
@@ -97,7 +96,7 @@ impl Host {
             return Err(UploadError::TooLarge { size_bytes: wasm.len(), limit_bytes });
         }
         let size_bytes = wasm.len() as u64;
-        let ticket = self.backlog.enter(wasm.len())?;
+        let ticket = self.queue.enter(wasm.len())?;
         let (digest, code) = self.machine_code(wasm, Some(ticket)).await?;
         let (placed, described) = self.settle(Arc::new(code), owner).await?;
         let about = described.map_err(UploadError::Describe)?.about;
@@ -105,17 +104,17 @@ impl Host {
             let what = format!("more than {} bytes", self.limits.about_bytes_max);
             return Err(UploadError::Describe(CallError::BadOutput(what)));
         }
-        let Placed { made, survey } = placed;
+        let Placed { made, inspection } = placed;
         let made = OnceLock::from(Ok(made));
         let config = config_validator(&about.config_schema)?;
-        let code = Code { made, survey, digest, size_bytes, about, config };
+        let code = Code { made, inspection, digest, size_bytes, about, config };
         Ok(self.owned(Arc::new(code), owner))
     }
 
     /// A plugin that was taken before, after a restart. It is not ready when its code is not in the
-    /// cache: then [`Host::remake`] makes it.
+    /// cache: then [`Host::recompile`] makes it.
     pub async fn load(&self, known: Known, owner: &Owner) -> Result<Plugin, UploadError> {
-        let Known { digest, size_bytes, description, config_schema, survey } = known;
+        let Known { digest, size_bytes, description, config_schema, inspection } = known;
         let compiler = self.compiler.clone();
         let wanted = digest.clone();
         let cached = blocking(move || Ok(compiler.cached(&wanted))).await?;
@@ -125,12 +124,12 @@ impl Host {
         };
         let config = config_validator(&config_schema)?;
         let about = About { description, config_schema };
-        let code = Code { made, survey, digest, size_bytes, about, config };
+        let code = Code { made, inspection, digest, size_bytes, about, config };
         Ok(self.owned(Arc::new(code), owner))
     }
 
     /// Compiles a plugin of [`Host::load`] that is not ready. Where that fails its calls say why.
-    pub async fn remake(&self, plugin: &Plugin, wasm: Bytes) -> Result<(), UploadError> {
+    pub async fn recompile(&self, plugin: &Plugin, wasm: Bytes) -> Result<(), UploadError> {
         let made = async {
             // Not an upload: nobody can be told to come again.
             let (_, code) = self.machine_code(wasm, None).await?;
@@ -149,13 +148,13 @@ impl Host {
     /// The same code for another owner, if it fits the limits that that one has.
     #[must_use]
     pub fn share(&self, plugin: &Plugin, owner: &Owner) -> Option<Plugin> {
-        let wants_large = self.pool_wanted(owner) == PoolName::Large;
-        let fits = !wants_large || plugin.pool() == Some(PoolName::Large);
+        let needs_large_pool = self.pool_wanted(owner) == PoolName::Large;
+        let fits = !needs_large_pool || plugin.pool() == Some(PoolName::Large);
         fits.then(|| self.owned(plugin.0.code.clone(), owner))
     }
 
     fn pool_wanted(&self, owner: &Owner) -> PoolName {
-        let large = self.limits.wants_large(&owner.tenant, &owner.plugin);
+        let large = self.limits.needs_large_pool(&owner.tenant, &owner.plugin);
         if large { PoolName::Large } else { PoolName::Small }
     }
 
@@ -226,7 +225,7 @@ impl Host {
             owner: owner.clone(),
             allowed: OnceLock::new(),
             breaker: Breaker::new(self.limits.breaker_failures_max, self.limits.breaker_pause_ms),
-            figures: self.named.figures(&owner.tenant, &owner.plugin),
+            metrics: self.named.metrics(&owner.tenant, &owner.plugin),
         }))
     }
 
@@ -240,7 +239,7 @@ impl Host {
 /// Code that is linked in a pool.
 pub(super) struct Placed {
     pub(super) made: Made,
-    pub(super) survey: Survey,
+    pub(super) inspection: Inspection,
 }
 
 /// What a plugin says of itself, and how much memory it took to say it.
@@ -264,7 +263,7 @@ async fn linked(
     let (pool, code) = (pool.clone(), code.clone());
     blocking(move || {
         let linked = link(&pool, &code);
-        Ok(linked.map(|(made, survey)| Placed { made, survey }))
+        Ok(linked.map(|(made, inspection)| Placed { made, inspection }))
     })
     .await
 }

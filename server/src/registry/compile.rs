@@ -6,7 +6,7 @@ use antar_rules::Pattern;
 use antar_template::{ContentType, Place, Template, Unresolved};
 
 use super::headers::{check_header_name, compile_headers, template_error};
-use super::paths::{Known, templates};
+use super::template_paths::{Known, templates};
 use crate::config::Config;
 use crate::model::{
     FieldError, Headers, Invalid, Method, Retry, RetrySpec, SecretName, Signer, Statuses,
@@ -16,8 +16,8 @@ use crate::pipeline::accept::intake::pointer_token;
 use crate::pipeline::attempt::transform::secrets_of;
 use crate::pipeline::client::address::AddressPolicy;
 use crate::pipeline::compiled::profile::Profile;
+use crate::pipeline::compiled::subscription::Subscription;
 use crate::pipeline::compiled::tenant::TenantState;
-use crate::pipeline::compiled::wants::Wants;
 use crate::pipeline::compiled::webhook::{FirstUrl, Plan};
 
 /// What a webhook is checked against.
@@ -71,7 +71,7 @@ pub(super) fn compile(spec: &WebhookSpec, around: &Surroundings<'_>) -> Result<P
         false => (Method::default(), "application/json"),
     };
     Ok(Plan {
-        wants: Wants::new(spec.event_types.clone(), facets, rule),
+        subscription: Subscription::new(spec.event_types.clone(), facets, rule),
         plugins: spec.plugins.clone(),
         method,
         url,

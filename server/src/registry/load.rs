@@ -18,9 +18,9 @@ use crate::pipeline::client::address::AddressPolicy;
 use crate::pipeline::compiled::profile::CatalogType;
 use crate::pipeline::compiled::tenant::{StoredPlugin, StoredSecret, Tenant};
 use crate::pipeline::compiled::webhook::Webhook;
-use crate::plugin::{Host, Kind, Known, Owner, Plugin, Survey, UploadError};
+use crate::plugin::{Host, Inspection, Kind, Known, Owner, Plugin, UploadError};
 use crate::seal::Sealer;
-use crate::store::{Everything, PluginRow, Store, WebhookRow};
+use crate::store::{PluginRow, Snapshot, Store, WebhookRow};
 
 impl Registry {
     /// Reads everything. Fails where something stored can't be used any more, naming it: nothing
@@ -78,7 +78,7 @@ impl Registry {
     /// `compiled` are plugins that are known already, by digest.
     pub(super) async fn fill(
         &self,
-        all: Everything,
+        all: Snapshot,
         compiled: HashMap<String, Plugin>,
     ) -> anyhow::Result<()> {
         for row in &all.profiles {
@@ -190,7 +190,7 @@ impl Registry {
             size_bytes: meta.size_bytes,
             description: meta.description.clone(),
             config_schema: schema.to_owned(),
-            survey: Survey {
+            inspection: Inspection {
                 kind: match meta.kind {
                     PluginKind::Filter => Kind::Filter,
                     PluginKind::Transform => Kind::Transform,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::compile::check_plugin;
 use super::{ChangeError, Registry, stored};
 use crate::model::{FieldError, Invalid, TenantId, TenantSpec};
-use crate::pipeline::accept::facets::Learned;
+use crate::pipeline::accept::learn_facets::Learned;
 use crate::pipeline::compiled::tenant::Tenant;
 use crate::plugin::Place;
 use crate::store::{FacetValueRow, TenantRow};

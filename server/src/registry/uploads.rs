@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use super::{ChangeError, Registry};
 use crate::model::{PluginKind, PluginMeta, PluginName, PluginPool, PluginState};
 use crate::pipeline::compiled::tenant::{StoredPlugin, Tenant};
-use crate::plugin::{Kind, Owner, Plugin, PoolName, Survey, UploadError};
+use crate::plugin::{Inspection, Kind, Owner, Plugin, PoolName, UploadError};
 use crate::store::{PluginRow, StoreError};
 
 /// A compiled plugin, and what one call of it takes.
@@ -25,7 +25,8 @@ impl Registry {
         name: PluginName,
         wasm: Bytes,
     ) -> Result<PluginMeta, ChangeError> {
-        let (Survey { kind, imports, exports }, digest) = self.host.survey(wasm.clone()).await?;
+        let (Inspection { kind, imports, exports }, digest) =
+            self.host.inspection(wasm.clone()).await?;
         let mut meta = PluginMeta {
             name: name.clone(),
             version: 0,

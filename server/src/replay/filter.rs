@@ -4,13 +4,13 @@ use antar_rules::Pattern;
 
 use super::Unreadable;
 use crate::model::{DeliveryId, Event, Replay, ReplayId, ReplayOf, Selection, State};
-use crate::pipeline::compiled::wants::Wants;
+use crate::pipeline::compiled::subscription::Subscription;
 use crate::pipeline::compiled::webhook::Webhook;
 use crate::store::Candidate;
 
 /// The parts of a selection that the database does not decide.
 pub(super) struct Filter {
-    wants: Wants,
+    subscription: Subscription,
     /// The webhook itself has a say.
     as_webhook: bool,
     /// Only deliveries that wait are meant.
@@ -21,14 +21,14 @@ impl Filter {
     pub(super) fn new(selection: &Selection) -> Result<Filter, Unreadable> {
         let rule = match &selection.rule {
             Some(rule) => Pattern::parse(rule.root())?,
-            None => Pattern::everything(),
+            None => Pattern::match_all(),
         };
         let mut event_types = selection.event_types.clone();
         if event_types.is_empty() {
             event_types.extend("*".parse());
         }
         Ok(Filter {
-            wants: Wants::new(event_types, Vec::new(), rule),
+            subscription: Subscription::new(event_types, Vec::new(), rule),
             as_webhook: matches!(selection.of, ReplayOf::Events { .. }),
             only_waiting: selection.of == ReplayOf::Deliveries { state: Some(State::Pending) },
         })
@@ -46,9 +46,11 @@ impl Filter {
         candidate: &'a Candidate,
     ) -> Option<&'a Event> {
         let event = candidate.event.as_ref().filter(|_| !candidate.taken_up)?;
-        let accepts =
-            |wants: &Wants| wants.accept(event.event_type.as_str(), event.document.root());
-        let wanted = accepts(&self.wants) && (!self.as_webhook || accepts(&webhook.plan.wants));
+        let accepts = |subscription: &Subscription| {
+            subscription.accept(event.event_type.as_str(), event.document.root())
+        };
+        let wanted = accepts(&self.subscription)
+            && (!self.as_webhook || accepts(&webhook.plan.subscription));
         wanted.then_some(event)
     }
 

@@ -21,31 +21,31 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
+pub use configuration::changes::ConfigurationChange;
 pub use configuration::event_types::EventTypeRow;
-pub use configuration::everything::Everything;
 pub use configuration::facets::FacetValueRow;
-pub use configuration::news::News;
 pub use configuration::plugins::PluginRow;
 pub use configuration::profiles::ProfileRow;
 pub use configuration::secrets::SecretRow;
+pub use configuration::snapshot::Snapshot;
 pub use configuration::sources::SourceRow;
 pub use configuration::tenants::TenantRow;
 pub use configuration::webhooks::{RevisionRow, WebhookRow};
 pub use db::error::StoreError;
-pub use db::pace::Pace;
 pub use db::page::Page;
+pub use db::simulated_latency::Pace;
 pub use history::deliveries::{DeliveryFilter, StoredDelivery};
 pub use history::events::{EventFilter, StoredEvent};
-pub use history::kept::KeptRequest;
+pub use history::frozen_request::FrozenRequest;
 pub use history::retention::{Old, OldTypes, Pass};
 pub use queue::bulk::RetrySelection;
-pub use queue::by_hand::Cancelled;
-pub use queue::claim::{Claimed, Spared, TAKE_OVER_MAX};
+pub use queue::claim::{Claimed, Excluded, TAKE_OVER_MAX};
 pub use queue::failing::FailingWebhook;
-pub use queue::ordered::Before;
-pub use replays::replay_candidates::Candidate;
-pub use replays::replay_step::ReplayStep;
+pub use queue::ordering::Before;
+pub use queue::state_changes::Cancelled;
+pub use replays::candidates::Candidate;
 pub use replays::runs::ReplayEnd;
+pub use replays::step::ReplayStep;
 pub use writer::accept::{Accepted, Keys, NewDelivery, NewEvent, OrderKey, Owner};
 pub use writer::idempotency::{AcceptedOnce, AnswerOnce, Idempotent, Once};
 pub use writer::record::{Record, Recorded};
@@ -105,8 +105,8 @@ pub struct Store {
     connector: Connector,
     pool: Pool,
     jobs: writer::commit::Jobs,
-    claims: queue::claim::UnsureClaims,
-    passed: queue::due::Passed,
+    claims: queue::claim::UnknownClaims,
+    progress: queue::due::ScanProgress,
 }
 
 impl Store {
@@ -119,9 +119,9 @@ impl Store {
         let wait_max = Duration::from_millis(settings.reader_wait_ms);
         let pool = Pool::new(connector.clone(), settings.readers_max, wait_max);
         let jobs = Arc::new(writer::commit::start(&connector, settings)?);
-        let (claims, passed) =
-            (queue::claim::UnsureClaims::default(), queue::due::Passed::default());
-        let store = Store { connector, pool, jobs, claims, passed };
+        let (claims, progress) =
+            (queue::claim::UnknownClaims::default(), queue::due::ScanProgress::default());
+        let store = Store { connector, pool, jobs, claims, progress };
         store.ping().await?;
         Ok(store)
     }

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 
-use super::failing::Probes;
-use super::load::Load;
+use super::health_actions::Probes;
+use super::queue_occupancy::QueueOccupancy;
 use crate::fault::{self, Point};
 use crate::live::{Live, Message};
 use crate::model::{Delivery, DeliveryId, Millis, State, WebhookId, reason};
-use crate::pipeline::attempt::tempo::Said;
+use crate::pipeline::attempt::backoff::Feedback;
 use crate::pipeline::compiled::tenant::Tenant;
 use crate::pipeline::{Job, Pipeline};
 use crate::registry::Registry;
@@ -23,7 +23,7 @@ pub(super) struct Parts {
     pub(super) registry: Arc<Registry>,
     pub(super) live: Arc<Live>,
     pub(super) probes: Probes,
-    pub(super) load: Arc<Load>,
+    pub(super) occupancy: Arc<QueueOccupancy>,
 }
 
 /// What the scheduler learns of an attempt.
@@ -32,7 +32,7 @@ pub(super) struct Ended {
     /// When the next one is due, if anything is.
     pub(super) due_at: Option<Millis>,
     /// What it says of the receiver as a whole.
-    pub(super) said: Said,
+    pub(super) feedback: Feedback,
     /// Why the receiver is gone for good, if it is.
     pub(super) gone: Option<String>,
 }
@@ -126,7 +126,7 @@ async fn attempt(parts: &Parts, job: Job) -> Ended {
             }
         }
     }
-    record.can_wait = !record.ordered && !parts.load.has_waiting();
+    record.can_wait = !record.ordered && !parts.occupancy.has_waiting();
     log(&webhook.spec.name, &job, record);
     let (due_at, held) = (record.next_attempt_at, record.to == State::Pending);
     let nothing_due = due_at.is_none();
@@ -134,21 +134,21 @@ async fn attempt(parts: &Parts, job: Job) -> Ended {
     let recorded = write(pipeline, attempted.record).await;
     if let (Some(mut message), Some(recorded)) = (told, recorded) {
         message.delivery.state = recorded.state.unwrap_or(message.delivery.state);
-        parts.live.tell(message);
+        parts.live.publish(message);
     }
     if held && !nothing_due {
         hold_if_closed(pipeline, &tenant, job.webhook_id).await;
     }
-    let said = attempted.said;
+    let feedback = attempted.feedback;
     // Those behind it can go now.
     let due_at = if job.ordered { Some(pipeline.clock.now()) } else { due_at };
     if held && nothing_due {
         let due_at = release_if_open(pipeline, &tenant, job.webhook_id).await;
-        return Ended { due_at, said, gone: None };
+        return Ended { due_at, feedback, gone: None };
     }
     let current = tenant.webhook(job.webhook_id).map(|webhook| webhook.revision);
     let gone = attempted.disable.filter(|_| current == Some(webhook.revision));
-    Ended { due_at, said, gone }
+    Ended { due_at, feedback, gone }
 }
 
 /// A delivery whose webhook is not in memory: deleted, or made by another node since this one

@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::config::DeliveryConfig;
 use crate::model::{Millis, TenantId, WebhookId};
+use crate::pipeline::attempt::backoff::Feedback;
 use crate::pipeline::attempt::health::{Health, HealthLimits, failed};
-use crate::pipeline::attempt::tempo::Said;
 use crate::store::FailingWebhook;
 
 /// How often the database is asked what other nodes have found.
@@ -14,14 +14,14 @@ const SYNC_EVERY_MS: i64 = 30_000;
 
 /// A webhook, and whose it is.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Whose {
+pub(super) struct Subject {
     pub(super) tenant: TenantId,
     pub(super) webhook_id: WebhookId,
 }
 
 /// What is to be done.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Act {
+pub(super) enum HealthAction {
     /// It fails for long: the database is to know.
     Note {
         since: Millis,
@@ -78,34 +78,39 @@ impl Breaker {
     }
 
     /// Takes in what an attempt said.
-    pub(super) fn hear(&mut self, whose: &Whose, said: Said, now: Millis) -> Vec<Act> {
-        let id = whose.webhook_id;
-        if said == Said::Fine {
+    pub(super) fn observe(
+        &mut self,
+        subject: &Subject,
+        feedback: Feedback,
+        now: Millis,
+    ) -> Vec<HealthAction> {
+        let id = subject.webhook_id;
+        if feedback == Feedback::Fine {
             let Some(failing) = self.remove(id) else { return Vec::new() };
             let (known, probed) = (failing.health.known, failing.health.is_probed());
-            return if known { vec![Act::Recovered { probed }] } else { Vec::new() };
+            return if known { vec![HealthAction::Recovered { probed }] } else { Vec::new() };
         }
-        if !failed(said) {
+        if !failed(feedback) {
             return Vec::new();
         }
-        let new = || Failing { tenant: whose.tenant.clone(), health: Health::new(now) };
+        let new = || Failing { tenant: subject.tenant.clone(), health: Health::new(now) };
         let health = &mut self.failing.entry(id).or_insert_with(new).health;
         let was_at = health.probe_at();
         let followed = health.fail(now, self.limits);
         let (since, probed, at) = (health.since, health.is_probed(), health.probe_at());
         self.move_probe(id, was_at, at);
-        let mut acts = Vec::new();
+        let mut actions = Vec::new();
         if followed.disable {
             self.remove(id);
-            acts.push(Act::Disable { since });
+            actions.push(HealthAction::Disable { since });
         }
         if followed.note {
-            acts.push(Act::Note { since, probed });
+            actions.push(HealthAction::Note { since, probed });
         }
         if followed.warn {
-            acts.push(Act::Warn { since });
+            actions.push(HealthAction::Warn { since });
         }
-        acts
+        actions
     }
 
     fn move_probe(&mut self, id: WebhookId, from: Option<Millis>, to: Option<Millis>) {
@@ -125,14 +130,14 @@ impl Breaker {
     }
 
     /// Probes to send now.
-    pub(super) fn due(&mut self, now: Millis) -> Vec<Whose> {
+    pub(super) fn due(&mut self, now: Millis) -> Vec<Subject> {
         let mut due = Vec::new();
         while let Some((at, id)) = self.probes.first().copied().filter(|(at, _)| *at <= now) {
             self.probes.remove(&(at, id));
             let Some(failing) = self.failing.get_mut(&id) else { continue };
             failing.health.probe(now, self.limits);
             self.probes.extend(failing.health.probe_at().map(|at| (at, id)));
-            due.push(Whose { tenant: failing.tenant.clone(), webhook_id: id });
+            due.push(Subject { tenant: failing.tenant.clone(), webhook_id: id });
         }
         due
     }
@@ -169,17 +174,24 @@ impl Breaker {
     }
 
     /// Takes in what the database knows.
-    pub(super) fn sync(&mut self, rows: Vec<FailingWebhook>, now: Millis) -> Vec<(Whose, Act)> {
+    pub(super) fn sync(
+        &mut self,
+        rows: Vec<FailingWebhook>,
+        now: Millis,
+    ) -> Vec<(Subject, HealthAction)> {
         let found: HashSet<WebhookId> = rows.iter().map(|row| row.id).collect();
         let gone = |(id, failing): (&WebhookId, &Failing)| {
             (failing.health.known && !found.contains(id)).then_some(*id)
         };
         let gone: Vec<WebhookId> = self.failing.iter().filter_map(gone).collect();
-        let mut acts = Vec::new();
+        let mut actions = Vec::new();
         for id in gone {
             let Some(failing) = self.remove(id) else { continue };
             if failing.health.is_probed() {
-                acts.push((Whose { tenant: failing.tenant, webhook_id: id }, Act::Released));
+                actions.push((
+                    Subject { tenant: failing.tenant, webhook_id: id },
+                    HealthAction::Released,
+                ));
             }
         }
         for row in rows {
@@ -192,12 +204,12 @@ impl Breaker {
             let health = Health::found(row.since, row.told, row.probed, now, self.limits);
             self.move_probe(row.id, None, health.probe_at());
             if row.probed {
-                let whose = Whose { tenant: row.tenant.clone(), webhook_id: row.id };
-                acts.push((whose, Act::Hold { since: row.since }));
+                let subject = Subject { tenant: row.tenant.clone(), webhook_id: row.id };
+                actions.push((subject, HealthAction::Hold { since: row.since }));
             }
             self.failing.insert(row.id, Failing { tenant: row.tenant, health });
         }
-        acts
+        actions
     }
 }
 
@@ -206,10 +218,10 @@ mod tests {
     use super::*;
 
     const MINUTE: i64 = 60_000;
-    const FAILED: Said = Said::Failed { answered: true };
+    const FAILED: Feedback = Feedback::Failed { answered: true };
 
-    fn whose(id: u128) -> Whose {
-        Whose { tenant: "t".parse().unwrap(), webhook_id: WebhookId(uuid::Uuid::from_u128(id)) }
+    fn subject(id: u128) -> Subject {
+        Subject { tenant: "t".parse().unwrap(), webhook_id: WebhookId(uuid::Uuid::from_u128(id)) }
     }
 
     fn breaker() -> Breaker {
@@ -218,17 +230,17 @@ mod tests {
     }
 
     fn row(id: u128, probed: bool) -> FailingWebhook {
-        let Whose { tenant, webhook_id } = whose(id);
+        let Subject { tenant, webhook_id } = subject(id);
         FailingWebhook { id: webhook_id, tenant, since: Millis(0), told: false, probed }
     }
 
     /// Fails until only probes go out, at ten minutes.
     fn failed(breaker: &mut Breaker) {
         for now in [0, 1] {
-            assert_eq!(breaker.hear(&whose(1), FAILED, Millis(now)), []);
+            assert_eq!(breaker.observe(&subject(1), FAILED, Millis(now)), []);
         }
-        let acts = breaker.hear(&whose(1), FAILED, Millis(10 * MINUTE));
-        assert_eq!(acts, [Act::Note { since: Millis(0), probed: true }]);
+        let actions = breaker.observe(&subject(1), FAILED, Millis(10 * MINUTE));
+        assert_eq!(actions, [HealthAction::Note { since: Millis(0), probed: true }]);
     }
 
     #[test]
@@ -237,25 +249,25 @@ mod tests {
         failed(&mut breaker);
         assert!(breaker.is_sync_due(Millis(10 * MINUTE)));
         assert_eq!(breaker.due(Millis(10 * MINUTE)), []);
-        assert_eq!(breaker.due(Millis(11 * MINUTE)), [whose(1)]);
-        assert_eq!(breaker.hear(&whose(1), FAILED, Millis(11 * MINUTE)), []);
+        assert_eq!(breaker.due(Millis(11 * MINUTE)), [subject(1)]);
+        assert_eq!(breaker.observe(&subject(1), FAILED, Millis(11 * MINUTE)), []);
         assert_eq!(breaker.due(Millis(12 * MINUTE)), []);
-        assert_eq!(breaker.due(Millis(13 * MINUTE)), [whose(1)]);
-        let acts = breaker.hear(&whose(1), Said::Fine, Millis(13 * MINUTE));
-        assert_eq!(acts, [Act::Recovered { probed: true }]);
+        assert_eq!(breaker.due(Millis(13 * MINUTE)), [subject(1)]);
+        let actions = breaker.observe(&subject(1), Feedback::Fine, Millis(13 * MINUTE));
+        assert_eq!(actions, [HealthAction::Recovered { probed: true }]);
         assert_eq!(breaker.due(Millis(i64::MAX)), []);
-        assert_eq!(breaker.hear(&whose(1), Said::Fine, Millis(14 * MINUTE)), []);
+        assert_eq!(breaker.observe(&subject(1), Feedback::Fine, Millis(14 * MINUTE)), []);
     }
 
     #[test]
     fn what_other_nodes_found_counts_here() {
         let mut breaker = breaker();
-        let acts = breaker.sync(vec![row(1, true), row(2, false)], Millis(MINUTE));
-        assert_eq!(acts, [(whose(1), Act::Hold { since: Millis(0) })]);
-        assert_eq!(breaker.due(Millis(MINUTE)), [whose(1)]);
+        let actions = breaker.sync(vec![row(1, true), row(2, false)], Millis(MINUTE));
+        assert_eq!(actions, [(subject(1), HealthAction::Hold { since: Millis(0) })]);
+        assert_eq!(breaker.due(Millis(MINUTE)), [subject(1)]);
         assert_eq!(
             breaker.sync(vec![row(2, false)], Millis(2 * MINUTE)),
-            [(whose(1), Act::Released)]
+            [(subject(1), HealthAction::Released)]
         );
         assert_eq!(breaker.due(Millis(i64::MAX)), []);
     }
@@ -264,10 +276,10 @@ mod tests {
     fn without_anything_to_probe_with_the_next_delivery_is_the_probe() {
         let mut breaker = breaker();
         failed(&mut breaker);
-        breaker.trust_once(whose(1).webhook_id);
+        breaker.trust_once(subject(1).webhook_id);
         assert_eq!(breaker.due(Millis(i64::MAX - 1)), []);
-        let acts = breaker.hear(&whose(1), FAILED, Millis(20 * MINUTE));
-        assert_eq!(acts, [Act::Note { since: Millis(0), probed: true }]);
-        assert_eq!(breaker.due(Millis(21 * MINUTE)), [whose(1)]);
+        let actions = breaker.observe(&subject(1), FAILED, Millis(20 * MINUTE));
+        assert_eq!(actions, [HealthAction::Note { since: Millis(0), probed: true }]);
+        assert_eq!(breaker.due(Millis(21 * MINUTE)), [subject(1)]);
     }
 }

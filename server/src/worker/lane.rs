@@ -5,7 +5,7 @@ use std::collections::{HashSet, VecDeque};
 use super::lanes::LaneKey;
 use crate::model::{Millis, TenantId, WebhookId};
 use crate::pipeline::Job;
-use crate::pipeline::attempt::tempo::Tempo;
+use crate::pipeline::attempt::backoff::Backoff;
 
 /// What waits in memory for a receiver that gets one request at a time.
 const SLOWED_WAITING_MAX: usize = 16;
@@ -25,7 +25,7 @@ pub(super) struct Lane {
     pub(super) next_start_ms: f64,
     /// Among those whose turn it will be, or that wait for their rate, already.
     pub(super) queued: bool,
-    pub(super) tempo: Tempo,
+    pub(super) backoff: Backoff,
     /// Among those for which there was no place, or that have their share of the places.
     pub(super) parked: bool,
     /// The receiver said that it is too much: nothing starts for a while.
@@ -51,7 +51,7 @@ impl Lane {
             next_start_ms: 0.0,
             queued: false,
             parked: false,
-            tempo: Tempo::default(),
+            backoff: Backoff::default(),
             rests: false,
             slow: false,
             told_full: false,
@@ -65,12 +65,12 @@ impl Lane {
 
     /// How many may wait.
     pub(super) fn waiting_max(&self, of_config: usize) -> usize {
-        if self.tempo.is_slow() { of_config.min(SLOWED_WAITING_MAX) } else { of_config }
+        if self.backoff.is_slow() { of_config.min(SLOWED_WAITING_MAX) } else { of_config }
     }
 
     /// Whether one more may be under way, as far as the webhook's limits go.
     pub(super) fn may_run(&self) -> bool {
-        let max = if self.tempo.is_slow() { 1 } else { self.in_flight_max };
+        let max = if self.backoff.is_slow() { 1 } else { self.in_flight_max };
         !self.rests && self.running < max
     }
 
@@ -123,7 +123,7 @@ impl Lane {
             && !self.rests
             && !self.slow
             && !self.told_full
-            && !self.tempo.is_slow()
+            && !self.backoff.is_slow()
             && self.next_start_ms <= now.0 as f64
     }
 }

@@ -10,14 +10,14 @@ mod tests;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
+use super::fair_turns::FairTurns;
 use super::lane::Lane;
-use super::load::Load;
+use super::queue_occupancy::QueueOccupancy;
 use super::slots::{Slots, Ticket};
-use super::turns::Turns;
 use crate::config::DeliveryConfig;
 use crate::model::{Millis, TenantId, WebhookId};
 use crate::pipeline::Job;
-use crate::pipeline::attempt::tempo::{Said, TempoLimits};
+use crate::pipeline::attempt::backoff::{BackoffLimits, Feedback};
 
 /// What counts together.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -68,7 +68,7 @@ impl Kind {
 /// All lanes. A lane exists while it has work, or something to remember.
 pub(super) struct Lanes {
     lanes: HashMap<LaneKey, Lane>,
-    turns: Turns,
+    turns: FairTurns,
     /// Lanes for which there was no place, by what they have to start.
     parked: [VecDeque<LaneKey>; 3],
     /// Lanes that have their share of what may run at once; looked at again when something ends or leaves its
@@ -83,12 +83,12 @@ pub(super) struct Lanes {
     waiting_slow: usize,
     waiting_max: usize,
     lane_waiting_max: usize,
-    tempo: TempoLimits,
+    backoff: BackoffLimits,
     /// There was no room for all that was wanted from the database.
     claims_wait: bool,
     /// A lane or tenant that was full has room again: the database may have something for it.
     freed: bool,
-    load: Arc<Load>,
+    occupancy: Arc<QueueOccupancy>,
 }
 
 impl Lanes {
@@ -96,7 +96,7 @@ impl Lanes {
         let ms = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
         Lanes {
             lanes: HashMap::new(),
-            turns: Turns::default(),
+            turns: FairTurns::default(),
             parked: Default::default(),
             crowded: VecDeque::new(),
             paced: BTreeMap::new(),
@@ -106,18 +106,18 @@ impl Lanes {
             waiting_slow: 0,
             waiting_max: config.queue_max,
             lane_waiting_max: config.queue_per_webhook_max,
-            tempo: TempoLimits {
+            backoff: BackoffLimits {
                 slow_ms_max: ms(config.rest_ms_max),
                 retry_after_ms_max: ms(config.retry_after_ms_max),
             },
             claims_wait: false,
             freed: false,
-            load: Arc::new(Load::new(config.queue_max)),
+            occupancy: Arc::new(QueueOccupancy::new(config.queue_max)),
         }
     }
 
-    pub(super) fn load(&self) -> Arc<Load> {
-        self.load.clone()
+    pub(super) fn occupancy(&self) -> Arc<QueueOccupancy> {
+        self.occupancy.clone()
     }
 
     pub(super) fn running(&self) -> usize {
@@ -168,15 +168,15 @@ impl Lanes {
             self.waiting += 1;
             self.waiting_slow += usize::from(lane.slow);
             if self.turns.came(&tenant, half) {
-                self.load.set_tenant_full(&tenant, true);
+                self.occupancy.set_tenant_full(&tenant, true);
             }
         }
         if lane.waiting() >= max || lane.rests {
             lane.told_full = true;
-            let until = lane.rests.then(|| lane.tempo.rests_until());
-            self.load.set_full(lane.webhooks(&limits.key), until);
+            let until = lane.rests.then(|| lane.backoff.rests_until());
+            self.occupancy.set_full(lane.webhooks(&limits.key), until);
         }
-        self.tell_load();
+        self.publish_occupancy();
         if refused.is_none() {
             self.queue(&limits.key);
         }
@@ -188,8 +188,8 @@ impl Lanes {
         self.waiting_max.div_ceil(2)
     }
 
-    fn tell_load(&self) {
-        self.load.set_waiting(self.waiting, self.waiting_slow >= self.half());
+    fn publish_occupancy(&self) {
+        self.occupancy.set_waiting(self.waiting, self.waiting_slow >= self.half());
     }
 
     /// Puts a lane among those whose turn it will be, if it can start something.
@@ -325,13 +325,13 @@ impl Lanes {
         if lane.told_full && !lane.rests && lane.waiting() <= max / 2 {
             lane.told_full = false;
             self.freed = true;
-            self.load.unset_full(lane.webhooks(key));
+            self.occupancy.unset_full(lane.webhooks(key));
         }
         if self.turns.left(&lane.tenant, count, half) {
             self.freed = true;
-            self.load.set_tenant_full(&lane.tenant, false);
+            self.occupancy.set_tenant_full(&lane.tenant, false);
         }
-        self.tell_load();
+        self.publish_occupancy();
     }
 
     /// What waited for a time goes on.
@@ -352,14 +352,14 @@ impl Lanes {
 
     fn end_rest(&mut self, key: LaneKey, now: Millis) {
         let Some(lane) = self.lanes.get_mut(&key) else { return };
-        let until = lane.tempo.rests_until();
+        let until = lane.backoff.rests_until();
         if until > now {
-            self.load.set_full(lane.webhooks(&key), Some(until));
+            self.occupancy.set_full(lane.webhooks(&key), Some(until));
             self.resting.entry(until).or_default().push(key);
             return;
         }
         (lane.rests, lane.told_full) = (false, false);
-        self.load.unset_full(lane.webhooks(&key));
+        self.occupancy.unset_full(lane.webhooks(&key));
         self.freed = true;
         self.queue(&key);
     }
@@ -368,7 +368,7 @@ impl Lanes {
         let Some(lane) = self.lanes.get_mut(key).filter(|lane| lane.slow != slow) else { return };
         lane.slow = slow;
         let waiting = lane.waiting();
-        self.load.set_slow(lane.webhooks(key), slow);
+        self.occupancy.set_slow(lane.webhooks(key), slow);
         if slow {
             self.waiting_slow += waiting;
         } else {
@@ -379,12 +379,17 @@ impl Lanes {
             // There may be a place for what it has to start now.
             self.end_parking(key);
         }
-        self.tell_load();
+        self.publish_occupancy();
     }
 
     /// An attempt ended, and said something of its receiver. Where that makes the lane rest, what
     /// waits in it is given back.
-    pub(super) fn done(&mut self, ticket: &Ticket, now: Millis, said: Said) -> Option<GivenBack> {
+    pub(super) fn done(
+        &mut self,
+        ticket: &Ticket,
+        now: Millis,
+        feedback: Feedback,
+    ) -> Option<GivenBack> {
         let quick = self.slots.end(ticket, now);
         let key = &ticket.lane;
         self.look_at_crowded();
@@ -392,19 +397,19 @@ impl Lanes {
         self.end_parking(key);
         let lane = self.lanes.get_mut(key)?;
         lane.running = lane.running.saturating_sub(1);
-        lane.tempo.hear(said, now, self.tempo);
-        let until = lane.tempo.rests_until();
+        lane.backoff.observe(feedback, now, self.backoff);
+        let until = lane.backoff.rests_until();
         let mut given_back = None;
         if until > now && !lane.rests {
             (lane.rests, lane.told_full) = (true, true);
-            self.load.set_full(lane.webhooks(key), Some(until));
+            self.occupancy.set_full(lane.webhooks(key), Some(until));
             let jobs: Vec<Job> = lane.drain().collect();
             self.resting.entry(until).or_default().push(key.clone());
             self.left_memory(key, jobs.len());
             given_back = Some(GivenBack { jobs, due_at: until });
         }
         // One that answers late is no receiver that hangs.
-        self.set_slow(key, !quick && said == Said::Failed { answered: false });
+        self.set_slow(key, !quick && feedback == Feedback::Failed { answered: false });
         if self.lanes.get(key).is_some_and(|lane| lane.is_over(now)) {
             self.lanes.remove(key);
         } else {

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::Dispatcher;
+use super::dispatcher::Dispatcher;
 use crate::clock::Clock;
 use crate::model::Millis;
 use crate::pipeline::Pipeline;

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Message, Worker};
+use super::Worker;
+use super::dispatcher::Message;
 use crate::pipeline::Job;
-use crate::store::{Claimed, Spared};
+use crate::store::{Claimed, Excluded};
 
 impl Worker {
     /// Asks for what is due, as much as there is room for; the answer comes as a message.
@@ -21,11 +22,11 @@ impl Worker {
             return;
         }
         self.polling = true;
-        let (webhooks, tenants) = self.lanes.load().full();
-        let mut spared = Spared { webhooks, tenants, at_most: self.lanes.room_below(limit) };
+        let (webhooks, tenants) = self.lanes.occupancy().full();
+        let mut excluded = Excluded { webhooks, tenants, at_most: self.lanes.room_below(limit) };
         let (pipeline, sender) = (self.parts.pipeline.clone(), self.sender.clone());
         tokio::spawn(async move {
-            let claimed = pipeline.store.claim_due(now, &pipeline.owner, limit, &spared).await;
+            let claimed = pipeline.store.claim_due(now, &pipeline.owner, limit, &excluded).await;
             let claimed = claimed.unwrap_or_else(|error| {
                 tracing::warn!(%error, "due deliveries can't be read; trying again");
                 Vec::new()
@@ -37,8 +38,8 @@ impl Worker {
             } else {
                 pipeline.store.next_due_after(now).await.unwrap_or_default()
             };
-            spared.less(&claimed);
-            let left = spared.at_most.into_iter();
+            excluded.less(&claimed);
+            let left = excluded.at_most.into_iter();
             let bounded = left.filter(|(_, left)| *left == 0).map(|(id, _)| id);
             let bounded = bounded.collect();
             let jobs = claimed.into_iter().map(job_of).collect();

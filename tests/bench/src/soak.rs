@@ -92,7 +92,7 @@ async fn soak(arguments: &SoakArguments) -> anyhow::Result<()> {
         before = now;
     }
     posting.await??;
-    judge(&samples)
+    verdict(&samples)
 }
 
 /// What the server takes once events are old enough to go.
@@ -106,7 +106,7 @@ async fn most_per_s(target: &Target, start: Instant, keep: Duration) -> anyhow::
 }
 
 /// The first third is for caches to fill and retention to begin.
-fn judge(samples: &[Sample]) -> anyhow::Result<()> {
+fn verdict(samples: &[Sample]) -> anyhow::Result<()> {
     let third = samples.len() / 3;
     ensure!(third > 1, "too few looks to say anything; soak for longer");
     // The last one may be of a part of its time.

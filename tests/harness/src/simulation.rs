@@ -76,7 +76,7 @@ pub fn run(plan: &Plan) -> Figures {
     }
     world.quiet();
     (plan.say)(&world.told());
-    world.figures()
+    world.counts()
 }
 
 struct World {
@@ -184,23 +184,23 @@ impl World {
     }
 
     fn told(&self) -> String {
-        let figures = self.figures();
+        let counts = self.counts();
         format!(
             "{} steps, {} s of simulated time: {} accepted ({} posts refused), {} attempts ({} again), {} crashes, {} stalls, \
              {} times no database",
-            figures.steps,
-            figures.simulated_s,
-            figures.accepted,
-            figures.refused,
-            figures.attempts,
-            figures.again,
-            figures.crashes,
-            figures.stalls,
-            figures.gone
+            counts.steps,
+            counts.simulated_s,
+            counts.accepted,
+            counts.refused,
+            counts.attempts,
+            counts.again,
+            counts.crashes,
+            counts.stalls,
+            counts.gone
         )
     }
 
-    fn figures(&self) -> Figures {
+    fn counts(&self) -> Figures {
         let ledger = lock(&self.ledger);
         Figures {
             steps: self.steps,

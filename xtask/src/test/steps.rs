@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 
 use super::postgres::Postgres;
 use super::{Outcome, Step, Workshop, prerequisites};
-use crate::command::{TESTED, build, cargo, must, read, watch, works};
+use crate::command::{TESTED, build, cargo, must, read, run_streaming, works};
 use crate::guests::Guests;
 
 pub(crate) const ALL: &[Step] = &[
@@ -156,7 +156,7 @@ impl Workshop {
         let mut command = cargo(&self.root);
         command.args(["test", "--locked"]).args(words).envs(env.iter().copied());
         let counts = &mut self.counts;
-        let ok = watch(&mut command, |line| counts.add(line))?;
+        let ok = run_streaming(&mut command, |line| counts.add(line))?;
         let (passed, failed) =
             (self.counts.passed - before.passed, self.counts.failed - before.failed);
         if !ok {

@@ -49,7 +49,7 @@ pub(super) async fn prune(
     for extra in extras {
         let about = (extra.kind, extra.tenant.as_deref(), extra.name.as_str());
         match target.delete(&extra.path).await {
-            Ok(()) => report.tell(about, Done::new(Outcome::Deleted)),
+            Ok(()) => report.report_one(about, Done::new(Outcome::Deleted)),
             Err(error) => report.not_deleted(about, &error.into()),
         }
     }

@@ -85,10 +85,10 @@ impl Report {
     }
 
     pub(super) fn done(&mut self, resource: &Resource, done: Done) {
-        self.tell((resource.kind, resource.tenant.as_deref(), &resource.name), done);
+        self.report_one((resource.kind, resource.tenant.as_deref(), &resource.name), done);
     }
 
-    pub(super) fn tell(&mut self, about: About<'_>, done: Done) {
+    pub(super) fn report_one(&mut self, about: About<'_>, done: Done) {
         *self.counts.entry(done.outcome).or_default() += 1;
         if !self.screen.is_text() {
             let mut line = line(about, done.outcome, self.dry_run);

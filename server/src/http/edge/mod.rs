@@ -1,10 +1,10 @@
 //! What every call shares: keys, bodies, paths, pages, answers and problems.
 
 pub(super) mod answer;
-pub(super) mod around;
 pub(super) mod auth;
 pub(super) mod body;
 pub(super) mod error;
+pub(super) mod middleware;
 pub(super) mod page;
 pub(super) mod patch;
 pub(super) mod path;

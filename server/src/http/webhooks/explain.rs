@@ -14,7 +14,7 @@ use crate::http::edge::page::{List, Paging};
 use crate::http::edge::path::{Id, Query};
 use crate::model::{Delivery, EventId, State, WebhookId};
 use crate::pipeline::compiled::webhook::Webhook;
-use crate::pipeline::inspect::explain::{Around, Explanation, explain};
+use crate::pipeline::inspect::explain::{DeliveryContext, Explanation, explain};
 use crate::store::{DeliveryFilter, StoredEvent};
 
 /// What became of an event at every webhook, by webhook, oldest first
@@ -37,13 +37,13 @@ pub(crate) async fn event(
     let last_page = webhooks.next_cursor.is_none();
     let mut arounds = HashMap::new();
     for webhook in &webhooks.data {
-        let around = around(&access, webhook.id, deliveries.get(&webhook.id)).await?;
-        arounds.insert(webhook.id, around);
+        let context = context(&access, webhook.id, deliveries.get(&webhook.id)).await?;
+        arounds.insert(webhook.id, context);
     }
-    let unknown = Around::default();
+    let unknown = DeliveryContext::default();
     let mut rows = webhooks.map(|webhook| {
-        let around = arounds.get(&webhook.id).unwrap_or(&unknown);
-        about(&webhook, &event, deliveries.get(&webhook.id), around)
+        let context = arounds.get(&webhook.id).unwrap_or(&unknown);
+        about(&webhook, &event, deliveries.get(&webhook.id), context)
     });
     if last_page {
         let gone = deliveries.values().filter(|d| access.tenant.webhook(d.webhook_id).is_none());
@@ -76,23 +76,23 @@ pub(crate) async fn webhook(
     let event = access.app.store.get_event(&access.tenant.id, &query.event, None).await?;
     let deliveries = newest_deliveries(&access, &event, Some(id)).await?;
     let delivery = deliveries.get(&id);
-    let around = around(&access, id, delivery).await?;
-    answer::ok(&about(&webhook, &event, delivery, &around))
+    let context = context(&access, id, delivery).await?;
+    answer::ok(&about(&webhook, &event, delivery, &context))
 }
 
 /// What else has a say in how a delivery stands.
-async fn around(
+async fn context(
     access: &Access<Read>,
     id: WebhookId,
     delivery: Option<&Delivery>,
-) -> Result<Around, Problem> {
+) -> Result<DeliveryContext, Problem> {
     let app = &access.app;
     let waits = |d: &&Delivery| d.state == State::Pending && d.order_key.is_some();
     let behind = match delivery.filter(waits) {
         Some(delivery) => app.store.held_back_by(delivery.id).await?,
         None => None,
     };
-    Ok(Around {
+    Ok(DeliveryContext {
         now: app.clock.now(),
         rests_until: app.dispatcher.rests_until(id),
         behind: behind.map(|before| before.event_id),
@@ -115,7 +115,7 @@ fn about(
     webhook: &Arc<Webhook>,
     event: &StoredEvent,
     delivery: Option<&Delivery>,
-    around: &Around,
+    context: &DeliveryContext,
 ) -> Explanation {
     match (&event.dropped_reason, delivery) {
         // Its data was never stored, so what webhooks want says nothing.
@@ -127,7 +127,7 @@ fn about(
             reason: Some(reason.clone()),
             detail: json!({}),
         },
-        _ => explain(webhook, &event.event, delivery, around),
+        _ => explain(webhook, &event.event, delivery, context),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the events of one request become before the commit.
 
-use super::facets::Learned;
+use super::learn_facets::Learned;
 use crate::store::NewEvent;
 
 /// What a request becomes on its way to the commit.

@@ -1,7 +1,7 @@
 //! Whether a receiver works at all: one that has failed for long gets probes only, and in the end
 //! its webhook is disabled, after a warning halfway. Values in, values out.
 
-use super::tempo::Said;
+use super::backoff::Feedback;
 use crate::model::Millis;
 
 /// When what happens.
@@ -127,8 +127,8 @@ impl Health {
 
 /// Whether what was said is a failure of the receiver.
 #[must_use]
-pub fn failed(said: Said) -> bool {
-    matches!(said, Said::Failed { .. } | Said::TooFast { .. })
+pub fn failed(feedback: Feedback) -> bool {
+    matches!(feedback, Feedback::Failed { .. } | Feedback::TooFast { .. })
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! From a stored event to what is recorded of one try: transform, render, sign, and the decision
 //! about what comes next. Values in, values out; only `transform` waits, for plugins.
 
-pub(super) mod asks;
+pub mod backoff;
 pub mod health;
-pub(super) mod judge;
 pub(super) mod outcome;
 pub mod prepare;
+pub(super) mod receiver_hints;
 pub mod render;
 pub mod retry;
 pub mod secrets;
 pub mod sign;
-pub mod tempo;
+pub(super) mod success;
 pub mod transform;

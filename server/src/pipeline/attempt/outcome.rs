@@ -1,20 +1,20 @@
 //! What is to be recorded of an attempt, and what it says of its receiver.
 
-use super::asks::{Asks, Order};
+use super::backoff::Feedback;
+use super::receiver_hints::{Instruction, ReceiverHints};
 use super::retry::{self, GivenUp, Next, Tried, Verdict};
-use super::tempo::Said;
 use crate::model::{Attempt, Frozen, Stage, State};
 use crate::pipeline::Pipeline;
-use crate::pipeline::accept::job::Job;
+use crate::pipeline::accept::new_deliveries::Job;
 use crate::pipeline::compiled::webhook::Webhook;
-use crate::store::{KeptRequest, Record};
+use crate::store::{FrozenRequest, Record};
 
 /// How an attempt ended: what to write down, and why the receiver of this revision is gone for
 /// good, if it is.
 pub struct Attempted {
     pub record: Record,
     pub disable: Option<String>,
-    pub said: Said,
+    pub feedback: Feedback,
 }
 
 impl Attempted {
@@ -26,39 +26,39 @@ impl Attempted {
 }
 
 /// What an attempt saw.
-pub(crate) struct Seen {
+pub(crate) struct Observed {
     pub(crate) attempt: Attempt,
     /// The request, where it is the first that reached sending.
     pub(crate) frozen: Option<Frozen>,
     pub(crate) verdict: Verdict,
-    pub(crate) asks: Asks,
+    pub(crate) hints: ReceiverHints,
     /// Why it was no success.
     pub(crate) error: String,
 }
 
-impl Seen {
+impl Observed {
     /// A stage before sending wants another try.
-    pub(crate) fn not_sent(attempt: Attempt, error: String) -> Seen {
-        let (verdict, asks) = (Verdict::NotSent, Asks::default());
-        Seen { attempt, frozen: None, verdict, asks, error }
+    pub(crate) fn not_sent(attempt: Attempt, error: String) -> Observed {
+        let (verdict, hints) = (Verdict::NotSent, ReceiverHints::default());
+        Observed { attempt, frozen: None, verdict, hints, error }
     }
 
-    fn said(&self) -> Said {
+    fn feedback(&self) -> Feedback {
         match self.verdict {
-            Verdict::NotSent => Said::Nothing,
-            Verdict::Success => Said::Fine,
-            _ if self.asks.too_fast => Said::TooFast { retry_at: self.asks.retry_at },
-            Verdict::Status(_) => Said::Failed { answered: true },
-            Verdict::NoAnswer => Said::Failed { answered: false },
+            Verdict::NotSent => Feedback::Nothing,
+            Verdict::Success => Feedback::Fine,
+            _ if self.hints.overloaded => Feedback::TooFast { retry_at: self.hints.retry_at },
+            Verdict::Status(_) => Feedback::Failed { answered: true },
+            Verdict::NoAnswer => Feedback::Failed { answered: false },
         }
     }
 }
 
 impl Pipeline {
     /// Asks the retry policy and writes down what it says.
-    pub(crate) fn decide(&self, webhook: &Webhook, job: &Job, seen: Seen) -> Attempted {
-        let said = seen.said();
-        let Seen { mut attempt, frozen, verdict, asks, error } = seen;
+    pub(crate) fn decide(&self, webhook: &Webhook, job: &Job, seen: Observed) -> Attempted {
+        let feedback = seen.feedback();
+        let Observed { mut attempt, frozen, verdict, hints, error } = seen;
         let number = attempt.number;
         attempt.error = (verdict != Verdict::Success).then(|| error.clone());
         let max = self.config.delivery.retry_after_ms_max;
@@ -66,7 +66,7 @@ impl Pipeline {
             retry: &webhook.plan.retry,
             attempts: number.saturating_sub(job.schedule_start),
             verdict,
-            asks,
+            hints,
             retry_after_ms_max: i64::try_from(max).unwrap_or(i64::MAX),
             now: self.clock.now(),
             // A success has no wait to be spread.
@@ -82,7 +82,7 @@ impl Pipeline {
                 attempted
             }
             Next::Failed(given_up) => {
-                let why = given_up_text(given_up, asks, number, &error);
+                let why = given_up_text(given_up, hints, number, &error);
                 let mut attempted = self.ended(job, attempt, frozen, State::Failed, Some(why));
                 // A request from older settings says nothing of the receiver of today.
                 let made_at = job.frozen.as_ref().map_or(webhook.revision, |f| f.revision);
@@ -91,7 +91,7 @@ impl Pipeline {
                 attempted
             }
         };
-        attempted.said = said;
+        attempted.feedback = feedback;
         attempted
     }
 
@@ -107,7 +107,7 @@ impl Pipeline {
             delivery_id: job.delivery_id,
             owner: self.owner.clone(),
             attempt,
-            frozen: frozen.map(|frozen| KeptRequest::new(frozen, &job.event)),
+            frozen: frozen.map(|frozen| FrozenRequest::new(frozen, &job.event)),
             to,
             reason,
             stage: Some(Stage::Deliver),
@@ -116,7 +116,7 @@ impl Pipeline {
             can_wait: false,
             now: self.clock.now(),
         };
-        Attempted { record, disable: None, said: Said::Nothing }
+        Attempted { record, disable: None, feedback: Feedback::Nothing }
     }
 }
 
@@ -127,13 +127,13 @@ fn spread() -> f64 {
 }
 
 /// Why a delivery failed, as a sentence.
-fn given_up_text(given_up: GivenUp, asks: Asks, number: u32, error: &str) -> String {
+fn given_up_text(given_up: GivenUp, hints: ReceiverHints, number: u32, error: &str) -> String {
     let attempts = if number == 1 { "1 attempt".to_owned() } else { format!("{number} attempts") };
-    let more = match (given_up, asks.order) {
+    let more = match (given_up, hints.instruction) {
         (GivenUp::Spent, _) => "",
         (GivenUp::NotRetried, _) => "; the webhook's `retry` does not try that again",
         (GivenUp::Aborted, _) => " and wants no more attempts of this delivery",
-        (GivenUp::Gone, Some(Order::Disable)) => " and wants no more deliveries",
+        (GivenUp::Gone, Some(Instruction::Disable)) => " and wants no more deliveries",
         (GivenUp::Gone, _) => " and is gone",
     };
     format!("gave up after {attempts}: {error}{more}")

@@ -13,7 +13,7 @@ use crate::model::{
     DeliveryId, EventId, Frozen, FrozenHeader, Millis, Response, Secret, SentRequest,
     is_of_connection,
 };
-use crate::pipeline::client::deliver::Outgoing;
+use crate::pipeline::client::send::Outgoing;
 use crate::pipeline::compiled::tenant::Tenant;
 use crate::pipeline::compiled::webhook::Webhook;
 

@@ -1,6 +1,6 @@
 //! Whether and when to try again: a decision from values, acted on by somebody else.
 
-use super::asks::{Asks, Order};
+use super::receiver_hints::{Instruction, ReceiverHints};
 use crate::model::{Millis, Retry};
 
 /// How an attempt went.
@@ -22,7 +22,7 @@ pub struct Tried<'a> {
     /// The number of the attempt in its schedule; the first is 1.
     pub attempts: u32,
     pub verdict: Verdict,
-    pub asks: Asks,
+    pub hints: ReceiverHints,
     /// Longest wait that a receiver may ask for.
     pub retry_after_ms_max: i64,
     pub now: Millis,
@@ -59,7 +59,7 @@ pub enum GivenUp {
 /// Decides after an attempt.
 #[must_use]
 pub fn decide(tried: &Tried<'_>) -> Next {
-    let Tried { retry, attempts, verdict, asks, now, .. } = *tried;
+    let Tried { retry, attempts, verdict, hints, now, .. } = *tried;
     let retried = match verdict {
         Verdict::Success => return Next::Delivered,
         Verdict::Status(410) => return Next::Failed(GivenUp::Gone),
@@ -67,9 +67,9 @@ pub fn decide(tried: &Tried<'_>) -> Next {
         Verdict::NoAnswer => retry.network,
         Verdict::NotSent => true,
     };
-    match asks.order {
-        Some(Order::Disable) => return Next::Failed(GivenUp::Gone),
-        Some(Order::Abort) => return Next::Failed(GivenUp::Aborted),
+    match hints.instruction {
+        Some(Instruction::Disable) => return Next::Failed(GivenUp::Gone),
+        Some(Instruction::Abort) => return Next::Failed(GivenUp::Aborted),
         None if !retried => return Next::Failed(GivenUp::NotRetried),
         None => {}
     }
@@ -77,7 +77,7 @@ pub fn decide(tried: &Tried<'_>) -> Next {
         return Next::Failed(GivenUp::Spent);
     }
     let scheduled = now.plus_ms(wait_ms(retry, attempts, tried.random));
-    let asked = asks.retry_at.map(|at| at.min(now.plus_ms(tried.retry_after_ms_max)));
+    let asked = hints.retry_at.map(|at| at.min(now.plus_ms(tried.retry_after_ms_max)));
     match asked {
         Some(at) if at > scheduled => Next::RetryAt { at, asked: true },
         _ => Next::RetryAt { at: scheduled, asked: false },
@@ -108,7 +108,7 @@ mod tests {
             retry,
             attempts: 1,
             verdict,
-            asks: Asks::default(),
+            hints: ReceiverHints::default(),
             retry_after_ms_max: 3_600_000,
             now: Millis(0),
             random: 0.5,
@@ -160,8 +160,8 @@ mod tests {
     fn the_later_of_schedule_and_retry_after_counts_up_to_the_cap() {
         let retry = retry(0.0);
         let asking = |ms| {
-            let asks = Asks { retry_at: Some(Millis(ms)), ..Asks::default() };
-            decide(&Tried { asks, ..tried(&retry, Verdict::Status(429)) })
+            let hints = ReceiverHints { retry_at: Some(Millis(ms)), ..ReceiverHints::default() };
+            decide(&Tried { hints, ..tried(&retry, Verdict::Status(429)) })
         };
         assert_eq!(asking(1_000), at(5_000), "never earlier than the schedule");
         assert_eq!(asking(90_000), Next::RetryAt { at: Millis(90_000), asked: true });
@@ -172,14 +172,15 @@ mod tests {
     #[test]
     fn a_receiver_can_end_it() {
         let retry = retry(0.0);
-        let ordering = |order, verdict| {
-            let asks = Asks { order: Some(order), ..Asks::default() };
-            decide(&Tried { asks, ..tried(&retry, verdict) })
+        let ordering = |instruction, verdict| {
+            let hints =
+                ReceiverHints { instruction: Some(instruction), ..ReceiverHints::default() };
+            decide(&Tried { hints, ..tried(&retry, verdict) })
         };
         let failed = Verdict::Status(500);
-        assert_eq!(ordering(Order::Disable, failed), Next::Failed(GivenUp::Gone));
-        assert_eq!(ordering(Order::Abort, failed), Next::Failed(GivenUp::Aborted));
-        assert_eq!(ordering(Order::Disable, Verdict::Success), Next::Delivered);
+        assert_eq!(ordering(Instruction::Disable, failed), Next::Failed(GivenUp::Gone));
+        assert_eq!(ordering(Instruction::Abort, failed), Next::Failed(GivenUp::Aborted));
+        assert_eq!(ordering(Instruction::Disable, Verdict::Success), Next::Delivered);
     }
 
     /// Whatever is asked and drawn: never before the schedule, never after schedule and cap.
@@ -188,9 +189,10 @@ mod tests {
         let retry = retry(1.0);
         for step in 0..2_000_i64 {
             let random = f64::from(u32::try_from(step % 101).unwrap()) / 100.0;
-            let asks = Asks { retry_at: Some(Millis(step * 7_919)), ..Asks::default() };
+            let hints =
+                ReceiverHints { retry_at: Some(Millis(step * 7_919)), ..ReceiverHints::default() };
             let scheduled = wait_ms(&retry, 1, random);
-            let tried = Tried { asks, random, ..tried(&retry, Verdict::Status(503)) };
+            let tried = Tried { hints, random, ..tried(&retry, Verdict::Status(503)) };
             let Next::RetryAt { at, .. } = decide(&tried) else { panic!("{tried:?}") };
             assert!(at.0 >= scheduled && at.0 <= scheduled.max(3_600_000), "{tried:?}: {at}");
         }

@@ -13,8 +13,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::address::AddressPolicy;
-use super::names::Names;
-use super::watch::Watch;
+use super::dns_cache::DnsCache;
+use super::timing::Stopwatch;
 
 /// How long an address may take while there is another one to try.
 const EACH: Duration = Duration::from_secs(3);
@@ -23,8 +23,8 @@ const EACH: Duration = Duration::from_secs(3);
 #[derive(Clone)]
 pub(super) struct Guarded {
     pub(super) policy: Arc<AddressPolicy>,
-    pub(super) names: Arc<Names>,
-    pub(super) watch: Option<Arc<Watch>>,
+    pub(super) dns_cache: Arc<DnsCache>,
+    pub(super) stopwatch: Option<Arc<Stopwatch>>,
 }
 
 impl Guarded {
@@ -35,8 +35,8 @@ impl Guarded {
         let addresses: Arc<[IpAddr]> = match host.parse::<IpAddr>() {
             Ok(address) => [address].into(),
             Err(_) => {
-                let (found, _) = self.names.resolve(host).await?;
-                self.watch.iter().for_each(|watch| watch.name_resolved());
+                let (found, _) = self.dns_cache.resolve(host).await?;
+                self.stopwatch.iter().for_each(|stopwatch| stopwatch.name_resolved());
                 found
             }
         };
@@ -56,13 +56,13 @@ impl Guarded {
             match connected {
                 Ok(stream) => {
                     stream.set_nodelay(true)?;
-                    self.watch.iter().for_each(|watch| watch.connected());
+                    self.stopwatch.iter().for_each(|stopwatch| stopwatch.connected());
                     return Ok(TokioIo::new(stream));
                 }
                 Err(error) => last = error,
             }
         }
-        self.names.forget(host);
+        self.dns_cache.forget(host);
         Err(last)
     }
 }

@@ -2,6 +2,6 @@
 
 pub mod address;
 pub(super) mod connect;
-pub mod deliver;
-pub(super) mod names;
-pub mod watch;
+pub(super) mod dns_cache;
+pub mod send;
+pub mod timing;

@@ -1,7 +1,7 @@
 //! Configuration made ready to use: tenants, webhooks and profiles as they stand in memory.
 
 pub mod profile;
+pub mod subscription;
 pub mod tenant;
 pub mod variables;
-pub mod wants;
 pub mod webhook;

@@ -150,7 +150,7 @@ impl TenantState {
         let known = self.webhooks.get(&webhook.id);
         if !known.is_some_and(|known| Arc::ptr_eq(&known.plan, &webhook.plan)) {
             self.index.remove(&webhook.id);
-            self.index.insert(webhook.id, webhook.plan.wants.pattern());
+            self.index.insert(webhook.id, webhook.plan.subscription.pattern());
         }
         self.forget_webhook_name(webhook.id);
         self.webhook_names.insert(webhook.spec.name.clone(), webhook.id);
@@ -178,13 +178,13 @@ impl TenantState {
         let candidates = self.index.candidates(document);
         let webhooks = candidates.iter().filter_map(|id| self.webhooks.get(id));
         let (event_type, about) =
-            (event.event_type.as_str(), crate::pipeline::accept::notice::about(event));
-        let mut wanting: Vec<_> = webhooks
-            .filter(|w| w.plan.wants.accept(event_type, document) && about != Some(w.id))
+            (event.event_type.as_str(), crate::pipeline::accept::operator_event::about(event));
+        let mut matching: Vec<_> = webhooks
+            .filter(|w| w.plan.subscription.accept(event_type, document) && about != Some(w.id))
             .cloned()
             .collect();
-        wanting.sort_unstable_by_key(|webhook| webhook.id);
-        wanting
+        matching.sort_unstable_by_key(|webhook| webhook.id);
+        matching
     }
 
     /// The catalog entry of a type: the tenant's own, else its profile's.

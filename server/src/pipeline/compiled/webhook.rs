@@ -8,11 +8,11 @@ use antar_template::{Template, Unresolved};
 use http::Uri;
 
 use super::profile::Profile;
-use super::wants::Wants;
+use super::subscription::Subscription;
 use crate::model::{
     Method, Millis, PluginUse, Retry, Secret, Signer, TenantId, WebhookId, WebhookSpec, reason,
 };
-use crate::pipeline::client::deliver::uri_of;
+use crate::pipeline::client::send::uri_of;
 
 /// Everything that a delivery needs to know of its webhook.
 #[derive(Clone)]
@@ -39,7 +39,7 @@ pub struct Webhook {
 
 /// The compiled settings of one revision.
 pub struct Plan {
-    pub wants: Wants,
+    pub subscription: Subscription,
     pub plugins: Vec<PluginUse>,
     pub method: Method,
     pub url: Template,

@@ -25,7 +25,7 @@ pub struct Explanation {
 
 /// What is known beside a delivery's row.
 #[derive(Clone, Debug, Default)]
-pub struct Around {
+pub struct DeliveryContext {
     pub now: Millis,
     /// Its receiver said that it is too much, and has a rest.
     pub rests_until: Option<Millis>,
@@ -39,7 +39,7 @@ pub fn explain(
     webhook: &Webhook,
     event: &Event,
     delivery: Option<&Delivery>,
-    around: &Around,
+    context: &DeliveryContext,
 ) -> Explanation {
     let about = |outcome: &str, stage: &str, reason: Option<String>, detail: Json| Explanation {
         webhook_id: webhook.id,
@@ -61,11 +61,11 @@ pub fn explain(
             "order_key": delivery.order_key,
             "reason": delivery.reason,
         });
-        let reason = sentence(webhook, delivery, around);
+        let reason = sentence(webhook, delivery, context);
         return about(delivery.state.as_str(), stage, reason, detail);
     }
     let event_type = event.event_type.as_str();
-    match webhook.plan.wants.why_not(event_type, event.document.root()) {
+    match webhook.plan.subscription.why_not(event_type, event.document.root()) {
         Some(why) => about("not_wanted", "route", Some(why.reason.clone()), json!(why)),
         None => {
             let reason = "it would want the event today, but did not exist or had other settings \
@@ -76,8 +76,8 @@ pub fn explain(
 }
 
 /// How a delivery stands, and what to do about it.
-fn sentence(webhook: &Webhook, delivery: &Delivery, around: &Around) -> Option<String> {
-    let now = around.now;
+fn sentence(webhook: &Webhook, delivery: &Delivery, context: &DeliveryContext) -> Option<String> {
+    let now = context.now;
     let said = delivery.reason.as_deref();
     let text = match (delivery.state, said) {
         (State::Delivered, _) => match delivery.attempts {
@@ -111,8 +111,8 @@ fn sentence(webhook: &Webhook, delivery: &Delivery, around: &Around) -> Option<S
                 "waits{until}, because a plugin of it failed too often in a row and is paused; look at the plugin"
             )
         }
-        (State::Pending, None | Some(reason::WAITS_IN_ORDER)) if around.behind.is_some() => {
-            let event = around.behind.as_ref().map_or("", EventId::as_str);
+        (State::Pending, None | Some(reason::WAITS_IN_ORDER)) if context.behind.is_some() => {
+            let event = context.behind.as_ref().map_or("", EventId::as_str);
             format!(
                 "waits for the delivery of the event {event}, which has the same key and came \
                  first; that one goes on until it arrives, is given up, or has failed often enough \
@@ -120,8 +120,8 @@ fn sentence(webhook: &Webhook, delivery: &Delivery, around: &Around) -> Option<S
             )
         }
         (State::Pending, Some(reason::RECEIVER_BUSY)) => busy(delivery.next_attempt_at),
-        (State::Pending, None) if around.rests_until > delivery.next_attempt_at => {
-            busy(around.rests_until)
+        (State::Pending, None) if context.rests_until > delivery.next_attempt_at => {
+            busy(context.rests_until)
         }
         (State::Pending, _) => match (delivery.next_attempt_at, said) {
             (Some(at), Some(why)) if at > now => {

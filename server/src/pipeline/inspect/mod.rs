@@ -3,4 +3,4 @@
 pub mod diff;
 pub mod explain;
 pub mod preview;
-pub(super) mod trial;
+pub(super) mod test_hook;

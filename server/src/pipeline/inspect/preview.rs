@@ -179,13 +179,14 @@ impl Preview {
     /// True when the event is wanted.
     fn route(&mut self, webhook: &Webhook, event: &Event) -> bool {
         let began = Instant::now();
-        let why = webhook.plan.wants.why_not(event.event_type.as_str(), event.document.root());
+        let why =
+            webhook.plan.subscription.why_not(event.event_type.as_str(), event.document.root());
         let wanted = why.is_none();
         let outcome = if wanted { StageOutcome::Pass } else { StageOutcome::Drop };
         let (reason, detail) = match &why {
             Some(why) => (Some(why.reason.clone()), json!(why)),
             None => {
-                let filter = webhook.plan.wants.filter_for(event.event_type.as_str());
+                let filter = webhook.plan.subscription.filter_for(event.event_type.as_str());
                 (None, json!({ "event_types": filter }))
             }
         };

@@ -36,15 +36,15 @@ async fn works(host: &Host, plugin: &Plugin) {
 async fn a_restart_compiles_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let wasm = passes("one");
-    let (digest, survey) = {
+    let (digest, inspection) = {
         let host = host(folder.path(), limits());
         let plugin = compiled(&host, &wasm).await;
         assert_eq!((plugin.kind(), host.compiler.compiled()), (Kind::Filter, 1));
-        (plugin.digest().to_owned(), plugin.survey().clone())
+        (plugin.digest().to_owned(), plugin.inspection().clone())
     };
     let host = host(folder.path(), limits());
     let (description, config_schema) = ("d".into(), String::new());
-    let known = Known { digest, size_bytes: 1, description, config_schema, survey };
+    let known = Known { digest, size_bytes: 1, description, config_schema, inspection };
     let plugin = host.load(known, &Owner::default()).await.unwrap();
     assert!(plugin.is_ready());
     works(&host, &plugin).await;

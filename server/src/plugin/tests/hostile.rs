@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{super::survey::component_of, *};
+use super::*;
+use crate::plugin::inspection::component_of;
 
 #[tokio::test]
 async fn a_loop_is_stopped_and_others_go_on_meanwhile_on_the_same_thread() {
@@ -156,7 +157,7 @@ async fn a_module_and_the_component_of_it_log_the_same() {
     let module = Bench::new(Guest::Hostile).await;
     let component = component_of(&Guest::Hostile.wasm()).unwrap().into_owned();
     let component = module.host.compile(component.into(), &Owner::default()).await.unwrap();
-    assert_eq!(component.survey(), module.plugin.survey());
+    assert_eq!(component.inspection(), module.plugin.inspection());
     for config in [
         r#"{"mode":"logs","count":3}"#,
         r#"{"mode":"long_log","count":8191}"#,

@@ -24,14 +24,14 @@ async fn an_upload_is_known_by_its_digest_and_can_be_loaded_again() {
         size_bytes: plugin.size_bytes(),
         description: plugin.description().to_owned(),
         config_schema: String::new(),
-        survey: plugin.survey().clone(),
+        inspection: plugin.inspection().clone(),
     };
     let again = host.load(known, &Owner::default()).await.unwrap();
     // This host keeps no code.
     let report = host.call(&again, call("{}", "{}")).await;
     assert_eq!(report.result, Err(CallError::NotReady { retry_in_ms: 1_000 }));
     assert_eq!((again.is_ready(), again.kind(), again.pool()), (false, Kind::Transform, None));
-    host.remake(&again, Guest::Hostile.wasm().into()).await.unwrap();
+    host.recompile(&again, Guest::Hostile.wasm().into()).await.unwrap();
     assert_eq!(again.pool(), plugin.pool());
     assert_eq!(again.digest(), plugin.digest());
     let report = host.call(&again, call("{}", "{}")).await;

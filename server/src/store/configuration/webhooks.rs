@@ -10,7 +10,7 @@ use crate::store::db::columns::{count_of, tenant_text};
 use crate::store::db::conn::{Conn, run};
 use crate::store::db::error::StoreError;
 use crate::store::db::schema::{webhook_revisions, webhooks};
-use crate::store::queue::by_hand::cancel_all;
+use crate::store::queue::state_changes::cancel_all;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct WebhookRow {

@@ -6,7 +6,7 @@ use std::ops::Range;
 /// A value of a row.
 pub(crate) type Cell<'a> = CellOf<Cow<'a, str>>;
 /// One that is kept with others: where in their text.
-pub(super) type Kept = CellOf<Range<usize>>;
+pub(super) type StoredCell = CellOf<Range<usize>>;
 
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum CellOf<T> {
@@ -41,13 +41,13 @@ impl<T> CellOf<T> {
     }
 }
 
-impl Kept {
+impl StoredCell {
     pub(super) fn shown<'a>(&self, text: &'a str) -> Cell<'a> {
         self.clone().map_text(|at| text[at].into())
     }
 
     pub(super) fn text<'a>(&self, text: &'a str) -> Option<&'a str> {
-        if let Kept::Text(at) = self { Some(&text[at.clone()]) } else { None }
+        if let StoredCell::Text(at) = self { Some(&text[at.clone()]) } else { None }
     }
 }
 

@@ -15,7 +15,7 @@ use futures_util::StreamExt as _;
 use futures_util::future::{BoxFuture, FutureExt as _};
 
 use super::error::StoreError;
-use super::pace::Pace;
+use super::simulated_latency::Pace;
 use crate::model::Millis;
 use crate::store::Settings;
 

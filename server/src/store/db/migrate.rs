@@ -34,11 +34,11 @@ impl Connector {
             }
             Conn::Postgres(mut conn) => {
                 conn.batch_execute(MIGRATION_LOCK).await?;
-                let tell = !dry;
+                let complete_all = !dry;
                 let task = tokio::task::spawn_blocking(move || {
                     let mut conn = AsyncConnectionWrapper::<AsyncPgConnection>::from(*conn);
                     let mut done = run_pending(&mut conn, POSTGRES_MIGRATIONS, dry);
-                    if tell && done.is_ok() {
+                    if complete_all && done.is_ok() {
                         let told = SimpleConnection::batch_execute(&mut conn, ANNOUNCE);
                         done = told.map_err(|e| format!("triggers: {e}")).and(done);
                     }

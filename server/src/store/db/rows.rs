@@ -16,7 +16,7 @@ use diesel::sqlite::{Sqlite, SqliteConnection};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures_util::future::try_join3;
 
-use super::cell::{Cell, Kept};
+use super::cell::{Cell, StoredCell};
 use super::conn::{self, Conn, Sqlite as SqliteConn};
 use super::error::StoreError;
 
@@ -65,7 +65,7 @@ fn columns<S: Statement>(all: bool) -> &'static [(&'static str, Kind)] {
 pub(crate) struct Rows<S> {
     /// Of all cells, one after the other.
     text: String,
-    cells: Vec<Kept>,
+    cells: Vec<StoredCell>,
     statement: PhantomData<S>,
 }
 
@@ -87,7 +87,7 @@ impl<S: Statement> Rows<S> {
         self.cells.extend(kept);
     }
 
-    fn row(&self, at: usize) -> &[Kept] {
+    fn row(&self, at: usize) -> &[StoredCell] {
         &self.cells[at * S::COLUMNS.len()..][..S::COLUMNS.len()]
     }
 
@@ -128,7 +128,8 @@ impl<S: Statement> Rows<S> {
     /// Whether a row has a value in one of the columns that are seldom set.
     fn has_seldom(&self) -> bool {
         let always = columns::<S>(false).len();
-        (0..self.count()).any(|at| self.row(at)[always..].iter().any(|cell| *cell != Kept::Null))
+        (0..self.count())
+            .any(|at| self.row(at)[always..].iter().any(|cell| *cell != StoredCell::Null))
     }
 
     fn one_by_one<const ALL: bool>(&self, conn: &mut SqliteConnection) -> QueryResult<Vec<bool>> {
@@ -148,9 +149,9 @@ impl<S: Statement> Rows<S> {
             let cells = self.cells.iter().skip(at).step_by(S::COLUMNS.len());
             match kind {
                 Kind::Text => Column::Text(cells.map(|cell| cell.text(&self.text)).collect()),
-                Kind::Number => Column::Number(cells.map(Kept::number).collect()),
-                Kind::Id => Column::Id(cells.map(Kept::id).collect()),
-                Kind::Flag => Column::Flag(cells.map(Kept::flag).collect()),
+                Kind::Number => Column::Number(cells.map(StoredCell::number).collect()),
+                Kind::Id => Column::Id(cells.map(StoredCell::id).collect()),
+                Kind::Flag => Column::Flag(cells.map(StoredCell::flag).collect()),
             }
         });
         AllRows(columns.collect(), PhantomData)
@@ -163,7 +164,7 @@ impl<S: Statement> Rows<S> {
             return vec![true; count];
         }
         let changed: HashSet<&str> = changed.iter().map(String::as_str).collect();
-        let key = |row: &[Kept]| {
+        let key = |row: &[StoredCell]| {
             S::key(&row.iter().map(|cell| cell.shown(&self.text)).collect::<Vec<_>>())
         };
         (0..count).map(|at| changed.contains(key(self.row(at)).as_str())).collect()
@@ -193,7 +194,7 @@ pub(crate) async fn send_both<A: Statement, B: Statement>(
 /// A row as SQLite takes it.
 struct OneRow<'a, S, const ALL: bool> {
     text: &'a str,
-    cells: &'a [Kept],
+    cells: &'a [StoredCell],
     /// Of an update: see [`pieces`].
     pieces: &'a [&'static str],
     statement: PhantomData<S>,
@@ -251,13 +252,17 @@ fn pieces<S: Statement>() -> Vec<&'static str> {
     pieces
 }
 
-fn bind<'b>(cell: &'b Kept, text: &'b str, out: &mut AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+fn bind<'b>(
+    cell: &'b StoredCell,
+    text: &'b str,
+    out: &mut AstPass<'_, 'b, Sqlite>,
+) -> QueryResult<()> {
     match cell {
-        Kept::Text(at) => out.push_bind_param::<Text, str>(&text[at.clone()]),
-        Kept::Number(number) => out.push_bind_param::<BigInt, _>(number),
-        Kept::Id(id) => out.push_bind_param::<Binary, _>(id),
-        Kept::Flag(flag) => out.push_bind_param::<Bool, _>(flag),
-        Kept::Null => out.push_bind_param::<Nullable<BigInt>, Option<i64>>(&None),
+        StoredCell::Text(at) => out.push_bind_param::<Text, str>(&text[at.clone()]),
+        StoredCell::Number(number) => out.push_bind_param::<BigInt, _>(number),
+        StoredCell::Id(id) => out.push_bind_param::<Binary, _>(id),
+        StoredCell::Flag(flag) => out.push_bind_param::<Bool, _>(flag),
+        StoredCell::Null => out.push_bind_param::<Nullable<BigInt>, Option<i64>>(&None),
     }
 }
 

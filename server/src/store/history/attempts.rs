@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::kept::KeptRequest;
+use super::frozen_request::FrozenRequest;
 use crate::model::{Attempt, DeliveryId, Frozen, Millis, Response, SentRequest};
 use crate::store::db::cell::Cell;
 use crate::store::db::columns::{count_of, storable};
@@ -56,7 +56,7 @@ impl Store {
 
 /// What a delivery sends, where one of its attempts has sent it, and it is kept.
 pub(super) async fn frozen(conn: &mut Conn, id: DeliveryId) -> Result<Option<Frozen>, StoreError> {
-    let Some(request) = kept(conn, &[id]).await?.remove(&id) else { return Ok(None) };
+    let Some(request) = frozen_requests(conn, &[id]).await?.remove(&id) else { return Ok(None) };
     let its_event = events::tenant
         .eq(deliveries::tenant)
         .and(events::id.eq(deliveries::event_id))
@@ -72,10 +72,10 @@ pub(super) async fn frozen(conn: &mut Conn, id: DeliveryId) -> Result<Option<Fro
 }
 
 /// The same of many, as it is kept.
-pub(crate) async fn kept(
+pub(crate) async fn frozen_requests(
     conn: &mut Conn,
     ids: &[DeliveryId],
-) -> Result<HashMap<DeliveryId, KeptRequest>, StoreError> {
+) -> Result<HashMap<DeliveryId, FrozenRequest>, StoreError> {
     let rows = run!(conn, |c| attempts::table
         .filter(attempts::delivery_id.eq_any(ids))
         .filter(attempts::frozen.is_not_null())

@@ -3,5 +3,5 @@
 pub(super) mod attempts;
 pub(super) mod deliveries;
 pub(super) mod events;
-pub(super) mod kept;
+pub(super) mod frozen_request;
 pub(super) mod retention;

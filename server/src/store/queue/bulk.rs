@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::by_hand::waiting;
+use super::state_changes::waiting;
 use crate::model::{DeliveryId, Millis, State, TenantId, WebhookId};
 use crate::store::Store;
 use crate::store::db::conn::{each, load_to_change, run};

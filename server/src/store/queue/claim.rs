@@ -8,8 +8,8 @@ use diesel_async::RunQueryDsl;
 use parking_lot::Mutex;
 
 use super::due::Candidate;
-use super::ordered;
-use super::unsure::{self, Unsure};
+use super::ordering;
+use super::unknown_outcome::{self, UnknownOutcome};
 use crate::fault::{self, Point};
 use crate::model::{
     Delivery, DeliveryId, Event, EventKey, Frozen, Millis, State, TenantId, WebhookId,
@@ -41,18 +41,18 @@ pub struct Claimed {
 
 /// What claims that failed may have put in flight all the same. A node claims one after the other: the
 /// next claim makes it due first.
-pub(crate) type UnsureClaims = Arc<Mutex<HashSet<Unsure>>>;
+pub(crate) type UnknownClaims = Arc<Mutex<HashSet<UnknownOutcome>>>;
 
 /// What a claim leaves for others, or for later.
 #[derive(Clone, Debug, Default)]
-pub struct Spared {
+pub struct Excluded {
     pub webhooks: Vec<WebhookId>,
     pub tenants: Vec<TenantId>,
     /// Webhooks of which only so many are wanted.
     pub at_most: HashMap<WebhookId, usize>,
 }
 
-impl Spared {
+impl Excluded {
     /// Some of what is wanted was taken.
     pub fn less(&mut self, taken: &[Claimed]) {
         for claimed in taken {
@@ -80,16 +80,16 @@ impl Store {
         now: Millis,
         owner: &Owner,
         limit: usize,
-        spared: &Spared,
+        excluded: &Excluded,
     ) -> Result<Vec<Claimed>, StoreError> {
-        let (mut claimed, mut spared) = (Vec::new(), spared.clone());
+        let (mut claimed, mut excluded) = (Vec::new(), excluded.clone());
         loop {
             let wanted = limit - claimed.len();
-            let (more, put_off) = match self.claim_some(now, owner, wanted, &spared).await {
+            let (more, put_off) = match self.claim_some(now, owner, wanted, &excluded).await {
                 Ok(found) => found,
                 Err(error) => return those(claimed, error),
             };
-            spared.less(&more);
+            excluded.less(&more);
             claimed.extend(more);
             // What waits behind others may have hidden something that may go.
             if put_off == 0 || claimed.len() >= limit {
@@ -105,10 +105,10 @@ impl Store {
         now: Millis,
         owner: &Owner,
         limit: usize,
-        spared: &Spared,
+        excluded: &Excluded,
     ) -> Result<(Vec<Claimed>, usize), StoreError> {
-        self.release_unsure().await?;
-        let due = self.due(now, limit, spared).await?;
+        self.release_unknown().await?;
+        let due = self.due(now, limit, excluded).await?;
         let (mut claimed, mut put_off, mut failed) = (Vec::new(), 0, None);
         for some in in_turns(&due).chunks(limit.max(AT_ONCE_MIN)) {
             let wanted = limit - claimed.len();
@@ -127,7 +127,7 @@ impl Store {
             }
         }
         let taken: HashSet<DeliveryId> = claimed.iter().map(|one| one.delivery.id).collect();
-        self.passed.leave(due.iter().filter(|candidate| !taken.contains(&candidate.id)));
+        self.progress.leave(due.iter().filter(|candidate| !taken.contains(&candidate.id)));
         match failed {
             Some(error) => Ok((those(claimed, error)?, 0)),
             None => Ok((claimed, put_off)),
@@ -135,15 +135,17 @@ impl Store {
     }
 
     /// Makes due what claims that failed may have put in flight.
-    async fn release_unsure(&self) -> Result<(), StoreError> {
-        let unsure = self.claims.lock().clone();
-        if unsure.is_empty() {
+    async fn release_unknown(&self) -> Result<(), StoreError> {
+        let unknown = self.claims.lock().clone();
+        if unknown.is_empty() {
             return Ok(());
         }
-        let released = unsure.clone();
-        self.write(move |conn| Box::pin(async move { unsure::release(conn, &released).await }))
-            .await?;
-        self.claims.lock().retain(|one| !unsure.contains(one));
+        let released = unknown.clone();
+        self.write(move |conn| {
+            Box::pin(async move { unknown_outcome::release(conn, &released).await })
+        })
+        .await?;
+        self.claims.lock().retain(|one| !unknown.contains(one));
         Ok(())
     }
 
@@ -163,8 +165,9 @@ impl Store {
         };
         if found.is_err() {
             let taken = std::mem::take(&mut *taken.lock()).into_iter();
-            let unsure = |delivery_id| Unsure { delivery_id, owner: owner.clone(), since: now };
-            self.claims.lock().extend(taken.map(unsure));
+            let unknown =
+                |delivery_id| UnknownOutcome { delivery_id, owner: owner.clone(), since: now };
+            self.claims.lock().extend(taken.map(unknown));
         }
         found
     }
@@ -189,7 +192,7 @@ impl Store {
                         deliveries::id,
                         deliveries::next_attempt_at,
                         deliveries::dedupe_key.is_not_null(),
-                        ordered::in_order(),
+                        ordering::in_order(),
                     ))
                 )?;
                 let compared = stand.iter().any(|(_, _, has_key, _)| *has_key);
@@ -200,10 +203,10 @@ impl Store {
                 let still_due = candidates.into_iter().filter(|id| due.contains_key(id));
                 let (mut ids, behind): (Vec<DeliveryId>, Vec<DeliveryId>) =
                     still_due.partition(|id| due[id]);
-                ordered::defer(conn, &behind, now).await?;
+                ordering::defer(conn, &behind, now).await?;
                 ids.truncate(limit);
                 if compared {
-                    ids = ordered::without_duplicates(conn, ids, now).await?;
+                    ids = ordering::without_duplicates(conn, ids, now).await?;
                 }
                 taken.lock().clone_from(&ids);
                 let mut rows = Rows::<BeginFlights>::new();
@@ -386,12 +389,12 @@ async fn load_claimed(
         .select(Row::as_select())
         .load::<Row>(c))?;
     let mut rows: HashMap<DeliveryId, Row> = rows.into_iter().map(|row| (row.id, row)).collect();
-    let mut requests = attempts::kept(conn, &ids).await?;
+    let mut requests = attempts::frozen_requests(conn, &ids).await?;
     let keys: HashSet<EventKey> = rows.values().map(Row::event_key).collect();
     let stored = events::load(conn, &keys.into_iter().collect::<Vec<_>>()).await?;
-    let kept = stored.into_iter().filter(|stored| stored.data_kept);
+    let frozen_requests = stored.into_iter().filter(|stored| stored.data_kept);
     let stored: HashMap<EventKey, Event> =
-        kept.map(|stored| (stored.event.key.clone(), stored.event)).collect();
+        frozen_requests.map(|stored| (stored.event.key.clone(), stored.event)).collect();
     let mut claimed = Vec::with_capacity(ids.len());
     for id in ids {
         let Some(row) = rows.remove(&id) else { continue };
@@ -405,12 +408,14 @@ async fn load_claimed(
                     deliveries::updated_at.eq(now),
                 ))
                 .execute(c))?;
-            ordered::wake_next(conn, id, now).await?;
+            ordering::wake_next(conn, id, now).await?;
             continue;
         };
         claimed.push(Claimed {
             event: event.clone(),
-            frozen: requests.remove(&id).map(|kept| kept.whole(Some(event.data().raw()))),
+            frozen: requests
+                .remove(&id)
+                .map(|frozen_requests| frozen_requests.whole(Some(event.data().raw()))),
             schedule_start: row.schedule_start(),
             delivery: row.delivery(),
         });

@@ -14,8 +14,8 @@ use diesel::sql_types::{BigInt, Binary, Bool};
 use diesel_async::RunQueryDsl;
 use parking_lot::Mutex;
 
-use super::by_hand::waiting;
-use super::claim::Spared;
+use super::claim::Excluded;
+use super::state_changes::waiting;
 use crate::model::{DeliveryId, Millis, TenantId, WebhookId};
 use crate::store::Store;
 use crate::store::db::conn::{Conn, each, run};
@@ -51,7 +51,7 @@ type Row = (Millis, DeliveryId, TenantId, WebhookId);
 
 /// What a node has gone through.
 #[derive(Clone, Default)]
-pub(crate) struct Passed(Arc<Mutex<State>>);
+pub(crate) struct ScanProgress(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
@@ -59,7 +59,7 @@ struct State {
     /// How far the second look has come, and when it goes on.
     again: Again,
     again_at: Option<Millis>,
-    left: Left,
+    skipped: Skipped,
     /// How many rows were gone through.
     rows: usize,
 }
@@ -73,7 +73,7 @@ struct Again {
 
 /// Webhooks that may have something before the front.
 #[derive(Default)]
-struct Left {
+struct Skipped {
     tenants: HashMap<WebhookId, TenantId>,
     /// All of them; and some that have nothing any more, until their turn comes.
     turns: VecDeque<WebhookId>,
@@ -85,46 +85,46 @@ impl Store {
         &self,
         now: Millis,
         limit: usize,
-        spared: &Spared,
+        excluded: &Excluded,
     ) -> Result<Vec<Candidate>, StoreError> {
-        let mut look = Look::new(limit, spared);
-        let looked = self.connector.in_time(self.look(now, &mut look)).await;
+        let mut scan = Scan::new(limit, excluded);
+        let looked = self.connector.in_time(self.scan(now, &mut scan)).await;
         if looked.is_err() {
             // The front may be behind them already.
-            self.passed.leave(look.found.iter());
+            self.progress.leave(scan.found.iter());
         }
-        looked.map(|()| look.found)
+        looked.map(|()| scan.found)
     }
 
-    async fn look(&self, now: Millis, look: &mut Look<'_>) -> Result<(), StoreError> {
-        let front = self.passed.front(now);
+    async fn scan(&self, now: Millis, scan: &mut Scan<'_>) -> Result<(), StoreError> {
+        let front = self.progress.front(now);
         let mut lease = self.read().await?;
         let conn = lease.conn();
-        if let Some((again, until)) = self.passed.again(now) {
+        if let Some((again, until)) = self.progress.again(now) {
             let lately = first_at(now.plus_ms(-LATELY_MS));
-            let leave = |rows| self.passed.leave_all(rows);
+            let leave = |rows| self.progress.leave_all(rows);
             let after = again.lately.max(Some(lately));
             let next = pages(conn, after, until, LATELY_PAGES, leave).await?;
             let rest = pages(conn, again.rest, until.min(lately.0), 1, leave).await?;
-            self.passed.go_on_again(Again { lately: next, rest });
+            self.progress.go_on_again(Again { lately: next, rest });
         }
-        let asked = self.passed.ask(look);
+        let asked = self.progress.ask(scan);
         let found = left_of(conn, &asked, now).await?;
         for ((webhook_id, tenant, wanted), ids) in asked.into_iter().zip(found) {
             if ids.len() < wanted {
-                self.passed.has_nothing(webhook_id);
+                self.progress.has_nothing(webhook_id);
             }
             let candidate = |id| Candidate { id, tenant: tenant.clone(), webhook_id };
-            look.found.extend(ids.into_iter().map(candidate));
+            scan.found.extend(ids.into_iter().map(candidate));
         }
-        let go_on = |rows| self.passed.go_on(rows, now, look);
+        let go_on = |rows| self.progress.go_on(rows, now, scan);
         pages(conn, front, now, usize::MAX, go_on).await?;
         lease.give_back();
         Ok(())
     }
 }
 
-impl Passed {
+impl ScanProgress {
     /// Where a look goes on. Where the clock was set back everything is looked at anew.
     fn front(&self, now: Millis) -> Option<Place> {
         let mut state = self.0.lock();
@@ -153,35 +153,35 @@ impl Passed {
         let mut state = self.0.lock();
         state.rows += rows.len();
         for (_, _, tenant, webhook_id) in rows {
-            state.left.add(webhook_id, &tenant);
+            state.skipped.add(webhook_id, &tenant);
         }
     }
 
     /// Webhooks that may go and may have something left, with how much is wanted of each.
-    fn ask(&self, look: &mut Look<'_>) -> Vec<(WebhookId, TenantId, usize)> {
-        let Left { tenants, turns } = &mut self.0.lock().left;
+    fn ask(&self, scan: &mut Scan<'_>) -> Vec<(WebhookId, TenantId, usize)> {
+        let Skipped { tenants, turns } = &mut self.0.lock().skipped;
         let mut asked = Vec::new();
         for _ in 0..turns.len() {
             let Some(webhook_id) = turns.pop_front() else { break };
             let Some(tenant) =
-                tenants.get(&webhook_id).filter(|_| !look.asked.contains(&webhook_id))
+                tenants.get(&webhook_id).filter(|_| !scan.asked.contains(&webhook_id))
             else {
                 continue;
             };
             turns.push_back(webhook_id);
-            let room = look.room_of(webhook_id, tenant);
+            let room = scan.room_of(webhook_id, tenant);
             if asked.len() < ASKED_MAX && room > 0 {
-                look.asked.insert(webhook_id);
+                scan.asked.insert(webhook_id);
                 asked.push((webhook_id, tenant.clone(), room));
             }
         }
-        let share = (look.found_max / asked.len().max(1)).max(1);
+        let share = (scan.found_max / asked.len().max(1)).max(1);
         asked.iter_mut().for_each(|(.., wanted)| *wanted = share.min(*wanted));
         asked
     }
 
     fn has_nothing(&self, webhook_id: WebhookId) {
-        self.0.lock().left.tenants.remove(&webhook_id);
+        self.0.lock().skipped.tenants.remove(&webhook_id);
     }
 
     /// How many rows were gone through in all.
@@ -194,12 +194,12 @@ impl Passed {
     pub(super) fn leave<'a>(&self, candidates: impl Iterator<Item = &'a Candidate>) {
         let mut state = self.0.lock();
         for Candidate { webhook_id, tenant, .. } in candidates {
-            state.left.add(*webhook_id, tenant);
+            state.skipped.add(*webhook_id, tenant);
         }
     }
 
     /// Moves the front behind these rows, and makes candidates of those that may go.
-    fn go_on(&self, rows: Vec<Row>, now: Millis, look: &mut Look<'_>) {
+    fn go_on(&self, rows: Vec<Row>, now: Millis, scan: &mut Scan<'_>) {
         let mut state = self.0.lock();
         state.rows += rows.len();
         for row in rows {
@@ -208,10 +208,10 @@ impl Passed {
             }
             let (_, id, tenant, webhook_id) = row;
             let behind =
-                look.asked.contains(&webhook_id) || state.left.tenants.contains_key(&webhook_id);
-            let taken = !behind && look.take(id, &tenant, webhook_id);
+                scan.asked.contains(&webhook_id) || state.skipped.tenants.contains_key(&webhook_id);
+            let taken = !behind && scan.take(id, &tenant, webhook_id);
             if !taken {
-                state.left.add(webhook_id, &tenant);
+                state.skipped.add(webhook_id, &tenant);
             }
         }
     }
@@ -225,7 +225,7 @@ fn place_of((due_at, id, ..): &Row) -> Place {
     (*due_at, *id)
 }
 
-impl Left {
+impl Skipped {
     fn add(&mut self, webhook_id: WebhookId, tenant: &TenantId) {
         self.tenants.entry(webhook_id).or_insert_with(|| {
             self.turns.push_back(webhook_id);
@@ -235,7 +235,7 @@ impl Left {
 }
 
 /// What one look is for, and what it found.
-struct Look<'a> {
+struct Scan<'a> {
     webhooks: HashSet<WebhookId>,
     tenants: HashSet<&'a TenantId>,
     at_most: &'a HashMap<WebhookId, usize>,
@@ -246,12 +246,12 @@ struct Look<'a> {
     found: Vec<Candidate>,
 }
 
-impl<'a> Look<'a> {
-    fn new(limit: usize, spared: &'a Spared) -> Look<'a> {
-        Look {
-            webhooks: spared.webhooks.iter().copied().collect(),
-            tenants: spared.tenants.iter().collect(),
-            at_most: &spared.at_most,
+impl<'a> Scan<'a> {
+    fn new(limit: usize, excluded: &'a Excluded) -> Scan<'a> {
+        Scan {
+            webhooks: excluded.webhooks.iter().copied().collect(),
+            tenants: excluded.tenants.iter().collect(),
+            at_most: &excluded.at_most,
             found_max: limit.saturating_mul(LOOK_AHEAD),
             asked: HashSet::new(),
             counts: HashMap::new(),

@@ -1,5 +1,5 @@
 //! Replays: what they select, the candidates, and each step.
 
-pub(super) mod replay_candidates;
-pub(super) mod replay_step;
+pub(super) mod candidates;
 pub(super) mod runs;
+pub(super) mod step;

@@ -21,22 +21,22 @@ async fn what_is_due_is_taken_once_the_longest_due_first() {
         let soon = pending(&store, "soon", webhook_id, at(10)).await;
         let future = pending(&store, "future", webhook_id, at(1_000)).await;
         assert_eq!(store.next_due_after(ALWAYS).await.unwrap(), Some(at(10)));
-        assert!(store.claim_due(at(9), &me(), 10, &Spared::default()).await.unwrap().is_empty());
-        let claimed = store.claim_due(at(20), &me(), 10, &Spared::default()).await.unwrap();
+        assert!(store.claim_due(at(9), &me(), 10, &Excluded::default()).await.unwrap().is_empty());
+        let claimed = store.claim_due(at(20), &me(), 10, &Excluded::default()).await.unwrap();
         assert_eq!(ids(&claimed), [soon, late]);
         assert_eq!(claimed[0].delivery.state, State::InFlight);
         assert_eq!(claimed[0].event.key.id.as_str(), "soon");
         assert_eq!(claimed[0].event.data().raw(), r#"{"n":1.50,"who":"\u00e4"}"#);
         assert!(
             store
-                .claim_due(at(20), &owner("other", 1), 10, &Spared::default())
+                .claim_due(at(20), &owner("other", 1), 10, &Excluded::default())
                 .await
                 .unwrap()
                 .is_empty()
         );
         assert_eq!(store.next_due_after(ALWAYS).await.unwrap(), Some(at(1_000)));
         assert_eq!(
-            ids(&store.claim_due(at(1_000), &me(), 10, &Spared::default()).await.unwrap()),
+            ids(&store.claim_due(at(1_000), &me(), 10, &Excluded::default()).await.unwrap()),
             [future]
         );
     })
@@ -52,11 +52,11 @@ async fn webhooks_take_turns_and_busy_ones_are_left_out() {
         }
         let single = pending(&store, "single", one, at(6)).await;
         let left_out = pending(&store, "busy", busy, at(0)).await;
-        let without_busy = Spared { webhooks: vec![busy], ..Spared::default() };
+        let without_busy = Excluded { webhooks: vec![busy], ..Excluded::default() };
         let claimed = store.claim_due(at(10), &me(), 2, &without_busy).await.unwrap();
         assert_eq!(claimed.len(), 2);
         assert_eq!(claimed[1].delivery.id, single);
-        let rest = store.claim_due(at(10), &me(), 10, &Spared::default()).await.unwrap();
+        let rest = store.claim_due(at(10), &me(), 10, &Excluded::default()).await.unwrap();
         assert_eq!(rest.len(), 5);
         assert_eq!(rest[0].delivery.id, left_out);
     })
@@ -75,18 +75,18 @@ async fn what_cannot_go_is_gone_through_once() {
             });
             store.accept(many.collect()).await.unwrap();
         }
-        let without_stuck = Spared { webhooks: vec![stuck], ..Spared::default() };
-        let claim = async |now, spared: &Spared| {
-            ids(&store.claim_due(now, &me(), 10, spared).await.unwrap())
+        let without_stuck = Excluded { webhooks: vec![stuck], ..Excluded::default() };
+        let claim = async |now, excluded: &Excluded| {
+            ids(&store.claim_due(now, &me(), 10, excluded).await.unwrap())
         };
         let later = |ms| at(MANY + 40_000 + ms);
         let first = pending(&store, "first", live, later(-5_000)).await;
         assert_eq!(claim(later(0), &without_stuck).await, [first]);
         assert_eq!(claim(later(0), &without_stuck).await, []);
         let second = pending(&store, "second", live, later(0)).await;
-        let rows = store.passed.rows();
+        let rows = store.progress.rows();
         assert_eq!(claim(later(1), &without_stuck).await, [second]);
-        assert_eq!(store.passed.rows() - rows, 1, "of the others none is looked at again");
+        assert_eq!(store.progress.rows() - rows, 1, "of the others none is looked at again");
 
         // As if their transactions had begun long ago: a second look finds what became due lately at once, and
         // the rest page by page.
@@ -107,12 +107,12 @@ async fn what_cannot_go_is_gone_through_once() {
         assert_eq!(found, [very_late]);
 
         // When it may go on, the longest due go first, as many as it has room for.
-        let three = Spared { at_most: [(stuck, 3)].into(), ..Spared::default() };
+        let three = Excluded { at_most: [(stuck, 3)].into(), ..Excluded::default() };
         let claimed = store.claim_due(later(9_000), &me(), 10, &three).await.unwrap();
         let due: Vec<_> = claimed.iter().map(|c| c.event.key.id.as_str().to_owned()).collect();
         assert_eq!(due, ["0", "1", "2"]);
         let mut all = 3;
-        while let claimed @ 1.. = claim(later(9_000), &Spared::default()).await.len() {
+        while let claimed @ 1.. = claim(later(9_000), &Excluded::default()).await.len() {
             all += claimed;
         }
         assert_eq!(all, usize::try_from(MANY).unwrap());
@@ -137,7 +137,7 @@ async fn nodes_that_claim_at_once_never_get_the_same() {
                 // is due it asks again.
                 while store.next_due_after(ALWAYS).await.unwrap().is_some() {
                     taken.extend(ids(&store
-                        .claim_due(NOW, &node, 7, &Spared::default())
+                        .claim_due(NOW, &node, 7, &Excluded::default())
                         .await
                         .unwrap()));
                 }
@@ -163,7 +163,7 @@ async fn without_its_event_a_delivery_fails() {
             .write(|conn| Box::pin(async move { conn.execute_text("DELETE FROM events").await }))
             .await
             .unwrap();
-        assert!(store.claim_due(NOW, &me(), 10, &Spared::default()).await.unwrap().is_empty());
+        assert!(store.claim_due(NOW, &me(), 10, &Excluded::default()).await.unwrap().is_empty());
         let stored = store.get_delivery(&tenant("t"), id).await.unwrap().delivery;
         assert_eq!(stored.state, State::Failed);
         assert_eq!(stored.reason.as_deref(), Some("the event's data is no longer kept"));
@@ -242,7 +242,8 @@ async fn of_a_key_one_is_taken_at_a_time_and_in_order_by_however_many_nodes() {
             let (store, order, taken) = (&store, &order, &taken);
             async move {
                 while taken.lock().len() < order.len() {
-                    let claimed = store.claim_due(NOW, &node, 4, &Spared::default()).await.unwrap();
+                    let claimed =
+                        store.claim_due(NOW, &node, 4, &Excluded::default()).await.unwrap();
                     for claimed in claimed {
                         let id = claimed.delivery.id;
                         taken.lock().push(order[&id]);
@@ -271,7 +272,7 @@ async fn a_key_gives_way_after_its_attempts_and_says_who_holds_it_back() {
         let (one, two) = (first.id, second.id);
         store.accept(vec![event("e1").to(first), event("e2").to(second)]).await.unwrap();
         let claim =
-            async || ids(&store.claim_due(NOW, &me(), 10, &Spared::default()).await.unwrap());
+            async || ids(&store.claim_due(NOW, &me(), 10, &Excluded::default()).await.unwrap());
         for _ in 0..2 {
             assert_eq!(claim().await, [one]);
             let before = store.held_back_by(two).await.unwrap().unwrap();
@@ -301,7 +302,7 @@ async fn what_waits_behind_others_is_put_off_until_it_is_woken() {
         news.push(free.id);
         store.accept(vec![event("free").to(free)]).await.unwrap();
         let claim =
-            async |now| ids(&store.claim_due(now, &me(), 2, &Spared::default()).await.unwrap());
+            async |now| ids(&store.claim_due(now, &me(), 2, &Excluded::default()).await.unwrap());
         assert_eq!(claim(at(1)).await, [news[0], news[20]]);
         let second = store.get_delivery(&tenant("t"), news[1]).await.unwrap().delivery;
         assert_eq!(second.reason.as_deref(), Some("waits_in_order"));
@@ -332,7 +333,7 @@ async fn a_duplicate_is_dropped_when_its_turn_comes() {
             deliveries.push(new.id);
             store.accept(vec![event(id).to(new)]).await.unwrap();
         }
-        let claimed = store.claim_due(NOW, &me(), 10, &Spared::default()).await.unwrap();
+        let claimed = store.claim_due(NOW, &me(), 10, &Excluded::default()).await.unwrap();
         let mut sent = [deliveries[0], deliveries[2]];
         sent.sort();
         assert_eq!(ids(&claimed), sent, "due at the same time");
@@ -344,7 +345,7 @@ async fn a_duplicate_is_dropped_when_its_turn_comes() {
         let late = keyed(webhook_id, None, Some("k"));
         let late_id = late.id;
         store.accept(vec![event("e4").to(late)]).await.unwrap();
-        let claimed = store.claim_due(NOW, &me(), 10, &Spared::default()).await.unwrap();
+        let claimed = store.claim_due(NOW, &me(), 10, &Excluded::default()).await.unwrap();
         assert_eq!(ids(&claimed), [late_id]);
     })
     .await;

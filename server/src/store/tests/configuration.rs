@@ -191,26 +191,26 @@ async fn what_is_put_is_loaded() {
         store.put_profile(ProfileRow { spec: "{}".to_owned(), ..profile }).await.unwrap();
         store.insert_key(key_row(None, 3)).await.unwrap();
         store.insert_plugin(plugin_row(None), vec![1]).await.unwrap();
-        let everything = store.load().await.unwrap();
-        assert_eq!(everything.webhooks, [webhook]);
-        assert_eq!(everything.profiles.len(), 1);
-        assert_eq!(everything.profiles[0].spec, "{}");
-        assert_eq!(everything.tenants[0].id, tenant("t"));
-        assert_eq!(everything.sources[0].secret, [9]);
-        assert_eq!(everything.secrets[0].sealed, [7]);
-        assert_eq!(everything.event_types[0].tenant, Some(tenant("t")));
-        assert_eq!(everything.facet_values, [facet_row("t", "Sales", None)]);
-        let key = everything.keys.iter().find(|key| key.tenant.is_some()).unwrap();
+        let snapshot = store.load().await.unwrap();
+        assert_eq!(snapshot.webhooks, [webhook]);
+        assert_eq!(snapshot.profiles.len(), 1);
+        assert_eq!(snapshot.profiles[0].spec, "{}");
+        assert_eq!(snapshot.tenants[0].id, tenant("t"));
+        assert_eq!(snapshot.sources[0].secret, [9]);
+        assert_eq!(snapshot.secrets[0].sealed, [7]);
+        assert_eq!(snapshot.event_types[0].tenant, Some(tenant("t")));
+        assert_eq!(snapshot.facet_values, [facet_row("t", "Sales", None)]);
+        let key = snapshot.keys.iter().find(|key| key.tenant.is_some()).unwrap();
         assert_eq!(
             (key.scopes.as_slice(), key.hash),
             (&[Scope::Publish, Scope::Read][..], [1; 32])
         );
-        assert!(everything.keys.iter().any(|key| key.tenant.is_none()));
-        let plugin = everything.plugins.iter().find(|plugin| plugin.tenant.is_some()).unwrap();
+        assert!(snapshot.keys.iter().any(|key| key.tenant.is_none()));
+        let plugin = snapshot.plugins.iter().find(|plugin| plugin.tenant.is_some()).unwrap();
         assert_eq!((plugin.meta.version, plugin.meta.size_bytes), (1, 3));
         assert_eq!(plugin.meta.config_schema.as_ref().unwrap().text(), r#"{"type":"object"}"#);
         store.delete_profile("standard").await.unwrap();
-        let key = everything.keys.iter().find(|key| key.tenant.is_none()).unwrap();
+        let key = snapshot.keys.iter().find(|key| key.tenant.is_none()).unwrap();
         let foreign = store.delete_key(Some(&tenant("t")), key.id).await;
         assert!(matches!(foreign, Err(StoreError::NotFound)));
         store.delete_key(None, key.id).await.unwrap();
@@ -252,8 +252,8 @@ async fn a_webhook_is_saved_by_revisions() {
         assert_eq!(specs, [(3, r#"{"b":2}"#), (2, r#"{"b":2}"#), (1, "{}")]);
         store.set_webhook_state(row.id, false, true, Some("410"), at(2)).await.unwrap();
         store.set_webhook_secret(row.id, vec![5], Some((vec![4], at(9))), at(3)).await.unwrap();
-        let everything = store.load().await.unwrap();
-        let stored = everything.webhooks.into_iter().find(|w| w.id == row.id).unwrap();
+        let snapshot = store.load().await.unwrap();
+        let stored = snapshot.webhooks.into_iter().find(|w| w.id == row.id).unwrap();
         assert_eq!((stored.enabled, stored.paused, stored.revision), (false, true, 3));
         assert_eq!(stored.disabled_reason.as_deref(), Some("410"));
         assert_eq!((stored.secret, stored.secret_before), (vec![5], Some(vec![4])));

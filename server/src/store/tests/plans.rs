@@ -70,9 +70,9 @@ async fn ask_everything(store: &Store, mut said: impl AsyncFnMut(&'static str)) 
     said("").await;
     store.accept(vec![event_of("t1", "a").to(pending())]).await.unwrap();
     said("an event is accepted").await;
-    store.claim_due(NOW, &me(), 2, &Spared::default()).await.unwrap();
+    store.claim_due(NOW, &me(), 2, &Excluded::default()).await.unwrap();
     // The first one left some, for which their webhook is asked.
-    let claimed = store.claim_due(NOW, &me(), 2, &Spared::default()).await.unwrap();
+    let claimed = store.claim_due(NOW, &me(), 2, &Excluded::default()).await.unwrap();
     said("due deliveries are claimed").await;
     store.next_due_after(NOW).await.unwrap();
     said("when something becomes due").await;

@@ -8,7 +8,7 @@ async fn an_attempt_and_the_new_state_are_one_write() {
         let id = standing_in(&store, State::InFlight, webhook()).await;
         let next_attempt_at = Some(at(5_000));
         let failed = Record {
-            frozen: Some(kept(r#"{"a":1}"#)),
+            frozen: Some(frozen_request(r#"{"a":1}"#)),
             next_attempt_at,
             reason: Some("status 500".to_owned()),
             ..record(id, State::Pending)
@@ -29,8 +29,8 @@ async fn an_attempt_and_the_new_state_are_one_write() {
 }
 
 /// A request as an attempt to send the events of these tests would keep it.
-fn kept(body: &str) -> KeptRequest {
-    KeptRequest::new(frozen(body), &event("any").event)
+fn frozen_request(body: &str) -> FrozenRequest {
+    FrozenRequest::new(frozen(body), &event("any").event)
 }
 
 #[tokio::test]
@@ -39,15 +39,18 @@ async fn the_data_in_a_body_is_kept_once_and_goes_with_its_event() {
     on_each_database(async |store| {
         let new = event_with("posted", DATA);
         let request = frozen(&format!(r#"{{"type":"x","data":{DATA}}}"#));
-        let kept = KeptRequest::new(request.clone(), &new.event);
-        assert!(!serde_json::to_string(&kept).unwrap().contains("vip"));
+        let frozen_request = FrozenRequest::new(request.clone(), &new.event);
+        assert!(!serde_json::to_string(&frozen_request).unwrap().contains("vip"));
         let delivery = delivery(webhook(), State::InFlight);
         let id = delivery.id;
         store.accept(vec![new.to(delivery)]).await.unwrap();
-        let failed =
-            Record { frozen: Some(kept), next_attempt_at: Some(NOW), ..record(id, State::Pending) };
+        let failed = Record {
+            frozen: Some(frozen_request),
+            next_attempt_at: Some(NOW),
+            ..record(id, State::Pending)
+        };
         store.record(failed).await.unwrap();
-        let claimed = store.claim_due(NOW, &me(), 10, &Spared::default()).await.unwrap();
+        let claimed = store.claim_due(NOW, &me(), 10, &Excluded::default()).await.unwrap();
         assert_eq!(claimed[0].frozen.as_ref(), Some(&request));
         let again = Record { attempt: Some(attempt(2, 200)), ..record(id, State::Delivered) };
         store.record(again).await.unwrap();
@@ -73,15 +76,15 @@ async fn the_first_frozen_request_stays() {
     on_each_database(async |store| {
         let id = standing_in(&store, State::InFlight, webhook()).await;
         let first = Record {
-            frozen: Some(kept("first")),
+            frozen: Some(frozen_request("first")),
             next_attempt_at: Some(NOW),
             ..record(id, State::Pending)
         };
         store.record(first).await.unwrap();
-        let claimed = store.claim_due(NOW, &me(), 10, &Spared::default()).await.unwrap();
+        let claimed = store.claim_due(NOW, &me(), 10, &Excluded::default()).await.unwrap();
         assert_eq!(claimed[0].frozen, Some(frozen("first")));
         let second = Record {
-            frozen: Some(kept("second")),
+            frozen: Some(frozen_request("second")),
             attempt: Some(attempt(2, 200)),
             ..record(id, State::Delivered)
         };
@@ -113,7 +116,7 @@ async fn a_former_owner_adds_an_attempt_and_only_delivered_wins() {
         let id = standing_in(&store, State::InFlight, webhook()).await;
         let successor = owner("me", 2);
         assert_eq!(store.take_over(&successor, NOW).await.unwrap(), 1);
-        store.claim_due(NOW, &successor, 10, &Spared::default()).await.unwrap();
+        store.claim_due(NOW, &successor, 10, &Excluded::default()).await.unwrap();
         // The former owner's failure changes nothing but the count.
         let recorded = store.record(record(id, State::Failed)).await.unwrap();
         assert_eq!(recorded, Recorded { state: Some(State::InFlight), ours: false });
@@ -149,10 +152,10 @@ async fn what_others_wait_behind_is_for_its_owner_to_end() {
         let new = NewDelivery { keys, ..delivery(webhook(), State::Pending) };
         let id = new.id;
         store.accept(vec![event("e").to(new)]).await.unwrap();
-        assert_eq!(store.claim_due(NOW, &me(), 10, &Spared::default()).await.unwrap().len(), 1);
+        assert_eq!(store.claim_due(NOW, &me(), 10, &Excluded::default()).await.unwrap().len(), 1);
         let successor = owner("me", 2);
         assert_eq!(store.take_over(&successor, NOW).await.unwrap(), 1);
-        store.claim_due(NOW, &successor, 10, &Spared::default()).await.unwrap();
+        store.claim_due(NOW, &successor, 10, &Excluded::default()).await.unwrap();
         // The successor has it in memory: those behind it must not go before it.
         let recorded = store.record(record(id, State::Delivered)).await.unwrap();
         assert_eq!(recorded, Recorded { state: Some(State::InFlight), ours: false });

@@ -80,7 +80,7 @@ async fn hold_and_release_touch_what_is_pending_of_that_webhook() {
             );
             assert_eq!(stored.next_attempt_at, None);
         }
-        let claimed = store.claim_due(at(1), &me(), 10, &Spared::default()).await.unwrap();
+        let claimed = store.claim_due(at(1), &me(), 10, &Excluded::default()).await.unwrap();
         assert_eq!(claimed.iter().map(|c| c.delivery.id).collect::<Vec<_>>(), [bystander]);
         assert_eq!(store.next_due_after(ALWAYS).await.unwrap(), None);
         assert_eq!(store.release_webhook(held, at(3)).await.unwrap(), 1);

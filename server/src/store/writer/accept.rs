@@ -9,8 +9,8 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
 use super::commit::Job;
+use super::completion::CompletionQueue;
 use super::idempotency::{self, Once};
-use super::tell::Teller;
 use crate::model::{DeliveryId, Event, EventKey, Millis, State, WebhookId};
 use crate::store::Store;
 use crate::store::db::cell::Cell;
@@ -19,7 +19,7 @@ use crate::store::db::conn::{Conn, run};
 use crate::store::db::error::StoreError;
 use crate::store::db::rows::{Change, Kind, Rows, Statement};
 use crate::store::db::schema::events;
-use crate::store::queue::ordered::{self, Places};
+use crate::store::queue::ordering::{self, Places};
 
 /// A node in one of its lives. It owns the deliveries that are in flight there.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -88,7 +88,7 @@ pub(crate) struct AcceptJob {
     pub(super) events: Vec<NewEvent>,
     pub(super) once: Option<Once>,
     pub(super) reply: oneshot::Sender<Result<Answer, StoreError>>,
-    pub(super) teller: Option<Teller>,
+    pub(super) completions: Option<CompletionQueue>,
 }
 
 impl AcceptJob {
@@ -118,7 +118,7 @@ impl Store {
         once: Option<Once>,
     ) -> Result<Answer, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let job = AcceptJob { events, once, reply, teller: Teller::here() };
+        let job = AcceptJob { events, once, reply, completions: CompletionQueue::here() };
         self.jobs.try_send(Job::Accept(job)).map_err(|error| match error {
             TrySendError::Full(_) => StoreError::Busy,
             TrySendError::Closed(_) => StoreError::closed(),
@@ -223,7 +223,7 @@ impl<'a> Accepting<'a> {
             stand_ins.push((place, first));
         }
         let deliveries = unique.iter().flat_map(|new| &new.deliveries);
-        let places = ordered::places(conn, deliveries).await?;
+        let places = ordering::places(conn, deliveries).await?;
         Ok(Accepting { jobs, fresh, unique, stand_ins, places })
     }
 

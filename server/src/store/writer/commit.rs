@@ -10,9 +10,9 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
 use super::accept::{self, AcceptJob, Accepting, Answer};
-use super::gather::Gather;
+use super::batch_window::BatchWindow;
+use super::completion::{Completion, complete_all};
 use super::record::{self, RecordJob, Recorded};
-use super::tell::{Told, tell};
 use crate::fault::{self, Point};
 use crate::model::State;
 use crate::store::Settings;
@@ -20,7 +20,7 @@ use crate::store::db::conn::{Conn, Connector, Place, Role};
 use crate::store::db::error::StoreError;
 use crate::store::db::rows;
 use crate::store::history::attempts;
-use crate::store::queue::unsure::{self, Unsure};
+use crate::store::queue::unknown_outcome::{self, UnknownOutcome};
 
 /// After so many operations SQLite's log is moved into its file by another thread: about 4,000
 /// changed pages.
@@ -62,7 +62,7 @@ pub(super) type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 /// The write failed: what went wrong with the connection, if anything, after the caller was told.
 pub(crate) struct Refusal {
     pub(crate) error: StoreError,
-    pub(crate) tell: Box<dyn FnOnce(StoreError) + Send>,
+    pub(crate) complete_all: Box<dyn FnOnce(StoreError) + Send>,
 }
 
 /// Starts the writer. It ends with `Job::Stop`, or when nobody can ask it any more.
@@ -74,7 +74,7 @@ pub(crate) fn start(
     let mut writer = Writer {
         connector: connector.clone(),
         conn: None,
-        gather: Gather {
+        window: BatchWindow {
             batch_max: settings.commit_batch_max.max(1),
             record_wait: settings.record_wait,
             wait: connector.writer_may_block().then_some(settings.commit_wait),
@@ -82,7 +82,7 @@ pub(crate) fn start(
         checkpoint: start_checkpointer(connector)?,
         since_checkpoint: 0,
         checkpoints: 0,
-        unsure: Vec::new(),
+        unknown: Vec::new(),
     };
     connector.spawn_writer(async move { writer.run(jobs).await })?;
     Ok(sender)
@@ -112,12 +112,12 @@ enum Failed {
 struct Writer {
     connector: Connector,
     conn: Option<Conn>,
-    gather: Gather,
+    window: BatchWindow,
     checkpoint: Option<SyncSender<()>>,
     since_checkpoint: usize,
     checkpoints: usize,
     /// Of commits whose outcome is unknown; bounded by what fails between two that work.
-    unsure: Vec<Unsure>,
+    unknown: Vec<UnknownOutcome>,
 }
 
 /// The jobs of one transaction, by kind.
@@ -136,14 +136,14 @@ struct Answers {
 
 impl Writer {
     async fn run(&mut self, mut jobs: mpsc::Receiver<Job>) {
-        let mut waiting = Vec::with_capacity(self.gather.batch_max);
+        let mut waiting = Vec::with_capacity(self.window.batch_max);
         let mut count = 0;
         loop {
-            let max = self.gather.batch_max;
+            let max = self.window.batch_max;
             if waiting.is_empty() && jobs.recv_many(&mut waiting, max).await == 0 {
                 return;
             }
-            self.gather.more(&mut jobs, &mut waiting, count).await;
+            self.window.more(&mut jobs, &mut waiting, count).await;
             let (mut batch, mut stop) = (Batch::default(), None);
             count = self.fitting(&waiting);
             for job in waiting.drain(..count) {
@@ -174,7 +174,7 @@ impl Writer {
                 Job::Record(job) => recorded.insert(job.delivery_id()),
                 _ => true,
             };
-            let room = operations < self.gather.batch_max;
+            let room = operations < self.window.batch_max;
             if room && first {
                 operations += job.operations();
             }
@@ -222,7 +222,7 @@ impl Writer {
             Some(conn) => conn,
             None => self.connector.open(Role::Writer, Place::Here).await.map_err(Failed::Gone)?,
         };
-        let released = release_unsure(&mut conn, &mut self.unsure);
+        let released = release_unknown(&mut conn, &mut self.unknown);
         self.connector.in_time(released).await.map_err(Failed::Gone)?;
         self.connector.wait().await;
         // On an error the connection is dropped, and its transaction with it.
@@ -234,14 +234,16 @@ impl Writer {
         }
         if let Err(Failed::Commit(error)) = &done {
             tracing::warn!(%error, "it is not known whether a batch was committed");
-            self.unsure.extend(batch.in_flight());
+            self.unknown.extend(batch.in_flight());
         }
         let answers = done?;
         self.conn = Some(conn);
         let accepts = batch.accepts.drain(..).zip(answers.accepts);
         let records = batch.records.drain(..).zip(answers.records);
-        let accepts = accepts.map(|(job, answer)| Told::Accept(job, Ok(answer)));
-        tell(accepts.chain(records.map(|(job, answer)| Told::Record(job, Ok(answer)))));
+        let accepts = accepts.map(|(job, answer)| Completion::Accept(job, Ok(answer)));
+        complete_all(
+            accepts.chain(records.map(|(job, answer)| Completion::Record(job, Ok(answer)))),
+        );
         Ok(())
     }
 
@@ -266,14 +268,17 @@ impl Writer {
 
 /// What an unknown commit may have left in flight becomes due: its callers were told that it
 /// failed, and whoever sends it again is told that it is there already.
-async fn release_unsure(conn: &mut Conn, unsure: &mut Vec<Unsure>) -> Result<(), StoreError> {
-    if unsure.is_empty() {
+async fn release_unknown(
+    conn: &mut Conn,
+    unknown: &mut Vec<UnknownOutcome>,
+) -> Result<(), StoreError> {
+    if unknown.is_empty() {
         return Ok(());
     }
     conn.begin().await?;
-    unsure::release(conn, &*unsure).await?;
+    unknown_outcome::release(conn, &*unknown).await?;
     conn.commit().await?;
-    unsure.clear();
+    unknown.clear();
     Ok(())
 }
 
@@ -337,7 +342,7 @@ async fn write_all(
             Err(refusal) => {
                 let answer = refusal.error.is_answer();
                 let error = refusal.error.clone();
-                (refusal.tell)(refusal.error);
+                (refusal.complete_all)(refusal.error);
                 if !answer {
                     return Err(error);
                 }
@@ -365,11 +370,11 @@ impl Failed {
 
 impl Batch {
     /// Deliveries that its events bring in flight.
-    fn in_flight(&self) -> impl Iterator<Item = Unsure> {
+    fn in_flight(&self) -> impl Iterator<Item = UnknownOutcome> {
         let events = self.accepts.iter().flat_map(|job| &job.events);
         events.flat_map(|new| {
             let begun = new.deliveries.iter().filter(|delivery| delivery.state == State::InFlight);
-            begun.map(|delivery| Unsure {
+            begun.map(|delivery| UnknownOutcome {
                 delivery_id: delivery.id,
                 owner: new.owner.clone(),
                 since: new.accepted_at,
@@ -394,9 +399,11 @@ impl Batch {
 
     /// Tells everybody that it did not work. A write that never ran learns it by its job's end.
     fn refuse(self, error: &StoreError) {
-        let accepts = self.accepts.into_iter().map(|job| Told::Accept(job, Err(error.clone())));
-        let records = self.records.into_iter().map(|job| Told::Record(job, Err(error.clone())));
-        tell(accepts.chain(records));
+        let accepts =
+            self.accepts.into_iter().map(|job| Completion::Accept(job, Err(error.clone())));
+        let records =
+            self.records.into_iter().map(|job| Completion::Record(job, Err(error.clone())));
+        complete_all(accepts.chain(records));
     }
 }
 
@@ -416,7 +423,7 @@ where
                 }) as Reply),
                 Err(error) => Err(Refusal {
                     error,
-                    tell: Box::new(move |error| {
+                    complete_all: Box::new(move |error| {
                         let _ = sender.send(Err(error));
                     }),
                 }),

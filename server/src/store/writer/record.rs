@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::accept::Owner;
 use super::commit::Job;
-use super::tell::Teller;
+use super::completion::CompletionQueue;
 use crate::model::{Attempt, DeliveryId, Millis, Stage, State};
 use crate::store::Store;
 use crate::store::db::columns::storable;
@@ -18,8 +18,8 @@ use crate::store::db::error::StoreError;
 use crate::store::db::rows::{Change, Kind, Rows, Statement};
 use crate::store::db::schema::deliveries;
 use crate::store::history::attempts::Tried;
-use crate::store::history::kept::KeptRequest;
-use crate::store::queue::ordered;
+use crate::store::history::frozen_request::FrozenRequest;
+use crate::store::queue::ordering;
 
 /// The end of an owner's work on a delivery.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ pub struct Record {
     /// None: released without having tried (uncounted).
     pub attempt: Option<Attempt>,
     /// Kept beside the attempt. Of several of a delivery the first one counts.
-    pub frozen: Option<KeptRequest>,
+    pub frozen: Option<FrozenRequest>,
     /// Any but `InFlight`.
     pub to: State,
     pub reason: Option<String>,
@@ -58,7 +58,7 @@ pub(crate) struct RecordJob {
     record: Arc<Record>,
     frozen: Option<String>,
     reply: oneshot::Sender<Result<Recorded, StoreError>>,
-    pub(super) teller: Option<Teller>,
+    pub(super) completions: Option<CompletionQueue>,
 }
 
 impl RecordJob {
@@ -95,7 +95,7 @@ impl Store {
         }
         let frozen = record.frozen.as_ref().map(crate::store::json_text).transpose()?;
         let (reply, answer) = oneshot::channel();
-        let job = RecordJob { record, frozen, reply, teller: Teller::here() };
+        let job = RecordJob { record, frozen, reply, completions: CompletionQueue::here() };
         self.jobs.send(Job::Record(job)).await.map_err(|_| StoreError::closed())?;
         answer.await.map_err(|_| StoreError::closed())?
     }
@@ -173,7 +173,7 @@ pub(super) fn tried<'a>(jobs: &'a [RecordJob], recorded: &[Recorded]) -> Vec<Tri
 /// Wakes who waits behind the deliveries of the jobs.
 pub(super) async fn wake_next(conn: &mut Conn, jobs: &[RecordJob]) -> Result<(), StoreError> {
     for RecordJob { record, .. } in jobs.iter().filter(|job| job.record.ordered) {
-        ordered::wake_next(conn, record.delivery_id, record.now).await?;
+        ordering::wake_next(conn, record.delivery_id, record.now).await?;
     }
     Ok(())
 }

@@ -34,7 +34,7 @@ impl Lanes {
                 self.freed = true;
             } else {
                 lane.told_full = true;
-                self.load.set_full(lane.webhooks(key), None);
+                self.occupancy.set_full(lane.webhooks(key), None);
             }
         }
     }

@@ -13,16 +13,16 @@ impl Lanes {
         self.parked = Default::default();
         self.crowded.clear();
         self.paced.clear();
-        self.load.clear();
+        self.occupancy.clear();
         let mut jobs = Vec::with_capacity(self.waiting);
         for (key, lane) in &mut self.lanes {
             (lane.queued, lane.parked, lane.told_full) = (false, false, lane.rests);
             jobs.extend(lane.drain());
             if lane.rests {
-                self.load.set_full(lane.webhooks(key), Some(lane.tempo.rests_until()));
+                self.occupancy.set_full(lane.webhooks(key), Some(lane.backoff.rests_until()));
             }
             if lane.slow {
-                self.load.set_slow(lane.webhooks(key), true);
+                self.occupancy.set_slow(lane.webhooks(key), true);
             }
         }
         (self.waiting, self.waiting_slow) = (0, 0);
@@ -37,9 +37,9 @@ impl Lanes {
         }
         for (key, lane) in &mut self.lanes {
             lane.next_start_ms -= by_ms as f64;
-            lane.tempo.set_back(by_ms);
+            lane.backoff.set_back(by_ms);
             if lane.rests {
-                self.load.set_full(lane.webhooks(key), Some(lane.tempo.rests_until()));
+                self.occupancy.set_full(lane.webhooks(key), Some(lane.backoff.rests_until()));
             }
         }
         self.slots.set_back(by_ms);

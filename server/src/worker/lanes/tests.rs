@@ -23,7 +23,7 @@ fn job_of(tenant: &str, webhook: u128, attempts: u32) -> Job {
 }
 
 /// A time-out.
-const HUNG: Said = Said::Failed { answered: false };
+const HUNG: Feedback = Feedback::Failed { answered: false };
 
 fn job(webhook: u128) -> Job {
     job_of("t", webhook, 0)
@@ -54,7 +54,7 @@ fn started(lanes: &mut Lanes, now: i64) -> Vec<u128> {
 
 fn end(lanes: &mut Lanes, tickets: &[(Ticket, u128)], webhook: u128, now: i64) {
     let (ticket, _) = tickets.iter().find(|(_, of)| *of == webhook).unwrap();
-    assert!(lanes.done(ticket, Millis(now), Said::Fine).is_none());
+    assert!(lanes.done(ticket, Millis(now), Feedback::Fine).is_none());
 }
 
 #[test]
@@ -74,20 +74,20 @@ fn webhooks_take_turns_and_stay_within_their_bound() {
 #[test]
 fn a_full_lane_refuses_and_takes_again() {
     let mut lanes = lanes(8, 2);
-    let load = lanes.load();
+    let occupancy = lanes.occupancy();
     let tenant: TenantId = "t".parse().unwrap();
     let mut push = |webhook| lanes.push(job(webhook), limits(webhook, 1)).is_none();
     assert!(push(1) && push(1));
     assert!(!push(1), "the lane is full");
-    assert!(!load.has_room(&tenant, id(1)));
+    assert!(!occupancy.has_room(&tenant, id(1)));
     assert!(push(2) && push(2) && push(3));
     assert!(!push(3), "the last places are for others");
     assert!(push(4) && push(5) && push(6));
     assert!(!push(7), "memory is full");
-    assert_eq!(load.full().0.len(), 2);
+    assert_eq!(occupancy.full().0.len(), 2);
     assert_eq!(lanes.room_below(2)[&id(3)], 1);
     assert_eq!(started(&mut lanes, 0), [1, 2, 3, 4, 5, 6]);
-    assert!(load.has_room(&tenant, id(1)));
+    assert!(occupancy.has_room(&tenant, id(1)));
     assert!(lanes.take_freed() && !lanes.take_freed());
     assert_eq!(lanes.clear().len(), 2);
     assert_eq!(lanes.running(), 6);
@@ -96,20 +96,20 @@ fn a_full_lane_refuses_and_takes_again() {
 #[test]
 fn the_database_is_asked_again_when_half_of_what_it_filled_is_free() {
     let mut lanes = lanes(100, 8);
-    let load = lanes.load();
+    let occupancy = lanes.occupancy();
     let tenant: TenantId = "t".parse().unwrap();
     // It had as many as there was room for, of which one has left since.
     for _ in 0..7 {
         assert!(lanes.push(job(1), limits(1, 100)).is_none());
     }
     lanes.may_have_more(&HashSet::from([id(1)]));
-    assert!(!load.has_room(&tenant, id(1)), "what comes now waits behind what is older");
+    assert!(!occupancy.has_room(&tenant, id(1)), "what comes now waits behind what is older");
     for left in [6, 5] {
         lanes.next(Millis(0)).unwrap();
         assert!(!lanes.take_freed(), "{left} still wait");
     }
     lanes.next(Millis(0)).unwrap();
-    assert!(lanes.take_freed() && load.has_room(&tenant, id(1)));
+    assert!(lanes.take_freed() && occupancy.has_room(&tenant, id(1)));
     // Where half is free already, at once.
     lanes.may_have_more(&HashSet::from([id(1), id(2)]));
     assert!(lanes.take_freed());
@@ -210,17 +210,17 @@ fn tenants_take_turns_by_weight_however_many_webhooks_they_have() {
 #[test]
 fn a_receiver_that_says_too_much_rests_and_then_gets_one_at_a_time() {
     let mut lanes = lanes(100, 100);
-    let load = lanes.load();
+    let occupancy = lanes.occupancy();
     for _ in 0..5 {
         assert!(lanes.push(job(1), limits(1, 2)).is_none());
     }
     let tickets = start(&mut lanes, 10_000);
     assert_eq!(tickets.len(), 2);
-    let too_fast = Said::TooFast { retry_at: None };
+    let too_fast = Feedback::TooFast { retry_at: None };
     let back = lanes.done(&tickets[0].0, Millis(10_000), too_fast).unwrap();
     assert_eq!((back.jobs.len(), back.due_at), (3, Millis(11_000)));
     assert!(lanes.done(&tickets[1].0, Millis(10_001), too_fast).is_none(), "the same complaint");
-    assert_eq!(load.rests_until(id(1)), Some(Millis(11_000)));
+    assert_eq!(occupancy.rests_until(id(1)), Some(Millis(11_000)));
     assert!(lanes.push(job(1), limits(1, 2)).is_some(), "nothing waits in memory meanwhile");
     assert_eq!(lanes.wake_at(), Some(Millis(11_000)));
     assert_eq!(started(&mut lanes, 11_000), []);
@@ -336,13 +336,13 @@ fn bounds_hold_and_nothing_is_lost() {
             if !running.is_empty() && draw(3) > 0 {
                 let place = usize::try_from(draw(running.len() as u64)).unwrap();
                 let (ticket, _) = running.swap_remove(place);
-                let said = match draw(12) {
-                    0 => Said::TooFast { retry_at: None },
+                let feedback = match draw(12) {
+                    0 => Feedback::TooFast { retry_at: None },
                     1 => HUNG,
-                    2 => Said::Failed { answered: true },
-                    _ => Said::Fine,
+                    2 => Feedback::Failed { answered: true },
+                    _ => Feedback::Fine,
                 };
-                let back = lanes.done(&ticket, Millis(now), said);
+                let back = lanes.done(&ticket, Millis(now), feedback);
                 open -= 1 + back.map_or(0, |back| back.jobs.len());
             }
         }
@@ -351,13 +351,13 @@ fn bounds_hold_and_nothing_is_lost() {
             now += 5_000;
             running.extend(start(&mut lanes, now));
             for (ticket, _) in running.drain(..) {
-                assert!(lanes.done(&ticket, Millis(now), Said::Fine).is_none());
+                assert!(lanes.done(&ticket, Millis(now), Feedback::Fine).is_none());
                 open -= 1;
             }
         }
         assert_eq!((open, lanes.running()), (0, 0), "seed {seed}");
-        let load = lanes.load();
-        assert_eq!(load.full(), (Vec::new(), Vec::new()), "seed {seed}");
+        let occupancy = lanes.occupancy();
+        assert_eq!(occupancy.full(), (Vec::new(), Vec::new()), "seed {seed}");
     }
 }
 
@@ -366,9 +366,9 @@ fn a_rest_outlives_that_the_queues_are_emptied() {
     let mut lanes = lanes(10, 10);
     assert!(lanes.push(job(1), limits(1, 1)).is_none());
     let tickets = start(&mut lanes, 0);
-    lanes.done(&tickets[0].0, Millis(0), Said::TooFast { retry_at: None });
+    lanes.done(&tickets[0].0, Millis(0), Feedback::TooFast { retry_at: None });
     assert!(lanes.clear().is_empty());
-    assert_eq!(lanes.load().rests_until(id(1)), Some(Millis(1_000)));
+    assert_eq!(lanes.occupancy().rests_until(id(1)), Some(Millis(1_000)));
     assert!(lanes.push(job(1), limits(1, 1)).is_some());
     assert_eq!(started(&mut lanes, 1_000), []);
     assert!(lanes.push(job(1), limits(1, 1)).is_none());

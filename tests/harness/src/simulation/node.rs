@@ -10,7 +10,7 @@ use antar::config::Config;
 use antar::model::{Fields, Millis, Response, State};
 use antar::pipeline::Answer;
 use antar::pipeline::accept::intake;
-use antar::pipeline::client::deliver::{Network, Outgoing, SendError, Sent};
+use antar::pipeline::client::send::{Network, Outgoing, SendError, Sent};
 use antar::server::{Node, World};
 use antar::store::{DeliveryFilter, Pace};
 use serde_json::{Value, json};

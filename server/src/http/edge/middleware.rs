@@ -1,0 +1,171 @@
+//! What is done around every request: an id, a line in the log, figures, headers, and the request's
+//! id in the problems that come back.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::time::Instant;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
+use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use actix_web::middleware::Next;
+use actix_web::{Error, web};
+use antar_template::MASK;
+use metrics::{Counter, Histogram};
+use tracing::Instrument;
+
+use super::error::{Code, Problem};
+use crate::app::App;
+use crate::model::uuid_v7;
+use crate::registry::Registry;
+
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The outermost layer.
+pub(crate) async fn handle(
+    req: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let began = Instant::now();
+    let Some(app) = req.app_data::<web::Data<App>>().cloned() else {
+        return Err(Problem::internal("the server was built without its state").into());
+    };
+    let id = request_id(&req, &app);
+    let method = known_method(req.method());
+    let span = {
+        let path = masked(req.path(), &app.registry);
+        tracing::info_span!("request", id, method, path = &*path)
+    };
+    // A task of its own: a caller that hangs up does not stop a change between the database and
+    // the memory, or an event between the commit and its first attempt.
+    let handling = actix_web::rt::spawn(next.call(req).instrument(span.clone()));
+    let answered = match handling.await {
+        Ok(Ok(answered)) => finish(answered.map_into_boxed_body(), &id),
+        Ok(Err(error)) => return Err(error),
+        Err(panicked) => return Err(span.in_scope(|| Problem::internal(panicked)).into()),
+    };
+    let (status, took) = (answered.status().as_u16(), began.elapsed());
+    let took_ms = took.as_secs_f64() * 1e3;
+    // What went well is logged with `antar::access=debug`; a line for each event would cost more
+    // than the event.
+    span.in_scope(|| match status {
+        ..400 => tracing::debug!(target: "antar::access", status, took_ms, "answered"),
+        _ => tracing::info!(target: "antar::access", status, took_ms, "answered"),
+    });
+    let route = answered.request().match_pattern().unwrap_or_else(|| "other".to_owned());
+    count(method, route, status, took.as_secs_f64());
+    Ok(answered)
+}
+
+/// Method, route and status.
+type Kind = (&'static str, String, u16);
+
+thread_local! {
+    /// What counts requests of a kind, and their times: looked up by name once.
+    static FIGURES: RefCell<HashMap<Kind, (Counter, Histogram)>> = RefCell::default();
+}
+
+fn count(method: &'static str, route: String, status: u16, seconds: f64) {
+    FIGURES.with_borrow_mut(|figures| {
+        let figures = figures.entry((method, route, status));
+        let (requests, times) = figures.or_insert_with_key(|(method, route, status)| {
+            let (method, route) = (*method, route.clone());
+            let requests = metrics::counter!(
+                "antar_http_requests_total",
+                "method" => method, "route" => route.clone(), "status" => status.to_string()
+            );
+            let seconds = "antar_http_request_seconds";
+            (requests, metrics::histogram!(seconds, "method" => method, "route" => route))
+        });
+        requests.increment(1);
+        times.record(seconds);
+    });
+}
+
+/// Puts the request's id into problems and into the headers.
+fn finish(mut answered: ServiceResponse<BoxBody>, id: &str) -> ServiceResponse<BoxBody> {
+    let problem =
+        answered.response().error().and_then(|error| error.as_error::<Problem>().cloned());
+    let problem = problem.or_else(|| {
+        let refused = answered.status() == 405 && answered.response().error().is_none();
+        refused.then(|| {
+            Problem::new(
+                Code::MethodNotAllowed,
+                format!("it does not take {}", answered.request().method()),
+            )
+        })
+    });
+    if let Some(problem) = problem {
+        let allow = answered.headers().get(actix_web::http::header::ALLOW).cloned();
+        let (req, _) = answered.into_parts();
+        let mut answer = problem.answer(Some(id));
+        if let Some(allow) = allow {
+            answer.headers_mut().insert(actix_web::http::header::ALLOW, allow);
+        }
+        answered = ServiceResponse::new(req, answer);
+    }
+    let headers = answered.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if !headers.contains_key(CACHE_CONTROL) {
+        // Answers are about now, and some show a secret this once.
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    answered
+}
+
+/// The caller's own id when it is short and plain, else a new one.
+fn request_id(req: &ServiceRequest, app: &App) -> String {
+    let given = req.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
+    let plain = |id: &&str| {
+        (1..=128).contains(&id.len())
+            && id.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:".contains(c))
+    };
+    given.filter(plain).map_or_else(|| uuid_v7(app.clock.now()).to_string(), ToOwned::to_owned)
+}
+
+/// Methods are the caller's words; figures know a few.
+fn known_method(method: &Method) -> &'static str {
+    let known = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
+    known.into_iter().find(|known| *known == method.as_str()).unwrap_or("OTHER")
+}
+
+/// A path for the log: without the secret of an incoming URL.
+fn masked<'a>(path: &'a str, registry: &Registry) -> Cow<'a, str> {
+    match secret_in(path, |path| registry.match_incoming(path)) {
+        Some(secret) => path.replacen(&format!("/{secret}"), &format!("/{MASK}"), 1).into(),
+        None => path.into(),
+    }
+}
+
+fn secret_in(path: &str, of_profiles: impl Fn(&str) -> Option<(String, String)>) -> Option<String> {
+    if path.starts_with("/v1/") {
+        return None;
+    }
+    if let Some(rest) = path.strip_prefix("/in/") {
+        let secret = rest.split('/').nth(1)?;
+        return (!secret.is_empty()).then(|| secret.to_owned());
+    }
+    of_profiles(path).map(|(_, secret)| secret).filter(|secret| !secret.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_of_incoming_urls_are_found() {
+        let profiles =
+            |path: &str| (path == "/hooks/a/b").then(|| ("a".to_owned(), "b".to_owned()));
+        assert_eq!(secret_in("/in/source/s3cret", profiles).as_deref(), Some("s3cret"));
+        assert_eq!(secret_in("/in/source/s3cret/more", profiles).as_deref(), Some("s3cret"));
+        assert_eq!(secret_in("/hooks/a/b", profiles).as_deref(), Some("b"));
+        for other in ["/v1/tenants", "/in/source", "/in/", "/healthz"] {
+            assert_eq!(secret_in(other, profiles), None, "{other}");
+        }
+    }
+}

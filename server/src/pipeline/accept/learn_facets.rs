@@ -1,0 +1,72 @@
+//! Facets: what an event has at their paths, and what is learned from that.
+
+use std::sync::Arc;
+
+use antar_json::{Kind, Value};
+
+use crate::model::{Event, FacetSpec};
+use crate::pipeline::compiled::tenant::TenantState;
+use crate::pipeline::compiled::webhook::Webhook;
+
+/// A value that was not known yet, with the text shown to people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Learned {
+    pub facet: String,
+    pub value: String,
+    pub label: Option<String>,
+}
+
+/// The scalars at a facet's path, as text; an array counts as its elements.
+pub(crate) fn values(spec: &FacetSpec, document: Value<'_>) -> Vec<String> {
+    at(&spec.path, document)
+}
+
+fn at(path: &str, document: Value<'_>) -> Vec<String> {
+    let Some(found) = document.get("data").and_then(|data| data.at(path)) else {
+        return Vec::new();
+    };
+    let text = |value: Value<'_>| match value.as_str() {
+        Some(text) => text.into_owned(),
+        None => value.raw().to_owned(),
+    };
+    match found.kind() {
+        Kind::Array => found.elements().map(text).collect(),
+        Kind::Null => Vec::new(),
+        _ => vec![text(found)],
+    }
+}
+
+/// Values that the tenant has not seen, for facets of its profile and of the webhooks that want
+/// the event. Learning stops at `values_max` for each facet, and at values too long to choose from.
+pub(crate) fn learn(
+    state: &TenantState,
+    event: &Event,
+    matching: &[Arc<Webhook>],
+    values_max: usize,
+) -> Vec<Learned> {
+    const VALUE_BYTES_MAX: usize = 256;
+    let profiles = matching.iter().map(|webhook| &webhook.profile).chain([&state.profile]);
+    let mut learned: Vec<Learned> = Vec::new();
+    for spec in profiles.flat_map(|profile| &profile.spec.facets) {
+        let types = &spec.event_types;
+        let event_type = event.event_type.as_str();
+        if !types.is_empty() && !types.iter().any(|filter| filter.accepts(event_type)) {
+            continue;
+        }
+        let known = state.facet_values.get(&spec.name);
+        if known.is_some_and(|known| known.len() >= values_max) {
+            continue;
+        }
+        let document = event.document.root();
+        let labels = spec.label.as_ref().map(|path| at(path, document)).unwrap_or_default();
+        for (number, value) in values(spec, document).into_iter().enumerate() {
+            let new = !known.is_some_and(|known| known.contains_key(&value))
+                && !learned.iter().any(|l| l.facet == spec.name && l.value == value);
+            if new && !value.is_empty() && value.len() <= VALUE_BYTES_MAX {
+                let label = labels.get(number).cloned();
+                learned.push(Learned { facet: spec.name.clone(), value, label });
+            }
+        }
+    }
+    learned
+}

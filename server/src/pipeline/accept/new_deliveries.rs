@@ -1,0 +1,97 @@
+//! Deliveries as they are made, and as work for this node.
+
+use std::sync::Arc;
+
+use super::ordering_keys::keys_of;
+use crate::model::{DeliveryId, Event, Frozen, Millis, State, WebhookId, reason};
+use crate::pipeline::compiled::webhook::Webhook;
+use crate::store::{NewDelivery, NewEvent};
+
+/// A delivery that this node owns.
+#[derive(Clone)]
+pub struct Job {
+    pub delivery_id: DeliveryId,
+    pub webhook_id: WebhookId,
+    pub event: Arc<Event>,
+    /// Attempts made so far.
+    pub attempts: u32,
+    /// Those of them that the schedule does not count: it was begun anew by hand after them.
+    pub schedule_start: u32,
+    pub frozen: Option<Frozen>,
+    /// Others with its key may wait for it.
+    pub ordered: bool,
+}
+
+impl Job {
+    /// The first attempt of a new delivery.
+    #[must_use]
+    pub fn first(delivery: &NewDelivery, event: Arc<Event>) -> Job {
+        Job {
+            delivery_id: delivery.id,
+            webhook_id: delivery.webhook_id,
+            event,
+            attempts: 0,
+            schedule_start: 0,
+            frozen: None,
+            ordered: false,
+        }
+    }
+}
+
+/// A delivery of a wanted event: started at once where there is room, else kept for later.
+#[must_use]
+pub(crate) fn new_delivery(
+    webhook: &Webhook,
+    event: &Event,
+    now: Millis,
+    starts_now: impl Fn(WebhookId) -> bool,
+) -> NewDelivery {
+    let keys = keys_of(webhook, event, now);
+    let delay_ms = webhook.plan.delay_ms;
+    let (state, reason, next_attempt_at) = match webhook.hold_reason() {
+        Some(reason @ reason::WEBHOOK_DISABLED) => (State::Missed, Some(reason), None),
+        Some(reason) => (State::Pending, Some(reason), None),
+        // Whether anything with its key is open, or came before, the database knows alone.
+        None if keys.is_none() && delay_ms == 0 && starts_now(webhook.id) => {
+            (State::InFlight, None, None)
+        }
+        None => (State::Pending, None, Some(now.plus_ms(delay_ms))),
+    };
+    NewDelivery {
+        id: DeliveryId::new(now),
+        webhook_id: webhook.id,
+        state,
+        reason: reason.map(ToOwned::to_owned),
+        next_attempt_at,
+        keys,
+    }
+}
+
+/// A delivery of an old event: due at once, and no duplicate of the first, since that is what is
+/// wanted. It takes its place behind those with its key.
+#[must_use]
+pub fn replayed_delivery(webhook: &Webhook, event: &Event, now: Millis) -> NewDelivery {
+    let mut delivery = new_delivery(webhook, event, now, |_| false);
+    delivery.next_attempt_at = delivery.next_attempt_at.map(|_| now);
+    if let Some(keys) = &mut delivery.keys {
+        keys.dedupe = None;
+    }
+    delivery
+}
+
+/// When the first delivery is due of those that wait by their webhook's wish.
+pub(crate) fn waits_until(new: &NewEvent) -> Option<Millis> {
+    let wished = |d: &&NewDelivery| d.keys.is_some() || d.next_attempt_at > Some(new.accepted_at);
+    new.deliveries.iter().filter(wished).filter_map(|d| d.next_attempt_at).min()
+}
+
+/// The webhooks that an event's deliveries are held for.
+pub(crate) fn held_in(new: &NewEvent) -> impl Iterator<Item = WebhookId> {
+    let held = |d: &&NewDelivery| d.state == State::Pending && d.next_attempt_at.is_none();
+    new.deliveries.iter().filter(held).map(|delivery| delivery.webhook_id)
+}
+
+pub(crate) fn jobs_of(new: &NewEvent) -> Vec<Job> {
+    let starting = new.deliveries.iter().filter(|delivery| delivery.state == State::InFlight);
+    starting.map(|delivery| Job::first(delivery, new.event.clone())).collect()
+}

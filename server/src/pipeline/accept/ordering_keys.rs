@@ -1,0 +1,59 @@
+//! The keys of a delivery: by which those that belong together are found. They are of the event as
+//! it was posted, since they must be known before anything is sent.
+
+use sha2::{Digest, Sha256};
+
+use crate::model::{Event, Millis};
+use crate::pipeline::attempt::render::text_of;
+use crate::pipeline::compiled::webhook::{Plan, Webhook};
+use crate::store::{Keys, OrderKey};
+
+/// Longer ones are kept as their digest.
+const KEY_BYTES_MAX: usize = 200;
+
+/// A delivery's keys, where its webhook asks for any and the event has one.
+#[must_use]
+pub(super) fn keys_of(webhook: &Webhook, event: &Event, now: Millis) -> Option<Box<Keys>> {
+    let Plan { order, dedupe, .. } = &*webhook.plan;
+    if order.is_none() && dedupe.is_none() {
+        return None;
+    }
+    let order = order.as_ref().and_then(|plan| {
+        let key = match &plan.key {
+            Some(template) => text_of(template, webhook, event)?,
+            None => event.subject()?.to_owned(),
+        };
+        Some(OrderKey { key: storable_key(key)?, gives_way_attempts: plan.gives_way_attempts })
+    });
+    let dedupe = dedupe.as_ref().and_then(|plan| {
+        let key = storable_key(text_of(&plan.key, webhook, event)?)?;
+        Some((key, now.plus_ms(-plan.window_ms)))
+    });
+    (order.is_some() || dedupe.is_some()).then(|| Box::new(Keys { order, dedupe }))
+}
+
+/// The key as it is stored; none is blank.
+fn storable_key(key: String) -> Option<String> {
+    let key = key.trim();
+    if key.is_empty() {
+        return None;
+    }
+    if key.len() <= KEY_BYTES_MAX {
+        return Some(key.to_owned());
+    }
+    Some(format!("sha256:{}", hex::encode(Sha256::digest(key.as_bytes()))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_short_and_never_blank() {
+        assert_eq!(storable_key(" a ".to_owned()).as_deref(), Some("a"));
+        assert_eq!(storable_key("  ".to_owned()), None);
+        let long = storable_key("x".repeat(5_000)).unwrap();
+        assert_eq!(long.len(), "sha256:".len() + 64);
+        assert_ne!(storable_key("x".repeat(5_001)), Some(long));
+    }
+}

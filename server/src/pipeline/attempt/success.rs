@@ -1,0 +1,50 @@
+//! Whether an answer is a success.
+
+use super::retry::Verdict;
+use crate::model::Response;
+use crate::pipeline::compiled::webhook::Webhook;
+
+/// Whether an answer is a success, and the sentence if not.
+pub(crate) fn check_success(
+    webhook: &Webhook,
+    answer: Result<&Response, String>,
+) -> (Verdict, Option<String>) {
+    let response = match answer {
+        Ok(response) => response,
+        Err(error) => return (Verdict::NoAnswer, Some(error)),
+    };
+    let status = response.status;
+    let missed = match &webhook.plan.success {
+        None => !(200..300).contains(&status),
+        Some(pattern) => !pattern.matches(answer_document(response).root()),
+    };
+    if !missed {
+        return (Verdict::Success, None);
+    }
+    let location = response.headers.get("location");
+    let error = match (status, location) {
+        (300..400, Some(location)) => {
+            format!("the receiver answered {status}: redirects are not followed; use {location}")
+        }
+        (200..300, _) => format!("the receiver answered {status}, but not what `success` asks for"),
+        _ => format!("the receiver answered {status}"),
+    };
+    (Verdict::Status(status), Some(error))
+}
+
+/// `{"status", "headers", "body"}` for `success` patterns; a body that is JSON is read as such.
+fn answer_document(response: &Response) -> antar_json::Document {
+    let mut out = antar_json::Builder::new();
+    out.object().key("status").number(response.status.into());
+    out.key("headers").object();
+    for (name, value) in response.headers.iter() {
+        out.key(name).string(value);
+    }
+    out.end().key("body");
+    match response.body.parse::<antar_json::Document>() {
+        Ok(body) => out.copy(body.root()),
+        Err(_) => out.string(&response.body),
+    };
+    out.end();
+    out.finish()
+}

@@ -1,0 +1,176 @@
+//! What a webhook wants: event types, facets and a rule, as one decision that can explain itself.
+
+use antar_json::{Document, Value};
+use antar_rules::{Mismatch, Pattern};
+use serde::Serialize;
+
+use crate::model::{FacetFilter, FacetSpec, TypeFilter};
+use crate::pipeline::accept::learn_facets::values;
+
+/// The three parts of a subscription. An event must satisfy all.
+#[derive(Clone)]
+pub struct Subscription {
+    event_types: Vec<TypeFilter>,
+    facets: Vec<Facet>,
+    rule: Pattern,
+}
+
+#[derive(Clone)]
+struct Facet {
+    spec: FacetSpec,
+    filter: FacetFilter,
+}
+
+/// Why an event is not wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WhyNot {
+    /// `event_types`, `facets` or `rule`.
+    pub part: &'static str,
+    /// A sentence.
+    pub reason: String,
+    /// The path that decided, from the rule document's root.
+    pub path: String,
+    /// What was wanted there, as JSON text.
+    pub wanted: String,
+    /// What was there, as JSON text; null when nothing was.
+    pub found: Option<String>,
+}
+
+impl Subscription {
+    #[must_use]
+    pub fn new(
+        event_types: Vec<TypeFilter>,
+        facets: Vec<(FacetSpec, FacetFilter)>,
+        rule: Pattern,
+    ) -> Subscription {
+        let facets = facets.into_iter().map(|(spec, filter)| Facet { spec, filter }).collect();
+        Subscription { event_types, facets, rule }
+    }
+
+    /// A pattern that matches at least what is wanted, for the index to narrow with.
+    #[must_use]
+    pub fn pattern(&self) -> Pattern {
+        let facets = self.facets.iter().filter_map(Facet::pattern);
+        Pattern::all_of([self.types_pattern(), self.rule.clone()].into_iter().chain(facets))
+    }
+
+    fn types_pattern(&self) -> Pattern {
+        if self.event_types.iter().any(|filter| filter.as_str() == "*") {
+            return Pattern::match_all();
+        }
+        let conditions =
+            self.event_types.iter().map(|filter| match filter.as_str().strip_suffix('*') {
+                Some(prefix) => serde_json::json!({"prefix": prefix}),
+                None => filter.as_str().into(),
+            });
+        pattern(&serde_json::json!({"type": conditions.collect::<serde_json::Value>()}))
+    }
+
+    #[must_use]
+    pub fn accept(&self, event_type: &str, document: Value<'_>) -> bool {
+        self.accepts_type(event_type)
+            && self.facets.iter().all(|facet| facet.accepts(event_type, document))
+            && self.rule.matches(document)
+    }
+
+    fn accepts_type(&self, event_type: &str) -> bool {
+        self.filter_for(event_type).is_some()
+    }
+
+    /// The dotted paths that the rule looks at.
+    pub fn rule_paths(&self) -> impl Iterator<Item = &str> {
+        self.rule.paths()
+    }
+
+    /// The first of its event types that takes this one.
+    #[must_use]
+    pub fn filter_for(&self, event_type: &str) -> Option<&TypeFilter> {
+        self.event_types.iter().find(|filter| filter.accepts(event_type))
+    }
+
+    /// None when the event is wanted.
+    #[must_use]
+    pub fn why_not(&self, event_type: &str, document: Value<'_>) -> Option<WhyNot> {
+        if !self.accepts_type(event_type) {
+            let wanted = serde_json::json!(self.event_types).to_string();
+            return Some(WhyNot {
+                part: "event_types",
+                reason: format!("not subscribed to `{event_type}`; it subscribes to {wanted}"),
+                path: "type".to_owned(),
+                wanted,
+                found: Some(antar_json::quote(event_type)),
+            });
+        }
+        let facet = self.facets.iter().find(|facet| !facet.accepts(event_type, document));
+        if let Some(facet) = facet {
+            return Some(facet.why_not(document));
+        }
+        let mismatch = self.rule.explain(document)?;
+        let reason = mismatch.to_string();
+        let Mismatch { path, condition, found, .. } = mismatch;
+        Some(WhyNot { part: "rule", reason, path, wanted: condition, found })
+    }
+}
+
+impl Facet {
+    fn constrains(&self, event_type: &str) -> bool {
+        let types = &self.spec.event_types;
+        types.is_empty() || types.iter().any(|filter| filter.accepts(event_type))
+    }
+
+    fn accepts(&self, event_type: &str, document: Value<'_>) -> bool {
+        if !self.constrains(event_type) {
+            return true;
+        }
+        let found = values(&self.spec, document);
+        match &self.filter {
+            FacetFilter::Any(any) => {
+                any.is_empty() || found.iter().any(|value| any.contains(value))
+            }
+            FacetFilter::None { none } => !found.iter().any(|value| none.contains(value)),
+            FacetFilter::All { all } => all.iter().all(|value| found.contains(value)),
+        }
+    }
+
+    /// Exact values to narrow by. Only where the facet constrains every type: elsewhere an event
+    /// without the value may still be wanted.
+    fn pattern(&self) -> Option<Pattern> {
+        let values = match &self.filter {
+            FacetFilter::Any(any) => any.as_slice(),
+            FacetFilter::All { all } => all.get(..1)?,
+            FacetFilter::None { .. } => return None,
+        };
+        if values.is_empty() || !self.spec.event_types.is_empty() {
+            return None;
+        }
+        // A value may stand in the event as a string, or as a number or boolean of that text.
+        let scalars =
+            values.iter().filter_map(|v| serde_json::from_str::<serde_json::Value>(v).ok());
+        let scalars = scalars.filter(|v| v.is_number() || v.is_boolean());
+        let all: Vec<_> = values.iter().map(|v| v.as_str().into()).chain(scalars).collect();
+        Some(pattern(&serde_json::json!({format!("data.{}", self.spec.path): all})))
+    }
+
+    fn why_not(&self, document: Value<'_>) -> WhyNot {
+        let found = values(&self.spec, document);
+        let wanted = serde_json::json!(self.filter).to_string();
+        let was = match found.as_slice() {
+            [] => "it is missing".to_owned(),
+            [one] => format!("it was \"{one}\""),
+            many => format!("it was {}", serde_json::json!(many)),
+        };
+        let path = format!("data.{}", self.spec.path);
+        WhyNot {
+            part: "facets",
+            reason: format!("the facet `{}` wants `{path}` to be {wanted}; {was}", self.spec.name),
+            path,
+            wanted,
+            found: (!found.is_empty()).then(|| serde_json::json!(found).to_string()),
+        }
+    }
+}
+
+/// A pattern that we wrote. One that the engine refuses narrows nothing.
+fn pattern(json: &serde_json::Value) -> Pattern {
+    Pattern::parse(Document::from(json).root()).unwrap_or_else(|_| Pattern::match_all())
+}

@@ -1,0 +1,77 @@
+//! A real request at somebody's wish, to see whether a webhook works.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::model::{DeliveryId, Event, Response, SentRequest};
+use crate::pipeline::accept::new_deliveries::Job;
+use crate::pipeline::attempt::render::{self, RenderInput};
+use crate::pipeline::attempt::success::check_success;
+use crate::pipeline::attempt::transform::{self, TransformEnd};
+use crate::pipeline::client::timing::Timing;
+use crate::pipeline::compiled::tenant::Tenant;
+use crate::pipeline::compiled::webhook::Webhook;
+use crate::pipeline::{Pipeline, render_input, took_ms};
+
+/// What a test saw.
+#[derive(Clone, Debug, Default)]
+pub struct TestReport {
+    pub request: Option<SentRequest>,
+    pub response: Option<Response>,
+    /// Why it was no success.
+    pub error: Option<String>,
+    pub unresolved: Vec<String>,
+    pub took_ms: u64,
+    /// None when nothing was sent.
+    pub timing: Option<Timing>,
+}
+
+impl Pipeline {
+    /// A real request from today's configuration, with the profile's test headers and a fresh
+    /// delivery id. Nothing is stored.
+    pub async fn test(&self, tenant: &Tenant, webhook: &Webhook, event: Event) -> TestReport {
+        let began = Instant::now();
+        let job = Job {
+            delivery_id: DeliveryId::new(self.clock.now()),
+            webhook_id: webhook.id,
+            event: Arc::new(event),
+            attempts: 0,
+            schedule_start: 0,
+            frozen: None,
+            ordered: false,
+        };
+        let mut report = TestReport::default();
+        let transformed =
+            transform::transform(&self.host, tenant, webhook, &job.event, |_| {}).await;
+        let frozen = match transformed {
+            TransformEnd::Go(transformed) => {
+                let input = RenderInput { test: true, ..render_input(webhook, &job) };
+                render::render(input, &transformed).map_err(|error| {
+                    report.unresolved.clone_from(&error.unresolved);
+                    error.to_string()
+                })
+            }
+            TransformEnd::Drop(reason) => Err(format!("dropped by {reason}")),
+            TransformEnd::Fail(reason)
+            | TransformEnd::Retry(reason)
+            | TransformEnd::Hold { reason, .. } => Err(reason),
+        };
+        let prepared = frozen.and_then(|frozen| {
+            report.unresolved.clone_from(&frozen.unresolved);
+            self.prepared(tenant, webhook, &job, &frozen, 1)
+        });
+        match prepared {
+            Err(error) => report.error = Some(error),
+            Ok(prepared) => {
+                let (sent, timing) = self.sender.send_timed(&prepared.outgoing).await;
+                report.timing = Some(timing);
+                let (_, error) = check_success(webhook, sent.answer().map_err(ToString::to_string));
+                report.error = error.map(|error| prepared.mask_text(error));
+                report.response = sent.response.map(|response| prepared.mask(response));
+                report.request = Some(prepared.sent());
+            }
+        }
+        report.took_ms = took_ms(began);
+        report
+    }
+}

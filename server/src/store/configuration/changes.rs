@@ -1,0 +1,116 @@
+//! What other nodes changed in the configuration. PostgreSQL tells it; on SQLite there are no others.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::model::{TenantId, WebhookId};
+use crate::store::Store;
+use crate::store::db::conn::Connector;
+use crate::store::db::error::StoreError;
+use crate::store::db::listener::Listener;
+
+/// Beyond that the listener waits; the database keeps what it has to say.
+const CHANGES_MAX: usize = 1_024;
+/// How often a silent connection is asked whether it is still there.
+const PROBE_EVERY: Duration = Duration::from_secs(10);
+/// Wait before the next try to connect.
+const RECONNECT_AFTER: Duration = Duration::from_secs(1);
+
+/// Something that stands otherwise in the database than it is known here.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ConfigurationChange {
+    Webhook(TenantId, WebhookId),
+    /// Anything else of a tenant, or the tenant itself.
+    Tenant(TenantId),
+    Keys,
+    /// Profiles, the operator's event types, or whatever changed while nobody listened.
+    All,
+}
+
+impl Store {
+    /// What other nodes change from now on; none where no other node can be. After a loss of the
+    /// connection it goes on with [`ConfigurationChange::All`].
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn changes(&self) -> Result<Option<mpsc::Receiver<ConfigurationChange>>, StoreError> {
+        if self.connector.has_one_writer() {
+            return Ok(None);
+        }
+        let mut listener = Listener::open(&self.connector).await?;
+        let (changes, receiver) = mpsc::channel(CHANGES_MAX);
+        let connector = self.connector.clone();
+        tokio::spawn(async move {
+            while let Err(error) = forward(&mut listener, &changes).await {
+                tracing::warn!(%error, "news of other nodes can't be heard; trying again");
+                listener = listen_again(&connector).await;
+                // A listener that has ended is told nothing.
+                let _ = changes.send(ConfigurationChange::All).await;
+            }
+        });
+        Ok(Some(receiver))
+    }
+}
+
+/// Passes on what is said, until the connection breaks or nobody wants to know any more.
+async fn forward(
+    listener: &mut Listener,
+    changes: &mpsc::Sender<ConfigurationChange>,
+) -> Result<(), StoreError> {
+    loop {
+        let notification = tokio::select! {
+            notification = listener.next(PROBE_EVERY) => notification?,
+            () = changes.closed() => return Ok(()),
+        };
+        if let Some(notification) = notification
+            && changes.send(parse(&notification)).await.is_err()
+        {
+            return Ok(());
+        }
+    }
+}
+
+async fn listen_again(connector: &Connector) -> Listener {
+    loop {
+        tokio::time::sleep(RECONNECT_AFTER).await;
+        if let Ok(listener) = Listener::open(connector).await {
+            return listener;
+        }
+    }
+}
+
+/// Reads `TABLE TENANT ID`. What it does not know is reason to read everything.
+fn parse(notification: &str) -> ConfigurationChange {
+    let mut words = notification.split(' ');
+    let (table, tenant, id) = (words.next(), words.next().unwrap_or(""), words.next());
+    let tenant: Option<TenantId> = tenant.parse().ok();
+    match (table, tenant, id.and_then(|id| hex::decode(id.trim_start_matches("\\x")).ok())) {
+        (Some("api_keys"), ..) => ConfigurationChange::Keys,
+        (Some("webhooks"), Some(tenant), Some(id)) => match uuid::Uuid::from_slice(&id) {
+            Ok(id) => ConfigurationChange::Webhook(tenant, WebhookId(id)),
+            Err(_) => ConfigurationChange::Tenant(tenant),
+        },
+        (_, Some(tenant), _) => ConfigurationChange::Tenant(tenant),
+        _ => ConfigurationChange::All,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_names_what_to_read_again() {
+        let id = uuid::Uuid::from_u128(7);
+        let notification = format!("webhooks acme \\x{}", id.simple());
+        assert_eq!(
+            parse(&notification),
+            ConfigurationChange::Webhook("acme".parse().unwrap(), WebhookId(id))
+        );
+        assert_eq!(parse("secrets acme"), ConfigurationChange::Tenant("acme".parse().unwrap()));
+        assert_eq!(parse("api_keys acme"), ConfigurationChange::Keys);
+        assert_eq!(parse("event_types "), ConfigurationChange::All);
+        assert_eq!(parse("profiles"), ConfigurationChange::All);
+    }
+}

@@ -1,0 +1,89 @@
+//! The whole configuration at once, as one state of it.
+
+use diesel::prelude::*;
+use diesel::sql_types::Bool;
+use diesel_async::RunQueryDsl;
+
+use super::event_types::{self, EventTypeRow};
+use super::facets::FacetValueRow;
+use super::keys;
+use super::plugins::{self, PluginRow};
+use super::profiles::ProfileRow;
+use super::secrets::SecretRow;
+use super::sources::SourceRow;
+use super::tenants::TenantRow;
+use super::webhooks::{self, WebhookRow};
+use crate::model::{ApiKey, TenantId};
+use crate::store::Store;
+use crate::store::db::columns::tenant_text;
+use crate::store::db::conn::run;
+use crate::store::db::error::StoreError;
+use crate::store::db::schema::{facet_values, profiles, secrets, sources, tenants};
+
+/// All configuration: everything but events, deliveries and the bytes of plugins.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    pub tenants: Vec<TenantRow>,
+    pub profiles: Vec<ProfileRow>,
+    pub event_types: Vec<EventTypeRow>,
+    pub webhooks: Vec<WebhookRow>,
+    pub sources: Vec<SourceRow>,
+    pub secrets: Vec<SecretRow>,
+    pub plugins: Vec<PluginRow>,
+    pub keys: Vec<ApiKey>,
+    pub facet_values: Vec<FacetValueRow>,
+}
+
+impl Store {
+    /// Reads all configuration, each kind in the order of its key.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Unavailable`.
+    pub async fn load(&self) -> Result<Snapshot, StoreError> {
+        self.load_of(None).await
+    }
+
+    /// Reads what one tenant has, its keys aside: `keys` are all there are.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Unavailable`.
+    pub async fn load_tenant(&self, tenant: &TenantId) -> Result<Snapshot, StoreError> {
+        self.load_of(Some(tenant)).await
+    }
+
+    async fn load_of(&self, tenant: Option<&TenantId>) -> Result<Snapshot, StoreError> {
+        let mut lease = self.read().await?;
+        let conn = lease.conn();
+        conn.begin_read().await?;
+        let (of, all) = (tenant_text(tenant), tenant.is_none());
+        let snapshot = Snapshot {
+            tenants: run!(conn, |c| tenants::table
+                .filter(tenants::id.eq(of).or(all.into_sql::<Bool>()))
+                .order(tenants::id)
+                .load::<TenantRow>(c))?,
+            profiles: run!(conn, |c| profiles::table
+                .filter(all.into_sql::<Bool>())
+                .order(profiles::name)
+                .load::<ProfileRow>(c))?,
+            event_types: event_types::load(conn, tenant).await?,
+            webhooks: webhooks::load(conn, tenant).await?,
+            sources: run!(conn, |c| sources::table
+                .filter(sources::tenant.eq(of).or(all.into_sql::<Bool>()))
+                .order(sources::id)
+                .load::<SourceRow>(c))?,
+            secrets: run!(conn, |c| secrets::table
+                .filter(secrets::tenant.eq(of).or(all.into_sql::<Bool>()))
+                .order((secrets::tenant, secrets::name))
+                .load::<SecretRow>(c))?,
+            plugins: plugins::load(conn, tenant).await?,
+            keys: keys::load(conn).await?,
+            facet_values: run!(conn, |c| facet_values::table
+                .filter(facet_values::tenant.eq(of).or(all.into_sql::<Bool>()))
+                .order((facet_values::tenant, facet_values::facet, facet_values::value))
+                .load::<FacetValueRow>(c))?,
+        };
+        conn.commit().await?;
+        lease.give_back();
+        Ok(snapshot)
+    }
+}

@@ -1,0 +1,246 @@
+//! What people and webhook states do to deliveries: hold, release, cancel, retry.
+//!
+//! Cancelling one that is in flight writes its reason and nothing else: a reason on a delivery in
+//! flight is a wish to cancel, which the end of the attempt fulfils unless it delivered.
+
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::sql_types::Bool;
+use diesel_async::RunQueryDsl;
+
+use super::ordering;
+use crate::model::{DeliveryId, Millis, State, WebhookId, reason};
+use crate::store::Store;
+use crate::store::db::conn::{Conn, run};
+use crate::store::db::error::StoreError;
+use crate::store::db::schema::deliveries;
+
+/// Written as text, so that the database sees that the index over these rows fits.
+pub(super) fn waiting() -> diesel::expression::SqlLiteral<Bool> {
+    sql("state = 'pending'")
+}
+
+/// What became of the open deliveries of a webhook.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cancelled {
+    /// So many waited.
+    pub pending: usize,
+    /// These are cancelled when their attempt ends.
+    pub in_flight: Vec<DeliveryId>,
+}
+
+impl Store {
+    /// Pending deliveries of a webhook wait without a time; `reason` says why. Returns how many.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn hold_webhook(
+        &self,
+        webhook_id: WebhookId,
+        reason: &str,
+        now: Millis,
+    ) -> Result<usize, StoreError> {
+        let reason = reason.to_owned();
+        self.write(move |conn| {
+            Box::pin(async move {
+                Ok(run!(conn, |c| diesel::update(deliveries::table)
+                    .filter(deliveries::webhook_id.eq(webhook_id))
+                    .filter(waiting())
+                    .set((
+                        deliveries::next_attempt_at.eq(None::<i64>),
+                        deliveries::reason.eq(Some(&reason)),
+                        deliveries::updated_at.eq(now),
+                    ))
+                    .execute(c))?)
+            })
+        })
+        .await
+    }
+
+    /// Held deliveries of a webhook become due. Returns how many.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn release_webhook(
+        &self,
+        webhook_id: WebhookId,
+        now: Millis,
+    ) -> Result<usize, StoreError> {
+        self.write(move |conn| {
+            Box::pin(async move {
+                Ok(run!(conn, |c| diesel::update(deliveries::table)
+                    .filter(deliveries::webhook_id.eq(webhook_id))
+                    .filter(waiting())
+                    .filter(deliveries::next_attempt_at.is_null())
+                    .set((
+                        deliveries::next_attempt_at.eq(Some(now)),
+                        deliveries::reason.eq(None::<&str>),
+                        deliveries::updated_at.eq(now),
+                    ))
+                    .execute(c))?)
+            })
+        })
+        .await
+    }
+
+    /// Lets the oldest go of those that are held because the webhook fails. False: there is none.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn release_one(
+        &self,
+        webhook_id: WebhookId,
+        now: Millis,
+    ) -> Result<bool, StoreError> {
+        self.write(move |conn| {
+            Box::pin(async move {
+                let oldest = run!(conn, |c| deliveries::table
+                    .filter(deliveries::webhook_id.eq(webhook_id))
+                    .filter(waiting())
+                    .filter(deliveries::reason.eq(reason::WEBHOOK_FAILING))
+                    .order((deliveries::created_at.asc(), deliveries::id.asc()))
+                    .select(deliveries::id)
+                    .first::<DeliveryId>(c))
+                .optional()?;
+                let Some(id) = oldest else { return Ok(false) };
+                let count = run!(conn, |c| diesel::update(deliveries::table.find(id))
+                    .filter(waiting())
+                    .set((
+                        deliveries::next_attempt_at.eq(Some(now)),
+                        deliveries::reason.eq(None::<&str>),
+                        deliveries::updated_at.eq(now),
+                    ))
+                    .execute(c))?;
+                Ok(count == 1)
+            })
+        })
+        .await
+    }
+
+    /// Cancels all open deliveries of a webhook; those in flight when their attempt ends.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn cancel_webhook(
+        &self,
+        webhook_id: WebhookId,
+        now: Millis,
+    ) -> Result<Cancelled, StoreError> {
+        self.write(move |conn| Box::pin(cancel_all(conn, webhook_id, reason::CANCELLED, now))).await
+    }
+
+    /// Begins the schedule of a failed, dropped, cancelled or missed delivery anew; one that waits
+    /// becomes due. Attempt numbers go on.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` when it was delivered (replay the event instead) or is in flight.
+    pub async fn retry_delivery(&self, id: DeliveryId, now: Millis) -> Result<State, StoreError> {
+        self.write(move |conn| {
+            Box::pin(async move {
+                let from = [
+                    State::Pending,
+                    State::Failed,
+                    State::Dropped,
+                    State::Cancelled,
+                    State::Missed,
+                ];
+                let count = run!(conn, |c| diesel::update(deliveries::table.find(id))
+                    .filter(deliveries::state.eq_any(from))
+                    .set((
+                        deliveries::state.eq(State::Pending),
+                        deliveries::reason.eq(None::<&str>),
+                        deliveries::next_attempt_at.eq(Some(now)),
+                        deliveries::schedule_start.eq(deliveries::attempts),
+                        // Whoever asks for it wants it in any case.
+                        deliveries::dedupe_key.eq(None::<&str>),
+                        deliveries::updated_at.eq(now),
+                    ))
+                    .execute(c))?;
+                if count == 0 { Err(standing(conn, id).await?) } else { Ok(State::Pending) }
+            })
+        })
+        .await
+    }
+
+    /// Cancels a delivery that waits, or one in flight when its attempt ends without having
+    /// delivered. Returns where it stands now: `Cancelled` or `InFlight`.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` when it has ended already.
+    pub async fn cancel_delivery(&self, id: DeliveryId, now: Millis) -> Result<State, StoreError> {
+        self.write(move |conn| {
+            Box::pin(async move {
+                if cancel_one(conn, id, now).await? {
+                    ordering::wake_next(conn, id, now).await?;
+                    return Ok(State::Cancelled);
+                }
+                if note_cancel(conn, id, State::InFlight, State::InFlight, now).await? {
+                    return Ok(State::InFlight);
+                }
+                Err(standing(conn, id).await?)
+            })
+        })
+        .await
+    }
+}
+
+/// Cancels a delivery that waits. False: it does not.
+pub(crate) async fn cancel_one(
+    conn: &mut Conn,
+    id: DeliveryId,
+    now: Millis,
+) -> Result<bool, StoreError> {
+    note_cancel(conn, id, State::Pending, State::Cancelled, now).await
+}
+
+async fn note_cancel(
+    conn: &mut Conn,
+    id: DeliveryId,
+    from: State,
+    to: State,
+    now: Millis,
+) -> Result<bool, StoreError> {
+    let count = run!(conn, |c| diesel::update(deliveries::table.find(id))
+        .filter(deliveries::state.eq(from))
+        .set((
+            deliveries::state.eq(to),
+            deliveries::reason.eq(Some(reason::CANCELLED)),
+            deliveries::next_attempt_at.eq(None::<i64>),
+            deliveries::updated_at.eq(now),
+        ))
+        .execute(c))?;
+    Ok(count == 1)
+}
+
+/// Why a delivery could not be moved.
+async fn standing(conn: &mut Conn, id: DeliveryId) -> Result<StoreError, StoreError> {
+    let state =
+        run!(conn, |c| deliveries::table.find(id).select(deliveries::state).first::<State>(c))?;
+    Ok(StoreError::Conflict(format!("the delivery is {}", state.as_str())))
+}
+
+/// Cancels what is pending of a webhook, and marks what is in flight.
+pub(crate) async fn cancel_all(
+    conn: &mut Conn,
+    webhook_id: WebhookId,
+    reason: &'static str,
+    now: Millis,
+) -> Result<Cancelled, StoreError> {
+    let pending = run!(conn, |c| diesel::update(deliveries::table)
+        .filter(deliveries::webhook_id.eq(webhook_id))
+        .filter(waiting())
+        .set((
+            deliveries::state.eq(State::Cancelled),
+            deliveries::reason.eq(Some(reason)),
+            deliveries::next_attempt_at.eq(None::<i64>),
+            deliveries::updated_at.eq(now),
+        ))
+        .execute(c))?;
+    let in_flight = run!(conn, |c| diesel::update(deliveries::table)
+        .filter(deliveries::owner_node.is_not_null())
+        .filter(deliveries::webhook_id.eq(webhook_id))
+        .set((deliveries::reason.eq(Some(reason)), deliveries::updated_at.eq(now)))
+        .returning(deliveries::id)
+        .get_results::<DeliveryId>(c))?;
+    Ok(Cancelled { pending, in_flight })
+}
