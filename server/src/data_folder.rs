@@ -96,7 +96,7 @@ impl DataFolder {
     /// that has none yet, a new one. A key that is not the database's is refused.
     pub async fn sealer(&self, store: &Store) -> Result<Sealer, DataFolderError> {
         let file = self.path.join("secrets.key");
-        let known = store.setting(FINGERPRINT).await?;
+        let known = store.configuration.setting(FINGERPRINT).await?;
         let key = match std::env::var("ANTAR_SECRETS_KEY") {
             Ok(text) => Some(parse_key("ANTAR_SECRETS_KEY", &text)?),
             Err(_) if file.exists() => {
@@ -120,7 +120,8 @@ impl DataFolder {
         };
         let sealer = Sealer::new(&key);
         // Of two nodes that start at once, the first one's key counts.
-        let expected = store.setting_or_put(FINGERPRINT, sealer.fingerprint()).await?;
+        let expected =
+            store.configuration.setting_or_put(FINGERPRINT, sealer.fingerprint()).await?;
         if expected == sealer.fingerprint() { Ok(sealer) } else { Err(missing(expected)) }
     }
 }

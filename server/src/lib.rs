@@ -21,7 +21,5 @@ pub mod server;
 pub mod store;
 pub mod worker;
 
+pub use model::DEFAULT_TENANT;
 pub use server::{run, run_with_clock};
-
-/// The tenant that exists from the start.
-pub const DEFAULT_TENANT: &str = "default";

@@ -88,8 +88,8 @@ impl Retention {
         let (mut sum, mut from) = (0, Millis(0));
         loop {
             let Pass { changed, next } = match what {
-                What::Events => store.delete_old(old, from, limit).await?,
-                What::Payloads => store.empty_old(old, from, limit).await?,
+                What::Events => store.history.delete_old(old, from, limit).await?,
+                What::Payloads => store.history.empty_old(old, from, limit).await?,
             };
             sum += changed;
             let Some(next) = next else { return Ok(sum) };
@@ -105,17 +105,17 @@ impl Retention {
         let few = (config.batch_max / 10).max(1);
         let mut sum = 0;
         while config.bytes_max > 0
-            && store.used_bytes().await?.is_some_and(|used| used > config.bytes_max)
+            && store.history.used_bytes().await?.is_some_and(|used| used > config.bytes_max)
         {
             let mut oldest = None;
             for tenant in self.registry.tenants() {
-                let at = store.oldest_event(&tenant.id).await?;
+                let at = store.history.oldest_event(&tenant.id).await?;
                 let own = at.map(|at| (at, tenant.id.clone()));
                 oldest = [oldest, own].into_iter().flatten().min();
             }
             let Some((from, tenant)) = oldest else { break };
             let old = Old { tenant, types: OldTypes::AllBut(Vec::new()), before: now };
-            let Pass { changed, .. } = store.delete_old(&old, from, few).await?;
+            let Pass { changed, .. } = store.history.delete_old(&old, from, few).await?;
             if changed == 0 {
                 // Only what is on its way is left of it.
                 break;

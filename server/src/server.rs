@@ -99,7 +99,7 @@ impl Node {
         let (stop, stopped) = watch::channel(false);
         let clock = common_clock(world.clock, &store).await?;
         // Before anything is read, so that no change is missed.
-        let changes = store.changes().await?;
+        let changes = store.configuration.changes().await?;
         let parts = Parts {
             lease: Lease::new(config.store.lease_ms),
             config,
@@ -172,7 +172,7 @@ async fn open_store(
 
 /// Nodes that share a database go by its clock.
 async fn common_clock(clock: Clock, store: &Store) -> anyhow::Result<Clock> {
-    Ok(match (clock, store.time().await?) {
+    Ok(match (clock, store.queue.time().await?) {
         (Clock::System, Some((now, at))) => Clock::Database(Arc::new(DatabaseClock::new(now, at))),
         (clock, _) => clock,
     })
@@ -219,8 +219,8 @@ async fn start(
         registry.put_tenant(default, TenantSpec::default()).await?;
     }
     let now = clock.now();
-    let owner = store.register_node(&folder.node, now, config.store.lease_ms).await?;
-    let taken = store.take_over(&owner, now).await?;
+    let owner = store.queue.register_node(&folder.node, now, config.store.lease_ms).await?;
+    let taken = store.queue.take_over(&owner, now).await?;
     if taken > 0 {
         tracing::info!(taken, "deliveries of the last run go on");
     }

@@ -10,6 +10,7 @@ mod dispatcher;
 mod fair_turns;
 mod health_actions;
 mod lane;
+mod lane_key;
 mod lanes;
 mod lease;
 mod poll;
@@ -24,11 +25,12 @@ use tokio::sync::{mpsc, watch};
 pub use self::dispatcher::Dispatcher;
 pub use self::lease::{Lease, keep_lease};
 
-use self::attempt::{Ended, Parts, hand_back, release, run};
+use self::attempt::{Ended, Parts, Probes, hand_back, release, run};
 use self::breaker::{Breaker, HealthAction, Subject};
 use self::dispatcher::{Cancelled, Message};
-use self::health_actions::{Actor, Probes, Task};
-use self::lanes::{GivenBack, LaneKey, LaneLimits, Lanes};
+use self::health_actions::{Actor, Task};
+use self::lane_key::{LaneKey, LaneLimits};
+use self::lanes::{GivenBack, Lanes};
 use crate::live::Live;
 use crate::model::Millis;
 use crate::pipeline::{Job, Pipeline};
@@ -341,7 +343,7 @@ impl Worker {
 async fn follow_clock_back(pipeline: Arc<Pipeline>, sender: mpsc::Sender<Message>) {
     let mut pauses_s = [1, 1, 2, 4, 8, 16, 32].into_iter();
     loop {
-        let pause_s = match pipeline.store.follow_clock_back(pipeline.clock.now()).await {
+        let pause_s = match pipeline.store.queue.follow_clock_back(pipeline.clock.now()).await {
             Ok(moved) => {
                 if moved > 0 {
                     // Fails only after shutdown.

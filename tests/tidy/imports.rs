@@ -1,39 +1,49 @@
-//! Dependencies point one way: who may import whom inside the server.
+//! Dependencies point one way: which part of the server may name which, by path.
 
 use std::collections::BTreeSet;
 
 use crate::assert_none;
+use crate::paths::Crate;
 use crate::sources::{Source, rust_below};
 
-/// A module of `server/src`, or one file of it, and the others that it may name. What is said of a
-/// file counts before what is said of its module.
-const MAY_IMPORT: &[(&str, &[&str])] = &[
+const ROOT: &str = "server/src/";
+
+type MayImport<'a> = &'a [(&'a str, &'a [&'a str])];
+
+/// A file or folder below `server/src`, and the top-level modules that it may name besides its own. The
+/// longest row that fits a file counts.
+const MAY_IMPORT: MayImport<'_> = &[
     ("model", &[]),
-    ("clock", &["model"]),
-    ("fault", &[]),
+    ("clock.rs", &["model"]),
+    ("fault.rs", &[]),
     ("plugin", &[]),
-    ("config", &["plugin"]),
-    ("seal", &["model"]),
+    ("config.rs", &["plugin"]),
+    ("seal.rs", &["model"]),
     ("store", &["model", "clock", "config", "fault"]),
+    // What stages work with and make: values in, values out.
     ("pipeline", &["model", "plugin", "config"]),
     // The order of the stages, and what they commit: values go in and come out here.
     ("pipeline/mod.rs", &["model", "plugin", "config", "clock", "store", "seal", "fault"]),
     ("pipeline/accept/answers.rs", &["model", "store"]),
     ("pipeline/accept/batch.rs", &["store"]),
-    ("pipeline/accept/ordering_keys.rs", &["model", "store"]),
-    ("pipeline/attempt/outcome.rs", &["model", "store", "seal"]),
     ("pipeline/accept/new_deliveries.rs", &["model", "store"]),
+    ("pipeline/accept/ordering_keys.rs", &["model", "store"]),
+    ("pipeline/attempt/outcome.rs", &["model", "store"]),
     ("registry", &["model", "store", "pipeline", "plugin", "config", "clock", "seal"]),
     (
         "worker",
         &["model", "store", "pipeline", "plugin", "registry", "live", "config", "clock", "fault"],
     ),
-    ("data_folder", &["model", "store", "registry", "config", "seal"]),
-    ("live", &["model"]),
-    ("replay", &["model", "store", "pipeline", "registry", "worker", "config", "clock"]),
-    ("retention", &["model", "store", "pipeline", "registry", "config"]),
     (
-        "app",
+        "worker.rs",
+        &["model", "store", "pipeline", "plugin", "registry", "live", "config", "clock", "fault"],
+    ),
+    ("data_folder.rs", &["model", "store", "registry", "config", "seal"]),
+    ("live.rs", &["model"]),
+    ("replay", &["model", "store", "pipeline", "registry", "worker", "config", "clock"]),
+    ("retention.rs", &["model", "store", "pipeline", "registry", "config"]),
+    (
+        "app.rs",
         &[
             "model", "store", "pipeline", "plugin", "registry", "worker", "replay", "live",
             "config", "clock",
@@ -47,34 +57,36 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     // Plugins are tried out by the host that the server has.
-    ("cli", &["model", "store", "config", "data_folder", "fault", "plugin"]),
+    ("cli", &["model", "store", "config", "data_folder", "fault", "plugin", "lib"]),
+    // These put the parts together and may name all.
+    ("main.rs", &["*"]),
+    ("lib.rs", &["*"]),
+    ("server.rs", &["*"]),
 ];
 
-/// Files that put the parts together; they may name all.
-const TOP: &[&str] = &["main", "lib", "server"];
-
-/// Crates that only these modules may name. What is missing here anybody may.
+/// Crates that only these parts may name. Whoever is not here, anybody may.
 const CRATES: &[(&str, &[&str])] = &[
     ("diesel", &["store"]),
     ("diesel_async", &["store"]),
     ("diesel_migrations", &["store"]),
-    ("actix_web", &["http", "server", "cli"]),
+    ("actix_web", &["http", "server.rs", "cli"]),
     ("wasmtime", &["plugin"]),
-    ("hyper_rustls", &["pipeline", "cli"]),
-    ("clap", &["cli", "main"]),
+    ("hyper_rustls", &["pipeline/client", "cli"]),
+    ("clap", &["cli", "main.rs"]),
 ];
 
 /// Stages are values in, values out: these files know no time, database or network.
-const PURE_STAGES: &[&str] = &[
-    "attempt/render",
-    "attempt/sign",
-    "attempt/retry",
-    "attempt/receiver_hints",
-    "attempt/backoff",
-    "attempt/health",
-    "compiled/subscription",
-    "attempt/success",
-    "attempt/secrets",
+const PURE: &[&str] = &[
+    "pipeline/attempt/backoff.rs",
+    "pipeline/attempt/health.rs",
+    "pipeline/attempt/outcome.rs",
+    "pipeline/attempt/receiver_hints.rs",
+    "pipeline/attempt/render.rs",
+    "pipeline/attempt/retry.rs",
+    "pipeline/attempt/secrets.rs",
+    "pipeline/attempt/sign.rs",
+    "pipeline/attempt/success.rs",
+    "pipeline/compiled",
 ];
 const IMPURE: &[&str] = &[
     "tokio::",
@@ -87,111 +99,82 @@ const IMPURE: &[&str] = &[
     "crate::clock",
 ];
 
-/// The module below `server/src` that a file belongs to: `http` for `http/error.rs`.
+/// Whether a row names a file, or a folder that it is in.
+fn fits(row: &str, path: &str) -> bool {
+    let below = path.strip_prefix(ROOT).and_then(|below| below.strip_prefix(row));
+    below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The top-level module of a file: `http` for `server/src/http/error.rs`.
 fn module(path: &str) -> &str {
-    let below = path.strip_prefix("server/src/").unwrap_or(path);
+    let below = path.strip_prefix(ROOT).unwrap_or(path);
     below.split('/').next().unwrap_or(below).trim_end_matches(".rs")
 }
 
-/// How many `super` lead from a file's own level to the crate's root.
-fn depth(path: &str) -> usize {
-    let parts = path.trim_start_matches("server/src/").split('/').count();
-    if path.ends_with("/mod.rs") { parts - 1 } else { parts }
+/// Rows that match no file: they check nothing.
+fn idle<'a>(rows: impl Iterator<Item = &'a str>, sources: &[Source]) -> Vec<String> {
+    let unused = rows.filter(|row| !sources.iter().any(|source| fits(row, &source.path)));
+    unused.map(|row| format!("the row `{row}` matches no file")).collect()
 }
 
-/// Modules of ours that a line names with `crate::` or with `super::` up to the root.
-fn named(line: &str, depth: usize) -> BTreeSet<String> {
-    let code = line.split("//").next().unwrap_or_default();
-    let up = "super::".repeat(depth);
-    let mut found = BTreeSet::new();
-    for prefix in ["crate::", up.as_str()] {
-        for (at, _) in code.match_indices(prefix) {
-            // `mycrate::` and `$crate::` are something else; so is one `super::` more or less.
-            let before = code[..at].chars().next_back();
-            if before.is_some_and(|c| c.is_alphanumeric() || "_$:".contains(c)) {
-                continue;
-            }
-            let rest = &code[at + prefix.len()..];
-            match rest.strip_prefix('{') {
-                Some(list) => found.extend(names_of_list(list)),
-                None => found.extend(name(rest)),
+fn forbidden(may_import: MayImport<'_>, sources: &[Source]) -> Vec<String> {
+    let all = Crate::new(ROOT, sources);
+    let mut findings = idle(may_import.iter().map(|(row, _)| *row), sources);
+    for source in sources {
+        let own = module(&source.path);
+        let rows = may_import.iter().filter(|(row, _)| fits(row, &source.path));
+        let Some((_, allowed)) = rows.max_by_key(|(row, _)| row.len()) else {
+            findings.push(source.at(1, "a new module: say what it may import"));
+            continue;
+        };
+        let mut seen = BTreeSet::new();
+        for import in all.imports(source) {
+            let other = module(&import.file);
+            let may = other == own || allowed.contains(&other) || allowed.contains(&"*");
+            if !may && seen.insert((import.line, other.to_owned())) {
+                findings.push(source.at(import.line, &format!("may not import `{other}`")));
             }
         }
     }
-    found.remove("super");
-    found
+    findings
 }
 
-fn name(text: &str) -> Option<String> {
-    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
-    (end > 0).then(|| text[..end].to_owned())
-}
-
-/// The first names of `a::b, c::{d, e}}`.
-fn names_of_list(list: &str) -> Vec<String> {
-    let mut names = Vec::new();
-    let (mut level, mut start) = (0, 0);
-    for (at, c) in list.char_indices() {
-        match c {
-            '{' => level += 1,
-            '}' if level > 0 => level -= 1,
-            ',' | '}' if level == 0 => {
-                names.extend(name(list[start..at].trim()));
-                start = at + 1;
-                if c == '}' {
-                    break;
+/// Places where a crate is named by a part that may not.
+fn misplaced(crates: &[(&str, &[&str])], sources: &[Source]) -> Vec<String> {
+    let parts = crates.iter().flat_map(|(_, parts)| parts.iter().copied());
+    let mut findings = idle(parts, sources);
+    for source in sources {
+        for (line, text) in source.lines() {
+            let code = text.split("//").next().unwrap_or_default();
+            for (library, parts) in crates {
+                let named = code.match_indices(&format!("{library}::")).any(|(at, _)| {
+                    !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':')
+                });
+                if named && !parts.iter().any(|part| fits(part, &source.path)) {
+                    findings.push(source.at(line, &format!("only {parts:?} may name {library}")));
                 }
             }
-            _ => {}
         }
     }
-    names
+    findings
 }
 
-/// A `use` that goes over several lines, put on one.
-fn statements(source: &Source) -> Vec<(usize, String)> {
-    let mut statements: Vec<(usize, String)> = Vec::new();
-    let mut open = false;
-    for (number, line) in source.lines() {
-        let trimmed = line.trim();
-        match statements.last_mut() {
-            Some((_, text)) if open => text.push_str(trimmed),
-            _ => {
-                open = trimmed.starts_with("use ") || trimmed.starts_with("pub use ");
-                statements.push((number, trimmed.to_owned()));
+fn impure(pure: &[&str], sources: &[Source]) -> Vec<String> {
+    let mut findings = idle(pure.iter().copied(), sources);
+    for source in sources.iter().filter(|s| pure.iter().any(|row| fits(row, &s.path))) {
+        for (line, text) in source.lines() {
+            let code = text.split("//").next().unwrap_or_default();
+            if let Some(word) = IMPURE.iter().find(|word| code.contains(**word)) {
+                findings.push(source.at(line, &format!("a pure stage names `{word}`")));
             }
         }
-        open = open && !trimmed.ends_with(';');
     }
-    statements
+    findings
 }
 
 #[test]
 fn modules_import_only_what_lies_below_them() {
-    let modules: BTreeSet<_> = MAY_IMPORT.iter().map(|(name, _)| *name).collect();
-    let mut findings = Vec::new();
-    for source in rust_below(&["server/src/"]) {
-        let own = module(&source.path);
-        if TOP.contains(&own) {
-            continue;
-        }
-        let file = source.path.trim_start_matches("server/src/");
-        let of = |wanted| MAY_IMPORT.iter().find(|(name, _)| *name == wanted);
-        let Some((_, allowed)) = of(file).or_else(|| of(own)) else {
-            findings.push(
-                source.at(1, "a new module: say in tests/tidy/imports.rs what it may import"),
-            );
-            continue;
-        };
-        for (line, text) in statements(&source) {
-            for other in named(&text, depth(&source.path)) {
-                let ours = modules.contains(other.as_str());
-                if ours && other != own && !allowed.contains(&other.as_str()) {
-                    findings.push(source.at(line, &format!("`{own}` may not import `{other}`")));
-                }
-            }
-        }
-    }
+    let findings = forbidden(MAY_IMPORT, &rust_below(&[ROOT]));
     assert_none(
         "the table MAY_IMPORT in tests/tidy/imports.rs says who may import whom",
         &findings,
@@ -200,54 +183,81 @@ fn modules_import_only_what_lies_below_them() {
 
 #[test]
 fn big_libraries_stay_in_their_modules() {
-    let mut findings = Vec::new();
-    for source in rust_below(&["server/src/"]) {
-        let own = module(&source.path);
-        for (line, text) in source.lines() {
-            let code = text.split("//").next().unwrap_or_default();
-            for (library, allowed) in CRATES {
-                let named = code.match_indices(&format!("{library}::")).any(|(at, _)| {
-                    !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':')
-                });
-                if named && !allowed.contains(&own) {
-                    findings.push(source.at(line, &format!("only {allowed:?} may name {library}")));
-                }
-            }
-        }
-    }
+    let findings = misplaced(CRATES, &rust_below(&[ROOT]));
     assert_none("the table CRATES in tests/tidy/imports.rs", &findings);
 }
 
 #[test]
 fn pure_stages_know_no_clock_no_database_and_no_network() {
-    let is_pure = |path: &str| {
-        let below = path.strip_prefix("server/src/pipeline/").unwrap_or_default();
-        PURE_STAGES.contains(&below.trim_end_matches(".rs"))
-    };
-    let mut findings = Vec::new();
-    for source in rust_below(&["server/src/pipeline/"]).iter().filter(|s| is_pure(&s.path)) {
-        for (line, text) in source.lines() {
-            let code = text.split("//").next().unwrap_or_default();
-            if let Some(word) = IMPURE.iter().find(|word| code.contains(**word)) {
-                findings.push(source.at(line, &format!("a pure stage names `{word}`")));
-            }
-        }
-    }
+    let findings = impure(PURE, &rust_below(&[ROOT]));
     assert_none("now, secrets and answers are arguments of a stage", &findings);
 }
 
-#[test]
-fn names_are_read_from_lists_and_paths() {
-    let names = |line, depth| named(line, depth).into_iter().collect::<Vec<_>>();
-    assert_eq!(names("use crate::{http::{a, b}, model::C, store};", 1), ["http", "model", "store"]);
-    assert_eq!(names("let x = crate::clock::now(); // crate::http", 1), ["clock"]);
-    assert_eq!(names("use super::super::worker::Due;", 2), ["worker"]);
-    assert_eq!(
-        names("use super::model::X; mycrate::http::y(); $crate::cli::z()", 2),
-        Vec::<String>::new()
-    );
-    assert_eq!(names("use super::model::X;", 1), ["model"]);
-    assert_eq!(depth("server/src/clock.rs"), 1);
-    assert_eq!(depth("server/src/http/mod.rs"), 1);
-    assert_eq!(depth("server/src/http/error.rs"), 2);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn planted(path: &str, text: &str) -> Vec<Source> {
+        let file = |path: &str, text: &str| Source {
+            path: format!("{ROOT}{path}"),
+            text: text.to_owned(),
+        };
+        vec![file(path, text), file("clock.rs", ""), file("store/mod.rs", ""), file("lib.rs", "")]
+    }
+
+    const ROWS: MayImport<'_> = &[
+        ("pipeline", &[]),
+        ("pipeline/mod.rs", &["store"]),
+        ("clock.rs", &[]),
+        ("store", &[]),
+        ("lib.rs", &["*"]),
+    ];
+
+    #[test]
+    fn a_forbidden_import_is_found_by_the_longest_row() {
+        let found = |path, text| {
+            let mut findings = forbidden(ROWS, &planted(path, text));
+            findings.retain(|finding| !finding.contains("matches no file"));
+            findings
+        };
+        let text = "use crate::store::Store;";
+        assert_eq!(
+            found("pipeline/attempt/render.rs", text),
+            ["server/src/pipeline/attempt/render.rs:1: may not import `store`"]
+        );
+        assert_eq!(found("pipeline/mod.rs", text), Vec::<String>::new());
+        assert_eq!(
+            found("new.rs", text),
+            ["server/src/new.rs:1: a new module: say what it may import"]
+        );
+    }
+
+    #[test]
+    fn a_row_that_matches_no_file_is_found_in_every_table() {
+        let sources = planted("pipeline/mod.rs", "");
+        let row = "the row `gone` matches no file".to_owned();
+        assert!(forbidden(&[("gone", &[])], &sources).contains(&row));
+        assert!(misplaced(&[("diesel", &["gone"])], &sources).contains(&row));
+        assert!(impure(&["gone"], &sources).contains(&row));
+        // Half a name is no row.
+        assert!(!fits("pipe", "server/src/pipeline/mod.rs"));
+    }
+
+    #[test]
+    fn a_library_out_of_its_place_is_found() {
+        let crates: &[(&str, &[&str])] = &[("diesel", &["store"])];
+        assert_eq!(
+            misplaced(crates, &planted("pipeline/mod.rs", "use diesel::prelude::*;")),
+            ["server/src/pipeline/mod.rs:1: only [\"store\"] may name diesel"]
+        );
+        assert!(misplaced(crates, &planted("store/db/x.rs", "use diesel::sql;")).is_empty());
+    }
+
+    #[test]
+    fn a_stage_that_asks_for_the_time_is_found() {
+        let sources = planted("pipeline/attempt/render.rs", "\nlet now = Instant::now();");
+        let found = ["server/src/pipeline/attempt/render.rs:2: a pure stage names `Instant::now`"];
+        assert_eq!(impure(&["pipeline/attempt/render.rs"], &sources), found);
+        assert_eq!(impure(&["pipeline/attempt"], &sources), found);
+    }
 }

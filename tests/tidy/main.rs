@@ -6,6 +6,9 @@ mod imports;
 mod length;
 mod licences;
 mod migrations;
+mod names;
+mod paths;
+mod rooms;
 mod sources;
 mod words;
 

@@ -5,7 +5,8 @@ use std::fmt;
 use antar_json::Value;
 
 use crate::Part;
-use crate::evaluate::{self, Found, Standing};
+use crate::evaluate;
+use crate::found::{Found, Standing};
 use crate::matcher::Condition;
 use crate::parse::cut;
 use crate::path::reach;

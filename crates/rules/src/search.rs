@@ -8,56 +8,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::evaluate::Found;
+use crate::found::Found;
 use crate::path::Link;
 
 /// Steps after which the search ends with "no". Only events that repeat a key, so that one path
 /// leads into many independent arrays, can need as many.
 const STEPS_MAX: usize = 200_000;
-
-/// Places of values inside arrays, in the order of the document.
-#[derive(Default)]
-pub(crate) struct Places {
-    links: Vec<Link>,
-    /// Where the chain of each place ends in `links`, and the address of its value.
-    ends: Vec<(usize, usize)>,
-}
-
-impl Places {
-    /// Notes a place; one with the same innermost element as the last says nothing new.
-    pub(crate) fn add(&mut self, address: usize, chain: &[Link]) {
-        let last = self.ends.len().checked_sub(1).map(|at| self.chain(at));
-        if last != Some(chain) {
-            self.links.extend_from_slice(chain);
-            self.ends.push((self.links.len(), address));
-        }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.ends.is_empty()
-    }
-
-    fn chain(&self, at: usize) -> &[Link] {
-        let start = at.checked_sub(1).map_or(0, |before| self.ends[before].0);
-        &self.links[start..self.ends[at].0]
-    }
-
-    /// The next place from `at` that fits to `chosen`. Whole elements and arrays that don't are
-    /// skipped by halving.
-    fn next_fitting(&self, mut at: usize, chosen: &[Link]) -> Option<usize> {
-        while at < self.ends.len() {
-            let conflict = self.chain(at).iter().find_map(|link| {
-                let taken = chosen.iter().find(|taken| taken.array == link.array)?;
-                (taken.element != link.element).then_some((taken.element, link))
-            });
-            let Some((wanted, link)) = conflict else { return Some(at) };
-            let resume = if wanted > link.element { wanted } else { link.array_end };
-            at += 1;
-            at += self.ends[at..].partition_point(|(_, address)| *address < resume);
-        }
-        None
-    }
-}
 
 /// Whether array elements can be chosen so that every one of `open` is satisfied.
 pub(crate) fn satisfiable(open: &[&Found]) -> bool {
@@ -67,7 +23,7 @@ pub(crate) fn satisfiable(open: &[&Found]) -> bool {
     }
     let mut last_use = HashMap::new();
     for (at, found) in open.iter().enumerate() {
-        for link in found.satisfying.links.iter().chain(&found.present.links) {
+        for link in found.satisfying.links().iter().chain(found.present.links()) {
             last_use.insert(link.array, at);
         }
     }

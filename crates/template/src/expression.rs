@@ -51,6 +51,14 @@ pub(crate) struct Call {
 }
 
 impl Expression {
+    /// What is written out in the template.
+    pub(crate) fn literal(&self) -> Option<&Document> {
+        match self {
+            Expression::Literal(document) => Some(document),
+            _ => None,
+        }
+    }
+
     /// Whether this can only be an array, whatever the event.
     pub(crate) fn is_array(&self) -> bool {
         matches!(self, Expression::Call(call) if call.helper == Helper::Split)

@@ -7,8 +7,9 @@
 
 use std::ops::RangeInclusive;
 
+use antar_json::Document;
+
 use crate::Cause;
-use crate::expression::Expression;
 use crate::value::Val;
 
 mod dates;
@@ -112,8 +113,9 @@ impl From<String> for Failure {
     }
 }
 
-/// Checks what can be checked before any event: the number of arguments, and the written-out ones.
-pub(crate) fn check(spec: &Spec, arguments: &[Expression]) -> Result<(), (Cause, String)> {
+/// Checks what can be checked before any event: the number of arguments, and those that are written out.
+/// The others, which come from the event, are none.
+pub(crate) fn check(spec: &Spec, arguments: &[Option<&Document>]) -> Result<(), (Cause, String)> {
     let (least, most) = (*spec.arguments.start(), *spec.arguments.end());
     if !spec.arguments.contains(&arguments.len()) {
         let wanted = match (least, most) {
@@ -125,17 +127,10 @@ pub(crate) fn check(spec: &Spec, arguments: &[Expression]) -> Result<(), (Cause,
         let detail = format!("`{}` takes {wanted}, not {}", spec.name, arguments.len());
         return Err((Cause::ArgumentCount, detail));
     }
-    let literal = |expression: &Expression| match expression {
-        Expression::Literal(document) => Some(document.clone()),
-        _ => None,
-    };
     // What comes from the event stands as missing, which is never a mistake.
-    let documents: Vec<_> = arguments.iter().map(literal).collect();
-    let values: Vec<Val<'_>> = documents
+    let values: Vec<Val<'_>> = arguments
         .iter()
-        .map(|document| {
-            document.as_ref().map_or(Val::Missing, |document| Val::Json(document.root()))
-        })
+        .map(|document| document.map_or(Val::Missing, |document| Val::Json(document.root())))
         .collect();
     let result = match spec.helper {
         Helper::Date => dates::check(&values),
@@ -144,8 +139,8 @@ pub(crate) fn check(spec: &Spec, arguments: &[Expression]) -> Result<(), (Cause,
         Helper::Split if values[1].as_text().is_some_and(|text| text.is_empty()) => {
             Err("needs a separator that is not empty".to_owned())
         }
-        Helper::Truncate if documents[1].is_some() => texts::characters(&values[1]).map(|_| ()),
-        Helper::Number if documents.get(1).is_some_and(Option::is_some) => {
+        Helper::Truncate if arguments[1].is_some() => texts::characters(&values[1]).map(|_| ()),
+        Helper::Number if arguments.get(1).is_some_and(Option::is_some) => {
             numbers::places(&values[1]).map(|_| ())
         }
         Helper::Phone => numbers::country(values.get(1)).map(|_| ()),

@@ -236,7 +236,9 @@ impl Reader<'_> {
         let arguments: Vec<_> =
             parameters.map(|(at, param)| self.value_of_argument(param, tag, placed(at))).collect();
         let options = self.options(helper, &spec.hash, tag);
-        if let Err((cause, detail)) = helpers::check(helper, &arguments) {
+        if let Err((cause, detail)) =
+            helpers::check(helper, &arguments.iter().map(Expression::literal).collect::<Vec<_>>())
+        {
             return self.fault(cause, tag, detail);
         }
         let scalar_only = direct && matches!(self.place, Place::Url { .. } | Place::Header);

@@ -2,7 +2,7 @@
 
 use antar_json::{Builder, Document, Value};
 
-use super::{EventId, EventType, Millis, TenantId};
+use super::{EventId, EventType, Millis, TenantId, WebhookId};
 
 /// Short strings beside the data, in posted order.
 pub type Attributes = Vec<(String, String)>;
@@ -58,6 +58,15 @@ impl Event {
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
         self.attribute("subject")
+    }
+
+    /// The webhook that an event of Antar's own is about.
+    #[must_use]
+    pub fn about_webhook(&self) -> Option<WebhookId> {
+        if !self.event_type.is_own() {
+            return None;
+        }
+        self.data().at("webhook.id")?.as_str()?.parse().ok()
     }
 }
 

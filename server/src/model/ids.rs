@@ -163,6 +163,14 @@ pub fn uuid_v7(now: super::Millis) -> Uuid {
     Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, ms / 1000, nanos))
 }
 
+impl EventType {
+    /// Whether it is a type of Antar's own: nobody else posts such events, and `*` does not mean them.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.as_str().starts_with(OWN_TYPES)
+    }
+}
+
 impl EventId {
     /// The id of an event that came without one.
     #[must_use]

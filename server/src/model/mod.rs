@@ -47,6 +47,6 @@ pub use retry::{Retry, RetrySpec, StatusFilter, Statuses};
 pub use secret::Secret;
 pub use signer::{Algorithm, Encoding, KeyName, Signer, StandardVersion};
 pub use source::SourceSpec;
-pub use tenant::TenantSpec;
+pub use tenant::{DEFAULT_TENANT, TenantSpec};
 pub use time::Millis;
 pub use webhook::{FacetFilter, Headers, LimitsSpec, Method, WebhookSpec, is_of_connection};

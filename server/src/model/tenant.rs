@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{IntakePlugin, RetentionSpec};
 
+/// The tenant that exists from the start.
+pub const DEFAULT_TENANT: &str = "default";
+
 /// A tenant's own settings.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]

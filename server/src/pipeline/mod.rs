@@ -20,17 +20,17 @@ use std::time::Instant;
 
 pub use self::accept::answers::{Answer, AnswerOnce, OnceRequest};
 use self::accept::answers::{Made, answers};
-pub use self::accept::new_deliveries::{Job, replayed_delivery};
+pub use self::accept::new_deliveries::replayed_delivery;
 use self::accept::new_deliveries::{held_in, jobs_of, new_delivery, waits_until};
+pub use self::attempt::job::Job;
 pub use self::attempt::outcome::Attempted;
-pub use self::inspect::test_hook::TestReport;
 
 use self::accept::batch::Batch;
 use self::accept::intake::Draft;
 use self::accept::intake_plugins;
 use self::accept::learn_facets::{self, Learned};
 use self::accept::schema::check_schema;
-use self::attempt::outcome::Observed;
+use self::attempt::outcome::{Observed, Outcome};
 use self::attempt::prepare::{PrepareInput, Prepared, prepare};
 use self::attempt::receiver_hints::ReceiverHints;
 use self::attempt::render::{self, RenderInput};
@@ -109,11 +109,11 @@ impl Pipeline {
         let made = Arc::new(made);
         let stored = match (batch.is_empty(), once) {
             (true, _) => Vec::new(),
-            (false, None) => self.store.accept(batch).await?,
+            (false, None) => self.store.writer.accept(batch).await?,
             (false, Some(once)) => {
                 let once = once.stored(tenant.id.clone(), made.clone(), now);
                 let request_hash = once.request_hash.clone();
-                match self.store.accept_once(batch, once).await? {
+                match self.store.writer.accept_once(batch, once).await? {
                     AcceptedOnce::New(stored) => stored,
                     AcceptedOnce::Before(before) => {
                         let same = before.request_hash == request_hash;
@@ -210,7 +210,7 @@ impl Pipeline {
         id: WebhookId,
     ) -> Result<bool, StoreError> {
         let open = tenant.webhook(id).is_some_and(|webhook| webhook.hold_reason().is_none());
-        Ok(open && self.store.release_webhook(id, self.clock.now()).await? > 0)
+        Ok(open && self.store.queue.release_webhook(id, self.clock.now()).await? > 0)
     }
 
     /// One try of a delivery, from the plugins (or the frozen request) to what is to be recorded.
@@ -234,18 +234,19 @@ impl Pipeline {
         let frozen = match frozen {
             Ok(frozen) => frozen,
             Err(NoRequest::Dropped(reason)) => {
-                let dropped = self.ended(job, None, None, State::Dropped, Some(reason));
+                let dropped = self.outcome(job).ended(None, None, State::Dropped, Some(reason));
                 return dropped.at(Stage::Transform);
             }
             Err(NoRequest::Failed(reason)) => {
                 attempt.took_ms = took_ms(began);
                 attempt.error = Some(reason.clone());
-                let failed = self.ended(job, Some(attempt), None, State::Failed, Some(reason));
+                let failed =
+                    self.outcome(job).ended(Some(attempt), None, State::Failed, Some(reason));
                 return failed.at(Stage::Transform);
             }
             Err(NoRequest::Held { retry_in_ms }) => {
                 let why = Some(reason::PLUGIN_PAUSED.to_owned());
-                let mut held = self.ended(job, None, None, State::Pending, why);
+                let mut held = self.outcome(job).ended(None, None, State::Pending, why);
                 let wait_ms = i64::try_from(retry_in_ms).unwrap_or(i64::MAX);
                 held.record.next_attempt_at = Some(held.record.now.plus_ms(wait_ms));
                 return held.at(Stage::Transform);
@@ -286,6 +287,20 @@ impl Pipeline {
         // Only the first request that reached sending is new to the record.
         let frozen = job.frozen.is_none().then_some(frozen);
         self.decide(webhook, job, Observed { attempt, frozen, verdict, hints, error })
+    }
+
+    fn outcome<'a>(&'a self, job: &'a Job) -> Outcome<'a> {
+        let max = self.config.delivery.retry_after_ms_max;
+        Outcome {
+            owner: &self.owner,
+            job,
+            now: self.clock.now(),
+            retry_after_ms_max: i64::try_from(max).unwrap_or(i64::MAX),
+        }
+    }
+
+    fn decide(&self, webhook: &Webhook, job: &Job, observed: Observed) -> Attempted {
+        self.outcome(job).decide(webhook, observed, spread)
     }
 
     async fn make_request(
@@ -356,4 +371,10 @@ fn render_input<'a>(webhook: &'a Webhook, job: &'a Job) -> RenderInput<'a> {
 
 fn took_ms(began: Instant) -> u64 {
     u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// From 0 to 1, to spread waits by. Without randomness they are just not spread.
+fn spread() -> f64 {
+    let random = crate::seal::random::<4>();
+    random.map_or(0.5, |bytes| f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))
 }

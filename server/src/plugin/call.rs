@@ -13,7 +13,7 @@ use super::{
     Host, Level, Limits, Outcome, Plugin,
     bindings::types,
     callable::Allowed,
-    compile::Entry,
+    callable::Entry,
     empty_world::World,
     guest::Guest,
     outcome::{from_outcome, from_problem, from_verdict},
@@ -190,7 +190,7 @@ impl Host {
         let _beat = self.ticker.beat();
         let started = Instant::now();
         let bytes = call.data.len() + call.config.len();
-        let (linked, tight) = made.fitting(bytes);
+        let linked = made.fitting(bytes);
         let mut store = store(&linked.engine, limits);
         if code.inspection.imports_wasi() {
             let at = call.timestamp.parse::<jiff::Timestamp>();
@@ -202,8 +202,8 @@ impl Host {
         let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let result = result.unwrap_or_else(|e| Err(explain(&store, e, limits)));
         let guest = store.data_mut();
-        if let Some(tight) = tight.filter(|_| guest.has_grown) {
-            tight.grew_at(bytes);
+        if guest.has_grown {
+            linked.grew_at(bytes);
         }
         CallReport { result, logs: guest.take_logs(), took_us, memory_bytes: guest.memory_bytes }
     }

@@ -7,10 +7,12 @@ use std::sync::{
 
 use tokio::sync::Semaphore;
 
+use super::bindings::filter::FilterPluginPre;
+use super::bindings::transform::TransformPluginPre;
 use super::bindings::types::About;
 use super::breaker::Breaker;
 use super::call_metrics::CallMetrics;
-use super::compile::Entry;
+use super::guest::Guest;
 use super::{Inspection, Limits, Owner, Pause, PoolName};
 
 /// What a memory with tight room is tried with.
@@ -59,43 +61,47 @@ pub(super) struct Code {
     pub(super) config: Option<jsonschema::Validator>,
 }
 
-/// Machine code in its pool.
+/// Machine code in its pool: with ample room for data, and in a form whose memory has no room for much, where
+/// a call costs less as long as the memory need not grow.
 pub(super) struct Made {
     pub(super) ample: Linked,
-    pub(super) tight: Option<Tight>,
+    pub(super) tight: Option<Linked>,
     pub(super) pool: PoolName,
+}
+
+/// A component with its imports linked.
+pub(super) enum Entry {
+    Filter(FilterPluginPre<Guest>),
+    Transform(TransformPluginPre<Guest>),
 }
 
 /// Machine code that is linked for an engine.
 pub(super) struct Linked {
     pub(super) entry: Entry,
     pub(super) engine: wasmtime::Engine,
-}
-
-/// The same with a memory that has no room for much. Where it has to grow, a call costs more than
-/// was saved, and threads wait for each other; so what grew is remembered.
-pub(super) struct Tight {
-    pub(super) linked: Linked,
-    /// Calls that are given less than this may be made here.
+    /// Bytes of data and config that it is too small for. Where the memory of the tight form has to grow, a
+    /// call costs more than was saved, and threads wait for each other; so what grew is remembered.
     bytes_max: AtomicUsize,
 }
 
 impl Made {
     /// What to call with `bytes` of data and config.
-    pub(super) fn fitting(&self, bytes: usize) -> (&Linked, Option<&Tight>) {
-        match &self.tight {
-            Some(tight) if bytes < tight.bytes_max.load(Relaxed) => (&tight.linked, Some(tight)),
-            _ => (&self.ample, None),
-        }
+    pub(super) fn fitting(&self, bytes: usize) -> &Linked {
+        let tight = self.tight.as_ref().filter(|tight| bytes < tight.bytes_max.load(Relaxed));
+        tight.unwrap_or(&self.ample)
     }
 }
 
-impl Tight {
-    pub(super) fn new(linked: Linked) -> Tight {
-        Tight { linked, bytes_max: AtomicUsize::new(TIGHT_BYTES_MAX) }
+impl Linked {
+    pub(super) fn ample(entry: Entry, engine: wasmtime::Engine) -> Linked {
+        Linked { entry, engine, bytes_max: AtomicUsize::new(usize::MAX) }
     }
 
-    /// It was not enough for so much.
+    pub(super) fn tight(entry: Entry, engine: wasmtime::Engine) -> Linked {
+        Linked { entry, engine, bytes_max: AtomicUsize::new(TIGHT_BYTES_MAX) }
+    }
+
+    /// Its memory was not enough for so much. The ample form serves in any case.
     pub(super) fn grew_at(&self, bytes: usize) {
         self.bytes_max.fetch_min(bytes, Relaxed);
     }

@@ -10,7 +10,7 @@ use wasmtime::{
 use super::bindings::filter::FilterPluginPre;
 use super::bindings::transform::TransformPluginPre;
 use super::cache::Cache;
-use super::callable::{Linked, Made, Tight};
+use super::callable::{Entry, Linked, Made};
 use super::guest::Guest;
 use super::inspection::{component_of, inspection};
 use super::pool::{Pool, Slots};
@@ -30,12 +30,6 @@ pub(super) struct Compiler {
     readers: rayon::ThreadPool,
     /// How often the compiler really ran.
     compiled: AtomicU64,
-}
-
-/// A component with its imports linked.
-pub(super) enum Entry {
-    Filter(FilterPluginPre<Guest>),
-    Transform(TransformPluginPre<Guest>),
 }
 
 impl Compiler {
@@ -129,15 +123,17 @@ pub(super) fn link(pool: &Pool, code: &[u8]) -> Result<(Made, Inspection), LinkE
     let (ample, tight) = parted(code).ok_or_else(cut_off)?;
     let (slots, component) = load(pool.engines.iter(), ample)?;
     let inspection = inspection_of(&slots.engine, &component).map_err(LinkError::Refused)?;
-    let linked = |slots, component: &_| {
-        Linked::new(slots, component, inspection.kind).map_err(LinkError::Refused)
+    let entry = |slots, component: &_| {
+        entry_of(slots, component, inspection.kind).map_err(LinkError::Refused)
     };
-    let ample = linked(slots, &component)?;
+    let ample = Linked::ample(entry(slots, &component)?, slots.engine.clone());
     // Of use only where it is cleared.
     let clearing = pool.engines.iter().filter(|slots| slots.clears());
     let tight = tight.and_then(|code| load(clearing, code).ok());
-    let tight = tight.map(|(slots, component)| linked(slots, &component)).transpose()?;
-    Ok((Made { ample, tight: tight.map(Tight::new), pool: pool.name }, inspection))
+    let tight = tight.map(|(slots, component)| {
+        Ok(Linked::tight(entry(slots, &component)?, slots.engine.clone()))
+    });
+    Ok((Made { ample, tight: tight.transpose()?, pool: pool.name }, inspection))
 }
 
 /// In the first engine that suits it.
@@ -170,16 +166,15 @@ fn inspection_of(engine: &Engine, component: &Component) -> Result<Inspection, U
     Inspection::of(imports.collect(), exports.collect())
 }
 
-impl Linked {
-    fn new(slots: &Slots, component: &Component, kind: Kind) -> Result<Linked, UploadError> {
-        let refused = |e: wasmtime::Error| UploadError::Component(format!("{e:#}"));
-        let mut linker = slots.linker.clone();
-        empty_world::link(&mut linker, &slots.engine, component).map_err(refused)?;
-        let linked: InstancePre<Guest> = linker.instantiate_pre(component).map_err(refused)?;
-        let entry = match kind {
-            Kind::Filter => FilterPluginPre::new(linked).map(Entry::Filter),
-            Kind::Transform => TransformPluginPre::new(linked).map(Entry::Transform),
-        };
-        Ok(Linked { entry: entry.map_err(refused)?, engine: slots.engine.clone() })
-    }
+/// Links a component to what plugins may use.
+fn entry_of(slots: &Slots, component: &Component, kind: Kind) -> Result<Entry, UploadError> {
+    let refused = |e: wasmtime::Error| UploadError::Component(format!("{e:#}"));
+    let mut linker = slots.linker.clone();
+    empty_world::link(&mut linker, &slots.engine, component).map_err(refused)?;
+    let linked: InstancePre<Guest> = linker.instantiate_pre(component).map_err(refused)?;
+    let entry = match kind {
+        Kind::Filter => FilterPluginPre::new(linked).map(Entry::Filter),
+        Kind::Transform => TransformPluginPre::new(linked).map(Entry::Transform),
+    };
+    entry.map_err(refused)
 }

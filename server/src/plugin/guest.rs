@@ -5,7 +5,7 @@ use wasmtime::ResourceLimiter;
 use super::{
     Limits,
     bindings::{direct_log, log},
-    empty_world::World,
+    empty_world::state::World,
 };
 
 /// How much a log line matters.

@@ -107,7 +107,7 @@ impl Registry {
             created_at: now,
             updated_at: now,
         };
-        self.store.put_profile(row).await?;
+        self.store.configuration.put_profile(row).await?;
         let created = self.profiles.write().insert(name.clone(), profile.clone()).is_none();
         for (tenant, webhooks) in changed {
             tenant.change(|state| {
@@ -205,7 +205,7 @@ impl Registry {
         if self.sources.read().values().any(|source| source.profile.spec.name == name) {
             return Err(ChangeError::Conflict("a source uses this profile".to_owned()));
         }
-        self.store.delete_profile(name).await.map_err(ChangeError::of("profile"))?;
+        self.store.configuration.delete_profile(name).await.map_err(ChangeError::of("profile"))?;
         self.profiles.write().remove(name);
         Ok(())
     }
@@ -230,7 +230,7 @@ impl Registry {
             created_at: now,
             updated_at: now,
         };
-        self.store.put_event_type(row).await?;
+        self.store.configuration.put_event_type(row).await?;
         let created = self.put_catalog_type(tenant.map(|tenant| &tenant.id), known.clone());
         Ok((known, created))
     }
@@ -260,7 +260,11 @@ impl Registry {
             None => self.changes.lock().await,
         };
         let id = tenant.map(|tenant| &tenant.id);
-        self.store.delete_event_type(id, name).await.map_err(ChangeError::of("event type"))?;
+        self.store
+            .configuration
+            .delete_event_type(id, name)
+            .await
+            .map_err(ChangeError::of("event type"))?;
         match tenant {
             Some(tenant) => tenant.change(|state| state.event_types.remove(name)),
             None => self.event_types.write().remove(name),

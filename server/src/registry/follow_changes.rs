@@ -51,7 +51,7 @@ impl Registry {
 
     async fn read_webhook(&self, tenant: &TenantId, id: WebhookId) -> anyhow::Result<()> {
         let _one = self.changes.lock().await;
-        match self.store.webhook(id).await? {
+        match self.store.configuration.webhook(id).await? {
             Some(row) => self.load_webhook(row),
             None => {
                 if let Some(tenant) = self.tenant(tenant) {
@@ -65,7 +65,7 @@ impl Registry {
     async fn read_tenant(&self, id: &TenantId) -> anyhow::Result<()> {
         let _one = self.changes.lock().await;
         let fresh = self.without_tenants();
-        fresh.fill(self.store.load_tenant(id).await?, self.compiled()).await?;
+        fresh.fill(self.store.configuration.load_tenant(id).await?, self.compiled()).await?;
         self.take_tenant(id, fresh.tenant(id));
         let mut sources = self.sources.write();
         sources.retain(|_, source| source.tenant != *id);
@@ -77,14 +77,14 @@ impl Registry {
 
     async fn read_keys(&self) -> anyhow::Result<()> {
         let _one = self.changes.lock().await;
-        let keys = self.store.keys().await?;
+        let keys = self.store.configuration.keys().await?;
         *self.keys.write() = keys.into_iter().map(|key| (key.hash, Arc::new(key))).collect();
         Ok(())
     }
 
     async fn read_snapshot(&self) -> anyhow::Result<()> {
         let _one = self.changes.lock().await;
-        let all = self.store.load().await?;
+        let all = self.store.configuration.load().await?;
         let fresh = self.without_tenants();
         // Those of the database come back.
         fresh.profiles.write().retain(|name, _| name == super::STANDARD);

@@ -64,7 +64,7 @@ impl Registry {
     }
 
     pub(super) async fn insert_key(&self, key: ApiKey) -> Result<Arc<ApiKey>, ChangeError> {
-        self.store.insert_key(key.clone()).await.map_err(ChangeError::of("key"))?;
+        self.store.configuration.insert_key(key.clone()).await.map_err(ChangeError::of("key"))?;
         let key = Arc::new(key);
         self.keys.write().insert(key.hash, key.clone());
         Ok(key)
@@ -82,7 +82,7 @@ impl Registry {
                 "this is the operator's last key; make another one first".to_owned(),
             ));
         }
-        self.store.delete_key(tenant, id).await.map_err(ChangeError::of("key"))?;
+        self.store.configuration.delete_key(tenant, id).await.map_err(ChangeError::of("key"))?;
         self.keys.write().retain(|_, key| key.id != id);
         Ok(())
     }

@@ -33,8 +33,11 @@ impl Registry {
         host: Arc<Host>,
         policy: AddressPolicy,
     ) -> anyhow::Result<Registry> {
-        let all =
-            store.load().await.context("the configuration can't be read from the database")?;
+        let all = store
+            .configuration
+            .load()
+            .await
+            .context("the configuration can't be read from the database")?;
         let standard: ProfileSpec = serde_saphyr::from_str(include_str!("standard.yaml"))
             .context("the built-in profile is broken")?;
         let standard = Arc::new(catalog::compile_profile(standard, &config)?);
@@ -111,7 +114,7 @@ impl Registry {
         for row in all.webhooks {
             self.load_webhook(row)?;
         }
-        for failing in self.store.failing_webhooks().await? {
+        for failing in self.store.queue.failing_webhooks().await? {
             let Some(tenant) = self.tenant(&failing.tenant) else { continue };
             if let Some(webhook) = tenant.webhook(failing.id).filter(|_| failing.probed) {
                 let failing_since = Some(failing.since);

@@ -45,6 +45,7 @@ impl Registry {
             )));
         }
         self.store
+            .configuration
             .delete_plugin(Some(&tenant.id), name, version)
             .await
             .map_err(ChangeError::of("plugin"))?;

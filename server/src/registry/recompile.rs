@@ -62,7 +62,8 @@ impl Registry {
 
     async fn recompile_one(&self, one: &Outdated) {
         let Outdated { tenant, meta, plugin } = one;
-        let wasm = self.store.plugin_wasm(Some(tenant), &meta.name, meta.version).await;
+        let wasm =
+            self.store.configuration.plugin_wasm(Some(tenant), &meta.name, meta.version).await;
         match wasm {
             Ok(wasm) => {
                 if let Err(error) = self.host.recompile(plugin, wasm.into()).await {

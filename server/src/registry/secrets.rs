@@ -32,7 +32,7 @@ impl Registry {
             created_at: now,
             updated_at: now,
         };
-        self.store.put_secret(row).await?;
+        self.store.configuration.put_secret(row).await?;
         let stored = StoredSecret { value, updated_at: now };
         Ok(tenant.change(|state| state.secrets.insert(name, stored)).is_none())
     }
@@ -71,7 +71,11 @@ impl Registry {
                 "{user} uses this secret; take it out there first"
             )));
         }
-        self.store.delete_secret(&tenant.id, name).await.map_err(ChangeError::of("secret"))?;
+        self.store
+            .configuration
+            .delete_secret(&tenant.id, name)
+            .await
+            .map_err(ChangeError::of("secret"))?;
         tenant.change(|state| state.secrets.remove(name));
         Ok(())
     }

@@ -43,6 +43,7 @@ impl Registry {
         }
         let source = self.compile_source(tenant, SourceId::new(self.now()), spec, secret)?;
         self.store
+            .configuration
             .insert_source(self.source_row(&source)?)
             .await
             .map_err(ChangeError::of("source"))?;
@@ -60,6 +61,7 @@ impl Registry {
         let mut source = self.compile_source(tenant, id, spec, known.secret.clone())?;
         source.created_at = known.created_at;
         self.store
+            .configuration
             .update_source(self.source_row(&source)?)
             .await
             .map_err(ChangeError::of("source"))?;
@@ -77,6 +79,7 @@ impl Registry {
         let source =
             Source { secret: new_secret()?, updated_at: self.now(), ..Source::clone(&known) };
         self.store
+            .configuration
             .update_source(self.source_row(&source)?)
             .await
             .map_err(ChangeError::of("source"))?;
@@ -90,7 +93,7 @@ impl Registry {
     ) -> Result<(), ChangeError> {
         let _one = self.change_in(tenant).await?;
         self.source_in(tenant, id)?;
-        self.store.delete_source(id).await.map_err(ChangeError::of("source"))?;
+        self.store.configuration.delete_source(id).await.map_err(ChangeError::of("source"))?;
         self.sources.write().remove(&id);
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::compile::check_plugin;
 use super::{ChangeError, Registry, stored};
-use crate::model::{FieldError, Invalid, TenantId, TenantSpec};
+use crate::model::{DEFAULT_TENANT, FieldError, Invalid, TenantId, TenantSpec};
 use crate::pipeline::accept::learn_facets::Learned;
 use crate::pipeline::compiled::tenant::Tenant;
 use crate::plugin::Place;
@@ -49,7 +49,7 @@ impl Registry {
         let now = self.now();
         let row =
             TenantRow { id: id.clone(), spec: stored(&spec)?, created_at: now, updated_at: now };
-        self.store.put_tenant(row).await?;
+        self.store.configuration.put_tenant(row).await?;
         let Some(tenant) = known else {
             let tenant = Arc::new(Tenant::new(id.clone(), spec, now, profile));
             self.tenants.write().insert(id, tenant.clone());
@@ -71,7 +71,7 @@ impl Registry {
     /// Erases everything of a tenant.
     pub async fn delete_tenant(&self, id: &TenantId) -> Result<(), ChangeError> {
         let _one = self.changes.lock().await;
-        if id.as_str() == crate::DEFAULT_TENANT {
+        if id.as_str() == DEFAULT_TENANT {
             return Err(ChangeError::Conflict(
                 "the tenant `default` always exists; delete its things instead".to_owned(),
             ));
@@ -81,7 +81,7 @@ impl Registry {
         self.tenants.write().remove(id);
         self.sources.write().retain(|_, source| source.tenant != *id);
         self.keys.write().retain(|_, key| key.tenant.as_ref() != Some(id));
-        self.store.delete_tenant(id).await.map_err(ChangeError::of("tenant"))
+        self.store.configuration.delete_tenant(id).await.map_err(ChangeError::of("tenant"))
     }
 
     /// Remembers facet values that events brought. Losing one does no harm: the next event brings
@@ -105,7 +105,7 @@ impl Registry {
                 values.entry(learned.value).or_insert(learned.label);
             }
         });
-        if let Err(error) = self.store.add_facet_values(rows).await {
+        if let Err(error) = self.store.configuration.add_facet_values(rows).await {
             tracing::warn!(%error, "learned facet values could not be stored");
         }
     }
@@ -126,7 +126,7 @@ impl Registry {
             label: label.clone(),
             updated_at: now,
         });
-        self.store.put_facet_values(&tenant.id, facet, rows.collect()).await?;
+        self.store.configuration.put_facet_values(&tenant.id, facet, rows.collect()).await?;
         tenant.change(|state| state.facet_values.insert(facet.to_owned(), values));
         Ok(())
     }

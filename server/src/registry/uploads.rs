@@ -57,7 +57,7 @@ impl Registry {
         }
         let _one = self.change_in(tenant).await?;
         let row = PluginRow { tenant: Some(tenant.id.clone()), meta: meta.clone() };
-        meta.version = self.store.insert_plugin(row, wasm.to_vec()).await?;
+        meta.version = self.store.configuration.insert_plugin(row, wasm.to_vec()).await?;
         put(tenant, meta.clone(), compiled.map(|(plugin, _)| plugin));
         if meta.state == PluginState::Compiling {
             tokio::spawn(self.clone().finish(tenant.clone(), meta.clone(), compiling));
@@ -79,7 +79,11 @@ impl Registry {
         tokio::spawn(async move {
             // One by one, so that their files don't fill the memory.
             for (tenant, meta) in all {
-                let wasm = registry.store.plugin_wasm(Some(&tenant.id), &meta.name, meta.version);
+                let wasm = registry.store.configuration.plugin_wasm(
+                    Some(&tenant.id),
+                    &meta.name,
+                    meta.version,
+                );
                 let wasm = match wasm.await {
                     Ok(wasm) => wasm.into(),
                     Err(error) => {
@@ -126,7 +130,7 @@ impl Registry {
         // Gone meanwhile: then there is nobody to tell.
         let Ok(_one) = self.change_in(&tenant).await else { return };
         let row = PluginRow { tenant: Some(tenant.id.clone()), meta: meta.clone() };
-        match self.store.update_plugin(row).await {
+        match self.store.configuration.update_plugin(row).await {
             Ok(()) => put(&tenant, meta, compiled.ok().map(|(plugin, _)| plugin)),
             Err(StoreError::NotFound) => {}
             Err(error) => {

@@ -48,6 +48,7 @@ impl Registry {
         }
         self.check_main_secret(&webhook.plan, &webhook.secret)?;
         self.store
+            .configuration
             .insert_webhook(self.webhook_row(&webhook)?)
             .await
             .map_err(ChangeError::of("webhook"))?;
@@ -133,7 +134,11 @@ impl Registry {
         };
         self.check_main_secret(&webhook.plan, &webhook.secret)?;
         let row = self.webhook_row(&webhook)?;
-        self.store.update_webhook(row, known.revision).await.map_err(ChangeError::of("webhook"))?;
+        self.store
+            .configuration
+            .update_webhook(row, known.revision)
+            .await
+            .map_err(ChangeError::of("webhook"))?;
         let webhook = swap(tenant, webhook);
         if known.failing_since.is_some() {
             self.begin_anew(&webhook).await?;
@@ -152,7 +157,7 @@ impl Registry {
         revision: u32,
     ) -> Result<Arc<Webhook>, ChangeError> {
         webhook_in(tenant, id)?;
-        let revisions = self.store.webhook_revisions(id).await?;
+        let revisions = self.store.configuration.webhook_revisions(id).await?;
         let row = revisions.into_iter().find(|row| row.revision == revision);
         let row = row.ok_or(ChangeError::NotFound("revision"))?;
         let spec = serde_json::from_str(&row.spec)
@@ -197,7 +202,7 @@ impl Registry {
         webhook.paused = paused.unwrap_or(known.paused);
         if enabled == Some(true) || paused == Some(false) {
             webhook.failing_since = None;
-            self.store.note_working(id).await?;
+            self.store.queue.note_working(id).await?;
         }
         webhook.disabled_reason = match (webhook.enabled, disabled_reason) {
             (true, _) => None,
@@ -208,7 +213,8 @@ impl Registry {
         webhook.updated_at = now;
         let (enabled, paused, why) =
             (webhook.enabled, webhook.paused, webhook.disabled_reason.clone());
-        let stored = self.store.set_webhook_state(id, enabled, paused, why.as_deref(), now);
+        let stored =
+            self.store.configuration.set_webhook_state(id, enabled, paused, why.as_deref(), now);
         stored.await.map_err(ChangeError::of("webhook"))?;
         let webhook = swap(tenant, webhook);
         self.hold_or_release(&webhook).await?;
@@ -220,15 +226,15 @@ impl Registry {
     async fn hold_or_release(&self, webhook: &Webhook) -> Result<(), ChangeError> {
         let now = self.now();
         match webhook.hold_reason() {
-            Some(reason) => self.store.hold_webhook(webhook.id, reason, now).await?,
-            None => self.store.release_webhook(webhook.id, now).await?,
+            Some(reason) => self.store.queue.hold_webhook(webhook.id, reason, now).await?,
+            None => self.store.queue.release_webhook(webhook.id, now).await?,
         };
         Ok(())
     }
 
     /// Somebody changed something: the receiver gets another chance.
     async fn begin_anew(&self, webhook: &Webhook) -> Result<(), ChangeError> {
-        self.store.note_working(webhook.id).await?;
+        self.store.queue.note_working(webhook.id).await?;
         self.hold_or_release(webhook).await
     }
 
@@ -268,7 +274,8 @@ impl Registry {
         let place = place(id);
         let before = self.sealer.seal(&place, &known.secret)?;
         let sealed = self.sealer.seal(&place, &secret)?;
-        let stored = self.store.set_webhook_secret(id, sealed, Some((before, until)), now);
+        let stored =
+            self.store.configuration.set_webhook_secret(id, sealed, Some((before, until)), now);
         stored.await.map_err(ChangeError::of("webhook"))?;
         let previous_secret = Some((known.secret.clone(), until));
         Ok(swap(
@@ -285,7 +292,11 @@ impl Registry {
     ) -> Result<(), ChangeError> {
         let _one = self.change_in(tenant).await?;
         webhook_in(tenant, id)?;
-        self.store.delete_webhook(id, self.now()).await.map_err(ChangeError::of("webhook"))?;
+        self.store
+            .configuration
+            .delete_webhook(id, self.now())
+            .await
+            .map_err(ChangeError::of("webhook"))?;
         tenant.change(|state| state.remove_webhook(id));
         Ok(())
     }

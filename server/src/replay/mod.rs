@@ -128,7 +128,7 @@ impl Replays {
             ended_at: None,
         };
         let running_max = (!at_once).then_some(config.running_max);
-        self.store().start_replay(&replay, &self.pipeline.owner, running_max).await?;
+        self.store().replays.start_replay(&replay, &self.pipeline.owner, running_max).await?;
         let mut run = Run::new(replay)?;
         if at_once && let Err(error) = self.finish(&mut run).await {
             // It is stored, and goes on as soon as the database is there again.
@@ -157,7 +157,8 @@ impl Replays {
             if now >= forget_at {
                 forget_at = now.plus_ms(FORGET_EVERY_MS);
                 let keep_ms = i64::try_from(self.config().keep_ms).unwrap_or(i64::MAX);
-                if let Err(error) = self.store().forget_replays(now.plus_ms(-keep_ms)).await {
+                if let Err(error) = self.store().replays.forget_replays(now.plus_ms(-keep_ms)).await
+                {
                     tracing::warn!(%error, "old replays could not be forgotten");
                 }
             }
@@ -170,15 +171,22 @@ impl Replays {
 
     async fn take_over(&self) -> Result<(), StoreError> {
         let (owner, now) = (&self.pipeline.owner, self.clock().now());
-        for replay in self.store().orphaned_replays(owner, now).await? {
+        for replay in self.store().replays.orphaned_replays(owner, now).await? {
             // A webhook that another node made since this one started is not known here; one that
             // is deleted is known to nobody, and any node may say so.
             let tenant = self.registry.tenant(&replay.tenant);
             let known = tenant.is_some_and(|tenant| tenant.webhook(replay.webhook_id).is_some());
-            if !known && !self.store().webhook_revisions(replay.webhook_id).await?.is_empty() {
+            if !known
+                && !self
+                    .store()
+                    .configuration
+                    .webhook_revisions(replay.webhook_id)
+                    .await?
+                    .is_empty()
+            {
                 continue;
             }
-            if self.store().claim_replay(replay.id, owner, now).await? {
+            if self.store().replays.claim_replay(replay.id, owner, now).await? {
                 tracing::info!(replay = %replay.id, made = replay.made, "a replay goes on");
                 match Run::new(replay) {
                     Ok(run) => self.spawn(run),
@@ -199,7 +207,7 @@ impl Replays {
         let ReplayOf::Listed { event_ids } = &selection.of else { return Ok(selection) };
         const IDS_AT_ONCE: usize = 500;
         for ids in event_ids.chunks(IDS_AT_ONCE) {
-            let found = self.store().newest_events(&tenant.id, ids).await?;
+            let found = self.store().replays.newest_events(&tenant.id, ids).await?;
             for id in ids {
                 let event = found.get(id).ok_or(ChangeError::NotFound("event"))?;
                 let why = match (&event.dropped_reason, event.data_kept) {

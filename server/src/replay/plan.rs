@@ -64,6 +64,7 @@ impl Replays {
             }
             let rows = self
                 .store()
+                .replays
                 .replay_candidates(&tenant.id, webhook.id, selection, &position, limit)
                 .await?;
             for event in rows.iter().filter_map(|row| filter.wanted(webhook, row)) {

@@ -162,13 +162,13 @@ impl Replays {
         }
         let open_max = self.config().open_max;
         if run.open.len() >= open_max {
-            run.open = self.store().open_deliveries(&run.open, self.clock().now()).await?;
+            run.open = self.store().replays.open_deliveries(&run.open, self.clock().now()).await?;
         }
         Ok(run.open.len() < open_max)
     }
 
     async fn reload(&self, run: &mut Run) -> Result<(), Stuck> {
-        match self.store().own_replay(run.replay.id, &self.pipeline.owner).await? {
+        match self.store().replays.own_replay(run.replay.id, &self.pipeline.owner).await? {
             Some(replay) => run.replay = replay,
             None => run.ended(ReplayState::Stopped, None, self.clock().now()),
         }
@@ -177,7 +177,7 @@ impl Replays {
 
     async fn fail(&self, run: &mut Run, why: &str) -> Result<(), StoreError> {
         let (owner, now) = (&self.pipeline.owner, self.clock().now());
-        self.store().end_replay(run.replay.id, owner, ReplayEnd::Failed(why), now).await?;
+        self.store().replays.end_replay(run.replay.id, owner, ReplayEnd::Failed(why), now).await?;
         run.ended(ReplayState::Failed, Some(why), now);
         Ok(())
     }
@@ -197,6 +197,7 @@ impl Replays {
         let replay = &run.replay;
         let rows = self
             .store()
+            .replays
             .replay_candidates(&tenant.id, webhook.id, &replay.selection, &replay.position, limit)
             .await?;
         let last_page = rows.len() < limit;
@@ -205,7 +206,7 @@ impl Replays {
         let (to, ids) = (step.to.clone(), step.deliveries.iter().map(|d| d.1.id));
         let (ids, skipped): (Vec<_>, _) = (ids.collect(), step.skipped);
         let held = step.deliveries.iter().any(|d| d.1.next_attempt_at.is_none());
-        let made = self.store().replay_step(step).await?;
+        let made = self.store().replays.replay_step(step).await?;
         let made: Vec<DeliveryId> =
             ids.iter().zip(&made).filter(|(_, made)| **made).map(|(id, _)| *id).collect();
         run.noted(&made, skipped, ids.len(), to);
@@ -214,7 +215,7 @@ impl Replays {
         }
         if last_page && looked_at_all {
             let (owner, now) = (&self.pipeline.owner, self.clock().now());
-            if self.store().end_replay(run.replay.id, owner, ReplayEnd::Done, now).await? {
+            if self.store().replays.end_replay(run.replay.id, owner, ReplayEnd::Done, now).await? {
                 run.ended(ReplayState::Done, None, now);
             } else {
                 run.ended(ReplayState::Stopped, None, now);

@@ -1,12 +1,13 @@
 //! One attempt with everything around it: what is configured now, the record, and who is told.
 
+use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use parking_lot::Mutex;
 
-use super::health_actions::Probes;
 use super::queue_occupancy::QueueOccupancy;
 use crate::fault::{self, Point};
 use crate::live::{Live, Message};
@@ -16,6 +17,9 @@ use crate::pipeline::compiled::tenant::Tenant;
 use crate::pipeline::{Job, Pipeline};
 use crate::registry::Registry;
 use crate::store::{Record, Recorded, StoreError};
+
+/// Webhooks to which one probe may be sent.
+pub(super) type Probes = Mutex<HashSet<WebhookId>>;
 
 /// What an attempt works with.
 pub(super) struct Parts {
@@ -155,7 +159,7 @@ async fn attempt(parts: &Parts, job: Job) -> Ended {
 /// started, which then takes it.
 async fn unknown(pipeline: &Pipeline, job: &Job) -> Option<Millis> {
     const FOR_ANOTHER_NODE_MS: i64 = 5_000;
-    let revisions = pipeline.store.webhook_revisions(job.webhook_id).await;
+    let revisions = pipeline.store.configuration.webhook_revisions(job.webhook_id).await;
     let deleted = revisions.is_ok_and(|revisions| revisions.is_empty());
     let (to, reason, at) = if deleted {
         (State::Cancelled, Some(reason::WEBHOOK_DELETED), None)
@@ -170,7 +174,7 @@ async fn unknown(pipeline: &Pipeline, job: &Job) -> Option<Millis> {
 /// before that.
 async fn hold_if_closed(pipeline: &Pipeline, tenant: &Tenant, id: WebhookId) {
     let Some(why) = tenant.webhook(id).and_then(|webhook| webhook.hold_reason()) else { return };
-    if let Err(error) = pipeline.store.hold_webhook(id, why, pipeline.clock.now()).await {
+    if let Err(error) = pipeline.store.queue.hold_webhook(id, why, pipeline.clock.now()).await {
         // It is looked at again when it is due.
         tracing::warn!(%error, "a delivery of a closed webhook could not be held yet");
     }
@@ -235,7 +239,7 @@ async fn write(pipeline: &Pipeline, record: Record) -> Option<Recorded> {
     let mut wait_ms = 50;
     fault::pass(Point::RecordBefore).await;
     loop {
-        match pipeline.store.record(Arc::clone(&record)).await {
+        match pipeline.store.writer.record(Arc::clone(&record)).await {
             Ok(recorded) => {
                 fault::pass(Point::RecordAfter).await;
                 return Some(recorded);

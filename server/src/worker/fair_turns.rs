@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::lanes::LaneKey;
+use super::lane_key::LaneKey;
 use crate::model::TenantId;
 
 #[derive(Default)]

@@ -1,10 +1,8 @@
 //! What follows when a receiver fails for long: carried out one after the other, beside the
 //! scheduler, so that holding and releasing can't overtake each other.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::attempt::Parts;
@@ -19,9 +17,6 @@ use crate::registry::ChangeError;
 
 /// Acts that wait to be carried out; there are a few for each webhook that fails.
 const WAITING_MAX: usize = 65_536;
-
-/// Webhooks to which one probe may be sent.
-pub(super) type Probes = Mutex<HashSet<WebhookId>>;
 
 pub(super) enum Task {
     HealthAction(Subject, HealthAction),
@@ -63,7 +58,7 @@ impl Actor {
 }
 
 async fn sync(parts: &Parts, dispatcher: &Dispatcher) -> Result<(), ChangeError> {
-    let rows = parts.pipeline.store.failing_webhooks().await?;
+    let rows = parts.pipeline.store.queue.failing_webhooks().await?;
     metrics::gauge!("antar_webhooks_failing")
         .set(f64::from(u32::try_from(rows.len()).unwrap_or(u32::MAX)));
     // Fails only after shutdown.
@@ -84,7 +79,7 @@ async fn carry_out(
     let store = &pipeline.store;
     match act {
         HealthAction::Note { since, probed } => {
-            store.note_failing(id, since, probed).await?;
+            store.queue.note_failing(id, since, probed).await?;
             if probed {
                 tracing::warn!(webhook = webhook.spec.name, tenant = %tenant.id, %since,
                     "nothing but failures: only probes are sent");
@@ -94,12 +89,12 @@ async fn carry_out(
         HealthAction::Hold { since } => registry.set_probed(&tenant, id, Some(since)).await?,
         HealthAction::Recovered { probed } => {
             tracing::info!(webhook = webhook.spec.name, tenant = %tenant.id, "it works again");
-            store.note_working(id).await?;
+            store.queue.note_working(id).await?;
             release(parts, dispatcher, &tenant, id, probed).await?;
         }
         HealthAction::Released => release(parts, dispatcher, &tenant, id, true).await?,
         HealthAction::Warn { since } => {
-            if store.note_told(id, pipeline.clock.now()).await? {
+            if store.queue.note_told(id, pipeline.clock.now()).await? {
                 tracing::warn!(webhook = webhook.spec.name, tenant = %tenant.id, %since,
                     "nothing but failures for half of delivery.disable_after_ms");
                 publish(parts, dispatcher, &tenant, &webhook, OperatorEvent::Failing { since })
@@ -154,7 +149,7 @@ async fn probe(
     id: WebhookId,
 ) -> Result<(), ChangeError> {
     parts.probes.lock().insert(id);
-    if parts.pipeline.store.release_one(id, parts.pipeline.clock.now()).await? {
+    if parts.pipeline.store.queue.release_one(id, parts.pipeline.clock.now()).await? {
         dispatcher.wake();
         return Ok(());
     }

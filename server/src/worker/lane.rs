@@ -2,7 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use super::lanes::LaneKey;
+use super::lane_key::LaneKey;
 use crate::model::{Millis, TenantId, WebhookId};
 use crate::pipeline::Job;
 use crate::pipeline::attempt::backoff::Backoff;

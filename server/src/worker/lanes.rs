@@ -12,30 +12,13 @@ use std::sync::Arc;
 
 use super::fair_turns::FairTurns;
 use super::lane::Lane;
+use super::lane_key::{LaneKey, LaneLimits};
 use super::queue_occupancy::QueueOccupancy;
 use super::slots::{Slots, Ticket};
 use crate::config::DeliveryConfig;
-use crate::model::{Millis, TenantId, WebhookId};
+use crate::model::Millis;
 use crate::pipeline::Job;
 use crate::pipeline::attempt::backoff::{BackoffLimits, Feedback};
-
-/// What counts together.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) enum LaneKey {
-    Webhook(WebhookId),
-    /// Webhooks of a tenant that name the same `limits.share`.
-    Share(TenantId, Arc<str>),
-}
-
-/// The bounds of a lane. Of webhooks that share one, the last to queue something decides.
-#[derive(Clone, Debug)]
-pub(super) struct LaneLimits {
-    pub(super) key: LaneKey,
-    pub(super) in_flight_max: usize,
-    pub(super) rate_per_s: Option<f64>,
-    /// Turns of the tenant beside one of a tenant with 1.
-    pub(super) weight: u32,
-}
 
 /// What a lane does not keep in memory while it rests.
 pub(super) struct GivenBack {

@@ -64,7 +64,7 @@ pub async fn keep_lease(
         let now = pipeline.clock.now();
         forget(&pipeline, now, &mut forgotten_at).await;
         renew(&pipeline, &lease, &dispatcher, now).await;
-        match pipeline.store.take_over(&pipeline.owner, now).await {
+        match pipeline.store.queue.take_over(&pipeline.owner, now).await {
             Ok(0) => {}
             Ok(count) => {
                 tracing::info!(count, "took over deliveries of a node that is gone");
@@ -81,7 +81,7 @@ pub async fn keep_lease(
 async fn renew(pipeline: &Pipeline, lease: &Lease, dispatcher: &Dispatcher, now: Millis) {
     let lease_ms = pipeline.config.store.lease_ms;
     let asked_at = Instant::now();
-    match pipeline.store.renew_lease(&pipeline.owner, now, lease_ms).await {
+    match pipeline.store.queue.renew_lease(&pipeline.owner, now, lease_ms).await {
         Ok(true) => {
             // It may have run out during the call. Then it holds again only when the scheduler has
             // put away what others may have taken over.
@@ -105,7 +105,7 @@ async fn renew(pipeline: &Pipeline, lease: &Lease, dispatcher: &Dispatcher, now:
 async fn look_at_clock(pipeline: &Pipeline) {
     let Clock::Database(clock) = &pipeline.clock else { return };
     // Without an answer the old offset goes on.
-    if let Ok(Some((now, at))) = pipeline.store.time().await {
+    if let Ok(Some((now, at))) = pipeline.store.queue.time().await {
         clock.set(now, at);
     }
 }
@@ -118,7 +118,7 @@ async fn forget(pipeline: &Pipeline, now: Millis, forgotten_at: &mut Millis) {
     }
     *forgotten_at = now;
     let keep_ms = i64::try_from(pipeline.config.intake.idempotency_ms).unwrap_or(i64::MAX);
-    if let Err(error) = pipeline.store.forget_idempotent(now.plus_ms(-keep_ms)).await {
+    if let Err(error) = pipeline.store.writer.forget_idempotent(now.plus_ms(-keep_ms)).await {
         tracing::warn!(%error, "old idempotency keys could not be forgotten");
     }
 }

@@ -26,7 +26,8 @@ impl Worker {
         let mut excluded = Excluded { webhooks, tenants, at_most: self.lanes.room_below(limit) };
         let (pipeline, sender) = (self.parts.pipeline.clone(), self.sender.clone());
         tokio::spawn(async move {
-            let claimed = pipeline.store.claim_due(now, &pipeline.owner, limit, &excluded).await;
+            let claimed =
+                pipeline.store.queue.claim_due(now, &pipeline.owner, limit, &excluded).await;
             let claimed = claimed.unwrap_or_else(|error| {
                 tracing::warn!(%error, "due deliveries can't be read; trying again");
                 Vec::new()
@@ -36,9 +37,9 @@ impl Worker {
             let due_at = if claimed.len() == limit {
                 Some(now)
             } else {
-                pipeline.store.next_due_after(now).await.unwrap_or_default()
+                pipeline.store.queue.next_due_after(now).await.unwrap_or_default()
             };
-            excluded.less(&claimed);
+            excluded.subtract(claimed.iter().map(|claimed| claimed.delivery.webhook_id));
             let left = excluded.at_most.into_iter();
             let bounded = left.filter(|(_, left)| *left == 0).map(|(id, _)| id);
             let bounded = bounded.collect();

@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::lanes::LaneKey;
+use super::lane_key::LaneKey;
 use crate::config::DeliveryConfig;
 use crate::model::Millis;
 

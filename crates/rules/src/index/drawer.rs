@@ -102,9 +102,9 @@ impl<'a, 'p> Filing<'a, 'p> {
         });
         for (check, fact) in checks.iter_mut().zip(single) {
             *check = fact.sign;
-            self.signs.acquire(fact);
+            self.signs.acquire(fact.sign, fact.segments, fact.probe);
         }
-        self.chain.iter().for_each(|fact| self.signs.acquire(fact));
+        self.chain.iter().for_each(|fact| self.signs.acquire(fact.sign, fact.segments, fact.probe));
         let signs = self.chain.iter().map(|fact| fact.sign).collect();
         let place = number(self.places.len());
         self.places.push(Place { signs, checks, at: number(drawer.entries.len()) });

@@ -5,7 +5,6 @@ use std::hash::BuildHasherDefault;
 
 use antar_json::{Kind, Value};
 
-use super::fact::Fact;
 use super::sign::{Probe, SignHasher, Signer, leading, network, ordered};
 use super::trie::{ROOT, Trie};
 use crate::matcher::{Scalar, address};
@@ -46,12 +45,12 @@ impl Signs {
         self.uses.get(&sign).map_or(0, |used| used.count)
     }
 
-    pub(crate) fn acquire(&mut self, fact: &Fact<'_>) {
+    pub(crate) fn acquire(&mut self, sign: u64, segments: &[Box<str>], probe: Probe) {
         let trie = &mut self.trie;
-        let used = self.uses.entry(fact.sign).or_insert_with(|| Use {
+        let used = self.uses.entry(sign).or_insert_with(|| Use {
             count: 0,
-            node: trie.plan(fact.segments, fact.probe),
-            probe: fact.probe,
+            node: trie.plan(segments, probe),
+            probe,
         });
         used.count += 1;
         trie.note(used.node, used.probe, true);

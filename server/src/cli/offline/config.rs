@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::cli::client::options::{ServerOptions, environment};
+use super::options::{ServerOptions, environment};
 use crate::cli::terminal::screen::{BOLD, DIM, GREEN, Screen};
 use crate::config::{Config, Setting};
 

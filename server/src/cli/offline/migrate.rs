@@ -3,7 +3,7 @@
 use anyhow::Context;
 use serde_json::json;
 
-use crate::cli::client::options::{ServerOptions, environment};
+use super::options::{ServerOptions, environment};
 use crate::cli::terminal::screen::Screen;
 use crate::data_folder::DataFolder;
 use crate::store::{Settings, Store};

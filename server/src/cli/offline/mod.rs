@@ -2,3 +2,4 @@
 
 pub(super) mod config;
 pub(super) mod migrate;
+pub(super) mod options;

@@ -2,9 +2,9 @@
 
 use antar_json::{Builder, Document, Kind, Value};
 
+use super::check::Check;
 use super::fixture::{self, Fixture};
 use super::local::{Event, Local};
-use super::test::Check;
 use super::{duration, odd, size};
 use crate::plugin::{CallError, CallReport, Kind as PluginKind, Outcome, Place};
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::build::progress;
-use crate::cli::client::options::environment;
+use crate::cli::offline::options::environment;
 use crate::config::Config;
 use crate::plugin::{
     Call, CallReport, Host, HostError, Limits, Now, Owner, Place, Plugin, UploadError,

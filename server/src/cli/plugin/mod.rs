@@ -4,6 +4,7 @@
 //! uses, here in this process. `push` and `list` call the API.
 
 mod build;
+mod check;
 mod conformance;
 mod fixture;
 mod inspect;

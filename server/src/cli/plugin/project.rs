@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
-use super::lang::Lang;
+use super::lang::known::Lang;
 use crate::cli::terminal::usage::Usage;
 use crate::model::PluginName;
 use crate::plugin::Kind;

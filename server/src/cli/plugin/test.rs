@@ -7,6 +7,7 @@ use anyhow::bail;
 use similar::{ChangeTag, TextDiff};
 
 use super::build::{progress, shown};
+use super::check::{Check, Ended};
 use super::conformance;
 use super::fixture::{self, Fixture};
 use super::local::Local;
@@ -36,45 +37,6 @@ Examples:
   antar plugin test
   antar plugin test other.wasm --fixtures examples
   antar plugin test --format json | jq 'select(.result == \"failed\")'";
-
-/// How a check ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
-    Passed,
-    /// Does not apply to this plugin.
-    Skipped,
-    Failed,
-}
-
-/// One thing that was looked at.
-#[derive(Clone, Debug)]
-pub(super) struct Check {
-    pub(super) suite: &'static str,
-    pub(super) name: String,
-    pub(super) ended: Ended,
-    /// What was seen, or the reason.
-    pub(super) detail: String,
-    /// Of a fixture that failed: expected, and got.
-    pub(super) answers: Option<(Document, Document)>,
-}
-
-impl Check {
-    fn new(suite: &'static str, name: &str, ended: Ended, detail: impl Into<String>) -> Check {
-        Check { suite, name: name.to_owned(), ended, detail: detail.into(), answers: None }
-    }
-
-    /// Of a check every plugin has to hold.
-    pub(super) fn of(name: &str, result: Result<String, String>) -> Check {
-        match result {
-            Ok(detail) => Check::new("conformance", name, Ended::Passed, detail),
-            Err(reason) => Check::new("conformance", name, Ended::Failed, reason),
-        }
-    }
-
-    pub(super) fn skipped(name: &str, why: &str) -> Check {
-        Check::new("conformance", name, Ended::Skipped, why)
-    }
-}
 
 pub(super) async fn run(arguments: Arguments, screen: Screen) -> anyhow::Result<()> {
     let (file, project) = file_or_built(arguments.file.as_deref(), &mut progress)?;

@@ -7,7 +7,7 @@ use std::net::TcpListener;
 
 use anyhow::{Context, anyhow};
 
-use crate::cli::client::options::{ServerOptions, environment};
+use crate::cli::offline::options::{ServerOptions, environment};
 use crate::config::Config;
 use crate::fault;
 

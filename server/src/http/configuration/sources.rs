@@ -13,8 +13,8 @@ use crate::http::edge::body::{Body, read};
 use crate::http::edge::error::Problem;
 use crate::http::edge::page::{List, Paging};
 use crate::http::edge::path::{Id, Query};
+use crate::http::edge::settings::{saved, settings, take_secret};
 use crate::http::edge::{auth, patch};
-use crate::http::webhooks::resource::{saved, settings, take_secret};
 use crate::model::{Invalid, Millis, SourceId, SourceSpec, TenantId};
 use crate::pipeline::accept::source::Source;
 

@@ -120,8 +120,12 @@ pub(crate) struct ReplayQuery {
 pub(crate) async fn list(access: Access<Read>, Query(query): Query<ReplayQuery>) -> Answer {
     let limit = page::limit(query.limit, &access.app.config)?;
     let cursor = query.cursor.as_deref();
-    let page =
-        access.app.store.list_replays(&access.tenant.id, query.webhook_id, limit, cursor).await?;
+    let page = access
+        .app
+        .store
+        .replays
+        .list_replays(&access.tenant.id, query.webhook_id, limit, cursor)
+        .await?;
     answer::ok(&List::from_store(page, ReplayView::of))
 }
 
@@ -131,7 +135,7 @@ pub(crate) async fn list(access: Access<Read>, Query(query): Query<ReplayQuery>)
     responses((status = 200, body = ReplayView))
 )]
 pub(crate) async fn get(access: Access<Read>, Id(id): Id<ReplayId>) -> Answer {
-    let replay = access.app.store.get_replay(&access.tenant.id, id).await;
+    let replay = access.app.store.replays.get_replay(&access.tenant.id, id).await;
     answer::ok(&ReplayView::of(replay.map_err(problem)?))
 }
 
@@ -144,8 +148,8 @@ pub(crate) async fn get(access: Access<Read>, Id(id): Id<ReplayId>) -> Answer {
 )]
 pub(crate) async fn stop(access: Access<Manage>, Id(id): Id<ReplayId>) -> Answer {
     let (store, tenant) = (&access.app.store, &access.tenant.id);
-    store.stop_replay(tenant, id, access.app.clock.now()).await.map_err(problem)?;
-    answer::ok(&ReplayView::of(store.get_replay(tenant, id).await.map_err(problem)?))
+    store.replays.stop_replay(tenant, id, access.app.clock.now()).await.map_err(problem)?;
+    answer::ok(&ReplayView::of(store.replays.get_replay(tenant, id).await.map_err(problem)?))
 }
 
 fn problem(error: StoreError) -> Problem {

@@ -95,8 +95,10 @@ pub(crate) async fn list(access: Access<Read>, Query(query): Query<DeliveryQuery
         until: query.until,
     };
     let store = &access.app.store;
-    let page =
-        store.list_deliveries(&access.tenant.id, &filter, limit, query.cursor.as_deref()).await?;
+    let page = store
+        .history
+        .list_deliveries(&access.tenant.id, &filter, limit, query.cursor.as_deref())
+        .await?;
     answer::ok(&List::from_store(page, DeliveryView::of))
 }
 
@@ -110,7 +112,7 @@ pub(crate) async fn get(access: Access<Read>, Id(id): Id<DeliveryId>) -> Answer 
 }
 
 async fn view<N>(access: &Access<N>, id: DeliveryId) -> Result<DeliveryView, Problem> {
-    let stored = access.app.store.get_delivery(&access.tenant.id, id).await;
+    let stored = access.app.store.history.get_delivery(&access.tenant.id, id).await;
     let stored = stored.map_err(|error| match error {
         StoreError::NotFound => Problem::not_found("delivery"),
         error => error.into(),
@@ -127,7 +129,7 @@ async fn view<N>(access: &Access<N>, id: DeliveryId) -> Result<DeliveryView, Pro
 )]
 pub(crate) async fn attempts(access: Access<Read>, Id(id): Id<DeliveryId>) -> Answer {
     view(&access, id).await?;
-    answer::ok(&List::whole(access.app.store.attempts(id).await?))
+    answer::ok(&List::whole(access.app.store.history.attempts(id).await?))
 }
 
 /// Begin a delivery anew
@@ -145,7 +147,7 @@ pub(crate) async fn retry(access: Access<Manage>, Id(id): Id<DeliveryId>) -> Ans
         return Err(Problem::new(Code::Conflict, "the webhook of this delivery is deleted"));
     }
     let (store, now) = (&access.app.store, access.app.clock.now());
-    let retried = store.retry_delivery(id, now).await;
+    let retried = store.queue.retry_delivery(id, now).await;
     retried.map_err(hint(State::Delivered, "; to send the event again, replay it"))?;
     access.app.dispatcher.wake();
     answer::accepted(&view(&access, id).await?)
@@ -163,7 +165,7 @@ pub(crate) async fn retry(access: Access<Manage>, Id(id): Id<DeliveryId>) -> Ans
 )]
 pub(crate) async fn cancel(access: Access<Manage>, Id(id): Id<DeliveryId>) -> Answer {
     view(&access, id).await?;
-    let cancelled = access.app.store.cancel_delivery(id, access.app.clock.now()).await;
+    let cancelled = access.app.store.queue.cancel_delivery(id, access.app.clock.now()).await;
     let state = cancelled.map_err(hint(State::Failed, "; there is nothing left to cancel"))?;
     if state == State::InFlight {
         access.app.dispatcher.cancel(id);

@@ -161,6 +161,15 @@ impl Problem {
         Problem::new(Code::BadParameter, format!("`{name}`: {detail}"))
     }
 
+    /// The problem of a part of a document, told of the whole: `part` is a JSON pointer.
+    #[must_use]
+    pub(crate) fn below(mut self, part: &str) -> Problem {
+        for error in &mut self.errors {
+            error.pointer.insert_str(0, part);
+        }
+        self
+    }
+
     /// Something of ours failed: the cause goes to the log and nowhere else.
     pub(crate) fn internal(cause: impl std::fmt::Display) -> Problem {
         tracing::error!(%cause, "internal error");

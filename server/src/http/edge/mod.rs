@@ -9,3 +9,4 @@ pub(super) mod page;
 pub(super) mod patch;
 pub(super) mod path;
 pub(super) mod sample;
+pub(super) mod settings;

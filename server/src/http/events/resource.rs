@@ -265,8 +265,10 @@ pub(crate) async fn list(access: Access<Read>, Query(query): Query<EventQuery>) 
         until: query.until,
     };
     let store = &access.app.store;
-    let page =
-        store.list_events(&access.tenant.id, &filter, limit, query.cursor.as_deref()).await?;
+    let page = store
+        .history
+        .list_events(&access.tenant.id, &filter, limit, query.cursor.as_deref())
+        .await?;
     answer::ok(&List::from_store(page, EventView::of))
 }
 
@@ -289,7 +291,8 @@ pub(crate) async fn get(
     Id(id): Id<EventId>,
     Query(query): Query<SourceQuery>,
 ) -> Answer {
-    let event = access.app.store.get_event(&access.tenant.id, &id, query.source.as_deref()).await?;
+    let event =
+        access.app.store.history.get_event(&access.tenant.id, &id, query.source.as_deref()).await?;
     answer::ok(&EventView::of(event))
 }
 

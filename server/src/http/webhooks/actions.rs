@@ -3,7 +3,7 @@
 use antar_json::Document;
 use serde::{Deserialize, Serialize};
 
-use super::resource::{WebhookView, find, take_secret};
+use super::resource::{WebhookView, find};
 use crate::http::edge::answer::{self, Answer};
 use crate::http::edge::auth::{Access, Manage, Read};
 use crate::http::edge::body::{Body, read};
@@ -11,9 +11,10 @@ use crate::http::edge::error::Problem;
 use crate::http::edge::page::List;
 use crate::http::edge::path::Id;
 use crate::http::edge::sample::Sample;
+use crate::http::edge::settings::take_secret;
 use crate::model::{Invalid, Millis, Response, SentRequest, WebhookId};
-use crate::pipeline::TestReport;
 use crate::pipeline::client::timing::Timing;
+use crate::pipeline::inspect::test_hook::TestReport;
 use crate::registry::ChangeError;
 
 /// What was sent and what came back.
@@ -152,7 +153,7 @@ pub(crate) struct RevisionView {
 )]
 pub(crate) async fn revisions(access: Access<Read>, Id(id): Id<WebhookId>) -> Answer {
     find(&access.tenant, id)?;
-    let rows = access.app.store.webhook_revisions(id).await?;
+    let rows = access.app.store.configuration.webhook_revisions(id).await?;
     let view = |row: crate::store::RevisionRow| {
         let spec = row.spec.parse().map_err(Problem::internal)?;
         Ok(RevisionView { revision: row.revision, created_at: row.created_at, spec })

@@ -28,7 +28,7 @@ pub(crate) struct CancelledView {
 )]
 pub(crate) async fn cancel(access: Access<Manage>, Id(id): Id<WebhookId>) -> Answer {
     find(&access.tenant, id)?;
-    let cancelled = access.app.store.cancel_webhook(id, access.app.clock.now()).await?;
+    let cancelled = access.app.store.queue.cancel_webhook(id, access.app.clock.now()).await?;
     let in_flight = cancelled.in_flight.len();
     cancelled.in_flight.into_iter().for_each(|id| access.app.dispatcher.cancel(id));
     answer::ok(&CancelledView { cancelled: cancelled.pending, in_flight })
@@ -83,7 +83,7 @@ pub(crate) async fn retry(access: Access<Manage>, Id(id): Id<WebhookId>, body: B
         let limit = BATCH_MAX.min(max - retried);
         let held = find(&access.tenant, id)?.hold_reason();
         let now = access.app.clock.now();
-        let count = access.app.store.retry_some(&selection, limit, held, now).await?;
+        let count = access.app.store.queue.retry_some(&selection, limit, held, now).await?;
         retried += count;
         more = count == limit;
     }
@@ -119,7 +119,7 @@ pub(crate) async fn drain(access: Access<Manage>, Id(id): Id<WebhookId>) -> Answ
     if !find(&access.tenant, id)?.paused {
         access.app.registry.set_webhook_state(&access.tenant, id, None, Some(true)).await?;
     }
-    let (in_flight, held) = access.app.store.open_of_webhook(id).await?;
+    let (in_flight, held) = access.app.store.queue.open_of_webhook(id).await?;
     let view = DrainedView { in_flight, held };
     if in_flight == 0 { answer::ok(&view) } else { answer::accepted(&view) }
 }

@@ -29,7 +29,7 @@ pub(crate) async fn event(
 ) -> Answer {
     // Whoever asks wants to see them all.
     paging.limit = paging.limit.or(Some(access.app.config.tenant.page_max));
-    let event = access.app.store.get_event(&access.tenant.id, &id, None).await?;
+    let event = access.app.store.history.get_event(&access.tenant.id, &id, None).await?;
     let deliveries = newest_deliveries(&access, &event, None).await?;
     let webhooks = access.tenant.read(|state| {
         List::of(state.webhooks().cloned(), |webhook| webhook.id, &paging, &access.app.config)
@@ -73,7 +73,7 @@ pub(crate) async fn webhook(
     Query(query): Query<EventIdQuery>,
 ) -> Answer {
     let webhook = find(&access.tenant, id)?;
-    let event = access.app.store.get_event(&access.tenant.id, &query.event, None).await?;
+    let event = access.app.store.history.get_event(&access.tenant.id, &query.event, None).await?;
     let deliveries = newest_deliveries(&access, &event, Some(id)).await?;
     let delivery = deliveries.get(&id);
     let context = context(&access, id, delivery).await?;
@@ -89,7 +89,7 @@ async fn context(
     let app = &access.app;
     let waits = |d: &&Delivery| d.state == State::Pending && d.order_key.is_some();
     let behind = match delivery.filter(waits) {
-        Some(delivery) => app.store.held_back_by(delivery.id).await?,
+        Some(delivery) => app.store.queue.held_back_by(delivery.id).await?,
         None => None,
     };
     Ok(DeliveryContext {
@@ -149,6 +149,7 @@ async fn newest_deliveries(
         let page = access
             .app
             .store
+            .history
             .list_deliveries(tenant, &filter, ROWS_AT_ONCE, cursor.as_deref())
             .await?;
         for delivery in page.data {

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use antar_json::{Document, Kind};
 use serde::Deserialize;
 
-use super::resource::{find, take_secret};
+use super::resource::find;
 use crate::http::edge::answer::{self, Answer};
 use crate::http::edge::auth::{Access, Manage};
 use crate::http::edge::body::{Body, read};
 use crate::http::edge::error::Problem;
 use crate::http::edge::sample::{self, Sample};
+use crate::http::edge::settings::take_secret;
 use crate::model::{Event, EventId, FieldError, Invalid, WebhookId};
 use crate::pipeline::compiled::webhook::Webhook;
 use crate::pipeline::inspect::preview::Preview;
@@ -39,12 +40,12 @@ pub(crate) struct PreviewRequest {
 pub(crate) async fn preview(access: Access<Manage>, body: Body) -> Answer {
     let request: PreviewRequest = body.json()?;
     let webhook =
-        webhook(&access, &request.webhook).map_err(|problem| below("/webhook", problem))?;
+        webhook(&access, &request.webhook).map_err(|problem| problem.below("/webhook"))?;
     let event = match &request.event {
         Some(given) => event(&access, &webhook, given).await,
         None => Sample::default().event(&access.app, &access.tenant, &webhook),
     };
-    let event = event.map_err(|problem| below("/event", problem))?;
+    let event = event.map_err(|problem| problem.below("/event"))?;
     let (tenant, registry) = (&access.tenant, &access.app.registry);
     let mut preview = access.app.pipeline.preview(tenant, &webhook, &event).await;
     preview.warnings.extend(registry.warnings(tenant, &webhook));
@@ -86,15 +87,7 @@ async fn event(
 ) -> Result<Event, Problem> {
     if let Some(id) = given.root().as_str() {
         let id: EventId = id.parse().map_err(|_| Problem::not_found("event"))?;
-        return Ok(access.app.store.get_event(&access.tenant.id, &id, None).await?.event);
+        return Ok(access.app.store.history.get_event(&access.tenant.id, &id, None).await?.event);
     }
     sample::posted(&access.app, &access.tenant, Some(&webhook.profile), given)
-}
-
-/// A problem with a part of the document, as one with the whole.
-pub(crate) fn below(part: &str, mut problem: Problem) -> Problem {
-    for error in &mut problem.errors {
-        error.pointer.insert_str(0, part);
-    }
-    problem
 }

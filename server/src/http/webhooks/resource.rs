@@ -1,12 +1,10 @@
-//! Webhooks: created, read, changed, deleted. What is done to them is in `webhook_actions.rs`.
+//! Webhooks: created, read, changed, deleted. What is done to them is in `actions.rs`.
 
 use std::sync::Arc;
 
 use antar_json::{Document, Kind};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::preview::below;
 use crate::http::edge::answer::{self, Answer};
 use crate::http::edge::auth::{Access, Manage, Read};
 use crate::http::edge::body::{Body, read};
@@ -15,8 +13,9 @@ use crate::http::edge::page::{List, Paging};
 use crate::http::edge::patch;
 use crate::http::edge::path::{Id, Query};
 use crate::http::edge::sample::Sample;
+use crate::http::edge::settings::{saved, settings, take_secret};
 use crate::model::{
-    FieldError, Invalid, Millis, Secret, Signer, StandardVersion, TenantId, WebhookId, WebhookSpec,
+    FieldError, Invalid, Millis, Signer, StandardVersion, TenantId, WebhookId, WebhookSpec,
 };
 use crate::pipeline::attempt::sign;
 use crate::pipeline::compiled::tenant::Tenant;
@@ -126,47 +125,13 @@ const SHOWN_ONLY: [&str; 10] = [
     "warnings",
 ];
 
-/// A document without its `secret`, and the secret.
-pub(crate) fn take_secret(document: &Document) -> Result<(Document, Option<Secret>), Problem> {
-    let root = document.root();
-    let secret = match root.get("secret") {
-        None => None,
-        Some(value) if value.is_null() => None,
-        Some(value) => match value.as_str() {
-            Some(text) => Some(Secret::new(text.into_owned())),
-            None => return Err(Invalid::at("/secret", "is a string").into()),
-        },
-    };
-    Ok((patch::without(root, &["secret"]), secret))
-}
-
-/// Reads settings that some members, named by `beside`, were taken away from. Whoever misspells one
-/// of these is told of them too.
-pub(crate) fn settings<T: DeserializeOwned>(
-    document: &Document,
-    beside: &[&str],
-) -> Result<T, Problem> {
-    read(document).map_err(|mut problem| {
-        let at_root = |error: &FieldError| error.pointer.matches('/').count() == 1;
-        let unknown = |error: &FieldError| error.detail.starts_with("unknown field");
-        for error in problem.errors.iter_mut().filter(|error| at_root(error) && unknown(error)) {
-            for name in beside {
-                let more = format!(", `{name}`");
-                error.detail.push_str(&more);
-                problem.detail.push_str(&more);
-            }
-        }
-        problem
-    })
-}
-
 /// A document without its `sample`, and the sample.
 fn take_sample(document: &Document) -> Result<(Document, Option<Sample>), Problem> {
     let root = document.root();
     let given = root.get("sample").filter(|value| !value.is_null());
     let sample = given.map(|value| value.raw().parse::<Document>().map_err(Problem::internal));
     let sample = sample.transpose()?.map(|sample| read(&sample)).transpose();
-    Ok((patch::without(root, &["sample"]), sample.map_err(|problem| below("/sample", problem))?))
+    Ok((patch::without(root, &["sample"]), sample.map_err(|problem| problem.below("/sample"))?))
 }
 
 /// Refuses settings that can't be rendered for the sample that came with them.
@@ -178,7 +143,7 @@ fn check_sample(
     let Some(sample) = sample else { return Ok(()) };
     let webhook = access.app.registry.check_webhook(&access.tenant, spec.clone())?;
     let event = sample.event(&access.app, &access.tenant, &webhook);
-    let event = event.map_err(|problem| below("/sample", problem))?;
+    let event = event.map_err(|problem| problem.below("/sample"))?;
     Ok(registry::check_sample(&webhook, &event)?)
 }
 
@@ -285,12 +250,6 @@ pub(crate) async fn patch(access: Access<Manage>, Id(id): Id<WebhookId>, body: B
         webhook = registry.set_webhook_state(&access.tenant, id, enabled, paused).await?;
     }
     answer::ok(&WebhookView::saved(&access, &webhook))
-}
-
-/// A spec as the document that a patch is laid over.
-pub(crate) fn saved(spec: &impl Serialize) -> Result<Document, Problem> {
-    let text = serde_json::to_string(spec).map_err(Problem::internal)?;
-    text.parse().map_err(Problem::internal)
 }
 
 /// Replace all settings of a webhook

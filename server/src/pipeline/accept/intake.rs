@@ -207,7 +207,7 @@ impl Reader {
         if event_type.is_none() && !reported("/type", &self.errors) {
             self.error("/type", "is missing; give the event a type such as `conversation.created`");
         }
-        if event_type.as_ref().is_some_and(super::operator_event::is_own) {
+        if event_type.as_ref().is_some_and(EventType::is_own) {
             self.error("/type", "begins with `antar.`, which is for Antar's own events");
         }
         if data.is_none() && !reported("/data", &self.errors) {

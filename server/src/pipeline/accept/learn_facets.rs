@@ -1,10 +1,9 @@
-//! Facets: what an event has at their paths, and what is learned from that.
+//! Learns the known values of facets from events.
 
 use std::sync::Arc;
 
-use antar_json::{Kind, Value};
-
-use crate::model::{Event, FacetSpec};
+use crate::model::Event;
+use crate::pipeline::compiled::facet_values::{scalars_at, values};
 use crate::pipeline::compiled::tenant::TenantState;
 use crate::pipeline::compiled::webhook::Webhook;
 
@@ -14,26 +13,6 @@ pub struct Learned {
     pub facet: String,
     pub value: String,
     pub label: Option<String>,
-}
-
-/// The scalars at a facet's path, as text; an array counts as its elements.
-pub(crate) fn values(spec: &FacetSpec, document: Value<'_>) -> Vec<String> {
-    at(&spec.path, document)
-}
-
-fn at(path: &str, document: Value<'_>) -> Vec<String> {
-    let Some(found) = document.get("data").and_then(|data| data.at(path)) else {
-        return Vec::new();
-    };
-    let text = |value: Value<'_>| match value.as_str() {
-        Some(text) => text.into_owned(),
-        None => value.raw().to_owned(),
-    };
-    match found.kind() {
-        Kind::Array => found.elements().map(text).collect(),
-        Kind::Null => Vec::new(),
-        _ => vec![text(found)],
-    }
 }
 
 /// Values that the tenant has not seen, for facets of its profile and of the webhooks that want
@@ -58,7 +37,7 @@ pub(crate) fn learn(
             continue;
         }
         let document = event.document.root();
-        let labels = spec.label.as_ref().map(|path| at(path, document)).unwrap_or_default();
+        let labels = spec.label.as_ref().map(|path| scalars_at(path, document)).unwrap_or_default();
         for (number, value) in values(spec, document).into_iter().enumerate() {
             let new = !known.is_some_and(|known| known.contains_key(&value))
                 && !learned.iter().any(|l| l.facet == spec.name && l.value == value);

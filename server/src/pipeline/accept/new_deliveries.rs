@@ -1,42 +1,10 @@
-//! Deliveries as they are made, and as work for this node.
-
-use std::sync::Arc;
+//! Makes the deliveries of an event, and the jobs of those that start at once.
 
 use super::ordering_keys::keys_of;
-use crate::model::{DeliveryId, Event, Frozen, Millis, State, WebhookId, reason};
+use crate::model::{DeliveryId, Event, Millis, State, WebhookId, reason};
+use crate::pipeline::attempt::job::Job;
 use crate::pipeline::compiled::webhook::Webhook;
 use crate::store::{NewDelivery, NewEvent};
-
-/// A delivery that this node owns.
-#[derive(Clone)]
-pub struct Job {
-    pub delivery_id: DeliveryId,
-    pub webhook_id: WebhookId,
-    pub event: Arc<Event>,
-    /// Attempts made so far.
-    pub attempts: u32,
-    /// Those of them that the schedule does not count: it was begun anew by hand after them.
-    pub schedule_start: u32,
-    pub frozen: Option<Frozen>,
-    /// Others with its key may wait for it.
-    pub ordered: bool,
-}
-
-impl Job {
-    /// The first attempt of a new delivery.
-    #[must_use]
-    pub fn first(delivery: &NewDelivery, event: Arc<Event>) -> Job {
-        Job {
-            delivery_id: delivery.id,
-            webhook_id: delivery.webhook_id,
-            event,
-            attempts: 0,
-            schedule_start: 0,
-            frozen: None,
-            ordered: false,
-        }
-    }
-}
 
 /// A delivery of a wanted event: started at once where there is room, else kept for later.
 #[must_use]
@@ -93,5 +61,7 @@ pub(crate) fn held_in(new: &NewEvent) -> impl Iterator<Item = WebhookId> {
 
 pub(crate) fn jobs_of(new: &NewEvent) -> Vec<Job> {
     let starting = new.deliveries.iter().filter(|delivery| delivery.state == State::InFlight);
-    starting.map(|delivery| Job::first(delivery, new.event.clone())).collect()
+    starting
+        .map(|delivery| Job::first(delivery.id, delivery.webhook_id, new.event.clone()))
+        .collect()
 }

@@ -4,7 +4,7 @@
 use antar_json::Builder;
 
 use super::intake::Draft;
-use crate::model::{Event, EventType, Millis, WebhookId};
+use crate::model::Millis;
 use crate::pipeline::compiled::webhook::Webhook;
 
 /// What a tenant is told of a webhook.
@@ -49,19 +49,4 @@ pub fn draft(
         attributes: Vec::new(),
         data: out.finish(),
     })
-}
-
-/// The webhook that an event is about, if it is one of these.
-#[must_use]
-pub fn about(event: &Event) -> Option<WebhookId> {
-    if !is_own(&event.event_type) {
-        return None;
-    }
-    event.data().at("webhook.id")?.as_str()?.parse().ok()
-}
-
-/// Whether a type is Antar's own: nobody else posts such events, and `*` does not mean them.
-#[must_use]
-pub fn is_own(event_type: &EventType) -> bool {
-    event_type.as_str().starts_with(crate::model::OWN_TYPES)
 }

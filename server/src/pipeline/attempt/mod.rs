@@ -3,6 +3,7 @@
 
 pub mod backoff;
 pub mod health;
+pub mod job;
 pub(super) mod outcome;
 pub mod prepare;
 pub(super) mod receiver_hints;

@@ -1,13 +1,13 @@
 //! What is to be recorded of an attempt, and what it says of its receiver.
 
 use super::backoff::Feedback;
+use super::job::Job;
 use super::receiver_hints::{Instruction, ReceiverHints};
 use super::retry::{self, GivenUp, Next, Tried, Verdict};
-use crate::model::{Attempt, Frozen, Stage, State};
-use crate::pipeline::Pipeline;
-use crate::pipeline::accept::new_deliveries::Job;
+use crate::model::{Attempt, Frozen, Millis, Stage, State};
+
 use crate::pipeline::compiled::webhook::Webhook;
-use crate::store::{FrozenRequest, Record};
+use crate::store::{FrozenRequest, Owner, Record};
 
 /// How an attempt ended: what to write down, and why the receiver of this revision is gone for
 /// good, if it is.
@@ -54,36 +54,50 @@ impl Observed {
     }
 }
 
-impl Pipeline {
-    /// Asks the retry policy and writes down what it says.
-    pub(crate) fn decide(&self, webhook: &Webhook, job: &Job, seen: Observed) -> Attempted {
-        let feedback = seen.feedback();
-        let Observed { mut attempt, frozen, verdict, hints, error } = seen;
+/// Turns what was observed into what is recorded.
+pub(crate) struct Outcome<'a> {
+    pub(crate) owner: &'a Owner,
+    pub(crate) job: &'a Job,
+    pub(crate) now: Millis,
+    /// Longest wait that a receiver may ask for.
+    pub(crate) retry_after_ms_max: i64,
+}
+
+impl Outcome<'_> {
+    /// Applies the retry policy. `random` gives a number from 0 to 1, to spread waits by.
+    pub(crate) fn decide(
+        &self,
+        webhook: &Webhook,
+        observed: Observed,
+        random: impl Fn() -> f64,
+    ) -> Attempted {
+        let job = self.job;
+        let feedback = observed.feedback();
+        let Observed { mut attempt, frozen, verdict, hints, error } = observed;
         let number = attempt.number;
         attempt.error = (verdict != Verdict::Success).then(|| error.clone());
-        let max = self.config.delivery.retry_after_ms_max;
         let next = retry::decide(&Tried {
             retry: &webhook.plan.retry,
             attempts: number.saturating_sub(job.schedule_start),
             verdict,
             hints,
-            retry_after_ms_max: i64::try_from(max).unwrap_or(i64::MAX),
-            now: self.clock.now(),
+            retry_after_ms_max: self.retry_after_ms_max,
+            now: self.now,
             // A success has no wait to be spread.
-            random: if verdict == Verdict::Success { 0.5 } else { spread() },
+            random: if verdict == Verdict::Success { 0.5 } else { random() },
         });
         let attempt = Some(attempt);
         let mut attempted = match next {
-            Next::Delivered => self.ended(job, attempt, frozen, State::Delivered, None),
+            Next::Delivered => self.ended(attempt, frozen, State::Delivered, None),
             Next::RetryAt { at, asked } => {
                 let why = if asked { format!("{error} and asked for a wait") } else { error };
-                let mut attempted = self.ended(job, attempt, frozen, State::Pending, Some(why));
+                let mut attempted = self.ended(attempt, frozen, State::Pending, Some(why));
                 attempted.record.next_attempt_at = Some(at);
                 attempted
             }
             Next::Failed(given_up) => {
                 let why = given_up_text(given_up, hints, number, &error);
-                let mut attempted = self.ended(job, attempt, frozen, State::Failed, Some(why));
+                let mut attempted = self.ended(attempt, frozen, State::Failed, Some(why));
                 // A request from older settings says nothing of the receiver of today.
                 let made_at = job.frozen.as_ref().map_or(webhook.revision, |f| f.revision);
                 let disable = given_up == GivenUp::Gone && made_at == webhook.revision;
@@ -97,15 +111,15 @@ impl Pipeline {
 
     pub(crate) fn ended(
         &self,
-        job: &Job,
         attempt: Option<Attempt>,
         frozen: Option<Frozen>,
         to: State,
         reason: Option<String>,
     ) -> Attempted {
+        let Outcome { owner, job, now, .. } = *self;
         let record = Record {
             delivery_id: job.delivery_id,
-            owner: self.owner.clone(),
+            owner: owner.clone(),
             attempt,
             frozen: frozen.map(|frozen| FrozenRequest::new(frozen, &job.event)),
             to,
@@ -114,16 +128,10 @@ impl Pipeline {
             next_attempt_at: None,
             ordered: job.ordered,
             can_wait: false,
-            now: self.clock.now(),
+            now,
         };
         Attempted { record, disable: None, feedback: Feedback::Nothing }
     }
-}
-
-/// From 0 to 1, to spread waits by. Without randomness they are just not spread.
-fn spread() -> f64 {
-    let random = crate::seal::random::<4>();
-    random.map_or(0.5, |bytes| f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))
 }
 
 /// Why a delivery failed, as a sentence.

@@ -4,8 +4,8 @@ use antar_json::{Document, Value};
 use antar_rules::{Mismatch, Pattern};
 use serde::Serialize;
 
+use super::facet_values::values;
 use crate::model::{FacetFilter, FacetSpec, TypeFilter};
-use crate::pipeline::accept::learn_facets::values;
 
 /// The three parts of a subscription. An event must satisfy all.
 #[derive(Clone)]

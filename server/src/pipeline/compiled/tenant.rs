@@ -177,8 +177,7 @@ impl TenantState {
         let document = event.document.root();
         let candidates = self.index.candidates(document);
         let webhooks = candidates.iter().filter_map(|id| self.webhooks.get(id));
-        let (event_type, about) =
-            (event.event_type.as_str(), crate::pipeline::accept::operator_event::about(event));
+        let (event_type, about) = (event.event_type.as_str(), event.about_webhook());
         let mut matching: Vec<_> = webhooks
             .filter(|w| w.plan.subscription.accept(event_type, document) && about != Some(w.id))
             .cloned()

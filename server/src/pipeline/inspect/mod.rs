@@ -3,4 +3,4 @@
 pub mod diff;
 pub mod explain;
 pub mod preview;
-pub(super) mod test_hook;
+pub mod test_hook;

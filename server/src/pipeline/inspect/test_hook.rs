@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::model::{DeliveryId, Event, Response, SentRequest};
-use crate::pipeline::accept::new_deliveries::Job;
+use crate::pipeline::attempt::job::Job;
 use crate::pipeline::attempt::render::{self, RenderInput};
 use crate::pipeline::attempt::success::check_success;
 use crate::pipeline::attempt::transform::{self, TransformEnd};
@@ -31,15 +31,8 @@ impl Pipeline {
     /// delivery id. Nothing is stored.
     pub async fn test(&self, tenant: &Tenant, webhook: &Webhook, event: Event) -> TestReport {
         let began = Instant::now();
-        let job = Job {
-            delivery_id: DeliveryId::new(self.clock.now()),
-            webhook_id: webhook.id,
-            event: Arc::new(event),
-            attempts: 0,
-            schedule_start: 0,
-            frozen: None,
-            ordered: false,
-        };
+        let delivery_id = DeliveryId::new(self.clock.now());
+        let job = Job::first(delivery_id, webhook.id, Arc::new(event));
         let mut report = TestReport::default();
         let transformed =
             transform::transform(&self.host, tenant, webhook, &job.event, |_| {}).await;

@@ -11,7 +11,7 @@
 //! result, see [`answers`].
 
 mod answers;
-mod state;
+pub(super) mod state;
 
 use wasmtime::{
     Engine, StoreContextMut, bail,

@@ -11,11 +11,10 @@ use wasm_encoder::{
     BlockType, CodeSection, EntityType, Function, FunctionSection, ImportSection, MemArg,
     TypeSection, ValType,
 };
-use wasmparser::Import;
 use wit_component::StringEncoding;
 use wit_parser::Resolve;
 
-use super::{super::bindings, facts::Facts};
+use super::facts::Facts;
 
 /// The interface that such a module imports in fact.
 pub(crate) const NAME: &str = "antar:host/direct-log";
@@ -29,11 +28,6 @@ pub(super) struct DirectLog {
     /// Of the function in its place.
     write: u32,
     write_type: u32,
-}
-
-/// Whether this is the function that lines go through.
-pub(super) fn is_it(import: &Import<'_>) -> bool {
-    (import.module, import.name) == (bindings::LOG, "write")
 }
 
 /// The module, which says what its import is. None if that can't be said; a module without it could

@@ -1,8 +1,8 @@
 //! What there is to know of a module before it is rewritten.
 
-use wasmparser::{BinaryReaderError, MemoryType, Operator, Parser, Payload, TypeRef};
+use wasmparser::{BinaryReaderError, Import, MemoryType, Operator, Parser, Payload, TypeRef};
 
-use super::direct_log;
+use super::super::bindings;
 
 /// The section by which the SDK's allocator says that it begins in the memory there is.
 const ARENA: &str = "antar:arena";
@@ -46,7 +46,7 @@ impl Facts {
                         let import = import?;
                         match import.ty {
                             TypeRef::Func(form) | TypeRef::FuncExact(form) => {
-                                if facts.log.is_none() && direct_log::is_it(&import) {
+                                if facts.log.is_none() && is_log(&import) {
                                     facts.log = Some((facts.functions, form));
                                 } else {
                                     facts.other_imports += 1;
@@ -94,4 +94,9 @@ impl Facts {
 
 fn is_ordinary(memory: &MemoryType) -> bool {
     !memory.memory64 && !memory.shared && memory.page_size_log2.is_none()
+}
+
+/// Whether this is the function that lines of the log go through.
+pub(super) fn is_log(import: &Import<'_>) -> bool {
+    (import.module, import.name) == (bindings::LOG, "write")
 }

@@ -200,7 +200,7 @@ impl Reencode for Rewrite {
         for import in section.into_imports() {
             let import = import?;
             match &self.direct_log {
-                Some(log) if direct_log::is_it(&import) => log.add_import(imports),
+                Some(log) if facts::is_log(&import) => log.add_import(imports),
                 _ => self.parse_import(imports, import)?,
             }
         }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::Configuration;
 use crate::model::{TenantId, WebhookId};
-use crate::store::Store;
 use crate::store::db::conn::Connector;
 use crate::store::db::error::StoreError;
 use crate::store::db::listener::Listener;
@@ -28,19 +28,19 @@ pub enum ConfigurationChange {
     All,
 }
 
-impl Store {
+impl Configuration {
     /// What other nodes change from now on; none where no other node can be. After a loss of the
     /// connection it goes on with [`ConfigurationChange::All`].
     ///
     /// # Errors
     /// `Unavailable`.
     pub async fn changes(&self) -> Result<Option<mpsc::Receiver<ConfigurationChange>>, StoreError> {
-        if self.connector.has_one_writer() {
+        if self.db.connector.has_one_writer() {
             return Ok(None);
         }
-        let mut listener = Listener::open(&self.connector).await?;
+        let mut listener = Listener::open(&self.db.connector).await?;
         let (changes, receiver) = mpsc::channel(CHANGES_MAX);
-        let connector = self.connector.clone();
+        let connector = self.db.connector.clone();
         tokio::spawn(async move {
             while let Err(error) = forward(&mut listener, &changes).await {
                 tracing::warn!(%error, "news of other nodes can't be heard; trying again");

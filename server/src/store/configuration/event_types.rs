@@ -4,8 +4,8 @@ use diesel::prelude::*;
 use diesel::sql_types::Bool;
 use diesel_async::RunQueryDsl;
 
+use super::Configuration;
 use crate::model::{EventType, Millis, TenantId};
-use crate::store::Store;
 use crate::store::db::columns::{tenant_of, tenant_text};
 use crate::store::db::conn::{Conn, run};
 use crate::store::db::error::StoreError;
@@ -24,33 +24,34 @@ pub struct EventTypeRow {
 
 type Columns = (String, EventType, String, Millis, Millis);
 
-impl Store {
+impl Configuration {
     /// Creates or replaces an event type.
     ///
     /// # Errors
     /// `Unavailable`.
     pub async fn put_event_type(&self, row: EventTypeRow) -> Result<(), StoreError> {
-        self.write(move |conn| {
-            Box::pin(async move {
-                run!(conn, |c| diesel::insert_into(event_types::table)
-                    .values((
-                        event_types::tenant.eq(tenant_text(row.tenant.as_ref())),
-                        event_types::name.eq(&row.name),
-                        event_types::spec.eq(&row.spec),
-                        event_types::created_at.eq(row.created_at),
-                        event_types::updated_at.eq(row.updated_at),
-                    ))
-                    .on_conflict((event_types::tenant, event_types::name))
-                    .do_update()
-                    .set((
-                        event_types::spec.eq(&row.spec),
-                        event_types::updated_at.eq(row.updated_at),
-                    ))
-                    .execute(c))?;
-                Ok(())
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    run!(conn, |c| diesel::insert_into(event_types::table)
+                        .values((
+                            event_types::tenant.eq(tenant_text(row.tenant.as_ref())),
+                            event_types::name.eq(&row.name),
+                            event_types::spec.eq(&row.spec),
+                            event_types::created_at.eq(row.created_at),
+                            event_types::updated_at.eq(row.updated_at),
+                        ))
+                        .on_conflict((event_types::tenant, event_types::name))
+                        .do_update()
+                        .set((
+                            event_types::spec.eq(&row.spec),
+                            event_types::updated_at.eq(row.updated_at),
+                        ))
+                        .execute(c))?;
+                    Ok(())
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// # Errors
@@ -61,15 +62,16 @@ impl Store {
         name: &EventType,
     ) -> Result<(), StoreError> {
         let (tenant, name) = (tenant.cloned(), name.clone());
-        self.write(move |conn| {
-            Box::pin(async move {
-                let key = (tenant_text(tenant.as_ref()), &name);
-                let count =
-                    run!(conn, |c| diesel::delete(event_types::table.find(key)).execute(c))?;
-                if count == 1 { Ok(()) } else { Err(StoreError::NotFound) }
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let key = (tenant_text(tenant.as_ref()), &name);
+                    let count =
+                        run!(conn, |c| diesel::delete(event_types::table.find(key)).execute(c))?;
+                    if count == 1 { Ok(()) } else { Err(StoreError::NotFound) }
+                })
             })
-        })
-        .await
+            .await
     }
 }
 

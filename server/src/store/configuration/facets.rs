@@ -3,8 +3,8 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
+use super::Configuration;
 use crate::model::{Millis, TenantId};
-use crate::store::Store;
 use crate::store::db::conn::{each, run};
 use crate::store::db::error::StoreError;
 use crate::store::db::schema::facet_values;
@@ -20,7 +20,7 @@ pub struct FacetValueRow {
     pub updated_at: Millis,
 }
 
-impl Store {
+impl Configuration {
     /// Replaces all known values of a facet by `rows`, whose tenant and facet are these.
     ///
     /// # Errors
@@ -32,22 +32,23 @@ impl Store {
         rows: Vec<FacetValueRow>,
     ) -> Result<(), StoreError> {
         let (tenant, facet) = (tenant.clone(), facet.to_owned());
-        self.write(move |conn| {
-            Box::pin(async move {
-                run!(conn, |c| diesel::delete(
-                    facet_values::table
-                        .filter(facet_values::tenant.eq(&tenant))
-                        .filter(facet_values::facet.eq(&facet))
-                )
-                .execute(c))?;
-                each!(conn, &rows, |row, c| diesel::insert_into(facet_values::table)
-                    .values(row)
-                    .on_conflict_do_nothing()
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    run!(conn, |c| diesel::delete(
+                        facet_values::table
+                            .filter(facet_values::tenant.eq(&tenant))
+                            .filter(facet_values::facet.eq(&facet))
+                    )
                     .execute(c))?;
-                Ok(())
+                    each!(conn, &rows, |row, c| diesel::insert_into(facet_values::table)
+                        .values(row)
+                        .on_conflict_do_nothing()
+                        .execute(c))?;
+                    Ok(())
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// Adds values that were seen in events; those that are known stay as they are.
@@ -55,15 +56,16 @@ impl Store {
     /// # Errors
     /// `Unavailable`.
     pub async fn add_facet_values(&self, rows: Vec<FacetValueRow>) -> Result<(), StoreError> {
-        self.write(move |conn| {
-            Box::pin(async move {
-                each!(conn, &rows, |row, c| diesel::insert_into(facet_values::table)
-                    .values(row)
-                    .on_conflict_do_nothing()
-                    .execute(c))?;
-                Ok(())
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    each!(conn, &rows, |row, c| diesel::insert_into(facet_values::table)
+                        .values(row)
+                        .on_conflict_do_nothing()
+                        .execute(c))?;
+                    Ok(())
+                })
             })
-        })
-        .await
+            .await
     }
 }

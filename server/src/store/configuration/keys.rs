@@ -3,8 +3,8 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
+use super::Configuration;
 use crate::model::{ApiKey, KeyId, Millis, Scope, TenantId};
-use crate::store::Store;
 use crate::store::db::columns::{tenant_of, tenant_text};
 use crate::store::db::conn::{Conn, run};
 use crate::store::db::error::StoreError;
@@ -12,13 +12,13 @@ use crate::store::db::schema::api_keys;
 
 type Columns = (Vec<u8>, String, String, String, Vec<u8>, Millis);
 
-impl Store {
+impl Configuration {
     /// All keys, the oldest first.
     ///
     /// # Errors
     /// `Corrupt`, `Unavailable`.
     pub async fn keys(&self) -> Result<Vec<ApiKey>, StoreError> {
-        let mut lease = self.read().await?;
+        let mut lease = self.db.read().await?;
         let keys = load(lease.conn()).await?;
         lease.give_back();
         Ok(keys)
@@ -27,41 +27,44 @@ impl Store {
     /// # Errors
     /// `NameTaken` when its id or hash is there; `Unavailable`.
     pub async fn insert_key(&self, key: ApiKey) -> Result<(), StoreError> {
-        self.write(move |conn| {
-            Box::pin(async move {
-                let scopes: Vec<&str> = key.scopes.iter().map(|scope| scope_text(*scope)).collect();
-                run!(conn, |c| diesel::insert_into(api_keys::table)
-                    .values((
-                        api_keys::id.eq(key.id.as_bytes().as_slice()),
-                        api_keys::tenant.eq(tenant_text(key.tenant.as_ref())),
-                        api_keys::name.eq(&key.name),
-                        api_keys::scopes.eq(scopes.join(",")),
-                        api_keys::hash.eq(key.hash.as_slice()),
-                        api_keys::created_at.eq(key.created_at),
-                    ))
-                    .execute(c))?;
-                Ok(())
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let scopes: Vec<&str> =
+                        key.scopes.iter().map(|scope| scope_text(*scope)).collect();
+                    run!(conn, |c| diesel::insert_into(api_keys::table)
+                        .values((
+                            api_keys::id.eq(key.id.as_bytes().as_slice()),
+                            api_keys::tenant.eq(tenant_text(key.tenant.as_ref())),
+                            api_keys::name.eq(&key.name),
+                            api_keys::scopes.eq(scopes.join(",")),
+                            api_keys::hash.eq(key.hash.as_slice()),
+                            api_keys::created_at.eq(key.created_at),
+                        ))
+                        .execute(c))?;
+                    Ok(())
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// # Errors
     /// `NotFound`, also for a key of another tenant; `Unavailable`.
     pub async fn delete_key(&self, tenant: Option<&TenantId>, id: KeyId) -> Result<(), StoreError> {
         let tenant = tenant.cloned();
-        self.write(move |conn| {
-            Box::pin(async move {
-                let count = run!(conn, |c| diesel::delete(
-                    api_keys::table
-                        .filter(api_keys::id.eq(id.as_bytes().as_slice()))
-                        .filter(api_keys::tenant.eq(tenant_text(tenant.as_ref())))
-                )
-                .execute(c))?;
-                if count == 1 { Ok(()) } else { Err(StoreError::NotFound) }
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let count = run!(conn, |c| diesel::delete(
+                        api_keys::table
+                            .filter(api_keys::id.eq(id.as_bytes().as_slice()))
+                            .filter(api_keys::tenant.eq(tenant_text(tenant.as_ref())))
+                    )
+                    .execute(c))?;
+                    if count == 1 { Ok(()) } else { Err(StoreError::NotFound) }
+                })
             })
-        })
-        .await
+            .await
     }
 }
 

@@ -12,3 +12,17 @@ pub(super) mod snapshot;
 pub(super) mod sources;
 pub(super) mod tenants;
 pub(super) mod webhooks;
+
+use super::db::database::Database;
+
+/// Everything that is configured.
+#[derive(Clone)]
+pub struct Configuration {
+    db: Database,
+}
+
+impl Configuration {
+    pub(super) fn new(db: Database) -> Configuration {
+        Configuration { db }
+    }
+}

@@ -4,8 +4,8 @@ use diesel::prelude::*;
 use diesel::sql_types::Bool;
 use diesel_async::RunQueryDsl;
 
+use super::Configuration;
 use crate::model::{Millis, PluginKind, PluginMeta, PluginName, PluginPool, PluginState, TenantId};
-use crate::store::Store;
 use crate::store::db::columns::{count_of, tenant_of, tenant_text};
 use crate::store::db::conn::{Conn, run};
 use crate::store::db::error::StoreError;
@@ -38,7 +38,7 @@ struct Columns {
     created_at: Millis,
 }
 
-impl Store {
+impl Configuration {
     /// Stores a new version and returns its number, one above the highest (`row.meta.version` does
     /// not matter).
     ///
@@ -46,43 +46,45 @@ impl Store {
     /// `NameTaken` when another node stored a version at the same moment: call again.
     /// `Unavailable`.
     pub async fn insert_plugin(&self, row: PluginRow, wasm: Vec<u8>) -> Result<u32, StoreError> {
-        self.write(move |conn| {
-            Box::pin(async move {
-                let PluginRow { tenant, meta } = &row;
-                let tenant = tenant_text(tenant.as_ref());
-                let newest = run!(conn, |c| plugins::table
-                    .filter(plugins::tenant.eq(tenant))
-                    .filter(plugins::name.eq(&meta.name))
-                    .order(plugins::version.desc())
-                    .select(plugins::version)
-                    .first::<i64>(c))
-                .optional()?;
-                let version = newest.unwrap_or(0) + 1;
-                let config_schema = meta.config_schema.as_ref().map(antar_json::Document::text);
-                run!(conn, |c| diesel::insert_into(plugins::table)
-                    .values((
-                        plugins::tenant.eq(tenant),
-                        plugins::name.eq(&meta.name),
-                        plugins::version.eq(version),
-                        plugins::kind.eq(kind_text(meta.kind)),
-                        plugins::digest.eq(&meta.digest),
-                        plugins::size_bytes.eq(i64::try_from(meta.size_bytes).unwrap_or(i64::MAX)),
-                        plugins::description.eq(&meta.description),
-                        plugins::config_schema.eq(config_schema),
-                        plugins::state.eq(state_text(meta.state)),
-                        plugins::error.eq(&meta.error),
-                        plugins::pool.eq(meta.pool.map(pool_text)),
-                        plugins::imports.eq(names_text(&meta.imports)),
-                        plugins::exports.eq(names_text(&meta.exports)),
-                        plugins::call_us.eq(meta.call_us.and_then(|us| i64::try_from(us).ok())),
-                        plugins::created_at.eq(meta.created_at),
-                        plugins::wasm.eq(&wasm),
-                    ))
-                    .execute(c))?;
-                Ok(count_of(version))
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let PluginRow { tenant, meta } = &row;
+                    let tenant = tenant_text(tenant.as_ref());
+                    let newest = run!(conn, |c| plugins::table
+                        .filter(plugins::tenant.eq(tenant))
+                        .filter(plugins::name.eq(&meta.name))
+                        .order(plugins::version.desc())
+                        .select(plugins::version)
+                        .first::<i64>(c))
+                    .optional()?;
+                    let version = newest.unwrap_or(0) + 1;
+                    let config_schema = meta.config_schema.as_ref().map(antar_json::Document::text);
+                    run!(conn, |c| diesel::insert_into(plugins::table)
+                        .values((
+                            plugins::tenant.eq(tenant),
+                            plugins::name.eq(&meta.name),
+                            plugins::version.eq(version),
+                            plugins::kind.eq(kind_text(meta.kind)),
+                            plugins::digest.eq(&meta.digest),
+                            plugins::size_bytes
+                                .eq(i64::try_from(meta.size_bytes).unwrap_or(i64::MAX)),
+                            plugins::description.eq(&meta.description),
+                            plugins::config_schema.eq(config_schema),
+                            plugins::state.eq(state_text(meta.state)),
+                            plugins::error.eq(&meta.error),
+                            plugins::pool.eq(meta.pool.map(pool_text)),
+                            plugins::imports.eq(names_text(&meta.imports)),
+                            plugins::exports.eq(names_text(&meta.exports)),
+                            plugins::call_us.eq(meta.call_us.and_then(|us| i64::try_from(us).ok())),
+                            plugins::created_at.eq(meta.created_at),
+                            plugins::wasm.eq(&wasm),
+                        ))
+                        .execute(c))?;
+                    Ok(count_of(version))
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// What became of a version that was being compiled: everything but its name, number and
@@ -91,25 +93,26 @@ impl Store {
     /// # Errors
     /// `NotFound` when it was deleted meanwhile, `Unavailable`.
     pub async fn update_plugin(&self, row: PluginRow) -> Result<(), StoreError> {
-        self.write(move |conn| {
-            Box::pin(async move {
-                let PluginRow { tenant, meta } = &row;
-                let key = (tenant_text(tenant.as_ref()), &meta.name, i64::from(meta.version));
-                let config_schema = meta.config_schema.as_ref().map(antar_json::Document::text);
-                let count = run!(conn, |c| diesel::update(plugins::table.find(key))
-                    .set((
-                        plugins::description.eq(&meta.description),
-                        plugins::config_schema.eq(config_schema),
-                        plugins::state.eq(state_text(meta.state)),
-                        plugins::error.eq(&meta.error),
-                        plugins::pool.eq(meta.pool.map(pool_text)),
-                        plugins::call_us.eq(meta.call_us.and_then(|us| i64::try_from(us).ok())),
-                    ))
-                    .execute(c))?;
-                if count > 0 { Ok(()) } else { Err(StoreError::NotFound) }
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let PluginRow { tenant, meta } = &row;
+                    let key = (tenant_text(tenant.as_ref()), &meta.name, i64::from(meta.version));
+                    let config_schema = meta.config_schema.as_ref().map(antar_json::Document::text);
+                    let count = run!(conn, |c| diesel::update(plugins::table.find(key))
+                        .set((
+                            plugins::description.eq(&meta.description),
+                            plugins::config_schema.eq(config_schema),
+                            plugins::state.eq(state_text(meta.state)),
+                            plugins::error.eq(&meta.error),
+                            plugins::pool.eq(meta.pool.map(pool_text)),
+                            plugins::call_us.eq(meta.call_us.and_then(|us| i64::try_from(us).ok())),
+                        ))
+                        .execute(c))?;
+                    if count > 0 { Ok(()) } else { Err(StoreError::NotFound) }
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// The bytes as they were uploaded.
@@ -122,7 +125,7 @@ impl Store {
         name: &PluginName,
         version: u32,
     ) -> Result<Vec<u8>, StoreError> {
-        let mut lease = self.read().await?;
+        let mut lease = self.db.read().await?;
         let key = (tenant_text(tenant), name, i64::from(version));
         let wasm = run!(lease.conn(), |c| plugins::table
             .find(key)
@@ -144,21 +147,22 @@ impl Store {
         version: Option<u32>,
     ) -> Result<(), StoreError> {
         let (tenant, name) = (tenant.cloned(), name.clone());
-        self.write(move |conn| {
-            Box::pin(async move {
-                let (low, high) = version
-                    .map_or((0, i64::MAX), |version| (i64::from(version), i64::from(version)));
-                let count = run!(conn, |c| diesel::delete(
-                    plugins::table
-                        .filter(plugins::tenant.eq(tenant_text(tenant.as_ref())))
-                        .filter(plugins::name.eq(&name))
-                        .filter(plugins::version.between(low, high))
-                )
-                .execute(c))?;
-                if count > 0 { Ok(()) } else { Err(StoreError::NotFound) }
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let (low, high) = version
+                        .map_or((0, i64::MAX), |version| (i64::from(version), i64::from(version)));
+                    let count = run!(conn, |c| diesel::delete(
+                        plugins::table
+                            .filter(plugins::tenant.eq(tenant_text(tenant.as_ref())))
+                            .filter(plugins::name.eq(&name))
+                            .filter(plugins::version.between(low, high))
+                    )
+                    .execute(c))?;
+                    if count > 0 { Ok(()) } else { Err(StoreError::NotFound) }
+                })
             })
-        })
-        .await
+            .await
     }
 }
 

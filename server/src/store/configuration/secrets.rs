@@ -3,8 +3,8 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
+use super::Configuration;
 use crate::model::{Millis, SecretName, TenantId};
-use crate::store::Store;
 use crate::store::db::conn::run;
 use crate::store::db::error::StoreError;
 use crate::store::db::schema::secrets;
@@ -19,24 +19,28 @@ pub struct SecretRow {
     pub updated_at: Millis,
 }
 
-impl Store {
+impl Configuration {
     /// Creates or replaces a secret.
     ///
     /// # Errors
     /// `Unavailable`.
     pub async fn put_secret(&self, row: SecretRow) -> Result<(), StoreError> {
-        self.write(move |conn| {
-            Box::pin(async move {
-                run!(conn, |c| diesel::insert_into(secrets::table)
-                    .values(&row)
-                    .on_conflict((secrets::tenant, secrets::name))
-                    .do_update()
-                    .set((secrets::sealed.eq(&row.sealed), secrets::updated_at.eq(row.updated_at)))
-                    .execute(c))?;
-                Ok(())
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    run!(conn, |c| diesel::insert_into(secrets::table)
+                        .values(&row)
+                        .on_conflict((secrets::tenant, secrets::name))
+                        .do_update()
+                        .set((
+                            secrets::sealed.eq(&row.sealed),
+                            secrets::updated_at.eq(row.updated_at)
+                        ))
+                        .execute(c))?;
+                    Ok(())
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// # Errors
@@ -47,13 +51,15 @@ impl Store {
         name: &SecretName,
     ) -> Result<(), StoreError> {
         let (tenant, name) = (tenant.clone(), name.clone());
-        self.write(move |conn| {
-            Box::pin(async move {
-                let count = run!(conn, |c| diesel::delete(secrets::table.find((&tenant, &name)))
-                    .execute(c))?;
-                if count == 1 { Ok(()) } else { Err(StoreError::NotFound) }
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let count =
+                        run!(conn, |c| diesel::delete(secrets::table.find((&tenant, &name)))
+                            .execute(c))?;
+                    if count == 1 { Ok(()) } else { Err(StoreError::NotFound) }
+                })
             })
-        })
-        .await
+            .await
     }
 }

@@ -4,16 +4,16 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use crate::store::Store;
+use super::Configuration;
 use crate::store::db::conn::run;
 use crate::store::db::error::StoreError;
 use crate::store::db::schema::settings;
 
-impl Store {
+impl Configuration {
     /// # Errors
     /// `Unavailable`.
     pub async fn setting(&self, name: &str) -> Result<Option<String>, StoreError> {
-        let mut lease = self.read().await?;
+        let mut lease = self.db.read().await?;
         let value = run!(lease.conn(), |c| settings::table
             .find(name)
             .select(settings::value)
@@ -29,18 +29,19 @@ impl Store {
     /// `Unavailable`.
     pub async fn put_setting(&self, name: &str, value: &str) -> Result<(), StoreError> {
         let (name, value) = (name.to_owned(), value.to_owned());
-        self.write(move |conn| {
-            Box::pin(async move {
-                run!(conn, |c| diesel::insert_into(settings::table)
-                    .values((settings::name.eq(&name), settings::value.eq(&value)))
-                    .on_conflict(settings::name)
-                    .do_update()
-                    .set(settings::value.eq(&value))
-                    .execute(c))?;
-                Ok(())
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    run!(conn, |c| diesel::insert_into(settings::table)
+                        .values((settings::name.eq(&name), settings::value.eq(&value)))
+                        .on_conflict(settings::name)
+                        .do_update()
+                        .set(settings::value.eq(&value))
+                        .execute(c))?;
+                    Ok(())
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// Sets a value that nobody has set yet, and returns the one that stands: of several nodes
@@ -50,18 +51,19 @@ impl Store {
     /// `Unavailable`.
     pub async fn setting_or_put(&self, name: &str, value: &str) -> Result<String, StoreError> {
         let (name, value) = (name.to_owned(), value.to_owned());
-        self.write(move |conn| {
-            Box::pin(async move {
-                run!(conn, |c| diesel::insert_into(settings::table)
-                    .values((settings::name.eq(&name), settings::value.eq(&value)))
-                    .on_conflict_do_nothing()
-                    .execute(c))?;
-                Ok(run!(conn, |c| settings::table
-                    .find(&name)
-                    .select(settings::value)
-                    .first::<String>(c))?)
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    run!(conn, |c| diesel::insert_into(settings::table)
+                        .values((settings::name.eq(&name), settings::value.eq(&value)))
+                        .on_conflict_do_nothing()
+                        .execute(c))?;
+                    Ok(run!(conn, |c| settings::table
+                        .find(&name)
+                        .select(settings::value)
+                        .first::<String>(c))?)
+                })
             })
-        })
-        .await
+            .await
     }
 }

@@ -4,6 +4,7 @@ use diesel::prelude::*;
 use diesel::sql_types::Bool;
 use diesel_async::RunQueryDsl;
 
+use super::Configuration;
 use super::event_types::{self, EventTypeRow};
 use super::facets::FacetValueRow;
 use super::keys;
@@ -14,7 +15,6 @@ use super::sources::SourceRow;
 use super::tenants::TenantRow;
 use super::webhooks::{self, WebhookRow};
 use crate::model::{ApiKey, TenantId};
-use crate::store::Store;
 use crate::store::db::columns::tenant_text;
 use crate::store::db::conn::run;
 use crate::store::db::error::StoreError;
@@ -34,7 +34,7 @@ pub struct Snapshot {
     pub facet_values: Vec<FacetValueRow>,
 }
 
-impl Store {
+impl Configuration {
     /// Reads all configuration, each kind in the order of its key.
     ///
     /// # Errors
@@ -52,7 +52,7 @@ impl Store {
     }
 
     async fn load_of(&self, tenant: Option<&TenantId>) -> Result<Snapshot, StoreError> {
-        let mut lease = self.read().await?;
+        let mut lease = self.db.read().await?;
         let conn = lease.conn();
         conn.begin_read().await?;
         let (of, all) = (tenant_text(tenant), tenant.is_none());

@@ -3,8 +3,8 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
+use super::Configuration;
 use crate::model::{Millis, SourceId, TenantId};
-use crate::store::Store;
 use crate::store::db::conn::run;
 use crate::store::db::error::StoreError;
 use crate::store::db::schema::sources;
@@ -24,17 +24,18 @@ pub struct SourceRow {
     pub updated_at: Millis,
 }
 
-impl Store {
+impl Configuration {
     /// # Errors
     /// `NameTaken`, `Unavailable`.
     pub async fn insert_source(&self, row: SourceRow) -> Result<(), StoreError> {
-        self.write(move |conn| {
-            Box::pin(async move {
-                run!(conn, |c| diesel::insert_into(sources::table).values(&row).execute(c))?;
-                Ok(())
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    run!(conn, |c| diesel::insert_into(sources::table).values(&row).execute(c))?;
+                    Ok(())
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// Replaces name, spec and secret.
@@ -42,32 +43,34 @@ impl Store {
     /// # Errors
     /// `NotFound`, `NameTaken`, `Unavailable`.
     pub async fn update_source(&self, row: SourceRow) -> Result<(), StoreError> {
-        self.write(move |conn| {
-            Box::pin(async move {
-                let count = run!(conn, |c| diesel::update(sources::table.find(row.id))
-                    .filter(sources::tenant.eq(&row.tenant))
-                    .set((
-                        sources::name.eq(&row.name),
-                        sources::spec.eq(&row.spec),
-                        sources::secret.eq(&row.secret),
-                        sources::updated_at.eq(row.updated_at),
-                    ))
-                    .execute(c))?;
-                if count == 1 { Ok(()) } else { Err(StoreError::NotFound) }
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let count = run!(conn, |c| diesel::update(sources::table.find(row.id))
+                        .filter(sources::tenant.eq(&row.tenant))
+                        .set((
+                            sources::name.eq(&row.name),
+                            sources::spec.eq(&row.spec),
+                            sources::secret.eq(&row.secret),
+                            sources::updated_at.eq(row.updated_at),
+                        ))
+                        .execute(c))?;
+                    if count == 1 { Ok(()) } else { Err(StoreError::NotFound) }
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// # Errors
     /// `NotFound`, `Unavailable`.
     pub async fn delete_source(&self, id: SourceId) -> Result<(), StoreError> {
-        self.write(move |conn| {
-            Box::pin(async move {
-                let count = run!(conn, |c| diesel::delete(sources::table.find(id)).execute(c))?;
-                if count == 1 { Ok(()) } else { Err(StoreError::NotFound) }
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let count = run!(conn, |c| diesel::delete(sources::table.find(id)).execute(c))?;
+                    if count == 1 { Ok(()) } else { Err(StoreError::NotFound) }
+                })
             })
-        })
-        .await
+            .await
     }
 }

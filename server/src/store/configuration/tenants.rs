@@ -3,8 +3,8 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
+use super::Configuration;
 use crate::model::{DeliveryId, Millis, TenantId};
-use crate::store::Store;
 use crate::store::db::conn::{Conn, run};
 use crate::store::db::error::StoreError;
 use crate::store::db::schema::{
@@ -25,31 +25,32 @@ pub struct TenantRow {
     pub updated_at: Millis,
 }
 
-impl Store {
+impl Configuration {
     /// Creates a tenant, or replaces its settings. True: it is new.
     ///
     /// # Errors
     /// `Unavailable`.
     pub async fn put_tenant(&self, row: TenantRow) -> Result<bool, StoreError> {
-        self.write(move |conn| {
-            Box::pin(async move {
-                let count = run!(conn, |c| diesel::update(tenants::table.find(&row.id))
-                    .set((tenants::spec.eq(&row.spec), tenants::updated_at.eq(row.updated_at)))
-                    .execute(c))?;
-                if count == 1 {
-                    return Ok(false);
-                }
-                // Of two that create it at the same time both succeed.
-                run!(conn, |c| diesel::insert_into(tenants::table)
-                    .values(&row)
-                    .on_conflict(tenants::id)
-                    .do_update()
-                    .set((tenants::spec.eq(&row.spec), tenants::updated_at.eq(row.updated_at)))
-                    .execute(c))?;
-                Ok(true)
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let count = run!(conn, |c| diesel::update(tenants::table.find(&row.id))
+                        .set((tenants::spec.eq(&row.spec), tenants::updated_at.eq(row.updated_at)))
+                        .execute(c))?;
+                    if count == 1 {
+                        return Ok(false);
+                    }
+                    // Of two that create it at the same time both succeed.
+                    run!(conn, |c| diesel::insert_into(tenants::table)
+                        .values(&row)
+                        .on_conflict(tenants::id)
+                        .do_update()
+                        .set((tenants::spec.eq(&row.spec), tenants::updated_at.eq(row.updated_at)))
+                        .execute(c))?;
+                    Ok(true)
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// Erases a tenant with everything of it. Events and deliveries go first, in small batches;
@@ -62,6 +63,7 @@ impl Store {
         loop {
             let name = tenant.clone();
             let count = self
+                .db
                 .write(move |conn| {
                     Box::pin(async move {
                         let deliveries = delete_deliveries(conn, &name).await?;
@@ -75,7 +77,7 @@ impl Store {
             }
         }
         let name = tenant.clone();
-        erased += self.write(move |conn| Box::pin(delete_rest(conn, name))).await?;
+        erased += self.db.write(move |conn| Box::pin(delete_rest(conn, name))).await?;
         if erased == 0 { Err(StoreError::NotFound) } else { Ok(()) }
     }
 }

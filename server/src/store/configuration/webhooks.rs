@@ -4,8 +4,8 @@ use diesel::prelude::*;
 use diesel::sql_types::Bool;
 use diesel_async::RunQueryDsl;
 
+use super::Configuration;
 use crate::model::{Millis, TenantId, WebhookId, reason};
-use crate::store::Store;
 use crate::store::db::columns::{count_of, tenant_text};
 use crate::store::db::conn::{Conn, run};
 use crate::store::db::error::StoreError;
@@ -102,13 +102,13 @@ impl From<Columns> for WebhookRow {
     }
 }
 
-impl Store {
+impl Configuration {
     /// A webhook as it is stored now; none where it was deleted.
     ///
     /// # Errors
     /// `Unavailable`.
     pub async fn webhook(&self, id: WebhookId) -> Result<Option<WebhookRow>, StoreError> {
-        let mut lease = self.read().await?;
+        let mut lease = self.db.read().await?;
         let row = run!(lease.conn(), |c| webhooks::table
             .find(id)
             .select(Columns::as_select())
@@ -124,13 +124,14 @@ impl Store {
     /// `NameTaken`, `Unavailable`.
     pub async fn insert_webhook(&self, row: WebhookRow) -> Result<(), StoreError> {
         let row = Columns::from(row);
-        self.write(move |conn| {
-            Box::pin(async move {
-                run!(conn, |c| diesel::insert_into(webhooks::table).values(&row).execute(c))?;
-                write_revision(conn, &row).await
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    run!(conn, |c| diesel::insert_into(webhooks::table).values(&row).execute(c))?;
+                    write_revision(conn, &row).await
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// Replaces a webhook that still stands at `expected_revision`, and keeps the new revision:
@@ -145,24 +146,25 @@ impl Store {
     ) -> Result<u32, StoreError> {
         let revision = expected_revision.saturating_add(1);
         let row = Columns::from(WebhookRow { revision, ..row });
-        self.write(move |conn| {
-            Box::pin(async move {
-                let count = run!(conn, |c| diesel::update(webhooks::table.find(row.id))
-                    .filter(webhooks::revision.eq(i64::from(expected_revision)))
-                    .set(&row)
-                    .execute(c))?;
-                if count == 0 {
-                    return Err(missed_revision(conn, row.id).await?);
-                }
-                write_revision(conn, &row).await?;
-                Ok(revision)
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let count = run!(conn, |c| diesel::update(webhooks::table.find(row.id))
+                        .filter(webhooks::revision.eq(i64::from(expected_revision)))
+                        .set(&row)
+                        .execute(c))?;
+                    if count == 0 {
+                        return Err(missed_revision(conn, row.id).await?);
+                    }
+                    write_revision(conn, &row).await?;
+                    Ok(revision)
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// Enables, disables, pauses. No new revision. What it means for waiting deliveries is up to
-    /// [`Store::hold_webhook`] and [`Store::release_webhook`].
+    /// [`Configuration::hold_webhook`] and [`Configuration::release_webhook`].
     ///
     /// # Errors
     /// `NotFound`, `Unavailable`.
@@ -175,20 +177,21 @@ impl Store {
         now: Millis,
     ) -> Result<(), StoreError> {
         let disabled_reason = disabled_reason.map(ToOwned::to_owned);
-        self.write(move |conn| {
-            Box::pin(async move {
-                let count = run!(conn, |c| diesel::update(webhooks::table.find(id))
-                    .set((
-                        webhooks::enabled.eq(enabled),
-                        webhooks::paused.eq(paused),
-                        webhooks::disabled_reason.eq(&disabled_reason),
-                        webhooks::updated_at.eq(now),
-                    ))
-                    .execute(c))?;
-                if count == 1 { Ok(()) } else { Err(StoreError::NotFound) }
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let count = run!(conn, |c| diesel::update(webhooks::table.find(id))
+                        .set((
+                            webhooks::enabled.eq(enabled),
+                            webhooks::paused.eq(paused),
+                            webhooks::disabled_reason.eq(&disabled_reason),
+                            webhooks::updated_at.eq(now),
+                        ))
+                        .execute(c))?;
+                    if count == 1 { Ok(()) } else { Err(StoreError::NotFound) }
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// Puts a new secret in place; `before` goes on signing until its time. No new revision.
@@ -203,20 +206,21 @@ impl Store {
         now: Millis,
     ) -> Result<(), StoreError> {
         let (before, until) = before.unzip();
-        self.write(move |conn| {
-            Box::pin(async move {
-                let count = run!(conn, |c| diesel::update(webhooks::table.find(id))
-                    .set((
-                        webhooks::secret.eq(&secret),
-                        webhooks::secret_before.eq(&before),
-                        webhooks::secret_before_until.eq(until),
-                        webhooks::updated_at.eq(now),
-                    ))
-                    .execute(c))?;
-                if count == 1 { Ok(()) } else { Err(StoreError::NotFound) }
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let count = run!(conn, |c| diesel::update(webhooks::table.find(id))
+                        .set((
+                            webhooks::secret.eq(&secret),
+                            webhooks::secret_before.eq(&before),
+                            webhooks::secret_before_until.eq(until),
+                            webhooks::updated_at.eq(now),
+                        ))
+                        .execute(c))?;
+                    if count == 1 { Ok(()) } else { Err(StoreError::NotFound) }
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// Deletes a webhook with its revisions and, in the same transaction, cancels its open
@@ -225,21 +229,23 @@ impl Store {
     /// # Errors
     /// `NotFound`, `Unavailable`.
     pub async fn delete_webhook(&self, id: WebhookId, now: Millis) -> Result<(), StoreError> {
-        self.write(move |conn| {
-            Box::pin(async move {
-                let count = run!(conn, |c| diesel::delete(webhooks::table.find(id)).execute(c))?;
-                if count == 0 {
-                    return Err(StoreError::NotFound);
-                }
-                run!(conn, |c| diesel::delete(
-                    webhook_revisions::table.filter(webhook_revisions::webhook_id.eq(id))
-                )
-                .execute(c))?;
-                cancel_all(conn, id, reason::WEBHOOK_DELETED, now).await?;
-                Ok(())
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let count =
+                        run!(conn, |c| diesel::delete(webhooks::table.find(id)).execute(c))?;
+                    if count == 0 {
+                        return Err(StoreError::NotFound);
+                    }
+                    run!(conn, |c| diesel::delete(
+                        webhook_revisions::table.filter(webhook_revisions::webhook_id.eq(id))
+                    )
+                    .execute(c))?;
+                    cancel_all(conn, id, reason::WEBHOOK_DELETED, now).await?;
+                    Ok(())
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// All revisions, the newest first.
@@ -247,7 +253,7 @@ impl Store {
     /// # Errors
     /// `Unavailable`.
     pub async fn webhook_revisions(&self, id: WebhookId) -> Result<Vec<RevisionRow>, StoreError> {
-        let mut lease = self.read().await?;
+        let mut lease = self.db.read().await?;
         let rows = run!(lease.conn(), |c| webhook_revisions::table
             .filter(webhook_revisions::webhook_id.eq(id))
             .order(webhook_revisions::revision.desc())

@@ -6,6 +6,7 @@ use diesel::expression::AsExpression;
 use diesel::serialize::{self, Output, ToSql};
 use diesel::sql_types::{BigInt, Binary, Text};
 
+use super::error::StoreError;
 use crate::model::{
     DeliveryId, EventId, EventType, Millis, PluginName, ReplayId, ReplayState, SecretName,
     SourceId, State, TenantId, WebhookId,
@@ -120,14 +121,24 @@ pub(crate) fn tenant_text(tenant: Option<&TenantId>) -> &str {
     tenant.map_or("", TenantId::as_str)
 }
 
-pub(crate) fn tenant_of(text: String) -> Result<Option<TenantId>, super::error::StoreError> {
+pub(crate) fn tenant_of(text: String) -> Result<Option<TenantId>, StoreError> {
     if text.is_empty() {
         return Ok(None);
     }
-    text.try_into().map(Some).map_err(super::error::StoreError::Corrupt)
+    text.try_into().map(Some).map_err(StoreError::Corrupt)
 }
 
 /// PostgreSQL refuses U+0000 in text; on both databases it becomes U+FFFD.
 pub(crate) fn storable(text: &str) -> std::borrow::Cow<'_, str> {
     if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
+}
+
+/// A value as the text of a JSON column.
+pub(crate) fn json_text(value: &impl serde::Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|e| StoreError::Corrupt(e.to_string()))
+}
+
+/// The value of a JSON column.
+pub(crate) fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|e| StoreError::Corrupt(e.to_string()))
 }

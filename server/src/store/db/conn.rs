@@ -15,9 +15,9 @@ use futures_util::StreamExt as _;
 use futures_util::future::{BoxFuture, FutureExt as _};
 
 use super::error::StoreError;
+use super::settings::Settings;
 use super::simulated_latency::Pace;
 use crate::model::Millis;
-use crate::store::Settings;
 
 /// Plans stay with their prepared statements while tables grow: one that was made when a table was
 /// small must not read all of it when it is large. Every statement has an index.

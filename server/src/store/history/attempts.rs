@@ -5,15 +5,16 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
+use super::History;
 use super::frozen_request::FrozenRequest;
 use crate::model::{Attempt, DeliveryId, Frozen, Millis, Response, SentRequest};
 use crate::store::db::cell::Cell;
 use crate::store::db::columns::{count_of, storable};
+use crate::store::db::columns::{from_json, json_text};
 use crate::store::db::conn::{Conn, run};
 use crate::store::db::error::StoreError;
 use crate::store::db::rows::{Change, Kind, Rows, Statement};
 use crate::store::db::schema::{attempts, deliveries, events};
-use crate::store::{Store, from_json, json_text};
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = attempts)]
@@ -33,14 +34,14 @@ struct Row {
     unresolved: Option<String>,
 }
 
-impl Store {
+impl History {
     /// The attempts of a delivery, the first one first. Their requests' bodies are those of the
     /// frozen request, secrets masked.
     ///
     /// # Errors
     /// `Unavailable`, `Corrupt`.
     pub async fn attempts(&self, delivery_id: DeliveryId) -> Result<Vec<Attempt>, StoreError> {
-        let mut lease = self.read().await?;
+        let mut lease = self.db.read().await?;
         let frozen = frozen(lease.conn(), delivery_id).await?;
         let rows = run!(lease.conn(), |c| attempts::table
             .filter(attempts::delivery_id.eq(delivery_id))

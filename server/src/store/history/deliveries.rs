@@ -3,11 +3,11 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
+use super::History;
 use super::attempts;
 use crate::model::{
     Delivery, DeliveryId, EventId, EventKey, Frozen, Millis, State, TenantId, WebhookId,
 };
-use crate::store::Store;
 use crate::store::db::columns::count_of;
 use crate::store::db::conn::run;
 use crate::store::db::error::StoreError;
@@ -92,7 +92,7 @@ pub(crate) fn unsent() -> diesel::expression::SqlLiteral<diesel::sql_types::Bool
     diesel::dsl::sql("state NOT IN ('delivered', 'in_flight')")
 }
 
-impl Store {
+impl History {
     /// Deliveries of a tenant, newest first.
     ///
     /// # Errors
@@ -112,7 +112,7 @@ impl Store {
             }
             None => None,
         };
-        let mut lease = self.read().await?;
+        let mut lease = self.db.read().await?;
         let rows = run!(lease.conn(), |c, Db| {
             let mut query = deliveries::table
                 .select(Row::as_select())
@@ -162,7 +162,7 @@ impl Store {
         tenant: &TenantId,
         id: DeliveryId,
     ) -> Result<StoredDelivery, StoreError> {
-        let mut lease = self.read().await?;
+        let mut lease = self.db.read().await?;
         let found = run!(lease.conn(), |c| deliveries::table
             .find(id)
             .filter(deliveries::tenant.eq(tenant))

@@ -4,8 +4,8 @@ use antar_json::Document;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
+use super::History;
 use crate::model::{Attributes, Event, EventId, EventKey, EventType, Millis, TenantId};
-use crate::store::Store;
 use crate::store::db::columns::count_of;
 use crate::store::db::conn::{Conn, run};
 use crate::store::db::error::StoreError;
@@ -82,7 +82,7 @@ fn attributes_of(document: &Document) -> Attributes {
         .collect()
 }
 
-impl Store {
+impl History {
     /// Events of a tenant, newest first.
     ///
     /// # Errors
@@ -102,7 +102,7 @@ impl Store {
             }
             None => None,
         };
-        let mut lease = self.read().await?;
+        let mut lease = self.db.read().await?;
         let rows = run!(lease.conn(), |c, Db| {
             let mut query = events::table
                 .select(Row::as_select())
@@ -148,7 +148,7 @@ impl Store {
         id: &EventId,
         source: Option<&str>,
     ) -> Result<StoredEvent, StoreError> {
-        let mut lease = self.read().await?;
+        let mut lease = self.db.read().await?;
         let row = run!(lease.conn(), |c, Db| {
             let mut query = events::table
                 .select(Row::as_select())

@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
+use super::History;
 use crate::model::{DeliveryId, EventId, EventKey, Millis, State, TenantId};
-use crate::store::Store;
 use crate::store::db::conn::{Conn, each, load_to_change, run};
 use crate::store::db::error::StoreError;
 use crate::store::db::schema::{attempts, deliveries, events};
@@ -35,7 +35,7 @@ pub struct Pass {
     pub next: Option<Millis>,
 }
 
-impl Store {
+impl History {
     /// Deletes up to `limit` old events that were accepted at or after `from`, with their deliveries
     /// and attempts.
     ///
@@ -48,28 +48,29 @@ impl Store {
         limit: usize,
     ) -> Result<Pass, StoreError> {
         let old = old.clone();
-        self.write(move |conn| {
-            Box::pin(async move {
-                let Ended { keys, delivery_ids, pass } =
-                    find_ended(conn, &old, from, limit, false).await?;
-                run!(conn, |c| diesel::delete(
-                    attempts::table.filter(attempts::delivery_id.eq_any(&delivery_ids))
-                )
-                .execute(c))?;
-                run!(conn, |c| diesel::delete(
-                    deliveries::table.filter(deliveries::id.eq_any(&delivery_ids))
-                )
-                .execute(c))?;
-                each!(conn, &keys, |key, c| diesel::delete(events::table.find((
-                    &key.tenant,
-                    &key.id,
-                    &key.source
-                )))
-                .execute(c))?;
-                Ok(pass)
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let Ended { keys, delivery_ids, pass } =
+                        find_ended(conn, &old, from, limit, false).await?;
+                    run!(conn, |c| diesel::delete(
+                        attempts::table.filter(attempts::delivery_id.eq_any(&delivery_ids))
+                    )
+                    .execute(c))?;
+                    run!(conn, |c| diesel::delete(
+                        deliveries::table.filter(deliveries::id.eq_any(&delivery_ids))
+                    )
+                    .execute(c))?;
+                    each!(conn, &keys, |key, c| diesel::delete(events::table.find((
+                        &key.tenant,
+                        &key.id,
+                        &key.source
+                    )))
+                    .execute(c))?;
+                    Ok(pass)
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// Takes the data from up to `limit` old events that were accepted at or after `from`, and the
@@ -84,26 +85,30 @@ impl Store {
         limit: usize,
     ) -> Result<Pass, StoreError> {
         let old = old.clone();
-        self.write(move |conn| {
-            Box::pin(async move {
-                let Ended { keys, delivery_ids, pass } =
-                    find_ended(conn, &old, from, limit, true).await?;
-                run!(conn, |c| diesel::update(
-                    attempts::table.filter(attempts::delivery_id.eq_any(&delivery_ids))
-                )
-                .set((attempts::response_body.eq(None::<&str>), attempts::frozen.eq(None::<&str>),))
-                .execute(c))?;
-                each!(conn, &keys, |key, c| diesel::update(events::table.find((
-                    &key.tenant,
-                    &key.id,
-                    &key.source
-                )))
-                .set((events::data.eq(None::<&str>), events::attributes.eq("{}")))
-                .execute(c))?;
-                Ok(pass)
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let Ended { keys, delivery_ids, pass } =
+                        find_ended(conn, &old, from, limit, true).await?;
+                    run!(conn, |c| diesel::update(
+                        attempts::table.filter(attempts::delivery_id.eq_any(&delivery_ids))
+                    )
+                    .set((
+                        attempts::response_body.eq(None::<&str>),
+                        attempts::frozen.eq(None::<&str>),
+                    ))
+                    .execute(c))?;
+                    each!(conn, &keys, |key, c| diesel::update(events::table.find((
+                        &key.tenant,
+                        &key.id,
+                        &key.source
+                    )))
+                    .set((events::data.eq(None::<&str>), events::attributes.eq("{}")))
+                    .execute(c))?;
+                    Ok(pass)
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// When the oldest event that is kept was accepted.
@@ -111,7 +116,7 @@ impl Store {
     /// # Errors
     /// `Unavailable`.
     pub async fn oldest_event(&self, tenant: &TenantId) -> Result<Option<Millis>, StoreError> {
-        let mut lease = self.read().await?;
+        let mut lease = self.db.read().await?;
         let oldest = run!(lease.conn(), |c| events::table
             .filter(events::tenant.eq(tenant))
             .order(events::accepted_at.asc())
@@ -128,7 +133,7 @@ impl Store {
     /// # Errors
     /// `Unavailable`.
     pub async fn used_bytes(&self) -> Result<Option<u64>, StoreError> {
-        let mut lease = self.read().await?;
+        let mut lease = self.db.read().await?;
         let used = lease.conn().used_bytes().await?;
         lease.give_back();
         Ok(used)

@@ -3,9 +3,9 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
+use super::Queue;
 use super::state_changes::waiting;
 use crate::model::{DeliveryId, Millis, State, TenantId, WebhookId};
-use crate::store::Store;
 use crate::store::db::conn::{each, load_to_change, run};
 use crate::store::db::error::StoreError;
 use crate::store::db::schema::deliveries;
@@ -24,7 +24,7 @@ pub struct RetrySelection {
     pub until: Option<Millis>,
 }
 
-impl Store {
+impl Queue {
     /// Begins the schedule of up to `limit` of these anew, the oldest first; `held` says why they
     /// wait without a time. Returns how many; fewer than `limit`: there are no more.
     ///
@@ -38,39 +38,40 @@ impl Store {
         now: Millis,
     ) -> Result<usize, StoreError> {
         let selection = selection.clone();
-        self.write(move |conn| {
-            Box::pin(async move {
-                let RetrySelection { tenant, webhook_id, state, since, until } = &selection;
-                let ids = load_to_change!(
-                    conn,
-                    DeliveryId,
-                    deliveries::table
-                        .filter(deliveries::tenant.eq(tenant))
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let RetrySelection { tenant, webhook_id, state, since, until } = &selection;
+                    let ids = load_to_change!(
+                        conn,
+                        DeliveryId,
+                        deliveries::table
+                            .filter(deliveries::tenant.eq(tenant))
+                            .filter(deliveries::state.eq(state))
+                            .filter(unsent())
+                            .filter(deliveries::webhook_id.eq(webhook_id))
+                            .filter(deliveries::created_at.ge(since.unwrap_or(Millis(i64::MIN))))
+                            .filter(deliveries::created_at.lt(until.unwrap_or(Millis(i64::MAX))))
+                            .order((deliveries::created_at.asc(), deliveries::id.asc()))
+                            .limit(i64::try_from(limit).unwrap_or(i64::MAX))
+                            .select(deliveries::id)
+                    )?;
+                    let due_at = held.is_none().then_some(now);
+                    each!(conn, &ids, |id, c| diesel::update(deliveries::table.find(id))
                         .filter(deliveries::state.eq(state))
-                        .filter(unsent())
-                        .filter(deliveries::webhook_id.eq(webhook_id))
-                        .filter(deliveries::created_at.ge(since.unwrap_or(Millis(i64::MIN))))
-                        .filter(deliveries::created_at.lt(until.unwrap_or(Millis(i64::MAX))))
-                        .order((deliveries::created_at.asc(), deliveries::id.asc()))
-                        .limit(i64::try_from(limit).unwrap_or(i64::MAX))
-                        .select(deliveries::id)
-                )?;
-                let due_at = held.is_none().then_some(now);
-                each!(conn, &ids, |id, c| diesel::update(deliveries::table.find(id))
-                    .filter(deliveries::state.eq(state))
-                    .set((
-                        deliveries::state.eq(State::Pending),
-                        deliveries::reason.eq(held),
-                        deliveries::next_attempt_at.eq(due_at),
-                        deliveries::schedule_start.eq(deliveries::attempts),
-                        deliveries::dedupe_key.eq(None::<&str>),
-                        deliveries::updated_at.eq(now),
-                    ))
-                    .execute(c))?;
-                Ok(ids.len())
+                        .set((
+                            deliveries::state.eq(State::Pending),
+                            deliveries::reason.eq(held),
+                            deliveries::next_attempt_at.eq(due_at),
+                            deliveries::schedule_start.eq(deliveries::attempts),
+                            deliveries::dedupe_key.eq(None::<&str>),
+                            deliveries::updated_at.eq(now),
+                        ))
+                        .execute(c))?;
+                    Ok(ids.len())
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// How many deliveries of a webhook are in flight, and how many wait.
@@ -78,7 +79,7 @@ impl Store {
     /// # Errors
     /// `Unavailable`.
     pub async fn open_of_webhook(&self, id: WebhookId) -> Result<(usize, usize), StoreError> {
-        let mut lease = self.read().await?;
+        let mut lease = self.db.read().await?;
         let in_flight = run!(lease.conn(), |c| deliveries::table
             .filter(deliveries::owner_node.is_not_null())
             .filter(deliveries::webhook_id.eq(id))

@@ -7,21 +7,22 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use parking_lot::Mutex;
 
+use super::Queue;
 use super::due::Candidate;
+use super::excluded::Excluded;
 use super::ordering;
 use super::unknown_outcome::{self, UnknownOutcome};
 use crate::fault::{self, Point};
 use crate::model::{
     Delivery, DeliveryId, Event, EventKey, Frozen, Millis, State, TenantId, WebhookId,
 };
-use crate::store::Store;
 use crate::store::db::conn::{load_to_change, run};
 use crate::store::db::error::StoreError;
+use crate::store::db::new_rows::Owner;
 use crate::store::db::rows::{Change, Kind, Rows, Statement};
 use crate::store::db::schema::{deliveries, nodes};
 use crate::store::history::deliveries::Row;
 use crate::store::history::{attempts, events};
-use crate::store::writer::accept::Owner;
 
 /// Candidates of one transaction, where less are wanted: some of them may wait behind others.
 const AT_ONCE_MIN: usize = 64;
@@ -43,31 +44,11 @@ pub struct Claimed {
 /// next claim makes it due first.
 pub(crate) type UnknownClaims = Arc<Mutex<HashSet<UnknownOutcome>>>;
 
-/// What a claim leaves for others, or for later.
-#[derive(Clone, Debug, Default)]
-pub struct Excluded {
-    pub webhooks: Vec<WebhookId>,
-    pub tenants: Vec<TenantId>,
-    /// Webhooks of which only so many are wanted.
-    pub at_most: HashMap<WebhookId, usize>,
-}
-
-impl Excluded {
-    /// Some of what is wanted was taken.
-    pub fn less(&mut self, taken: &[Claimed]) {
-        for claimed in taken {
-            if let Some(most) = self.at_most.get_mut(&claimed.delivery.webhook_id) {
-                *most = most.saturating_sub(1);
-            }
-        }
-    }
-}
-
 /// A candidate as it stands: when it is due, whether it is compared with others of its key for duplicates, and
 /// whether it may go before those that are open.
 type Stands = (DeliveryId, Option<Millis>, bool, bool);
 
-impl Store {
+impl Queue {
     /// Takes deliveries that are pending and due, the longest due first, in turns between
     /// tenants and between their webhooks, and leaves out what is spared or waits behind another one
     /// with its key. Duplicates are dropped. A delivery whose event's data
@@ -89,7 +70,7 @@ impl Store {
                 Ok(found) => found,
                 Err(error) => return those(claimed, error),
             };
-            excluded.less(&more);
+            excluded.subtract(more.iter().map(|claimed| claimed.delivery.webhook_id));
             claimed.extend(more);
             // What waits behind others may have hidden something that may go.
             if put_off == 0 || claimed.len() >= limit {
@@ -98,7 +79,7 @@ impl Store {
         }
     }
 
-    /// As [`Store::claim_due`], of what one look finds; and how many of that were put off, because they wait
+    /// As [`Queue::claim_due`], of what one look finds; and how many of that were put off, because they wait
     /// behind others.
     async fn claim_some(
         &self,
@@ -136,16 +117,17 @@ impl Store {
 
     /// Makes due what claims that failed may have put in flight.
     async fn release_unknown(&self) -> Result<(), StoreError> {
-        let unknown = self.claims.lock().clone();
+        let unknown = self.unknown.lock().clone();
         if unknown.is_empty() {
             return Ok(());
         }
         let released = unknown.clone();
-        self.write(move |conn| {
-            Box::pin(async move { unknown_outcome::release(conn, &released).await })
-        })
-        .await?;
-        self.claims.lock().retain(|one| !unknown.contains(one));
+        self.db
+            .write(move |conn| {
+                Box::pin(async move { unknown_outcome::release(conn, &released).await })
+            })
+            .await?;
+        self.unknown.lock().retain(|one| !unknown.contains(one));
         Ok(())
     }
 
@@ -167,7 +149,7 @@ impl Store {
             let taken = std::mem::take(&mut *taken.lock()).into_iter();
             let unknown =
                 |delivery_id| UnknownOutcome { delivery_id, owner: owner.clone(), since: now };
-            self.claims.lock().extend(taken.map(unknown));
+            self.unknown.lock().extend(taken.map(unknown));
         }
         found
     }
@@ -182,48 +164,50 @@ impl Store {
         taken: &Arc<Mutex<Vec<DeliveryId>>>,
     ) -> Result<(Vec<Claimed>, usize), StoreError> {
         let (owner, taken) = (owner.clone(), taken.clone());
-        self.write(move |conn| {
-            Box::pin(async move {
-                // By id alone, lest PostgreSQL go through all that is due.
-                let stand = load_to_change!(
-                    conn,
-                    Stands,
-                    deliveries::table.filter(deliveries::id.eq_any(&candidates)).select((
-                        deliveries::id,
-                        deliveries::next_attempt_at,
-                        deliveries::dedupe_key.is_not_null(),
-                        ordering::in_order(),
-                    ))
-                )?;
-                let compared = stand.iter().any(|(_, _, has_key, _)| *has_key);
-                let due =
-                    stand.into_iter().filter(|(_, due_at, ..)| due_at.is_some_and(|at| at <= now));
-                let due: HashMap<DeliveryId, bool> =
-                    due.map(|(id, _, _, in_order)| (id, in_order)).collect();
-                let still_due = candidates.into_iter().filter(|id| due.contains_key(id));
-                let (mut ids, behind): (Vec<DeliveryId>, Vec<DeliveryId>) =
-                    still_due.partition(|id| due[id]);
-                ordering::defer(conn, &behind, now).await?;
-                ids.truncate(limit);
-                if compared {
-                    ids = ordering::without_duplicates(conn, ids, now).await?;
-                }
-                taken.lock().clone_from(&ids);
-                let mut rows = Rows::<BeginFlights>::new();
-                for id in &ids {
-                    rows.push([
-                        owner.node.as_str().into(),
-                        owner.epoch.into(),
-                        now.into(),
-                        id.0.into(),
-                    ]);
-                }
-                rows.send(conn).await?;
-                fault::reach(Point::Claim).await?;
-                Ok((load_claimed(conn, ids, now).await?, behind.len()))
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    // By id alone, lest PostgreSQL go through all that is due.
+                    let stand = load_to_change!(
+                        conn,
+                        Stands,
+                        deliveries::table.filter(deliveries::id.eq_any(&candidates)).select((
+                            deliveries::id,
+                            deliveries::next_attempt_at,
+                            deliveries::dedupe_key.is_not_null(),
+                            ordering::in_order(),
+                        ))
+                    )?;
+                    let compared = stand.iter().any(|(_, _, has_key, _)| *has_key);
+                    let due = stand
+                        .into_iter()
+                        .filter(|(_, due_at, ..)| due_at.is_some_and(|at| at <= now));
+                    let due: HashMap<DeliveryId, bool> =
+                        due.map(|(id, _, _, in_order)| (id, in_order)).collect();
+                    let still_due = candidates.into_iter().filter(|id| due.contains_key(id));
+                    let (mut ids, behind): (Vec<DeliveryId>, Vec<DeliveryId>) =
+                        still_due.partition(|id| due[id]);
+                    ordering::defer(conn, &behind, now).await?;
+                    ids.truncate(limit);
+                    if compared {
+                        ids = ordering::without_duplicates(conn, ids, now).await?;
+                    }
+                    taken.lock().clone_from(&ids);
+                    let mut rows = Rows::<BeginFlights>::new();
+                    for id in &ids {
+                        rows.push([
+                            owner.node.as_str().into(),
+                            owner.epoch.into(),
+                            now.into(),
+                            id.0.into(),
+                        ]);
+                    }
+                    rows.send(conn).await?;
+                    fault::reach(Point::Claim).await?;
+                    Ok((load_claimed(conn, ids, now).await?, behind.len()))
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// When the next one becomes due of those that are not yet.
@@ -231,8 +215,8 @@ impl Store {
     /// # Errors
     /// `Unavailable`.
     pub async fn next_due_after(&self, now: Millis) -> Result<Option<Millis>, StoreError> {
-        let mut lease = self.read().await?;
-        let due_at = self.connector.in_time(async {
+        let mut lease = self.db.read().await?;
+        let due_at = self.db.connector.in_time(async {
             let due_at = run!(lease.conn(), |c| deliveries::table
                 .filter(deliveries::next_attempt_at.gt(now))
                 .order(deliveries::next_attempt_at.asc())
@@ -253,43 +237,44 @@ impl Store {
     /// `Unavailable`.
     pub async fn take_over(&self, owner: &Owner, now: Millis) -> Result<usize, StoreError> {
         let owner = owner.clone();
-        self.write(move |conn| {
-            Box::pin(async move {
-                let gone = run!(conn, |c| nodes::table
-                    .filter(nodes::id.ne(&owner.node))
-                    .filter(nodes::lease_until.lt(now))
-                    .select(nodes::id)
-                    .load::<String>(c))?;
-                let orphan = deliveries::owner_node
-                    .eq_any(&gone)
-                    .or(deliveries::owner_node
-                        .eq(&owner.node)
-                        .and(deliveries::owner_epoch.lt(owner.epoch)))
-                    .assume_not_null();
-                // What another node, or a last statement of one that is gone, holds just now is left
-                // for the next look.
-                let orphans = load_to_change!(
-                    conn,
-                    (DeliveryId, bool),
-                    deliveries::table
-                        .filter(deliveries::owner_node.is_not_null())
-                        .filter(orphan)
-                        .limit(i64::try_from(TAKE_OVER_MAX).unwrap_or(i64::MAX))
-                        .select((deliveries::id, deliveries::reason.is_not_null()))
-                )?;
-                let mut rows = Rows::<TakeOver>::new();
-                for (id, wished) in &orphans {
-                    // Whoever wished to cancel it gets his will: nobody is at it any more.
-                    let to = if *wished { State::Cancelled } else { State::Pending };
-                    let due_at = (!wished).then_some(now);
-                    rows.push([to.as_str().into(), due_at.into(), now.into(), id.0.into()]);
-                }
-                rows.send(conn).await?;
-                fault::reach(Point::TakeOver).await?;
-                Ok(orphans.len())
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let gone = run!(conn, |c| nodes::table
+                        .filter(nodes::id.ne(&owner.node))
+                        .filter(nodes::lease_until.lt(now))
+                        .select(nodes::id)
+                        .load::<String>(c))?;
+                    let orphan = deliveries::owner_node
+                        .eq_any(&gone)
+                        .or(deliveries::owner_node
+                            .eq(&owner.node)
+                            .and(deliveries::owner_epoch.lt(owner.epoch)))
+                        .assume_not_null();
+                    // What another node, or a last statement of one that is gone, holds just now is left
+                    // for the next look.
+                    let orphans = load_to_change!(
+                        conn,
+                        (DeliveryId, bool),
+                        deliveries::table
+                            .filter(deliveries::owner_node.is_not_null())
+                            .filter(orphan)
+                            .limit(i64::try_from(TAKE_OVER_MAX).unwrap_or(i64::MAX))
+                            .select((deliveries::id, deliveries::reason.is_not_null()))
+                    )?;
+                    let mut rows = Rows::<TakeOver>::new();
+                    for (id, wished) in &orphans {
+                        // Whoever wished to cancel it gets his will: nobody is at it any more.
+                        let to = if *wished { State::Cancelled } else { State::Pending };
+                        let due_at = (!wished).then_some(now);
+                        rows.push([to.as_str().into(), due_at.into(), now.into(), id.0.into()]);
+                    }
+                    rows.send(conn).await?;
+                    fault::reach(Point::TakeOver).await?;
+                    Ok(orphans.len())
+                })
             })
-        })
-        .await
+            .await
     }
 }
 

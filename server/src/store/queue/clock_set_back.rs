@@ -3,8 +3,8 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
+use super::Queue;
 use crate::model::{DeliveryId, Millis};
-use crate::store::Store;
 use crate::store::db::conn::{each, load_to_change};
 use crate::store::db::error::StoreError;
 use crate::store::db::schema::deliveries;
@@ -12,7 +12,7 @@ use crate::store::db::schema::deliveries;
 /// Deliveries that are moved at once.
 const AT_ONCE: usize = 1_000;
 
-impl Store {
+impl Queue {
     /// Makes deliveries that wait, and were last written later than `now`, wait from `now` on for as long
     /// as they were to wait then. Returns how many.
     ///
@@ -30,32 +30,33 @@ impl Store {
     }
 
     async fn follow_some(&self, now: Millis) -> Result<usize, StoreError> {
-        self.write(move |conn| {
-            Box::pin(async move {
-                // Those that are moved come nearer: the farthest first, so that they are not met again.
-                let late = load_to_change!(
-                    conn,
-                    (DeliveryId, Millis, Millis),
-                    deliveries::table
-                        .filter(deliveries::next_attempt_at.gt(now))
-                        .filter(deliveries::updated_at.gt(now))
-                        .order(deliveries::next_attempt_at.desc())
-                        .limit(i64::try_from(AT_ONCE).unwrap_or(i64::MAX))
-                        .select((
-                            deliveries::id,
-                            deliveries::next_attempt_at.assume_not_null(),
-                            deliveries::updated_at,
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    // Those that are moved come nearer: the farthest first, so that they are not met again.
+                    let late = load_to_change!(
+                        conn,
+                        (DeliveryId, Millis, Millis),
+                        deliveries::table
+                            .filter(deliveries::next_attempt_at.gt(now))
+                            .filter(deliveries::updated_at.gt(now))
+                            .order(deliveries::next_attempt_at.desc())
+                            .limit(i64::try_from(AT_ONCE).unwrap_or(i64::MAX))
+                            .select((
+                                deliveries::id,
+                                deliveries::next_attempt_at.assume_not_null(),
+                                deliveries::updated_at,
+                            ))
+                    )?;
+                    each!(conn, &late, |row, c| diesel::update(deliveries::table.find(row.0))
+                        .set((
+                            deliveries::next_attempt_at.eq(now.plus_ms((row.1.0 - row.2.0).max(0))),
+                            deliveries::updated_at.eq(now),
                         ))
-                )?;
-                each!(conn, &late, |row, c| diesel::update(deliveries::table.find(row.0))
-                    .set((
-                        deliveries::next_attempt_at.eq(now.plus_ms((row.1.0 - row.2.0).max(0))),
-                        deliveries::updated_at.eq(now),
-                    ))
-                    .execute(c))?;
-                Ok(late.len())
+                        .execute(c))?;
+                    Ok(late.len())
+                })
             })
-        })
-        .await
+            .await
     }
 }

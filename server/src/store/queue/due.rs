@@ -14,10 +14,10 @@ use diesel::sql_types::{BigInt, Binary, Bool};
 use diesel_async::RunQueryDsl;
 use parking_lot::Mutex;
 
-use super::claim::Excluded;
+use super::Queue;
+use super::excluded::Excluded;
 use super::state_changes::waiting;
 use crate::model::{DeliveryId, Millis, TenantId, WebhookId};
-use crate::store::Store;
 use crate::store::db::conn::{Conn, each, run};
 use crate::store::db::error::StoreError;
 use crate::store::db::schema::deliveries;
@@ -60,8 +60,6 @@ struct State {
     again: Again,
     again_at: Option<Millis>,
     skipped: Skipped,
-    /// How many rows were gone through.
-    rows: usize,
 }
 
 /// Where the second look goes on: in what became due lately, and in the rest. None: at the first.
@@ -79,7 +77,7 @@ struct Skipped {
     turns: VecDeque<WebhookId>,
 }
 
-impl Store {
+impl Queue {
     /// What is due and not spared: all of it, or a few times `limit`.
     pub(super) async fn due(
         &self,
@@ -88,7 +86,7 @@ impl Store {
         excluded: &Excluded,
     ) -> Result<Vec<Candidate>, StoreError> {
         let mut scan = Scan::new(limit, excluded);
-        let looked = self.connector.in_time(self.scan(now, &mut scan)).await;
+        let looked = self.db.connector.in_time(self.scan(now, &mut scan)).await;
         if looked.is_err() {
             // The front may be behind them already.
             self.progress.leave(scan.found.iter());
@@ -98,7 +96,7 @@ impl Store {
 
     async fn scan(&self, now: Millis, scan: &mut Scan<'_>) -> Result<(), StoreError> {
         let front = self.progress.front(now);
-        let mut lease = self.read().await?;
+        let mut lease = self.db.read().await?;
         let conn = lease.conn();
         if let Some((again, until)) = self.progress.again(now) {
             let lately = first_at(now.plus_ms(-LATELY_MS));
@@ -126,7 +124,7 @@ impl Store {
 
 impl ScanProgress {
     /// Where a look goes on. Where the clock was set back everything is looked at anew.
-    fn front(&self, now: Millis) -> Option<Place> {
+    pub(crate) fn front(&self, now: Millis) -> Option<Place> {
         let mut state = self.0.lock();
         if state.front.is_some_and(|(due_at, _)| due_at > now) {
             *state = State::default();
@@ -151,7 +149,6 @@ impl ScanProgress {
 
     fn leave_all(&self, rows: Vec<Row>) {
         let mut state = self.0.lock();
-        state.rows += rows.len();
         for (_, _, tenant, webhook_id) in rows {
             state.skipped.add(webhook_id, &tenant);
         }
@@ -184,12 +181,6 @@ impl ScanProgress {
         self.0.lock().skipped.tenants.remove(&webhook_id);
     }
 
-    /// How many rows were gone through in all.
-    #[cfg(test)]
-    pub(crate) fn rows(&self) -> usize {
-        self.0.lock().rows
-    }
-
     /// These were not taken.
     pub(super) fn leave<'a>(&self, candidates: impl Iterator<Item = &'a Candidate>) {
         let mut state = self.0.lock();
@@ -201,7 +192,6 @@ impl ScanProgress {
     /// Moves the front behind these rows, and makes candidates of those that may go.
     fn go_on(&self, rows: Vec<Row>, now: Millis, scan: &mut Scan<'_>) {
         let mut state = self.0.lock();
-        state.rows += rows.len();
         for row in rows {
             if row.0 <= now.plus_ms(-LATE_MS) {
                 state.front = Some(place_of(&row));
@@ -281,7 +271,7 @@ impl<'a> Scan<'a> {
 }
 
 /// What is due after a place, the longest due first.
-async fn page(
+pub(crate) async fn page(
     conn: &mut Conn,
     after: Option<Place>,
     until: Millis,

@@ -3,8 +3,8 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
+use super::Queue;
 use crate::model::{Millis, TenantId, WebhookId};
-use crate::store::Store;
 use crate::store::db::conn::run;
 use crate::store::db::error::StoreError;
 use crate::store::db::schema::webhooks;
@@ -21,14 +21,14 @@ pub struct FailingWebhook {
     pub probed: bool,
 }
 
-impl Store {
+impl Queue {
     /// All that fail and are enabled.
     ///
     /// # Errors
     /// `Unavailable`.
     pub async fn failing_webhooks(&self) -> Result<Vec<FailingWebhook>, StoreError> {
         type Row = (WebhookId, TenantId, Option<Millis>, bool, bool);
-        let mut lease = self.read().await?;
+        let mut lease = self.db.read().await?;
         let rows = run!(lease.conn(), |c| webhooks::table
             .filter(webhooks::failing_since.is_not_null())
             .filter(webhooks::enabled.eq(true))
@@ -58,19 +58,20 @@ impl Store {
         since: Millis,
         probed: bool,
     ) -> Result<(), StoreError> {
-        self.write(move |conn| {
-            Box::pin(async move {
-                run!(conn, |c| diesel::update(webhooks::table.find(id))
-                    .filter(webhooks::failing_since.is_null())
-                    .set(webhooks::failing_since.eq(Some(since)))
-                    .execute(c))?;
-                run!(conn, |c| diesel::update(webhooks::table.find(id))
-                    .set(webhooks::probed.eq(probed))
-                    .execute(c))?;
-                Ok(())
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    run!(conn, |c| diesel::update(webhooks::table.find(id))
+                        .filter(webhooks::failing_since.is_null())
+                        .set(webhooks::failing_since.eq(Some(since)))
+                        .execute(c))?;
+                    run!(conn, |c| diesel::update(webhooks::table.find(id))
+                        .set(webhooks::probed.eq(probed))
+                        .execute(c))?;
+                    Ok(())
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// Notes that the tenant is told. False: another node did.
@@ -78,16 +79,17 @@ impl Store {
     /// # Errors
     /// `Unavailable`.
     pub async fn note_told(&self, id: WebhookId, now: Millis) -> Result<bool, StoreError> {
-        self.write(move |conn| {
-            Box::pin(async move {
-                let count = run!(conn, |c| diesel::update(webhooks::table.find(id))
-                    .filter(webhooks::failing_told_at.is_null())
-                    .set(webhooks::failing_told_at.eq(Some(now)))
-                    .execute(c))?;
-                Ok(count == 1)
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let count = run!(conn, |c| diesel::update(webhooks::table.find(id))
+                        .filter(webhooks::failing_told_at.is_null())
+                        .set(webhooks::failing_told_at.eq(Some(now)))
+                        .execute(c))?;
+                    Ok(count == 1)
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// It works again, or is begun with anew.
@@ -95,18 +97,19 @@ impl Store {
     /// # Errors
     /// `Unavailable`.
     pub async fn note_working(&self, id: WebhookId) -> Result<(), StoreError> {
-        self.write(move |conn| {
-            Box::pin(async move {
-                run!(conn, |c| diesel::update(webhooks::table.find(id))
-                    .set((
-                        webhooks::failing_since.eq(None::<i64>),
-                        webhooks::failing_told_at.eq(None::<i64>),
-                        webhooks::probed.eq(false),
-                    ))
-                    .execute(c))?;
-                Ok(())
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    run!(conn, |c| diesel::update(webhooks::table.find(id))
+                        .set((
+                            webhooks::failing_since.eq(None::<i64>),
+                            webhooks::failing_told_at.eq(None::<i64>),
+                            webhooks::probed.eq(false),
+                        ))
+                        .execute(c))?;
+                    Ok(())
+                })
             })
-        })
-        .await
+            .await
     }
 }

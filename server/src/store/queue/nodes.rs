@@ -5,15 +5,15 @@ use std::time::Instant;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
+use super::Queue;
 use crate::fault::{self, Point};
 use crate::model::Millis;
-use crate::store::Store;
 use crate::store::db::conn::run;
 use crate::store::db::error::StoreError;
+use crate::store::db::new_rows::Owner;
 use crate::store::db::schema::nodes;
-use crate::store::writer::accept::Owner;
 
-impl Store {
+impl Queue {
     /// Begins a new life of a node: its epoch goes up, its lease runs until `now + lease_ms`.
     ///
     /// # Errors
@@ -26,23 +26,27 @@ impl Store {
     ) -> Result<Owner, StoreError> {
         let node = node.to_owned();
         let lease_until = now.plus_ms(lease_ms);
-        self.write(move |conn| {
-            Box::pin(async move {
-                let epoch = run!(conn, |c| diesel::insert_into(nodes::table)
-                    .values((
-                        nodes::id.eq(&node),
-                        nodes::epoch.eq(1_i64),
-                        nodes::lease_until.eq(lease_until),
-                    ))
-                    .on_conflict(nodes::id)
-                    .do_update()
-                    .set((nodes::epoch.eq(nodes::epoch + 1), nodes::lease_until.eq(lease_until)))
-                    .returning(nodes::epoch)
-                    .get_result::<i64>(c))?;
-                Ok(Owner { node, epoch })
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let epoch = run!(conn, |c| diesel::insert_into(nodes::table)
+                        .values((
+                            nodes::id.eq(&node),
+                            nodes::epoch.eq(1_i64),
+                            nodes::lease_until.eq(lease_until),
+                        ))
+                        .on_conflict(nodes::id)
+                        .do_update()
+                        .set((
+                            nodes::epoch.eq(nodes::epoch + 1),
+                            nodes::lease_until.eq(lease_until)
+                        ))
+                        .returning(nodes::epoch)
+                        .get_result::<i64>(c))?;
+                    Ok(Owner { node, epoch })
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// What the database's clock shows, and when it did; none on SQLite, which has none of its own.
@@ -50,10 +54,10 @@ impl Store {
     /// # Errors
     /// `Unavailable`.
     pub async fn time(&self) -> Result<Option<(Millis, Instant)>, StoreError> {
-        if self.connector.has_one_writer() {
+        if self.db.connector.has_one_writer() {
             return Ok(None);
         }
-        let mut lease = self.read().await?;
+        let mut lease = self.db.read().await?;
         let asked_at = Instant::now();
         let now = lease.conn().time().await?;
         // Half of the way there and back.
@@ -74,16 +78,17 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let owner = owner.clone();
         let lease_until = now.plus_ms(lease_ms);
-        self.write(move |conn| {
-            Box::pin(async move {
-                let count = run!(conn, |c| diesel::update(nodes::table.find(&owner.node))
-                    .filter(nodes::epoch.eq(owner.epoch))
-                    .set(nodes::lease_until.eq(lease_until))
-                    .execute(c))?;
-                fault::reach(Point::LeaseRenew).await?;
-                Ok(count == 1)
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let count = run!(conn, |c| diesel::update(nodes::table.find(&owner.node))
+                        .filter(nodes::epoch.eq(owner.epoch))
+                        .set(nodes::lease_until.eq(lease_until))
+                        .execute(c))?;
+                    fault::reach(Point::LeaseRenew).await?;
+                    Ok(count == 1)
+                })
             })
-        })
-        .await
+            .await
     }
 }

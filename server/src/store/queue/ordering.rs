@@ -6,13 +6,13 @@ use diesel::prelude::*;
 use diesel::sql_types::Bool;
 use diesel_async::RunQueryDsl;
 
+use super::Queue;
 use crate::model::{DeliveryId, EventId, Millis, State, WebhookId, reason};
-use crate::store::Store;
 use crate::store::db::conn::{Conn, run};
 use crate::store::db::error::StoreError;
+use crate::store::db::new_rows::NewDelivery;
 use crate::store::db::rows::{Change, Kind, Rows, Statement};
 use crate::store::db::schema::{counters, deliveries};
-use crate::store::writer::accept::NewDelivery;
 
 /// Something before it with its key is open, and has not given way. As text, so that the database sees
 /// that the index over the open ones fits.
@@ -155,13 +155,13 @@ pub struct Before {
     pub event_id: EventId,
 }
 
-impl Store {
+impl Queue {
     /// The delivery that another one waits for, because it has the same key and was first.
     ///
     /// # Errors
     /// `Unavailable`.
     pub async fn held_back_by(&self, id: DeliveryId) -> Result<Option<Before>, StoreError> {
-        let mut lease = self.read().await?;
+        let mut lease = self.db.read().await?;
         let place = place_of(lease.conn(), id).await?;
         let before = match place {
             Some((webhook_id, key, seq)) => run!(lease.conn(), |c| deliveries::table

@@ -8,9 +8,9 @@ use diesel::prelude::*;
 use diesel::sql_types::Bool;
 use diesel_async::RunQueryDsl;
 
+use super::Queue;
 use super::ordering;
 use crate::model::{DeliveryId, Millis, State, WebhookId, reason};
-use crate::store::Store;
 use crate::store::db::conn::{Conn, run};
 use crate::store::db::error::StoreError;
 use crate::store::db::schema::deliveries;
@@ -29,7 +29,7 @@ pub struct Cancelled {
     pub in_flight: Vec<DeliveryId>,
 }
 
-impl Store {
+impl Queue {
     /// Pending deliveries of a webhook wait without a time; `reason` says why. Returns how many.
     ///
     /// # Errors
@@ -41,20 +41,21 @@ impl Store {
         now: Millis,
     ) -> Result<usize, StoreError> {
         let reason = reason.to_owned();
-        self.write(move |conn| {
-            Box::pin(async move {
-                Ok(run!(conn, |c| diesel::update(deliveries::table)
-                    .filter(deliveries::webhook_id.eq(webhook_id))
-                    .filter(waiting())
-                    .set((
-                        deliveries::next_attempt_at.eq(None::<i64>),
-                        deliveries::reason.eq(Some(&reason)),
-                        deliveries::updated_at.eq(now),
-                    ))
-                    .execute(c))?)
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    Ok(run!(conn, |c| diesel::update(deliveries::table)
+                        .filter(deliveries::webhook_id.eq(webhook_id))
+                        .filter(waiting())
+                        .set((
+                            deliveries::next_attempt_at.eq(None::<i64>),
+                            deliveries::reason.eq(Some(&reason)),
+                            deliveries::updated_at.eq(now),
+                        ))
+                        .execute(c))?)
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// Held deliveries of a webhook become due. Returns how many.
@@ -66,21 +67,22 @@ impl Store {
         webhook_id: WebhookId,
         now: Millis,
     ) -> Result<usize, StoreError> {
-        self.write(move |conn| {
-            Box::pin(async move {
-                Ok(run!(conn, |c| diesel::update(deliveries::table)
-                    .filter(deliveries::webhook_id.eq(webhook_id))
-                    .filter(waiting())
-                    .filter(deliveries::next_attempt_at.is_null())
-                    .set((
-                        deliveries::next_attempt_at.eq(Some(now)),
-                        deliveries::reason.eq(None::<&str>),
-                        deliveries::updated_at.eq(now),
-                    ))
-                    .execute(c))?)
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    Ok(run!(conn, |c| diesel::update(deliveries::table)
+                        .filter(deliveries::webhook_id.eq(webhook_id))
+                        .filter(waiting())
+                        .filter(deliveries::next_attempt_at.is_null())
+                        .set((
+                            deliveries::next_attempt_at.eq(Some(now)),
+                            deliveries::reason.eq(None::<&str>),
+                            deliveries::updated_at.eq(now),
+                        ))
+                        .execute(c))?)
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// Lets the oldest go of those that are held because the webhook fails. False: there is none.
@@ -92,29 +94,30 @@ impl Store {
         webhook_id: WebhookId,
         now: Millis,
     ) -> Result<bool, StoreError> {
-        self.write(move |conn| {
-            Box::pin(async move {
-                let oldest = run!(conn, |c| deliveries::table
-                    .filter(deliveries::webhook_id.eq(webhook_id))
-                    .filter(waiting())
-                    .filter(deliveries::reason.eq(reason::WEBHOOK_FAILING))
-                    .order((deliveries::created_at.asc(), deliveries::id.asc()))
-                    .select(deliveries::id)
-                    .first::<DeliveryId>(c))
-                .optional()?;
-                let Some(id) = oldest else { return Ok(false) };
-                let count = run!(conn, |c| diesel::update(deliveries::table.find(id))
-                    .filter(waiting())
-                    .set((
-                        deliveries::next_attempt_at.eq(Some(now)),
-                        deliveries::reason.eq(None::<&str>),
-                        deliveries::updated_at.eq(now),
-                    ))
-                    .execute(c))?;
-                Ok(count == 1)
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let oldest = run!(conn, |c| deliveries::table
+                        .filter(deliveries::webhook_id.eq(webhook_id))
+                        .filter(waiting())
+                        .filter(deliveries::reason.eq(reason::WEBHOOK_FAILING))
+                        .order((deliveries::created_at.asc(), deliveries::id.asc()))
+                        .select(deliveries::id)
+                        .first::<DeliveryId>(c))
+                    .optional()?;
+                    let Some(id) = oldest else { return Ok(false) };
+                    let count = run!(conn, |c| diesel::update(deliveries::table.find(id))
+                        .filter(waiting())
+                        .set((
+                            deliveries::next_attempt_at.eq(Some(now)),
+                            deliveries::reason.eq(None::<&str>),
+                            deliveries::updated_at.eq(now),
+                        ))
+                        .execute(c))?;
+                    Ok(count == 1)
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// Cancels all open deliveries of a webhook; those in flight when their attempt ends.
@@ -126,7 +129,9 @@ impl Store {
         webhook_id: WebhookId,
         now: Millis,
     ) -> Result<Cancelled, StoreError> {
-        self.write(move |conn| Box::pin(cancel_all(conn, webhook_id, reason::CANCELLED, now))).await
+        self.db
+            .write(move |conn| Box::pin(cancel_all(conn, webhook_id, reason::CANCELLED, now)))
+            .await
     }
 
     /// Begins the schedule of a failed, dropped, cancelled or missed delivery anew; one that waits
@@ -135,31 +140,32 @@ impl Store {
     /// # Errors
     /// `NotFound`; `Conflict` when it was delivered (replay the event instead) or is in flight.
     pub async fn retry_delivery(&self, id: DeliveryId, now: Millis) -> Result<State, StoreError> {
-        self.write(move |conn| {
-            Box::pin(async move {
-                let from = [
-                    State::Pending,
-                    State::Failed,
-                    State::Dropped,
-                    State::Cancelled,
-                    State::Missed,
-                ];
-                let count = run!(conn, |c| diesel::update(deliveries::table.find(id))
-                    .filter(deliveries::state.eq_any(from))
-                    .set((
-                        deliveries::state.eq(State::Pending),
-                        deliveries::reason.eq(None::<&str>),
-                        deliveries::next_attempt_at.eq(Some(now)),
-                        deliveries::schedule_start.eq(deliveries::attempts),
-                        // Whoever asks for it wants it in any case.
-                        deliveries::dedupe_key.eq(None::<&str>),
-                        deliveries::updated_at.eq(now),
-                    ))
-                    .execute(c))?;
-                if count == 0 { Err(standing(conn, id).await?) } else { Ok(State::Pending) }
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let from = [
+                        State::Pending,
+                        State::Failed,
+                        State::Dropped,
+                        State::Cancelled,
+                        State::Missed,
+                    ];
+                    let count = run!(conn, |c| diesel::update(deliveries::table.find(id))
+                        .filter(deliveries::state.eq_any(from))
+                        .set((
+                            deliveries::state.eq(State::Pending),
+                            deliveries::reason.eq(None::<&str>),
+                            deliveries::next_attempt_at.eq(Some(now)),
+                            deliveries::schedule_start.eq(deliveries::attempts),
+                            // Whoever asks for it wants it in any case.
+                            deliveries::dedupe_key.eq(None::<&str>),
+                            deliveries::updated_at.eq(now),
+                        ))
+                        .execute(c))?;
+                    if count == 0 { Err(standing(conn, id).await?) } else { Ok(State::Pending) }
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// Cancels a delivery that waits, or one in flight when its attempt ends without having
@@ -168,19 +174,20 @@ impl Store {
     /// # Errors
     /// `NotFound`; `Conflict` when it has ended already.
     pub async fn cancel_delivery(&self, id: DeliveryId, now: Millis) -> Result<State, StoreError> {
-        self.write(move |conn| {
-            Box::pin(async move {
-                if cancel_one(conn, id, now).await? {
-                    ordering::wake_next(conn, id, now).await?;
-                    return Ok(State::Cancelled);
-                }
-                if note_cancel(conn, id, State::InFlight, State::InFlight, now).await? {
-                    return Ok(State::InFlight);
-                }
-                Err(standing(conn, id).await?)
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    if cancel_one(conn, id, now).await? {
+                        ordering::wake_next(conn, id, now).await?;
+                        return Ok(State::Cancelled);
+                    }
+                    if note_cancel(conn, id, State::InFlight, State::InFlight, now).await? {
+                        return Ok(State::InFlight);
+                    }
+                    Err(standing(conn, id).await?)
+                })
             })
-        })
-        .await
+            .await
     }
 }
 

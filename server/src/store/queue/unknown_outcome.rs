@@ -4,8 +4,8 @@
 use crate::model::{DeliveryId, Millis};
 use crate::store::db::conn::Conn;
 use crate::store::db::error::StoreError;
+use crate::store::db::new_rows::Owner;
 use crate::store::db::rows::{Change, Kind, Rows, Statement};
-use crate::store::writer::accept::Owner;
 
 /// A delivery that may be in flight under this owner, and when it was to be sent.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]

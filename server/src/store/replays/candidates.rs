@@ -6,10 +6,10 @@ use std::collections::{HashMap, HashSet};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
+use super::Replays;
 use crate::model::{
     DeliveryId, Event, EventId, EventKey, Millis, ReplayOf, Selection, State, TenantId, WebhookId,
 };
-use crate::store::Store;
 use crate::store::db::conn::{Conn, run};
 use crate::store::db::error::StoreError;
 use crate::store::db::page::Place;
@@ -31,7 +31,7 @@ pub struct Candidate {
     pub taken_up: bool,
 }
 
-impl Store {
+impl Replays {
     /// The next rows of a selection after `position`, which is empty at the start. Fewer than
     /// `limit`: there are no more.
     ///
@@ -47,7 +47,7 @@ impl Store {
     ) -> Result<Vec<Candidate>, StoreError> {
         let after = if position.is_empty() { None } else { Some(Place::parse(position)?) };
         let asked = Asked { tenant, webhook_id, selection, after, limit };
-        let mut lease = self.read().await?;
+        let mut lease = self.db.read().await?;
         let conn = lease.conn();
         let found = match &selection.of {
             ReplayOf::Deliveries { state } => of_webhook(conn, &asked, *state).await?,
@@ -67,7 +67,7 @@ impl Store {
         tenant: &TenantId,
         ids: &[EventId],
     ) -> Result<HashMap<EventId, StoredEvent>, StoreError> {
-        let mut lease = self.read().await?;
+        let mut lease = self.db.read().await?;
         let found = newest(lease.conn(), tenant, ids).await?;
         lease.give_back();
         Ok(found)

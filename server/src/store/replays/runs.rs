@@ -3,13 +3,14 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
+use super::Replays;
 use crate::model::{Millis, Replay, ReplayId, ReplayState, TenantId, WebhookId};
+use crate::store::db::columns::{from_json, json_text};
 use crate::store::db::conn::{Conn, run};
 use crate::store::db::error::StoreError;
+use crate::store::db::new_rows::Owner;
 use crate::store::db::page::{Page, Place, page, rows_to_ask};
 use crate::store::db::schema::{nodes, replays};
-use crate::store::writer::accept::Owner;
-use crate::store::{Store, from_json, json_text};
 
 /// Nobody is at it: its node is gone, or began a new life.
 macro_rules! orphan {
@@ -95,7 +96,7 @@ pub(super) fn stored(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-impl Store {
+impl Replays {
     /// Stores a replay that `owner` runs.
     ///
     /// # Errors
@@ -107,27 +108,28 @@ impl Store {
         running_max: Option<usize>,
     ) -> Result<(), StoreError> {
         let row = Row::of(replay, owner)?;
-        self.write(move |conn| {
-            Box::pin(async move {
-                if let Some(max) = running_max {
-                    let running = run!(conn, |c| replays::table
-                        .filter(replays::owner_node.is_not_null())
-                        .filter(replays::tenant.eq(&row.tenant))
-                        .count()
-                        .get_result::<i64>(c))?;
-                    if running >= i64::try_from(max).unwrap_or(i64::MAX) {
-                        let why = format!(
-                            "{running} replays of the tenant run already (replay.running_max); \
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    if let Some(max) = running_max {
+                        let running = run!(conn, |c| replays::table
+                            .filter(replays::owner_node.is_not_null())
+                            .filter(replays::tenant.eq(&row.tenant))
+                            .count()
+                            .get_result::<i64>(c))?;
+                        if running >= i64::try_from(max).unwrap_or(i64::MAX) {
+                            let why = format!(
+                                "{running} replays of the tenant run already (replay.running_max); \
                              wait for one of them, or stop it"
-                        );
-                        return Err(StoreError::Conflict(why));
+                            );
+                            return Err(StoreError::Conflict(why));
+                        }
                     }
-                }
-                run!(conn, |c| diesel::insert_into(replays::table).values(&row).execute(c))?;
-                Ok(())
+                    run!(conn, |c| diesel::insert_into(replays::table).values(&row).execute(c))?;
+                    Ok(())
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// Ends a replay. False: it has ended already, or another node has it.
@@ -146,17 +148,18 @@ impl Store {
             ReplayEnd::Done => (ReplayState::Done, None),
             ReplayEnd::Failed(why) => (ReplayState::Failed, Some(why.to_owned())),
         };
-        self.write(move |conn| {
-            Box::pin(async move {
-                let count = run!(conn, |c| diesel::update(replays::table.find(id))
-                    .filter(replays::owner_node.eq(&owner.node))
-                    .filter(replays::owner_epoch.eq(owner.epoch))
-                    .set(ended(state, error.as_deref(), now))
-                    .execute(c))?;
-                Ok(count == 1)
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let count = run!(conn, |c| diesel::update(replays::table.find(id))
+                        .filter(replays::owner_node.eq(&owner.node))
+                        .filter(replays::owner_epoch.eq(owner.epoch))
+                        .set(ended(state, error.as_deref(), now))
+                        .execute(c))?;
+                    Ok(count == 1)
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// Stops a replay that runs, wherever it does.
@@ -170,22 +173,23 @@ impl Store {
         now: Millis,
     ) -> Result<(), StoreError> {
         let tenant = tenant.clone();
-        self.write(move |conn| {
-            Box::pin(async move {
-                let of_tenant = replays::table.find(id).filter(replays::tenant.eq(&tenant));
-                let state =
-                    run!(conn, |c| of_tenant.select(replays::state).first::<ReplayState>(c))?;
-                let count = run!(conn, |c| diesel::update(replays::table.find(id))
-                    .filter(replays::owner_node.is_not_null())
-                    .set(ended(ReplayState::Stopped, None, now))
-                    .execute(c))?;
-                match count {
-                    1 => Ok(()),
-                    _ => Err(StoreError::Conflict(format!("the replay is {}", state.as_str()))),
-                }
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let of_tenant = replays::table.find(id).filter(replays::tenant.eq(&tenant));
+                    let state =
+                        run!(conn, |c| of_tenant.select(replays::state).first::<ReplayState>(c))?;
+                    let count = run!(conn, |c| diesel::update(replays::table.find(id))
+                        .filter(replays::owner_node.is_not_null())
+                        .set(ended(ReplayState::Stopped, None, now))
+                        .execute(c))?;
+                    match count {
+                        1 => Ok(()),
+                        _ => Err(StoreError::Conflict(format!("the replay is {}", state.as_str()))),
+                    }
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// One replay of a tenant.
@@ -193,7 +197,7 @@ impl Store {
     /// # Errors
     /// `NotFound`, `Corrupt`, `Unavailable`.
     pub async fn get_replay(&self, tenant: &TenantId, id: ReplayId) -> Result<Replay, StoreError> {
-        let mut lease = self.read().await?;
+        let mut lease = self.db.read().await?;
         let row = run!(lease.conn(), |c| replays::table
             .find(id)
             .filter(replays::tenant.eq(tenant))
@@ -213,7 +217,7 @@ impl Store {
         id: ReplayId,
         owner: &Owner,
     ) -> Result<Option<Replay>, StoreError> {
-        let mut lease = self.read().await?;
+        let mut lease = self.db.read().await?;
         let row = run!(lease.conn(), |c| replays::table
             .find(id)
             .filter(replays::owner_node.eq(&owner.node))
@@ -238,7 +242,7 @@ impl Store {
     ) -> Result<Page<Replay>, StoreError> {
         let after = cursor.map(Place::parse).transpose()?;
         let after = after.map(|place| Ok::<_, StoreError>((place.at, tie(&place)?))).transpose()?;
-        let mut lease = self.read().await?;
+        let mut lease = self.db.read().await?;
         let rows = run!(lease.conn(), |c, Db| {
             let mut query = replays::table
                 .select(Row::as_select())
@@ -271,7 +275,7 @@ impl Store {
         owner: &Owner,
         now: Millis,
     ) -> Result<Vec<Replay>, StoreError> {
-        let mut lease = self.read().await?;
+        let mut lease = self.db.read().await?;
         let conn = lease.conn();
         let gone = gone(conn, owner, now).await?;
         let rows = run!(conn, |c, Db| replays::table
@@ -296,21 +300,22 @@ impl Store {
         now: Millis,
     ) -> Result<bool, StoreError> {
         let owner = owner.clone();
-        self.write(move |conn| {
-            Box::pin(async move {
-                let gone = gone(conn, &owner, now).await?;
-                let count = run!(conn, |c| diesel::update(replays::table.find(id))
-                    .filter(replays::owner_node.is_not_null())
-                    .filter(orphan!(gone, owner))
-                    .set((
-                        replays::owner_node.eq(Some(&owner.node)),
-                        replays::owner_epoch.eq(Some(owner.epoch)),
-                    ))
-                    .execute(c))?;
-                Ok(count == 1)
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let gone = gone(conn, &owner, now).await?;
+                    let count = run!(conn, |c| diesel::update(replays::table.find(id))
+                        .filter(replays::owner_node.is_not_null())
+                        .filter(orphan!(gone, owner))
+                        .set((
+                            replays::owner_node.eq(Some(&owner.node)),
+                            replays::owner_epoch.eq(Some(owner.epoch)),
+                        ))
+                        .execute(c))?;
+                    Ok(count == 1)
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// Forgets replays that ended before.
@@ -318,15 +323,16 @@ impl Store {
     /// # Errors
     /// `Unavailable`.
     pub async fn forget_replays(&self, before: Millis) -> Result<usize, StoreError> {
-        self.write(move |conn| {
-            Box::pin(async move {
-                Ok(run!(conn, |c| diesel::delete(
-                    replays::table.filter(replays::ended_at.lt(before))
-                )
-                .execute(c))?)
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    Ok(run!(conn, |c| diesel::delete(
+                        replays::table.filter(replays::ended_at.lt(before))
+                    )
+                    .execute(c))?)
+                })
             })
-        })
-        .await
+            .await
     }
 }
 

@@ -7,18 +7,19 @@ use std::sync::Arc;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
+use super::Replays;
 use super::runs::stored;
 use crate::fault::{self, Point};
 use crate::model::{DeliveryId, Event, Millis, ReplayId, State};
-use crate::store::Store;
 use crate::store::db::conn::{Conn, run};
 use crate::store::db::error::StoreError;
+use crate::store::db::new_rows::{NewDelivery, Owner};
 use crate::store::db::rows::Rows;
 use crate::store::db::schema::{deliveries, replays};
 use crate::store::queue::ordering;
 use crate::store::queue::state_changes::cancel_one;
+use crate::store::writer::accept;
 use crate::store::writer::accept::InsertDeliveries;
-use crate::store::writer::accept::{self, NewDelivery, Owner};
 
 /// Deliveries to make, and where the replay stands after them.
 #[derive(Clone, Debug)]
@@ -37,44 +38,45 @@ pub struct ReplayStep {
     pub now: Millis,
 }
 
-impl Store {
+impl Replays {
     /// Makes the deliveries of a step and moves the replay on. Says of each whether it was made.
     ///
     /// # Errors
     /// `Conflict` when the replay does not stand at `from`, was stopped, or has another owner: then
     /// nothing was made. `Unavailable`.
     pub async fn replay_step(&self, step: ReplayStep) -> Result<Vec<bool>, StoreError> {
-        self.write(move |conn| {
-            Box::pin(async move {
-                let deliveries = step.deliveries.iter().map(|(_, delivery, _)| delivery);
-                let mut places = ordering::places(conn, deliveries).await?;
-                let mut made = Vec::with_capacity(step.deliveries.len());
-                for (event, delivery, instead_of) in &step.deliveries {
-                    let mut rows = Rows::<InsertDeliveries>::new();
-                    let (owner, now) = (&step.owner, step.now);
-                    accept::push_delivery(&mut rows, event, delivery, &mut places, owner, now);
-                    made.push(make(conn, rows, *instead_of, now).await?);
-                }
-                fault::reach(Point::ReplayStep).await?;
-                let count = made.iter().filter(|made| **made).count();
-                let left_out = stored(step.skipped) + size(made.len() - count);
-                let moved = run!(conn, |c| diesel::update(replays::table.find(step.id))
-                    .filter(replays::owner_node.eq(&step.owner.node))
-                    .filter(replays::owner_epoch.eq(step.owner.epoch))
-                    .filter(replays::position.eq(&step.from))
-                    .set((
-                        replays::position.eq(&step.to),
-                        replays::made.eq(replays::made + size(count)),
-                        replays::skipped.eq(replays::skipped + left_out),
-                    ))
-                    .execute(c))?;
-                match moved {
-                    1 => Ok(made),
-                    _ => Err(StoreError::Conflict("the replay stands elsewhere".to_owned())),
-                }
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let deliveries = step.deliveries.iter().map(|(_, delivery, _)| delivery);
+                    let mut places = ordering::places(conn, deliveries).await?;
+                    let mut made = Vec::with_capacity(step.deliveries.len());
+                    for (event, delivery, instead_of) in &step.deliveries {
+                        let mut rows = Rows::<InsertDeliveries>::new();
+                        let (owner, now) = (&step.owner, step.now);
+                        accept::push_delivery(&mut rows, event, delivery, &mut places, owner, now);
+                        made.push(make(conn, rows, *instead_of, now).await?);
+                    }
+                    fault::reach(Point::ReplayStep).await?;
+                    let count = made.iter().filter(|made| **made).count();
+                    let left_out = stored(step.skipped) + size(made.len() - count);
+                    let moved = run!(conn, |c| diesel::update(replays::table.find(step.id))
+                        .filter(replays::owner_node.eq(&step.owner.node))
+                        .filter(replays::owner_epoch.eq(step.owner.epoch))
+                        .filter(replays::position.eq(&step.from))
+                        .set((
+                            replays::position.eq(&step.to),
+                            replays::made.eq(replays::made + size(count)),
+                            replays::skipped.eq(replays::skipped + left_out),
+                        ))
+                        .execute(c))?;
+                    match moved {
+                        1 => Ok(made),
+                        _ => Err(StoreError::Conflict("the replay stands elsewhere".to_owned())),
+                    }
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// Those of the deliveries that are due or held and not yet attempted, or being attempted.
@@ -86,7 +88,7 @@ impl Store {
         ids: &[DeliveryId],
         now: Millis,
     ) -> Result<Vec<DeliveryId>, StoreError> {
-        let mut lease = self.read().await?;
+        let mut lease = self.db.read().await?;
         let rows = run!(lease.conn(), |c| deliveries::table
             .filter(deliveries::id.eq_any(ids))
             .select((deliveries::id, deliveries::state, deliveries::next_attempt_at))

@@ -1,11 +1,12 @@
 //! Who works on what.
 
 use super::*;
+use crate::store::queue::due;
 
 async fn pending(store: &Store, id: &str, webhook_id: WebhookId, due_at: Millis) -> DeliveryId {
     let new = NewDelivery { next_attempt_at: Some(due_at), ..delivery(webhook_id, State::Pending) };
     let delivery_id = new.id;
-    store.accept(vec![event(id).to(new)]).await.unwrap();
+    store.writer.accept(vec![event(id).to(new)]).await.unwrap();
     delivery_id
 }
 
@@ -20,23 +21,26 @@ async fn what_is_due_is_taken_once_the_longest_due_first() {
         let late = pending(&store, "late", webhook_id, at(20)).await;
         let soon = pending(&store, "soon", webhook_id, at(10)).await;
         let future = pending(&store, "future", webhook_id, at(1_000)).await;
-        assert_eq!(store.next_due_after(ALWAYS).await.unwrap(), Some(at(10)));
-        assert!(store.claim_due(at(9), &me(), 10, &Excluded::default()).await.unwrap().is_empty());
-        let claimed = store.claim_due(at(20), &me(), 10, &Excluded::default()).await.unwrap();
+        assert_eq!(store.queue.next_due_after(ALWAYS).await.unwrap(), Some(at(10)));
+        assert!(
+            store.queue.claim_due(at(9), &me(), 10, &Excluded::default()).await.unwrap().is_empty()
+        );
+        let claimed = store.queue.claim_due(at(20), &me(), 10, &Excluded::default()).await.unwrap();
         assert_eq!(ids(&claimed), [soon, late]);
         assert_eq!(claimed[0].delivery.state, State::InFlight);
         assert_eq!(claimed[0].event.key.id.as_str(), "soon");
         assert_eq!(claimed[0].event.data().raw(), r#"{"n":1.50,"who":"\u00e4"}"#);
         assert!(
             store
+                .queue
                 .claim_due(at(20), &owner("other", 1), 10, &Excluded::default())
                 .await
                 .unwrap()
                 .is_empty()
         );
-        assert_eq!(store.next_due_after(ALWAYS).await.unwrap(), Some(at(1_000)));
+        assert_eq!(store.queue.next_due_after(ALWAYS).await.unwrap(), Some(at(1_000)));
         assert_eq!(
-            ids(&store.claim_due(at(1_000), &me(), 10, &Excluded::default()).await.unwrap()),
+            ids(&store.queue.claim_due(at(1_000), &me(), 10, &Excluded::default()).await.unwrap()),
             [future]
         );
     })
@@ -53,10 +57,10 @@ async fn webhooks_take_turns_and_busy_ones_are_left_out() {
         let single = pending(&store, "single", one, at(6)).await;
         let left_out = pending(&store, "busy", busy, at(0)).await;
         let without_busy = Excluded { webhooks: vec![busy], ..Excluded::default() };
-        let claimed = store.claim_due(at(10), &me(), 2, &without_busy).await.unwrap();
+        let claimed = store.queue.claim_due(at(10), &me(), 2, &without_busy).await.unwrap();
         assert_eq!(claimed.len(), 2);
         assert_eq!(claimed[1].delivery.id, single);
-        let rest = store.claim_due(at(10), &me(), 10, &Excluded::default()).await.unwrap();
+        let rest = store.queue.claim_due(at(10), &me(), 10, &Excluded::default()).await.unwrap();
         assert_eq!(rest.len(), 5);
         assert_eq!(rest[0].delivery.id, left_out);
     })
@@ -73,20 +77,23 @@ async fn what_cannot_go_is_gone_through_once() {
                 let new = delivery(stuck, State::Pending);
                 event(&n.to_string()).to(NewDelivery { next_attempt_at: Some(at(n)), ..new })
             });
-            store.accept(many.collect()).await.unwrap();
+            store.writer.accept(many.collect()).await.unwrap();
         }
         let without_stuck = Excluded { webhooks: vec![stuck], ..Excluded::default() };
         let claim = async |now, excluded: &Excluded| {
-            ids(&store.claim_due(now, &me(), 10, excluded).await.unwrap())
+            ids(&store.queue.claim_due(now, &me(), 10, excluded).await.unwrap())
         };
         let later = |ms| at(MANY + 40_000 + ms);
         let first = pending(&store, "first", live, later(-5_000)).await;
         assert_eq!(claim(later(0), &without_stuck).await, [first]);
         assert_eq!(claim(later(0), &without_stuck).await, []);
         let second = pending(&store, "second", live, later(0)).await;
-        let rows = store.progress.rows();
+        let front = store.queue.progress.front(later(1));
+        let mut lease = store.db.read().await.unwrap();
+        let scanned = due::page(lease.conn(), front, later(1)).await.unwrap();
+        lease.give_back();
+        assert_eq!(scanned.len(), 1, "none of the others is scanned again");
         assert_eq!(claim(later(1), &without_stuck).await, [second]);
-        assert_eq!(store.progress.rows() - rows, 1, "of the others none is looked at again");
 
         // As if their transactions had begun long ago: a second look finds what became due lately at once, and
         // the rest page by page.
@@ -108,7 +115,7 @@ async fn what_cannot_go_is_gone_through_once() {
 
         // When it may go on, the longest due go first, as many as it has room for.
         let three = Excluded { at_most: [(stuck, 3)].into(), ..Excluded::default() };
-        let claimed = store.claim_due(later(9_000), &me(), 10, &three).await.unwrap();
+        let claimed = store.queue.claim_due(later(9_000), &me(), 10, &three).await.unwrap();
         let due: Vec<_> = claimed.iter().map(|c| c.event.key.id.as_str().to_owned()).collect();
         assert_eq!(due, ["0", "1", "2"]);
         let mut all = 3;
@@ -116,7 +123,7 @@ async fn what_cannot_go_is_gone_through_once() {
             all += claimed;
         }
         assert_eq!(all, usize::try_from(MANY).unwrap());
-        assert_eq!(store.next_due_after(ALWAYS).await.unwrap(), None);
+        assert_eq!(store.queue.next_due_after(ALWAYS).await.unwrap(), None);
     })
     .await;
 }
@@ -135,8 +142,9 @@ async fn nodes_that_claim_at_once_never_get_the_same() {
                 let mut taken = Vec::new();
                 // A node may come away empty while others hold what is left: as long as something
                 // is due it asks again.
-                while store.next_due_after(ALWAYS).await.unwrap().is_some() {
+                while store.queue.next_due_after(ALWAYS).await.unwrap().is_some() {
                     taken.extend(ids(&store
+                        .queue
                         .claim_due(NOW, &node, 7, &Excluded::default())
                         .await
                         .unwrap()));
@@ -160,11 +168,14 @@ async fn without_its_event_a_delivery_fails() {
     on_each_database(async |store| {
         let id = pending(&store, "a", webhook(), NOW).await;
         store
+            .db
             .write(|conn| Box::pin(async move { conn.execute_text("DELETE FROM events").await }))
             .await
             .unwrap();
-        assert!(store.claim_due(NOW, &me(), 10, &Excluded::default()).await.unwrap().is_empty());
-        let stored = store.get_delivery(&tenant("t"), id).await.unwrap().delivery;
+        assert!(
+            store.queue.claim_due(NOW, &me(), 10, &Excluded::default()).await.unwrap().is_empty()
+        );
+        let stored = store.history.get_delivery(&tenant("t"), id).await.unwrap().delivery;
         assert_eq!(stored.state, State::Failed);
         assert_eq!(stored.reason.as_deref(), Some("the event's data is no longer kept"));
     })
@@ -174,14 +185,14 @@ async fn without_its_event_a_delivery_fails() {
 #[tokio::test]
 async fn each_start_is_a_new_epoch_and_ends_the_one_before() {
     on_each_database(async |store| {
-        let first = store.register_node("n", NOW, 15_000).await.unwrap();
+        let first = store.queue.register_node("n", NOW, 15_000).await.unwrap();
         assert_eq!(first, owner("n", 1));
-        assert!(store.renew_lease(&first, at(5_000), 15_000).await.unwrap());
-        let second = store.register_node("n", at(6_000), 15_000).await.unwrap();
+        assert!(store.queue.renew_lease(&first, at(5_000), 15_000).await.unwrap());
+        let second = store.queue.register_node("n", at(6_000), 15_000).await.unwrap();
         assert_eq!(second, owner("n", 2));
-        assert!(!store.renew_lease(&first, at(7_000), 15_000).await.unwrap());
-        assert!(store.renew_lease(&second, at(7_000), 15_000).await.unwrap());
-        assert_eq!(store.register_node("m", NOW, 15_000).await.unwrap().epoch, 1);
+        assert!(!store.queue.renew_lease(&first, at(7_000), 15_000).await.unwrap());
+        assert!(store.queue.renew_lease(&second, at(7_000), 15_000).await.unwrap());
+        assert_eq!(store.queue.register_node("m", NOW, 15_000).await.unwrap().epoch, 1);
     })
     .await;
 }
@@ -189,29 +200,29 @@ async fn each_start_is_a_new_epoch_and_ends_the_one_before() {
 #[tokio::test]
 async fn what_the_dead_owned_is_due_at_once_and_the_living_keep_theirs() {
     on_each_database(async |store| {
-        let me_before = store.register_node("me", NOW, 15_000).await.unwrap();
-        let other = store.register_node("other", NOW, 15_000).await.unwrap();
+        let me_before = store.queue.register_node("me", NOW, 15_000).await.unwrap();
+        let other = store.queue.register_node("other", NOW, 15_000).await.unwrap();
         let mut of = Vec::new();
         for (id, owner) in [("mine", &me_before), ("wished", &me_before), ("others", &other)] {
             let new = delivery(webhook(), State::InFlight);
             of.push(new.id);
             let event = NewEvent { owner: owner.clone(), ..event(id).to(new) };
-            store.accept(vec![event]).await.unwrap();
+            store.writer.accept(vec![event]).await.unwrap();
         }
-        store.cancel_delivery(of[1], NOW).await.unwrap();
+        store.queue.cancel_delivery(of[1], NOW).await.unwrap();
         let now = at(10_000);
-        let me_now = store.register_node("me", now, 15_000).await.unwrap();
-        assert_eq!(store.take_over(&me_now, now).await.unwrap(), 2);
-        let stored = store.get_delivery(&tenant("t"), of[0]).await.unwrap().delivery;
+        let me_now = store.queue.register_node("me", now, 15_000).await.unwrap();
+        assert_eq!(store.queue.take_over(&me_now, now).await.unwrap(), 2);
+        let stored = store.history.get_delivery(&tenant("t"), of[0]).await.unwrap().delivery;
         assert_eq!((stored.state, stored.attempts), (State::Pending, 0));
         assert_eq!(stored.next_attempt_at, Some(now));
         assert_eq!(state_of(&store, of[1]).await, State::Cancelled);
         assert_eq!(state_of(&store, of[2]).await, State::InFlight);
         // Its lease has run out.
         let later = at(15_001);
-        assert_eq!(store.take_over(&me_now, later).await.unwrap(), 1);
+        assert_eq!(store.queue.take_over(&me_now, later).await.unwrap(), 1);
         assert_eq!(state_of(&store, of[2]).await, State::Pending);
-        assert_eq!(store.take_over(&me_now, later).await.unwrap(), 0);
+        assert_eq!(store.queue.take_over(&me_now, later).await.unwrap(), 0);
     })
     .await;
 }
@@ -234,7 +245,7 @@ async fn of_a_key_one_is_taken_at_a_time_and_in_order_by_however_many_nodes() {
             let key = format!("k{}", n % KEYS);
             let new = keyed(webhook_id, Some(&key), None);
             order.insert(new.id, n);
-            store.accept(vec![event(&format!("e{n}")).to(new)]).await.unwrap();
+            store.writer.accept(vec![event(&format!("e{n}")).to(new)]).await.unwrap();
         }
         let taken = parking_lot::Mutex::new(Vec::new());
         let nodes = (0..3).map(|n| {
@@ -243,12 +254,12 @@ async fn of_a_key_one_is_taken_at_a_time_and_in_order_by_however_many_nodes() {
             async move {
                 while taken.lock().len() < order.len() {
                     let claimed =
-                        store.claim_due(NOW, &node, 4, &Excluded::default()).await.unwrap();
+                        store.queue.claim_due(NOW, &node, 4, &Excluded::default()).await.unwrap();
                     for claimed in claimed {
                         let id = claimed.delivery.id;
                         taken.lock().push(order[&id]);
                         let end = Record { owner: node.clone(), ..record(id, State::Delivered) };
-                        store.record(end).await.unwrap();
+                        store.writer.record(end).await.unwrap();
                     }
                 }
             }
@@ -270,17 +281,18 @@ async fn a_key_gives_way_after_its_attempts_and_says_who_holds_it_back() {
         let (first, second) =
             (keyed(webhook_id, Some("k"), None), keyed(webhook_id, Some("k"), None));
         let (one, two) = (first.id, second.id);
-        store.accept(vec![event("e1").to(first), event("e2").to(second)]).await.unwrap();
-        let claim =
-            async || ids(&store.claim_due(NOW, &me(), 10, &Excluded::default()).await.unwrap());
+        store.writer.accept(vec![event("e1").to(first), event("e2").to(second)]).await.unwrap();
+        let claim = async || {
+            ids(&store.queue.claim_due(NOW, &me(), 10, &Excluded::default()).await.unwrap())
+        };
         for _ in 0..2 {
             assert_eq!(claim().await, [one]);
-            let before = store.held_back_by(two).await.unwrap().unwrap();
+            let before = store.queue.held_back_by(two).await.unwrap().unwrap();
             assert_eq!((before.delivery_id, before.event_id.as_str()), (one, "e1"));
             let again = Record { next_attempt_at: Some(NOW), ..record(one, State::Pending) };
-            store.record(again).await.unwrap();
+            store.writer.record(again).await.unwrap();
         }
-        assert_eq!(store.held_back_by(two).await.unwrap(), None);
+        assert_eq!(store.queue.held_back_by(two).await.unwrap(), None);
         assert_eq!(claim().await.len(), 2);
     })
     .await;
@@ -294,28 +306,29 @@ async fn what_waits_behind_others_is_put_off_until_it_is_woken() {
         for n in 0..20 {
             let new = keyed(webhook_id, Some("k"), None);
             news.push(new.id);
-            store.accept(vec![event(&format!("e{n}")).to(new)]).await.unwrap();
+            store.writer.accept(vec![event(&format!("e{n}")).to(new)]).await.unwrap();
         }
         // Behind all of them, and free.
         let free =
             NewDelivery { next_attempt_at: Some(at(1)), ..delivery(webhook_id, State::Pending) };
         news.push(free.id);
-        store.accept(vec![event("free").to(free)]).await.unwrap();
-        let claim =
-            async |now| ids(&store.claim_due(now, &me(), 2, &Excluded::default()).await.unwrap());
+        store.writer.accept(vec![event("free").to(free)]).await.unwrap();
+        let claim = async |now| {
+            ids(&store.queue.claim_due(now, &me(), 2, &Excluded::default()).await.unwrap())
+        };
         assert_eq!(claim(at(1)).await, [news[0], news[20]]);
-        let second = store.get_delivery(&tenant("t"), news[1]).await.unwrap().delivery;
+        let second = store.history.get_delivery(&tenant("t"), news[1]).await.unwrap().delivery;
         assert_eq!(second.reason.as_deref(), Some("waits_in_order"));
         assert!(second.next_attempt_at > Some(at(1)));
         assert!(
-            store.next_due_after(ALWAYS).await.unwrap() > Some(at(1)),
+            store.queue.next_due_after(ALWAYS).await.unwrap() > Some(at(1)),
             "nothing is left to look at"
         );
-        store.record(record(news[0], State::Delivered)).await.unwrap();
+        store.writer.record(record(news[0], State::Delivered)).await.unwrap();
         assert_eq!(claim(at(2)).await, [news[1]]);
         // Nobody wakes the next one: it is found all the same, later.
         let unseen = Record { ordered: false, ..record(news[1], State::Delivered) };
-        store.record(unseen).await.unwrap();
+        store.writer.record(unseen).await.unwrap();
         assert_eq!(claim(at(3)).await, []);
         assert_eq!(claim(at(60_000)).await, [news[2]]);
     })
@@ -331,21 +344,22 @@ async fn a_duplicate_is_dropped_when_its_turn_comes() {
         for (id, key) in news {
             let new = keyed(webhook_id, None, Some(key));
             deliveries.push(new.id);
-            store.accept(vec![event(id).to(new)]).await.unwrap();
+            store.writer.accept(vec![event(id).to(new)]).await.unwrap();
         }
-        let claimed = store.claim_due(NOW, &me(), 10, &Excluded::default()).await.unwrap();
+        let claimed = store.queue.claim_due(NOW, &me(), 10, &Excluded::default()).await.unwrap();
         let mut sent = [deliveries[0], deliveries[2]];
         sent.sort();
         assert_eq!(ids(&claimed), sent, "due at the same time");
-        let dropped = store.get_delivery(&tenant("t"), deliveries[1]).await.unwrap().delivery;
+        let dropped =
+            store.history.get_delivery(&tenant("t"), deliveries[1]).await.unwrap().delivery;
         assert_eq!((dropped.state, dropped.attempts), (State::Dropped, 0));
         assert!(dropped.reason.unwrap().contains("the event e1"));
         // One that failed makes no other a duplicate.
-        store.record(record(deliveries[0], State::Failed)).await.unwrap();
+        store.writer.record(record(deliveries[0], State::Failed)).await.unwrap();
         let late = keyed(webhook_id, None, Some("k"));
         let late_id = late.id;
-        store.accept(vec![event("e4").to(late)]).await.unwrap();
-        let claimed = store.claim_due(NOW, &me(), 10, &Excluded::default()).await.unwrap();
+        store.writer.accept(vec![event("e4").to(late)]).await.unwrap();
+        let claimed = store.queue.claim_due(NOW, &me(), 10, &Excluded::default()).await.unwrap();
         assert_eq!(ids(&claimed), [late_id]);
     })
     .await;

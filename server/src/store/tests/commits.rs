@@ -1,10 +1,12 @@
 //! Accepting: one commit for many, duplicates, keys, and what happens when it goes wrong.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{join_all, poll_immediate};
 use tokio::join;
+use tokio::sync::oneshot;
 
 use super::*;
 
@@ -18,24 +20,30 @@ async fn many_callers_share_commits_and_each_gets_its_own_answer() {
                     // Every second id is one that all callers use.
                     let id = if n % 2 == 0 { format!("{caller}-{n}") } else { format!("all-{n}") };
                     let new = event(&id).to(delivery(webhook(), State::InFlight));
-                    let accepted = store.accept(vec![new]).await.unwrap();
+                    let accepted = store.writer.accept(vec![new]).await.unwrap();
                     assert_eq!(accepted.len(), 1);
                     assert_eq!(accepted[0].deliveries, 1);
                     if n % 2 == 0 {
                         assert!(!accepted[0].duplicate);
                     }
                     // Durable for every reader, the duplicate's first too.
-                    store.get_event(&tenant("t"), &id.parse().unwrap(), None).await.unwrap();
+                    store
+                        .history
+                        .get_event(&tenant("t"), &id.parse().unwrap(), None)
+                        .await
+                        .unwrap();
                 }
             })
         });
         for call in join_all(calls).await {
             call.unwrap();
         }
-        let events = store.list_events(&tenant("t"), &EventFilter::default(), 10_000, None).await;
+        let events =
+            store.history.list_events(&tenant("t"), &EventFilter::default(), 10_000, None).await;
         assert_eq!(events.unwrap().data.len(), 64 * 5 + 5);
         let all = DeliveryFilter::default();
-        let deliveries = store.list_deliveries(&tenant("t"), &all, 10_000, None).await.unwrap();
+        let deliveries =
+            store.history.list_deliveries(&tenant("t"), &all, 10_000, None).await.unwrap();
         assert_eq!(deliveries.data.len(), 64 * 5 + 5);
     })
     .await;
@@ -46,7 +54,7 @@ fn accept_elsewhere(store: Store, wait: bool) -> impl FnOnce() {
     move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let calls = (0..20).map(|n| store.accept(vec![event(&format!("{wait}-{n}"))]));
+            let calls = (0..20).map(|n| store.writer.accept(vec![event(&format!("{wait}-{n}"))]));
             match wait {
                 true => assert!(join_all(calls).await.iter().all(Result::is_ok)),
                 false => assert!(poll_immediate(join_all(calls)).await.is_none()),
@@ -61,7 +69,7 @@ async fn callers_are_told_on_whatever_runtime_they_wait() {
         // It ends while its callers are not told yet.
         let gone = std::thread::spawn(accept_elsewhere(store.clone(), false));
         let other = std::thread::spawn(accept_elsewhere(store.clone(), true));
-        let own = (0..20).map(|n| store.accept(vec![event(&format!("own-{n}"))]));
+        let own = (0..20).map(|n| store.writer.accept(vec![event(&format!("own-{n}"))]));
         assert!(join_all(own.collect::<Vec<_>>()).await.iter().all(Result::is_ok));
         let ended = tokio::task::spawn_blocking(|| (gone.join(), other.join())).await.unwrap();
         assert!(ended.0.is_ok() && ended.1.is_ok());
@@ -81,12 +89,12 @@ async fn what_is_seldom_set_is_written_where_a_row_has_it() {
             reason: Some("held".to_owned()),
             ..delivery(webhook(), State::Pending)
         };
-        store.accept(vec![plain("a"), plain("b")]).await.unwrap();
-        store.accept(vec![plain("c"), event("d").to(held())]).await.unwrap();
-        store.accept(vec![plain("e")]).await.unwrap();
+        store.writer.accept(vec![plain("a"), plain("b")]).await.unwrap();
+        store.writer.accept(vec![plain("c"), event("d").to(held())]).await.unwrap();
+        store.writer.accept(vec![plain("e")]).await.unwrap();
         let all = DeliveryFilter::default();
         let mut deliveries =
-            store.list_deliveries(&tenant("t"), &all, 10, None).await.unwrap().data;
+            store.history.list_deliveries(&tenant("t"), &all, 10, None).await.unwrap().data;
         deliveries.sort_by_key(|delivery| delivery.event.id.to_string());
         let told = deliveries.iter().map(|delivery| {
             let reason = delivery.reason.as_deref();
@@ -115,13 +123,14 @@ async fn a_known_id_answers_with_the_figures_of_the_first() {
         let figures = |accepted: Vec<Accepted>| {
             accepted.iter().map(|a| (a.duplicate, a.deliveries)).collect::<Vec<_>>()
         };
-        let accepted = store.accept(news).await.unwrap();
+        let accepted = store.writer.accept(news).await.unwrap();
         assert_eq!(figures(accepted), [(false, 2), (true, 2), (false, 0), (false, 0)]);
         let again = vec![event("b"), event("a").to(delivery(webhook(), State::InFlight))];
-        let accepted = store.accept(again).await.unwrap();
+        let accepted = store.writer.accept(again).await.unwrap();
         assert_eq!(figures(accepted), [(false, 0), (true, 2)]);
         let all = DeliveryFilter::default();
-        let deliveries = store.list_deliveries(&tenant("t"), &all, 100, None).await.unwrap();
+        let deliveries =
+            store.history.list_deliveries(&tenant("t"), &all, 100, None).await.unwrap();
         assert_eq!(deliveries.data.len(), 2);
     })
     .await;
@@ -133,16 +142,18 @@ async fn an_event_comes_back_as_it_was_posted() {
         let mut new = event("shop/a");
         Arc::get_mut(&mut new.event).unwrap().schema_ok = false;
         let posted = new.event.clone();
-        store.accept(vec![new]).await.unwrap();
-        let stored = store.get_event(&tenant("t"), &posted.key.id, Some("shop")).await.unwrap();
+        store.writer.accept(vec![new]).await.unwrap();
+        let stored =
+            store.history.get_event(&tenant("t"), &posted.key.id, Some("shop")).await.unwrap();
         assert_eq!(stored.event.document.text(), posted.document.text());
         assert!(stored.event.data().raw().contains("1.50"));
         assert_eq!(stored.event.attributes, posted.attributes);
         assert_eq!(stored.event.key, posted.key);
         assert!(!stored.event.schema_ok);
-        let missing = store.get_event(&tenant("t"), &posted.key.id, Some("elsewhere")).await;
+        let missing =
+            store.history.get_event(&tenant("t"), &posted.key.id, Some("elsewhere")).await;
         assert!(matches!(missing, Err(StoreError::NotFound)));
-        let foreign = store.get_event(&tenant("u"), &posted.key.id, None).await;
+        let foreign = store.history.get_event(&tenant("u"), &posted.key.id, None).await;
         assert!(matches!(foreign, Err(StoreError::NotFound)));
     })
     .await;
@@ -152,15 +163,16 @@ async fn an_event_comes_back_as_it_was_posted() {
 async fn of_a_dropped_event_no_data_is_stored() {
     on_each_database(async |store| {
         let dropped = NewEvent { dropped_reason: Some("too private".to_owned()), ..event("a") };
-        store.accept(vec![dropped]).await.unwrap();
-        let stored = store.get_event(&tenant("t"), &"a".parse().unwrap(), None).await.unwrap();
+        store.writer.accept(vec![dropped]).await.unwrap();
+        let stored =
+            store.history.get_event(&tenant("t"), &"a".parse().unwrap(), None).await.unwrap();
         assert_eq!(stored.dropped_reason.as_deref(), Some("too private"));
         assert_eq!(stored.event.data().raw(), "{}");
         assert!(stored.event.attributes.is_empty());
         assert_eq!(stored.event.event_type.as_str(), "conversation.created");
         let by_subject =
             EventFilter { subject: Some("contact-1".to_owned()), ..Default::default() };
-        let found = store.list_events(&tenant("t"), &by_subject, 10, None).await.unwrap();
+        let found = store.history.list_events(&tenant("t"), &by_subject, 10, None).await.unwrap();
         assert!(found.data.is_empty());
     })
     .await;
@@ -170,13 +182,17 @@ async fn of_a_dropped_event_no_data_is_stored() {
 async fn one_call_that_cannot_be_written_does_not_spoil_the_others() {
     on_each_database(async |store| {
         let taken = delivery(webhook(), State::InFlight);
-        store.accept(vec![event("first").to(taken.clone())]).await.unwrap();
-        let good = |id: &str| store.accept(vec![event(id)]);
+        store.writer.accept(vec![event("first").to(taken.clone())]).await.unwrap();
+        let good = |id: &str| store.writer.accept(vec![event(id)]);
         let (a, bad, c) =
-            tokio::join!(good("a"), store.accept(vec![event("bad").to(taken)]), good("c"));
+            tokio::join!(good("a"), store.writer.accept(vec![event("bad").to(taken)]), good("c"));
         assert!(a.is_ok() && c.is_ok());
         assert!(bad.is_err());
-        let ids = store.list_events(&tenant("t"), &EventFilter::default(), 10, None).await.unwrap();
+        let ids = store
+            .history
+            .list_events(&tenant("t"), &EventFilter::default(), 10, None)
+            .await
+            .unwrap();
         let ids: Vec<_> = ids.data.iter().map(|e| e.event.key.id.as_str().to_owned()).collect();
         assert_eq!(ids, ["first", "c", "a"]);
     })
@@ -192,7 +208,7 @@ async fn a_full_queue_answers_busy_at_once() {
     // The writer waits inside this write until it is let go.
     let (started, has_started) = oneshot::channel();
     let (let_go, waits) = oneshot::channel::<()>();
-    let busy = store.write(move |_| {
+    let busy = store.db.write(move |_| {
         Box::pin(async move {
             started.send(()).unwrap();
             waits.await.unwrap();
@@ -201,9 +217,9 @@ async fn a_full_queue_answers_busy_at_once() {
     });
     let others = async {
         has_started.await.unwrap();
-        let mut first = Box::pin(store.accept(vec![event("a")]));
+        let mut first = Box::pin(store.writer.accept(vec![event("a")]));
         assert!(first.as_mut().now_or_never().is_none());
-        let second = store.accept(vec![event("b")]).now_or_never();
+        let second = store.writer.accept(vec![event("b")]).now_or_never();
         assert!(matches!(second, Some(Err(StoreError::Busy))));
         let_go.send(()).unwrap();
         first.await.unwrap();
@@ -218,9 +234,9 @@ async fn a_full_queue_answers_busy_at_once() {
 async fn close_writes_what_waits_and_refuses_what_comes_later() {
     on_each_database(async |store| {
         let other = store.clone();
-        let (accepted, ()) = tokio::join!(store.accept(vec![event("a")]), other.close());
+        let (accepted, ()) = tokio::join!(store.writer.accept(vec![event("a")]), other.close());
         assert!(!accepted.unwrap()[0].duplicate);
-        let late = store.accept(vec![event("b")]).await;
+        let late = store.writer.accept(vec![event("b")]).await;
         assert!(matches!(late, Err(StoreError::Unavailable(_))));
         assert!(store.ping().await.is_err());
     })
@@ -233,11 +249,11 @@ async fn what_was_accepted_is_there_after_opening_again() {
     databases.extend(Database::postgres().await);
     for database in databases {
         let store = database.store().await;
-        store.accept(vec![event("a")]).await.unwrap();
+        store.writer.accept(vec![event("a")]).await.unwrap();
         // Not closed: another process finds it all the same.
         let again = database.store().await;
-        again.get_event(&tenant("t"), &"a".parse().unwrap(), None).await.unwrap();
-        assert!(again.accept(vec![event("a")]).await.unwrap()[0].duplicate);
+        again.history.get_event(&tenant("t"), &"a".parse().unwrap(), None).await.unwrap();
+        assert!(again.writer.accept(vec![event("a")]).await.unwrap()[0].duplicate);
         store.close().await;
         again.close().await;
         database.remove().await;
@@ -254,21 +270,21 @@ async fn a_request_with_a_key_is_carried_out_once() {
             now: NOW,
             answer: Box::new(|accepted| (202, format!("{} stored", accepted.len()))),
         };
-        assert_eq!(store.idempotent(&tenant("t"), "k").await.unwrap(), None);
+        assert_eq!(store.writer.idempotent(&tenant("t"), "k").await.unwrap(), None);
         // Both at the same time: one is carried out, the other gets its answer.
         let (a, b) = tokio::join!(
-            store.accept_once(vec![event("a"), event("b")], once(1)),
-            store.accept_once(vec![event("c")], once(2)),
+            store.writer.accept_once(vec![event("a"), event("b")], once(1)),
+            store.writer.accept_once(vec![event("c")], once(2)),
         );
         let before = Idempotent { request_hash: vec![1], status: 202, body: "2 stored".to_owned() };
         assert!(matches!(a.unwrap(), AcceptedOnce::New(accepted) if accepted.len() == 2));
         assert_eq!(b.unwrap(), AcceptedOnce::Before(before.clone()));
-        assert_eq!(store.idempotent(&tenant("t"), "k").await.unwrap(), Some(before));
-        let c = store.get_event(&tenant("t"), &"c".parse().unwrap(), None).await;
+        assert_eq!(store.writer.idempotent(&tenant("t"), "k").await.unwrap(), Some(before));
+        let c = store.history.get_event(&tenant("t"), &"c".parse().unwrap(), None).await;
         assert!(matches!(c, Err(StoreError::NotFound)));
-        assert_eq!(store.forget_idempotent(NOW).await.unwrap(), 0);
-        assert_eq!(store.forget_idempotent(at(1)).await.unwrap(), 1);
-        assert_eq!(store.idempotent(&tenant("t"), "k").await.unwrap(), None);
+        assert_eq!(store.writer.forget_idempotent(NOW).await.unwrap(), 0);
+        assert_eq!(store.writer.forget_idempotent(at(1)).await.unwrap(), 1);
+        assert_eq!(store.writer.idempotent(&tenant("t"), "k").await.unwrap(), None);
     })
     .await;
 }
@@ -276,23 +292,23 @@ async fn a_request_with_a_key_is_carried_out_once() {
 #[tokio::test]
 async fn a_caller_that_goes_away_leaves_no_lock_behind() {
     on_each_database(async |store| {
-        store.put_setting("a", "1").await.unwrap();
+        store.configuration.put_setting("a", "1").await.unwrap();
         // Reads that are dropped in the middle of their transaction: more than there are readers.
         for _ in 0..20 {
-            let mut lease = store.read().await.unwrap();
+            let mut lease = store.db.read().await.unwrap();
             lease.conn().begin_read().await.unwrap();
             lease.conn().execute_text("SELECT value FROM settings").await.unwrap();
         }
-        store.put_setting("a", "2").await.unwrap();
-        store.load().await.unwrap();
+        store.configuration.put_setting("a", "2").await.unwrap();
+        store.configuration.load().await.unwrap();
     })
     .await;
     // A write that is dropped with its row locked. On SQLite the writer finishes it.
     let Some(database) = Database::postgres().await else { return };
     let store = database.store().await;
-    store.put_setting("a", "1").await.unwrap();
+    store.configuration.put_setting("a", "1").await.unwrap();
     let (locked, has_locked) = oneshot::channel();
-    let write = store.write(move |conn| {
+    let write = store.db.write(move |conn| {
         Box::pin(async move {
             conn.execute_text("UPDATE settings SET value = 'never' WHERE name = 'a'").await?;
             locked.send(()).unwrap();
@@ -303,8 +319,8 @@ async fn a_caller_that_goes_away_leaves_no_lock_behind() {
         _ = write => unreachable!("it waits for ever"),
         locked = has_locked => locked.unwrap(),
     }
-    store.put_setting("a", "2").await.unwrap();
-    assert_eq!(store.setting("a").await.unwrap().as_deref(), Some("2"));
+    store.configuration.put_setting("a", "2").await.unwrap();
+    assert_eq!(store.configuration.setting("a").await.unwrap().as_deref(), Some("2"));
     store.close().await;
     database.remove().await;
 }
@@ -322,10 +338,10 @@ async fn a_record_that_nobody_waits_for_shares_the_commit_of_what_comes() {
         let id = standing_in(&store, State::InFlight, webhook()).await;
         let patient = Record { can_wait: true, ..record(id, State::Delivered) };
         {
-            let mut recorded = pin!(store.record(patient));
+            let mut recorded = pin!(store.writer.record(patient));
             assert!(poll_immediate(&mut recorded).await.is_none());
             // It came to the writer before this event, and would wait alone for a day.
-            let (recorded, accepted) = join!(recorded, store.accept(vec![event("next")]));
+            let (recorded, accepted) = join!(recorded, store.writer.accept(vec![event("next")]));
             assert_eq!(recorded.unwrap().state, Some(State::Delivered));
             assert!(!accepted.unwrap()[0].duplicate);
         }
@@ -339,7 +355,7 @@ async fn a_record_that_nobody_waits_for_is_written_in_the_end() {
     on_each_database(async |store| {
         let id = standing_in(&store, State::InFlight, webhook()).await;
         let patient = Record { can_wait: true, ..record(id, State::Delivered) };
-        assert_eq!(store.record(patient).await.unwrap().state, Some(State::Delivered));
+        assert_eq!(store.writer.record(patient).await.unwrap().state, Some(State::Delivered));
     })
     .await;
 }
@@ -359,14 +375,15 @@ async fn a_call_larger_than_a_batch_is_stored_whole() {
             };
             (0..300).map(new).collect::<Vec<_>>()
         };
-        let calls = (0..5).map(|call| store.accept(news(call)));
+        let calls = (0..5).map(|call| store.writer.accept(news(call)));
         for accepted in join_all(calls).await {
             let accepted = accepted.unwrap();
             assert_eq!(accepted.len(), 300);
             assert!(accepted.iter().all(|a| !a.duplicate && a.deliveries == 1));
         }
         let all = DeliveryFilter::default();
-        let deliveries = store.list_deliveries(&tenant("t"), &all, 10_000, None).await.unwrap();
+        let deliveries =
+            store.history.list_deliveries(&tenant("t"), &all, 10_000, None).await.unwrap();
         assert_eq!(deliveries.data.len(), 1_500);
         store.close().await;
         database.remove().await;
@@ -379,9 +396,9 @@ async fn the_log_of_sqlite_is_moved_into_its_file_beside_the_writer() {
     let store = database.store().await;
     let Database::Sqlite(folder) = &database else { unreachable!() };
     let file_bytes = || std::fs::metadata(folder.join("antar.db")).unwrap().len();
-    store.accept((0..100).map(|n| event(&n.to_string())).collect()).await.unwrap();
+    store.writer.accept((0..100).map(|n| event(&n.to_string())).collect()).await.unwrap();
     let before = file_bytes();
-    let checkpoint = store.connector.checkpointer().unwrap();
+    let checkpoint = store.db.connector.checkpointer().unwrap();
     tokio::task::spawn_blocking(checkpoint).await.unwrap();
     assert!(file_bytes() > before);
     store.close().await;
@@ -392,7 +409,7 @@ async fn the_log_of_sqlite_is_moved_into_its_file_beside_the_writer() {
 async fn a_database_that_is_away_is_unavailable_and_comes_back() {
     let Some(database) = Database::postgres().await else { return };
     let store = database.store().await;
-    store.accept(vec![event("a")]).await.unwrap();
+    store.writer.accept(vec![event("a")]).await.unwrap();
     let Database::Postgres { server, name } = &database else { unreachable!() };
     let mut admin = AsyncPgConnection::establish(server).await.unwrap();
     let allow = |yes| format!("ALTER DATABASE {name} ALLOW_CONNECTIONS {yes}");
@@ -400,11 +417,11 @@ async fn a_database_that_is_away_is_unavailable_and_comes_back() {
     let kick =
         format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
     admin.batch_execute(&kick).await.unwrap();
-    let away = store.accept(vec![event("b")]).await;
+    let away = store.writer.accept(vec![event("b")]).await;
     assert!(matches!(away, Err(StoreError::Unavailable(_))), "{away:?}");
     assert!(store.ping().await.is_err());
     admin.batch_execute(&allow("true")).await.unwrap();
-    assert!(!store.accept(vec![event("b")]).await.unwrap()[0].duplicate);
+    assert!(!store.writer.accept(vec![event("b")]).await.unwrap()[0].duplicate);
     store.ping().await.unwrap();
     store.close().await;
     database.remove().await;

@@ -74,9 +74,9 @@ async fn furnish(store: &Store, name: &str, hash: u8) -> WebhookRow {
     let id = tenant(name);
     let spec = "{}".to_owned();
     let row = TenantRow { id: id.clone(), spec: spec.clone(), created_at, updated_at };
-    assert!(store.put_tenant(row).await.unwrap());
+    assert!(store.configuration.put_tenant(row).await.unwrap());
     let webhook = webhook_row(name, "crm");
-    store.insert_webhook(webhook.clone()).await.unwrap();
+    store.configuration.insert_webhook(webhook.clone()).await.unwrap();
     let source = SourceRow {
         id: SourceId::new(NOW),
         tenant: id.clone(),
@@ -86,7 +86,7 @@ async fn furnish(store: &Store, name: &str, hash: u8) -> WebhookRow {
         created_at,
         updated_at,
     };
-    store.insert_source(source).await.unwrap();
+    store.configuration.insert_source(source).await.unwrap();
     let secret = SecretRow {
         tenant: id.clone(),
         name: "crm_key".parse().unwrap(),
@@ -94,14 +94,18 @@ async fn furnish(store: &Store, name: &str, hash: u8) -> WebhookRow {
         created_at,
         updated_at,
     };
-    store.put_secret(secret).await.unwrap();
-    store.insert_plugin(plugin_row(Some(name)), vec![0, 97, 115]).await.unwrap();
+    store.configuration.put_secret(secret).await.unwrap();
+    store.configuration.insert_plugin(plugin_row(Some(name)), vec![0, 97, 115]).await.unwrap();
     let name_of_type = "a.b".parse().unwrap();
     let event_type =
         EventTypeRow { tenant: Some(id.clone()), name: name_of_type, spec, created_at, updated_at };
-    store.put_event_type(event_type).await.unwrap();
-    store.insert_key(key_row(Some(name), hash)).await.unwrap();
-    store.put_facet_values(&id, "inbox", vec![facet_row(name, "Sales", None)]).await.unwrap();
+    store.configuration.put_event_type(event_type).await.unwrap();
+    store.configuration.insert_key(key_row(Some(name), hash)).await.unwrap();
+    store
+        .configuration
+        .put_facet_values(&id, "inbox", vec![facet_row(name, "Sales", None)])
+        .await
+        .unwrap();
     let new = delivery(webhook.id, State::InFlight);
     let delivery_id = new.id;
     let once = Once {
@@ -111,8 +115,8 @@ async fn furnish(store: &Store, name: &str, hash: u8) -> WebhookRow {
         now: NOW,
         answer: Box::new(|_| (202, String::new())),
     };
-    store.accept_once(vec![event_of(name, "e").to(new)], once).await.unwrap();
-    store.record(record(delivery_id, State::Delivered)).await.unwrap();
+    store.writer.accept_once(vec![event_of(name, "e").to(new)], once).await.unwrap();
+    store.writer.record(record(delivery_id, State::Delivered)).await.unwrap();
     webhook
 }
 
@@ -127,7 +131,7 @@ async fn rows(store: &Store) -> Vec<(&'static str, i64)> {
     use diesel_async::RunQueryDsl as _;
 
     let mut counts = Vec::new();
-    let mut lease = store.read().await.unwrap();
+    let mut lease = store.db.read().await.unwrap();
     for table in [
         "tenants",
         "webhooks",
@@ -163,15 +167,15 @@ async fn a_deleted_tenant_leaves_nothing_and_others_keep_theirs() {
         );
         // More than one batch of events.
         let many = (0..700).map(|n| event_of("t", &format!("m{n}"))).collect();
-        store.accept(many).await.unwrap();
-        store.delete_tenant(&tenant("t")).await.unwrap();
+        store.writer.accept(many).await.unwrap();
+        store.configuration.delete_tenant(&tenant("t")).await.unwrap();
         assert!(
             rows(&store).await.iter().all(|(_, count)| *count == 1),
             "{:?}",
             rows(&store).await
         );
-        store.get_event(&tenant("u"), &"e".parse().unwrap(), None).await.unwrap();
-        let again = store.delete_tenant(&tenant("t")).await;
+        store.history.get_event(&tenant("u"), &"e".parse().unwrap(), None).await.unwrap();
+        let again = store.configuration.delete_tenant(&tenant("t")).await;
         assert!(matches!(again, Err(StoreError::NotFound)));
     })
     .await;
@@ -187,11 +191,15 @@ async fn what_is_put_is_loaded() {
             created_at: NOW,
             updated_at: NOW,
         };
-        store.put_profile(profile.clone()).await.unwrap();
-        store.put_profile(ProfileRow { spec: "{}".to_owned(), ..profile }).await.unwrap();
-        store.insert_key(key_row(None, 3)).await.unwrap();
-        store.insert_plugin(plugin_row(None), vec![1]).await.unwrap();
-        let snapshot = store.load().await.unwrap();
+        store.configuration.put_profile(profile.clone()).await.unwrap();
+        store
+            .configuration
+            .put_profile(ProfileRow { spec: "{}".to_owned(), ..profile })
+            .await
+            .unwrap();
+        store.configuration.insert_key(key_row(None, 3)).await.unwrap();
+        store.configuration.insert_plugin(plugin_row(None), vec![1]).await.unwrap();
+        let snapshot = store.configuration.load().await.unwrap();
         assert_eq!(snapshot.webhooks, [webhook]);
         assert_eq!(snapshot.profiles.len(), 1);
         assert_eq!(snapshot.profiles[0].spec, "{}");
@@ -209,12 +217,12 @@ async fn what_is_put_is_loaded() {
         let plugin = snapshot.plugins.iter().find(|plugin| plugin.tenant.is_some()).unwrap();
         assert_eq!((plugin.meta.version, plugin.meta.size_bytes), (1, 3));
         assert_eq!(plugin.meta.config_schema.as_ref().unwrap().text(), r#"{"type":"object"}"#);
-        store.delete_profile("standard").await.unwrap();
+        store.configuration.delete_profile("standard").await.unwrap();
         let key = snapshot.keys.iter().find(|key| key.tenant.is_none()).unwrap();
-        let foreign = store.delete_key(Some(&tenant("t")), key.id).await;
+        let foreign = store.configuration.delete_key(Some(&tenant("t")), key.id).await;
         assert!(matches!(foreign, Err(StoreError::NotFound)));
-        store.delete_key(None, key.id).await.unwrap();
-        assert_eq!(store.load().await.unwrap().keys.len(), 1);
+        store.configuration.delete_key(None, key.id).await.unwrap();
+        assert_eq!(store.configuration.load().await.unwrap().keys.len(), 1);
     })
     .await;
 }
@@ -223,12 +231,12 @@ async fn what_is_put_is_loaded() {
 async fn a_webhook_is_saved_by_revisions() {
     on_each_database(async |store| {
         let row = webhook_row("t", "crm");
-        store.insert_webhook(row.clone()).await.unwrap();
-        let same_name = store.insert_webhook(webhook_row("t", "crm")).await;
+        store.configuration.insert_webhook(row.clone()).await.unwrap();
+        let same_name = store.configuration.insert_webhook(webhook_row("t", "crm")).await;
         assert!(matches!(same_name, Err(StoreError::NameTaken)));
-        store.insert_webhook(webhook_row("u", "crm")).await.unwrap();
+        store.configuration.insert_webhook(webhook_row("u", "crm")).await.unwrap();
         let other = webhook_row("t", "other");
-        store.insert_webhook(other.clone()).await.unwrap();
+        store.configuration.insert_webhook(other.clone()).await.unwrap();
 
         let changed = WebhookRow {
             spec: r#"{"b":2}"#.to_owned(),
@@ -236,23 +244,37 @@ async fn a_webhook_is_saved_by_revisions() {
             updated_at: at(1),
             ..row.clone()
         };
-        assert_eq!(store.update_webhook(changed.clone(), 1).await.unwrap(), 2);
-        let stale = store.update_webhook(changed.clone(), 1).await;
+        assert_eq!(store.configuration.update_webhook(changed.clone(), 1).await.unwrap(), 2);
+        let stale = store.configuration.update_webhook(changed.clone(), 1).await;
         assert!(matches!(stale, Err(StoreError::Conflict(_))));
         let renamed = WebhookRow { name: "other".to_owned(), ..changed.clone() };
-        assert!(matches!(store.update_webhook(renamed, 2).await, Err(StoreError::NameTaken)));
+        assert!(matches!(
+            store.configuration.update_webhook(renamed, 2).await,
+            Err(StoreError::NameTaken)
+        ));
         let unknown = WebhookRow { id: webhook(), ..changed.clone() };
-        assert!(matches!(store.update_webhook(unknown, 2).await, Err(StoreError::NotFound)));
+        assert!(matches!(
+            store.configuration.update_webhook(unknown, 2).await,
+            Err(StoreError::NotFound)
+        ));
         // None clears.
         let cleared = WebhookRow { disabled_reason: None, ..changed };
-        assert_eq!(store.update_webhook(cleared, 2).await.unwrap(), 3);
+        assert_eq!(store.configuration.update_webhook(cleared, 2).await.unwrap(), 3);
 
-        let revisions = store.webhook_revisions(row.id).await.unwrap();
+        let revisions = store.configuration.webhook_revisions(row.id).await.unwrap();
         let specs: Vec<_> = revisions.iter().map(|r| (r.revision, r.spec.as_str())).collect();
         assert_eq!(specs, [(3, r#"{"b":2}"#), (2, r#"{"b":2}"#), (1, "{}")]);
-        store.set_webhook_state(row.id, false, true, Some("410"), at(2)).await.unwrap();
-        store.set_webhook_secret(row.id, vec![5], Some((vec![4], at(9))), at(3)).await.unwrap();
-        let snapshot = store.load().await.unwrap();
+        store
+            .configuration
+            .set_webhook_state(row.id, false, true, Some("410"), at(2))
+            .await
+            .unwrap();
+        store
+            .configuration
+            .set_webhook_secret(row.id, vec![5], Some((vec![4], at(9))), at(3))
+            .await
+            .unwrap();
+        let snapshot = store.configuration.load().await.unwrap();
         let stored = snapshot.webhooks.into_iter().find(|w| w.id == row.id).unwrap();
         assert_eq!((stored.enabled, stored.paused, stored.revision), (false, true, 3));
         assert_eq!(stored.disabled_reason.as_deref(), Some("410"));
@@ -269,19 +291,19 @@ async fn plugins_have_versions_that_count_up() {
         let t = tenant("t");
         for version in 1..=3_u8 {
             let wasm = vec![version; 3];
-            let got = store.insert_plugin(plugin_row(Some("t")), wasm).await.unwrap();
+            let got = store.configuration.insert_plugin(plugin_row(Some("t")), wasm).await.unwrap();
             assert_eq!(got, u32::from(version));
         }
-        assert_eq!(store.insert_plugin(plugin_row(None), vec![0]).await.unwrap(), 1);
-        assert_eq!(store.plugin_wasm(Some(&t), &name, 2).await.unwrap(), [2; 3]);
-        assert_eq!(store.plugin_wasm(None, &name, 1).await.unwrap(), [0]);
-        store.delete_plugin(Some(&t), &name, Some(2)).await.unwrap();
-        let deleted = store.plugin_wasm(Some(&t), &name, 2).await;
+        assert_eq!(store.configuration.insert_plugin(plugin_row(None), vec![0]).await.unwrap(), 1);
+        assert_eq!(store.configuration.plugin_wasm(Some(&t), &name, 2).await.unwrap(), [2; 3]);
+        assert_eq!(store.configuration.plugin_wasm(None, &name, 1).await.unwrap(), [0]);
+        store.configuration.delete_plugin(Some(&t), &name, Some(2)).await.unwrap();
+        let deleted = store.configuration.plugin_wasm(Some(&t), &name, 2).await;
         assert!(matches!(deleted, Err(StoreError::NotFound)));
-        store.delete_plugin(Some(&t), &name, None).await.unwrap();
-        let none_left = store.delete_plugin(Some(&t), &name, None).await;
+        store.configuration.delete_plugin(Some(&t), &name, None).await.unwrap();
+        let none_left = store.configuration.delete_plugin(Some(&t), &name, None).await;
         assert!(matches!(none_left, Err(StoreError::NotFound)));
-        assert_eq!(store.load().await.unwrap().plugins.len(), 1);
+        assert_eq!(store.configuration.load().await.unwrap().plugins.len(), 1);
     })
     .await;
 }
@@ -290,14 +312,18 @@ async fn plugins_have_versions_that_count_up() {
 async fn facet_values_are_told_or_learned() {
     on_each_database(async |store| {
         let told = vec![facet_row("t", "Sales", Some("Sales team")), facet_row("t", "Spam", None)];
-        store.put_facet_values(&tenant("t"), "inbox", told.clone()).await.unwrap();
+        store.configuration.put_facet_values(&tenant("t"), "inbox", told.clone()).await.unwrap();
         let learned = vec![facet_row("t", "Sales", None), facet_row("t", "VIP", None)];
-        store.add_facet_values(learned).await.unwrap();
-        let values = store.load().await.unwrap().facet_values;
+        store.configuration.add_facet_values(learned).await.unwrap();
+        let values = store.configuration.load().await.unwrap().facet_values;
         let expected = [told[0].clone(), told[1].clone(), facet_row("t", "VIP", None)];
         assert_eq!(values, expected);
-        store.put_facet_values(&tenant("t"), "inbox", vec![told[1].clone()]).await.unwrap();
-        assert_eq!(store.load().await.unwrap().facet_values, told[1..]);
+        store
+            .configuration
+            .put_facet_values(&tenant("t"), "inbox", vec![told[1].clone()])
+            .await
+            .unwrap();
+        assert_eq!(store.configuration.load().await.unwrap().facet_values, told[1..]);
     })
     .await;
 }
@@ -305,11 +331,11 @@ async fn facet_values_are_told_or_learned() {
 #[tokio::test]
 async fn the_first_to_set_a_setting_wins() {
     on_each_database(async |store| {
-        assert_eq!(store.setting("a").await.unwrap(), None);
-        assert_eq!(store.setting_or_put("a", "1").await.unwrap(), "1");
-        assert_eq!(store.setting_or_put("a", "2").await.unwrap(), "1");
-        store.put_setting("a", "3").await.unwrap();
-        assert_eq!(store.setting("a").await.unwrap().as_deref(), Some("3"));
+        assert_eq!(store.configuration.setting("a").await.unwrap(), None);
+        assert_eq!(store.configuration.setting_or_put("a", "1").await.unwrap(), "1");
+        assert_eq!(store.configuration.setting_or_put("a", "2").await.unwrap(), "1");
+        store.configuration.put_setting("a", "3").await.unwrap();
+        assert_eq!(store.configuration.setting("a").await.unwrap().as_deref(), Some("3"));
     })
     .await;
 }
@@ -319,10 +345,10 @@ async fn a_tenant_can_be_put_by_many_at_once() {
     on_each_database(async |store| {
         let row =
             TenantRow { id: tenant("t"), spec: "{}".to_owned(), created_at: NOW, updated_at: NOW };
-        let puts = (0..8).map(|_| store.put_tenant(row.clone()));
+        let puts = (0..8).map(|_| store.configuration.put_tenant(row.clone()));
         let made = futures_util::future::try_join_all(puts).await.unwrap();
         assert!(made.contains(&true));
-        assert_eq!(store.load().await.unwrap().tenants, [row]);
+        assert_eq!(store.configuration.load().await.unwrap().tenants, [row]);
     })
     .await;
 }

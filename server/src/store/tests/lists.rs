@@ -7,8 +7,11 @@ async fn all_pages(store: &Store, filter: &DeliveryFilter, limit: usize) -> Vec<
     let mut ids = Vec::new();
     let mut cursor = None;
     loop {
-        let page =
-            store.list_deliveries(&tenant("t"), filter, limit, cursor.as_deref()).await.unwrap();
+        let page = store
+            .history
+            .list_deliveries(&tenant("t"), filter, limit, cursor.as_deref())
+            .await
+            .unwrap();
         assert!(page.data.len() <= limit);
         ids.extend(page.data.iter().map(|d| d.id));
         cursor = page.next_cursor;
@@ -29,7 +32,7 @@ async fn pages_are_newest_first_without_gaps_or_repeats() {
             let new = delivery(webhook_id, State::Missed);
             expected.push((accepted_at, new.id));
             let event = NewEvent { accepted_at, ..event(&n.to_string()).to(new) };
-            store.accept(vec![event, event_of("u", &n.to_string())]).await.unwrap();
+            store.writer.accept(vec![event, event_of("u", &n.to_string())]).await.unwrap();
         }
         expected.sort();
         let expected: Vec<_> = expected.into_iter().rev().map(|(_, id)| id).collect();
@@ -40,8 +43,11 @@ async fn pages_are_newest_first_without_gaps_or_repeats() {
         let mut cursor = None;
         loop {
             let filter = EventFilter::default();
-            let page =
-                store.list_events(&tenant("t"), &filter, 4, cursor.as_deref()).await.unwrap();
+            let page = store
+                .history
+                .list_events(&tenant("t"), &filter, 4, cursor.as_deref())
+                .await
+                .unwrap();
             seen.extend(page.data.iter().map(|e| (e.accepted_at, e.event.key.id.clone())));
             cursor = page.next_cursor;
             if cursor.is_none() {
@@ -66,7 +72,7 @@ async fn deliveries_are_found_by_what_the_filter_says() {
             made.push(new.id);
             let accepted_at = at(i64::try_from(n).unwrap() * 10);
             let event = NewEvent { accepted_at, ..event(&format!("e{n}")).to(new) };
-            store.accept(vec![event]).await.unwrap();
+            store.writer.accept(vec![event]).await.unwrap();
         }
         let found = async |filter: DeliveryFilter| {
             let mut ids = all_pages(&store, &filter, 2).await;
@@ -87,7 +93,7 @@ async fn deliveries_are_found_by_what_the_filter_says() {
         assert_eq!(found(since).await, made[1..]);
         let until = DeliveryFilter { until: Some(at(10)), ..any() };
         assert_eq!(found(until).await, made[..1]);
-        let foreign = store.get_delivery(&tenant("u"), made[0]).await;
+        let foreign = store.history.get_delivery(&tenant("u"), made[0]).await;
         assert!(matches!(foreign, Err(StoreError::NotFound)));
     })
     .await;
@@ -96,10 +102,10 @@ async fn deliveries_are_found_by_what_the_filter_says() {
 #[tokio::test]
 async fn events_are_found_by_what_the_filter_says() {
     on_each_database(async |store| {
-        store.accept(vec![event("a")]).await.unwrap();
-        store.accept(vec![NewEvent { accepted_at: at(10), ..event("b") }]).await.unwrap();
+        store.writer.accept(vec![event("a")]).await.unwrap();
+        store.writer.accept(vec![NewEvent { accepted_at: at(10), ..event("b") }]).await.unwrap();
         let found = async |filter: EventFilter| {
-            let page = store.list_events(&tenant("t"), &filter, 10, None).await.unwrap();
+            let page = store.history.list_events(&tenant("t"), &filter, 10, None).await.unwrap();
             page.data.iter().map(|e| e.event.key.id.as_str().to_owned()).collect::<Vec<_>>()
         };
         let any = EventFilter::default;
@@ -119,10 +125,12 @@ async fn a_made_up_cursor_is_refused() {
     on_each_database(async |store| {
         for cursor in ["", "x", "!!", "MTIz", "bm90LmE"] {
             let filter = DeliveryFilter::default();
-            let page = store.list_deliveries(&tenant("t"), &filter, 10, Some(cursor)).await;
+            let page = store.history.list_deliveries(&tenant("t"), &filter, 10, Some(cursor)).await;
             assert!(matches!(page, Err(StoreError::BadCursor)), "{cursor}");
-            let page =
-                store.list_events(&tenant("t"), &EventFilter::default(), 10, Some(cursor)).await;
+            let page = store
+                .history
+                .list_events(&tenant("t"), &EventFilter::default(), 10, Some(cursor))
+                .await;
             assert!(matches!(page, Err(StoreError::BadCursor)), "{cursor}");
         }
     })

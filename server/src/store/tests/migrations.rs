@@ -55,7 +55,7 @@ struct Column {
 async fn columns(store: &Store, sql: &str) -> Vec<String> {
     use diesel_async::RunQueryDsl as _;
 
-    let mut lease = store.read().await.unwrap();
+    let mut lease = store.db.read().await.unwrap();
     let columns = run!(lease.conn(), |c| sql_query(sql).load::<Column>(c)).unwrap();
     lease.give_back();
     let mut lines: Vec<String> = columns
@@ -128,7 +128,7 @@ async fn a_reader_of_sqlite_cannot_write() {
     let database = Database::sqlite();
     let store = database.store().await;
     let mut reader =
-        store.connector.open(crate::store::db::conn::Role::Lent, Place::Aside).await.unwrap();
+        store.db.connector.open(crate::store::db::conn::Role::Lent, Place::Aside).await.unwrap();
     assert!(reader.execute_text("DELETE FROM settings").await.is_err());
     store.close().await;
     database.remove().await;

@@ -224,13 +224,13 @@ pub(super) async fn standing_in(store: &Store, state: State, webhook_id: Webhook
     let new = delivery(webhook_id, first);
     let id = new.id;
     let key = uuid::Uuid::new_v4().to_string();
-    store.accept(vec![event(&key).to(new)]).await.unwrap();
+    store.writer.accept(vec![event(&key).to(new)]).await.unwrap();
     if first != state && state != State::InFlight {
-        store.record(record(id, state)).await.unwrap();
+        store.writer.record(record(id, state)).await.unwrap();
     }
     id
 }
 
 pub(super) async fn state_of(store: &Store, id: DeliveryId) -> State {
-    store.get_delivery(&tenant("t"), id).await.unwrap().delivery.state
+    store.history.get_delivery(&tenant("t"), id).await.unwrap().delivery.state
 }

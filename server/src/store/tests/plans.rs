@@ -65,24 +65,24 @@ async fn ask_everything(store: &Store, mut said: impl AsyncFnMut(&'static str)) 
         };
         let state = |n| if n % 20 == 2 { pending() } else { delivery(w, State::Missed) };
         let many = (first..first + 100).map(|n| earlier(n).to(state(n)));
-        store.accept(many.collect()).await.unwrap();
+        store.writer.accept(many.collect()).await.unwrap();
     }
     said("").await;
-    store.accept(vec![event_of("t1", "a").to(pending())]).await.unwrap();
+    store.writer.accept(vec![event_of("t1", "a").to(pending())]).await.unwrap();
     said("an event is accepted").await;
-    store.claim_due(NOW, &me(), 2, &Excluded::default()).await.unwrap();
+    store.queue.claim_due(NOW, &me(), 2, &Excluded::default()).await.unwrap();
     // The first one left some, for which their webhook is asked.
-    let claimed = store.claim_due(NOW, &me(), 2, &Excluded::default()).await.unwrap();
+    let claimed = store.queue.claim_due(NOW, &me(), 2, &Excluded::default()).await.unwrap();
     said("due deliveries are claimed").await;
-    store.next_due_after(NOW).await.unwrap();
+    store.queue.next_due_after(NOW).await.unwrap();
     said("when something becomes due").await;
-    store.record(record(claimed[0].delivery.id, State::Delivered)).await.unwrap();
+    store.writer.record(record(claimed[0].delivery.id, State::Delivered)).await.unwrap();
     said("an attempt is recorded").await;
-    store.take_over(&owner("me", 2), NOW).await.unwrap();
+    store.queue.take_over(&owner("me", 2), NOW).await.unwrap();
     said("deliveries of a node that is gone").await;
-    store.hold_webhook(w, "webhook_paused", NOW).await.unwrap();
+    store.queue.hold_webhook(w, "webhook_paused", NOW).await.unwrap();
     said("a webhook is paused").await;
-    store.release_webhook(w, NOW).await.unwrap();
+    store.queue.release_webhook(w, NOW).await.unwrap();
     said("a webhook goes on").await;
     let all = DeliveryFilter::default();
     for (what, filter) in [
@@ -92,17 +92,17 @@ async fn ask_everything(store: &Store, mut said: impl AsyncFnMut(&'static str)) 
         ("deliveries of an event", DeliveryFilter { event_id: "a".parse().ok(), ..all.clone() }),
         ("deliveries of a subject", DeliveryFilter { subject: Some("s".to_owned()), ..all }),
     ] {
-        store.list_deliveries(&t, &filter, 10, None).await.unwrap();
+        store.history.list_deliveries(&t, &filter, 10, None).await.unwrap();
         said(what).await;
     }
-    store.list_events(&t, &EventFilter::default(), 10, None).await.unwrap();
+    store.history.list_events(&t, &EventFilter::default(), 10, None).await.unwrap();
     said("events of a tenant, newest first").await;
-    store.attempts(claimed[0].delivery.id).await.unwrap();
+    store.history.attempts(claimed[0].delivery.id).await.unwrap();
     said("attempts of a delivery").await;
     let old = Old { tenant: t, types: OldTypes::AllBut(Vec::new()), before: at(1) };
-    store.empty_old(&old, Millis(0), 10).await.unwrap();
+    store.history.empty_old(&old, Millis(0), 10).await.unwrap();
     said("payloads grow old").await;
-    store.delete_old(&old, Millis(0), 10).await.unwrap();
+    store.history.delete_old(&old, Millis(0), 10).await.unwrap();
     said("events grow old").await;
 }
 

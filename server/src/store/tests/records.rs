@@ -13,14 +13,14 @@ async fn an_attempt_and_the_new_state_are_one_write() {
             reason: Some("status 500".to_owned()),
             ..record(id, State::Pending)
         };
-        let recorded = store.record(failed).await.unwrap();
+        let recorded = store.writer.record(failed).await.unwrap();
         assert_eq!(recorded, Recorded { state: Some(State::Pending), ours: true });
-        let stored = store.get_delivery(&tenant("t"), id).await.unwrap();
+        let stored = store.history.get_delivery(&tenant("t"), id).await.unwrap();
         assert_eq!(stored.frozen, Some(frozen(r#"{"a":1}"#)));
         assert_eq!(stored.delivery.attempts, 1);
         assert_eq!(stored.delivery.next_attempt_at, next_attempt_at);
         assert_eq!(stored.delivery.reason.as_deref(), Some("status 500"));
-        let attempts = store.attempts(id).await.unwrap();
+        let attempts = store.history.attempts(id).await.unwrap();
         let mut expected = attempt(1, 500);
         expected.request.as_mut().unwrap().body = Some(r#"{"a":1}"#.to_owned());
         assert_eq!(attempts, [expected]);
@@ -43,28 +43,28 @@ async fn the_data_in_a_body_is_kept_once_and_goes_with_its_event() {
         assert!(!serde_json::to_string(&frozen_request).unwrap().contains("vip"));
         let delivery = delivery(webhook(), State::InFlight);
         let id = delivery.id;
-        store.accept(vec![new.to(delivery)]).await.unwrap();
+        store.writer.accept(vec![new.to(delivery)]).await.unwrap();
         let failed = Record {
             frozen: Some(frozen_request),
             next_attempt_at: Some(NOW),
             ..record(id, State::Pending)
         };
-        store.record(failed).await.unwrap();
-        let claimed = store.claim_due(NOW, &me(), 10, &Excluded::default()).await.unwrap();
+        store.writer.record(failed).await.unwrap();
+        let claimed = store.queue.claim_due(NOW, &me(), 10, &Excluded::default()).await.unwrap();
         assert_eq!(claimed[0].frozen.as_ref(), Some(&request));
         let again = Record { attempt: Some(attempt(2, 200)), ..record(id, State::Delivered) };
-        store.record(again).await.unwrap();
-        let stored = store.get_delivery(&tenant("t"), id).await.unwrap();
+        store.writer.record(again).await.unwrap();
+        let stored = store.history.get_delivery(&tenant("t"), id).await.unwrap();
         assert_eq!(stored.frozen, Some(request.clone()));
         let body = request.body.map(|pieces| antar_template::masked(&pieces));
-        for attempt in store.attempts(id).await.unwrap() {
+        for attempt in store.history.attempts(id).await.unwrap() {
             assert_eq!(attempt.request.unwrap().body, body);
         }
         let types = OldTypes::AllBut(Vec::new());
         let old = Old { tenant: tenant("t"), types, before: at(1) };
-        assert_eq!(store.empty_old(&old, Millis(0), 10).await.unwrap().changed, 1);
-        assert_eq!(store.get_delivery(&tenant("t"), id).await.unwrap().frozen, None);
-        for attempt in store.attempts(id).await.unwrap() {
+        assert_eq!(store.history.empty_old(&old, Millis(0), 10).await.unwrap().changed, 1);
+        assert_eq!(store.history.get_delivery(&tenant("t"), id).await.unwrap().frozen, None);
+        for attempt in store.history.attempts(id).await.unwrap() {
             assert_eq!(attempt.request.unwrap().body, None);
         }
     })
@@ -80,16 +80,16 @@ async fn the_first_frozen_request_stays() {
             next_attempt_at: Some(NOW),
             ..record(id, State::Pending)
         };
-        store.record(first).await.unwrap();
-        let claimed = store.claim_due(NOW, &me(), 10, &Excluded::default()).await.unwrap();
+        store.writer.record(first).await.unwrap();
+        let claimed = store.queue.claim_due(NOW, &me(), 10, &Excluded::default()).await.unwrap();
         assert_eq!(claimed[0].frozen, Some(frozen("first")));
         let second = Record {
             frozen: Some(frozen_request("second")),
             attempt: Some(attempt(2, 200)),
             ..record(id, State::Delivered)
         };
-        store.record(second).await.unwrap();
-        let stored = store.get_delivery(&tenant("t"), id).await.unwrap();
+        store.writer.record(second).await.unwrap();
+        let stored = store.history.get_delivery(&tenant("t"), id).await.unwrap();
         assert_eq!(stored.frozen, Some(frozen("first")));
         assert_eq!(stored.delivery.attempts, 2);
     })
@@ -102,10 +102,10 @@ async fn released_is_not_counted() {
         let id = standing_in(&store, State::InFlight, webhook()).await;
         let released =
             Record { attempt: None, next_attempt_at: Some(NOW), ..record(id, State::Pending) };
-        store.record(released).await.unwrap();
-        let stored = store.get_delivery(&tenant("t"), id).await.unwrap();
+        store.writer.record(released).await.unwrap();
+        let stored = store.history.get_delivery(&tenant("t"), id).await.unwrap();
         assert_eq!((stored.delivery.state, stored.delivery.attempts), (State::Pending, 0));
-        assert!(store.attempts(id).await.unwrap().is_empty());
+        assert!(store.history.attempts(id).await.unwrap().is_empty());
     })
     .await;
 }
@@ -115,10 +115,10 @@ async fn a_former_owner_adds_an_attempt_and_only_delivered_wins() {
     on_each_database(async |store| {
         let id = standing_in(&store, State::InFlight, webhook()).await;
         let successor = owner("me", 2);
-        assert_eq!(store.take_over(&successor, NOW).await.unwrap(), 1);
-        store.claim_due(NOW, &successor, 10, &Excluded::default()).await.unwrap();
+        assert_eq!(store.queue.take_over(&successor, NOW).await.unwrap(), 1);
+        store.queue.claim_due(NOW, &successor, 10, &Excluded::default()).await.unwrap();
         // The former owner's failure changes nothing but the count.
-        let recorded = store.record(record(id, State::Failed)).await.unwrap();
+        let recorded = store.writer.record(record(id, State::Failed)).await.unwrap();
         assert_eq!(recorded, Recorded { state: Some(State::InFlight), ours: false });
         // The new owner, who does not know of it, uses the same number.
         let by_successor = Record {
@@ -126,20 +126,23 @@ async fn a_former_owner_adds_an_attempt_and_only_delivered_wins() {
             next_attempt_at: Some(at(1)),
             ..record(id, State::Pending)
         };
-        let recorded = store.record(by_successor).await.unwrap();
+        let recorded = store.writer.record(by_successor).await.unwrap();
         assert_eq!(recorded, Recorded { state: Some(State::Pending), ours: true });
         let numbers: Vec<u32> =
-            store.attempts(id).await.unwrap().iter().map(|a| a.number).collect();
+            store.history.attempts(id).await.unwrap().iter().map(|a| a.number).collect();
         assert_eq!(numbers, [1, 2]);
-        assert_eq!(store.get_delivery(&tenant("t"), id).await.unwrap().delivery.attempts, 2);
+        assert_eq!(
+            store.history.get_delivery(&tenant("t"), id).await.unwrap().delivery.attempts,
+            2
+        );
         // Late news that it arrived counts, whoever brings it.
-        let recorded = store.record(record(id, State::Delivered)).await.unwrap();
+        let recorded = store.writer.record(record(id, State::Delivered)).await.unwrap();
         assert_eq!(recorded, Recorded { state: Some(State::Delivered), ours: false });
-        let stored = store.get_delivery(&tenant("t"), id).await.unwrap().delivery;
+        let stored = store.history.get_delivery(&tenant("t"), id).await.unwrap().delivery;
         assert_eq!((stored.state, stored.next_attempt_at), (State::Delivered, None));
         // And nothing takes it back.
         let late = Record { owner: successor, ..record(id, State::Failed) };
-        assert_eq!(store.record(late).await.unwrap().state, Some(State::Delivered));
+        assert_eq!(store.writer.record(late).await.unwrap().state, Some(State::Delivered));
     })
     .await;
 }
@@ -151,18 +154,21 @@ async fn what_others_wait_behind_is_for_its_owner_to_end() {
         let keys = Some(Box::new(Keys { order, dedupe: None }));
         let new = NewDelivery { keys, ..delivery(webhook(), State::Pending) };
         let id = new.id;
-        store.accept(vec![event("e").to(new)]).await.unwrap();
-        assert_eq!(store.claim_due(NOW, &me(), 10, &Excluded::default()).await.unwrap().len(), 1);
+        store.writer.accept(vec![event("e").to(new)]).await.unwrap();
+        assert_eq!(
+            store.queue.claim_due(NOW, &me(), 10, &Excluded::default()).await.unwrap().len(),
+            1
+        );
         let successor = owner("me", 2);
-        assert_eq!(store.take_over(&successor, NOW).await.unwrap(), 1);
-        store.claim_due(NOW, &successor, 10, &Excluded::default()).await.unwrap();
+        assert_eq!(store.queue.take_over(&successor, NOW).await.unwrap(), 1);
+        store.queue.claim_due(NOW, &successor, 10, &Excluded::default()).await.unwrap();
         // The successor has it in memory: those behind it must not go before it.
-        let recorded = store.record(record(id, State::Delivered)).await.unwrap();
+        let recorded = store.writer.record(record(id, State::Delivered)).await.unwrap();
         assert_eq!(recorded, Recorded { state: Some(State::InFlight), ours: false });
         let by_successor = Record { owner: successor, ..record(id, State::Delivered) };
-        let recorded = store.record(by_successor).await.unwrap();
+        let recorded = store.writer.record(by_successor).await.unwrap();
         assert_eq!(recorded, Recorded { state: Some(State::Delivered), ours: true });
-        assert_eq!(store.attempts(id).await.unwrap().len(), 2);
+        assert_eq!(store.history.attempts(id).await.unwrap().len(), 2);
     })
     .await;
 }
@@ -176,14 +182,14 @@ async fn cancel_during_an_attempt_takes_effect_when_it_ends() {
             (State::Delivered, State::Delivered),
         ] {
             let id = standing_in(&store, State::InFlight, webhook()).await;
-            assert_eq!(store.cancel_delivery(id, NOW).await.unwrap(), State::InFlight);
+            assert_eq!(store.queue.cancel_delivery(id, NOW).await.unwrap(), State::InFlight);
             let ended = Record { next_attempt_at: Some(at(1)), ..record(id, end) };
-            let recorded = store.record(ended).await.unwrap();
+            let recorded = store.writer.record(ended).await.unwrap();
             assert_eq!(recorded, Recorded { state: Some(expected), ours: true });
-            let stored = store.get_delivery(&tenant("t"), id).await.unwrap().delivery;
+            let stored = store.history.get_delivery(&tenant("t"), id).await.unwrap().delivery;
             assert_eq!((stored.state, stored.next_attempt_at), (expected, None));
             assert_eq!(stored.reason.is_some(), expected == State::Cancelled);
-            assert_eq!(store.attempts(id).await.unwrap().len(), 1);
+            assert_eq!(store.history.attempts(id).await.unwrap().len(), 1);
         }
     })
     .await;
@@ -193,10 +199,10 @@ async fn cancel_during_an_attempt_takes_effect_when_it_ends() {
 async fn a_record_of_an_erased_delivery_leaves_nothing() {
     on_each_database(async |store| {
         let id = standing_in(&store, State::InFlight, webhook()).await;
-        store.delete_tenant(&tenant("t")).await.unwrap();
-        let recorded = store.record(record(id, State::Delivered)).await.unwrap();
+        store.configuration.delete_tenant(&tenant("t")).await.unwrap();
+        let recorded = store.writer.record(record(id, State::Delivered)).await.unwrap();
         assert_eq!(recorded, Recorded { state: None, ours: false });
-        assert!(store.attempts(id).await.unwrap().is_empty());
+        assert!(store.history.attempts(id).await.unwrap().is_empty());
     })
     .await;
 }
@@ -205,7 +211,7 @@ async fn a_record_of_an_erased_delivery_leaves_nothing() {
 async fn a_record_cannot_leave_a_delivery_in_flight() {
     on_each_database(async |store| {
         let id = standing_in(&store, State::InFlight, webhook()).await;
-        let refused = store.record(record(id, State::InFlight)).await;
+        let refused = store.writer.record(record(id, State::InFlight)).await;
         assert!(matches!(refused, Err(StoreError::Conflict(_))));
     })
     .await;
@@ -223,10 +229,13 @@ async fn a_reason_may_hold_any_character() {
             reason: Some("no \0 \u{1f600}".to_owned()),
             ..record(id, State::Dropped)
         };
-        store.record(dropped).await.unwrap();
-        let stored = store.get_delivery(&tenant("t"), id).await.unwrap().delivery;
+        store.writer.record(dropped).await.unwrap();
+        let stored = store.history.get_delivery(&tenant("t"), id).await.unwrap().delivery;
         assert_eq!(stored.reason.as_deref(), Some("no \u{fffd} \u{1f600}"));
-        assert_eq!(store.attempts(id).await.unwrap()[0].error.as_deref(), Some("a\u{fffd}b"));
+        assert_eq!(
+            store.history.attempts(id).await.unwrap()[0].error.as_deref(),
+            Some("a\u{fffd}b")
+        );
     })
     .await;
 }

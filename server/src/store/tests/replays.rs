@@ -37,7 +37,7 @@ fn replay(webhook_id: WebhookId, selection: Selection) -> Replay {
 async fn accepted(store: &Store, key: &str, ms: i64, new: NewDelivery) -> Arc<Event> {
     let new = NewEvent { accepted_at: at(ms), ..event(key).to(new) };
     let stored = new.event.clone();
-    store.accept(vec![new]).await.unwrap();
+    store.writer.accept(vec![new]).await.unwrap();
     stored
 }
 
@@ -52,6 +52,7 @@ async fn gone_through(
     let (mut seen, mut position) = (Vec::new(), String::new());
     loop {
         let rows = store
+            .replays
             .replay_candidates(&tenant("t"), webhook_id, selection, &position, limit)
             .await
             .unwrap();
@@ -105,9 +106,9 @@ async fn rows_are_gone_through_oldest_first_without_gaps_or_repeats() {
 async fn events_of_a_period_are_gone_through_with_what_became_of_them() {
     on_each_database(async |store| {
         let w = webhook();
-        store.accept(vec![event("s/a"), event("a"), event("b")]).await.unwrap();
+        store.writer.accept(vec![event("s/a"), event("a"), event("b")]).await.unwrap();
         let dropped = NewEvent { dropped_reason: Some("no".to_owned()), ..event("c") };
-        store.accept(vec![dropped]).await.unwrap();
+        store.writer.accept(vec![dropped]).await.unwrap();
         accepted(&store, "d", 5, delivery(w, State::Missed)).await;
         accepted(&store, "e", 6, delivery(webhook(), State::Missed)).await;
         let all = |only_new| Selection {
@@ -137,7 +138,7 @@ async fn what_was_missed_and_sent_since_is_taken_up() {
         let w = webhook();
         accepted(&store, "a", 0, delivery(w, State::Missed)).await;
         let again = event("b").to(delivery(w, State::Missed)).to(delivery(w, State::Pending));
-        store.accept(vec![again]).await.unwrap();
+        store.writer.accept(vec![again]).await.unwrap();
         // The same id of another source is another event.
         accepted(&store, "s/a", 0, delivery(w, State::Pending)).await;
         let mut seen = gone_through(&store, w, &deliveries_in(Some(State::Missed)), 10).await;
@@ -167,7 +168,7 @@ async fn a_step_counts_once_and_for_its_owner_alone() {
         let waiting = delivery(w, State::Pending);
         let second = accepted(&store, "b", 0, waiting.clone()).await;
         let replay = replay(w, deliveries_in(None));
-        store.start_replay(&replay, &me(), None).await.unwrap();
+        store.replays.start_replay(&replay, &me(), None).await.unwrap();
         let (new, instead) = (delivery(w, State::Pending), delivery(w, State::Pending));
         let going = ReplayStep {
             deliveries: vec![
@@ -180,15 +181,16 @@ async fn a_step_counts_once_and_for_its_owner_alone() {
             ..step(&replay, "", "p1")
         };
         let foreign = ReplayStep { owner: owner("me", 2), ..going.clone() };
-        assert!(matches!(store.replay_step(foreign).await, Err(StoreError::Conflict(_))));
+        assert!(matches!(store.replays.replay_step(foreign).await, Err(StoreError::Conflict(_))));
         assert_eq!(state_of(&store, waiting.id).await, State::Pending);
-        assert_eq!(store.replay_step(going.clone()).await.unwrap(), [true, true, false]);
+        assert_eq!(store.replays.replay_step(going.clone()).await.unwrap(), [true, true, false]);
         assert_eq!(state_of(&store, waiting.id).await, State::Cancelled);
         assert_eq!(state_of(&store, new.id).await, State::Pending);
-        assert!(matches!(store.replay_step(going).await, Err(StoreError::Conflict(_))));
-        let now = store.get_replay(&tenant("t"), replay.id).await.unwrap();
+        assert!(matches!(store.replays.replay_step(going).await, Err(StoreError::Conflict(_))));
+        let now = store.replays.get_replay(&tenant("t"), replay.id).await.unwrap();
         assert_eq!((now.made, now.skipped, now.position.as_str()), (2, 5, "p1"));
-        let open = store.open_deliveries(&[new.id, waiting.id, instead.id], at(9)).await.unwrap();
+        let open =
+            store.replays.open_deliveries(&[new.id, waiting.id, instead.id], at(9)).await.unwrap();
         assert_eq!(open.len(), 2);
     })
     .await;
@@ -200,24 +202,27 @@ async fn a_stopped_replay_makes_nothing_more() {
         let w = webhook();
         let stored = accepted(&store, "a", 0, delivery(w, State::Missed)).await;
         let replay = replay(w, deliveries_in(None));
-        store.start_replay(&replay, &me(), None).await.unwrap();
+        store.replays.start_replay(&replay, &me(), None).await.unwrap();
         let (t, u) = (tenant("t"), tenant("u"));
-        assert!(matches!(store.stop_replay(&u, replay.id, NOW).await, Err(StoreError::NotFound)));
-        assert!(matches!(store.get_replay(&u, replay.id).await, Err(StoreError::NotFound)));
-        store.stop_replay(&t, replay.id, at(3)).await.unwrap();
+        assert!(matches!(
+            store.replays.stop_replay(&u, replay.id, NOW).await,
+            Err(StoreError::NotFound)
+        ));
+        assert!(matches!(store.replays.get_replay(&u, replay.id).await, Err(StoreError::NotFound)));
+        store.replays.stop_replay(&t, replay.id, at(3)).await.unwrap();
         let new = delivery(w, State::Pending);
         let late =
             ReplayStep { deliveries: vec![(stored, new.clone(), None)], ..step(&replay, "", "p1") };
-        assert!(matches!(store.replay_step(late).await, Err(StoreError::Conflict(_))));
-        assert!(store.get_delivery(&t, new.id).await.is_err());
-        let again = store.stop_replay(&t, replay.id, NOW).await.unwrap_err();
+        assert!(matches!(store.replays.replay_step(late).await, Err(StoreError::Conflict(_))));
+        assert!(store.history.get_delivery(&t, new.id).await.is_err());
+        let again = store.replays.stop_replay(&t, replay.id, NOW).await.unwrap_err();
         assert_eq!(again.to_string(), "the replay is stopped");
-        let end = store.end_replay(replay.id, &me(), ReplayEnd::Done, NOW).await;
+        let end = store.replays.end_replay(replay.id, &me(), ReplayEnd::Done, NOW).await;
         assert!(!end.unwrap());
-        let stopped = store.get_replay(&t, replay.id).await.unwrap();
+        let stopped = store.replays.get_replay(&t, replay.id).await.unwrap();
         assert_eq!((stopped.state, stopped.ended_at), (ReplayState::Stopped, Some(at(3))));
-        assert_eq!(store.own_replay(replay.id, &me()).await.unwrap(), None);
-        assert_eq!(store.forget_replays(at(4)).await.unwrap(), 1);
+        assert_eq!(store.replays.own_replay(replay.id, &me()).await.unwrap(), None);
+        assert_eq!(store.replays.forget_replays(at(4)).await.unwrap(), 1);
     })
     .await;
 }
@@ -225,27 +230,27 @@ async fn a_stopped_replay_makes_nothing_more() {
 #[tokio::test]
 async fn a_replay_goes_on_with_the_next_life_of_its_node_or_another_one() {
     on_each_database(async |store| {
-        let first = store.register_node("a", NOW, 1_000).await.unwrap();
-        let other = store.register_node("b", NOW, 100_000).await.unwrap();
+        let first = store.queue.register_node("a", NOW, 1_000).await.unwrap();
+        let other = store.queue.register_node("b", NOW, 100_000).await.unwrap();
         let replay = replay(webhook(), deliveries_in(Some(State::Failed)));
-        store.start_replay(&replay, &first, Some(1)).await.unwrap();
+        store.replays.start_replay(&replay, &first, Some(1)).await.unwrap();
         let second = Replay { id: ReplayId::new(NOW), ..replay.clone() };
-        let refused = store.start_replay(&second, &first, Some(1)).await;
+        let refused = store.replays.start_replay(&second, &first, Some(1)).await;
         assert!(matches!(refused, Err(StoreError::Conflict(_))));
-        assert!(store.orphaned_replays(&first, NOW).await.unwrap().is_empty());
-        assert!(store.orphaned_replays(&other, NOW).await.unwrap().is_empty());
+        assert!(store.replays.orphaned_replays(&first, NOW).await.unwrap().is_empty());
+        assert!(store.replays.orphaned_replays(&other, NOW).await.unwrap().is_empty());
         // The lease has run out, and then the node comes back.
-        let orphans = store.orphaned_replays(&other, at(2_000)).await.unwrap();
+        let orphans = store.replays.orphaned_replays(&other, at(2_000)).await.unwrap();
         assert_eq!(orphans, std::slice::from_ref(&replay));
-        let next = store.register_node("a", at(2_000), 1_000).await.unwrap();
-        assert!(store.claim_replay(replay.id, &next, at(2_000)).await.unwrap());
-        assert!(!store.claim_replay(replay.id, &other, at(2_000)).await.unwrap());
-        assert_eq!(store.own_replay(replay.id, &next).await.unwrap(), Some(replay.clone()));
+        let next = store.queue.register_node("a", at(2_000), 1_000).await.unwrap();
+        assert!(store.replays.claim_replay(replay.id, &next, at(2_000)).await.unwrap());
+        assert!(!store.replays.claim_replay(replay.id, &other, at(2_000)).await.unwrap());
+        assert_eq!(store.replays.own_replay(replay.id, &next).await.unwrap(), Some(replay.clone()));
         let end = ReplayEnd::Failed("no webhook");
-        assert!(store.end_replay(replay.id, &next, end, at(2_001)).await.unwrap());
-        let ended = store.get_replay(&tenant("t"), replay.id).await.unwrap();
+        assert!(store.replays.end_replay(replay.id, &next, end, at(2_001)).await.unwrap());
+        let ended = store.replays.get_replay(&tenant("t"), replay.id).await.unwrap();
         assert_eq!(ended.error.as_deref(), Some("no webhook"));
-        let of = |webhook_id| store.list_replays(&replay.tenant, webhook_id, 10, None);
+        let of = |webhook_id| store.replays.list_replays(&replay.tenant, webhook_id, 10, None);
         assert_eq!(of(None).await.unwrap().data, std::slice::from_ref(&ended));
         assert_eq!(of(Some(replay.webhook_id)).await.unwrap().data, [ended]);
         assert!(of(Some(webhook())).await.unwrap().data.is_empty());

@@ -17,9 +17,10 @@ async fn retry_by_hand() {
     on_each_database(async |store| {
         for state in STATES {
             let id = standing_in(&store, state, webhook()).await;
-            let attempts = store.get_delivery(&tenant("t"), id).await.unwrap().delivery.attempts;
-            let answer = store.retry_delivery(id, at(7)).await;
-            let stored = store.get_delivery(&tenant("t"), id).await.unwrap();
+            let attempts =
+                store.history.get_delivery(&tenant("t"), id).await.unwrap().delivery.attempts;
+            let answer = store.queue.retry_delivery(id, at(7)).await;
+            let stored = store.history.get_delivery(&tenant("t"), id).await.unwrap();
             if matches!(state, State::Delivered | State::InFlight) {
                 assert!(matches!(answer, Err(StoreError::Conflict(_))), "{state:?}");
                 assert_eq!(stored.delivery.state, state);
@@ -33,7 +34,7 @@ async fn retry_by_hand() {
             assert_eq!(stored.delivery.attempts, attempts);
             assert_eq!(stored.schedule_start, attempts);
         }
-        let unknown = store.retry_delivery(DeliveryId::new(NOW), NOW).await;
+        let unknown = store.queue.retry_delivery(DeliveryId::new(NOW), NOW).await;
         assert!(matches!(unknown, Err(StoreError::NotFound)));
     })
     .await;
@@ -44,7 +45,7 @@ async fn cancel_by_hand() {
     on_each_database(async |store| {
         for state in STATES {
             let id = standing_in(&store, state, webhook()).await;
-            let answer = store.cancel_delivery(id, NOW).await;
+            let answer = store.queue.cancel_delivery(id, NOW).await;
             let expected = match state {
                 State::Pending => State::Cancelled,
                 _ => state,
@@ -55,7 +56,7 @@ async fn cancel_by_hand() {
                 _ => assert!(matches!(answer, Err(StoreError::Conflict(_))), "{state:?}"),
             }
         }
-        let unknown = store.cancel_delivery(DeliveryId::new(NOW), NOW).await;
+        let unknown = store.queue.cancel_delivery(DeliveryId::new(NOW), NOW).await;
         assert!(matches!(unknown, Err(StoreError::NotFound)));
     })
     .await;
@@ -70,9 +71,9 @@ async fn hold_and_release_touch_what_is_pending_of_that_webhook() {
             ids.push((state, standing_in(&store, state, held).await));
         }
         let bystander = standing_in(&store, State::Pending, other).await;
-        assert_eq!(store.hold_webhook(held, "webhook_paused", NOW).await.unwrap(), 1);
+        assert_eq!(store.queue.hold_webhook(held, "webhook_paused", NOW).await.unwrap(), 1);
         for (state, id) in &ids {
-            let stored = store.get_delivery(&tenant("t"), *id).await.unwrap().delivery;
+            let stored = store.history.get_delivery(&tenant("t"), *id).await.unwrap().delivery;
             assert_eq!(stored.state, *state);
             assert_eq!(
                 stored.reason.as_deref() == Some("webhook_paused"),
@@ -80,15 +81,15 @@ async fn hold_and_release_touch_what_is_pending_of_that_webhook() {
             );
             assert_eq!(stored.next_attempt_at, None);
         }
-        let claimed = store.claim_due(at(1), &me(), 10, &Excluded::default()).await.unwrap();
+        let claimed = store.queue.claim_due(at(1), &me(), 10, &Excluded::default()).await.unwrap();
         assert_eq!(claimed.iter().map(|c| c.delivery.id).collect::<Vec<_>>(), [bystander]);
-        assert_eq!(store.next_due_after(ALWAYS).await.unwrap(), None);
-        assert_eq!(store.release_webhook(held, at(3)).await.unwrap(), 1);
-        assert_eq!(store.next_due_after(ALWAYS).await.unwrap(), Some(at(3)));
-        let stored = store.get_delivery(&tenant("t"), ids[0].1).await.unwrap().delivery;
+        assert_eq!(store.queue.next_due_after(ALWAYS).await.unwrap(), None);
+        assert_eq!(store.queue.release_webhook(held, at(3)).await.unwrap(), 1);
+        assert_eq!(store.queue.next_due_after(ALWAYS).await.unwrap(), Some(at(3)));
+        let stored = store.history.get_delivery(&tenant("t"), ids[0].1).await.unwrap().delivery;
         assert_eq!((stored.reason, stored.next_attempt_at), (None, Some(at(3))));
         // What waits for its own time keeps it.
-        assert_eq!(store.release_webhook(held, at(9)).await.unwrap(), 0);
+        assert_eq!(store.queue.release_webhook(held, at(9)).await.unwrap(), 0);
     })
     .await;
 }
@@ -97,15 +98,15 @@ async fn hold_and_release_touch_what_is_pending_of_that_webhook() {
 async fn a_deleted_webhook_cancels_what_is_open() {
     on_each_database(async |store| {
         let row = configuration::webhook_row("t", "crm");
-        store.insert_webhook(row.clone()).await.unwrap();
+        store.configuration.insert_webhook(row.clone()).await.unwrap();
         let mut ids = Vec::new();
         for state in STATES {
             ids.push((state, standing_in(&store, state, row.id).await));
         }
         let bystander = standing_in(&store, State::Pending, webhook()).await;
-        store.delete_webhook(row.id, NOW).await.unwrap();
+        store.configuration.delete_webhook(row.id, NOW).await.unwrap();
         for (state, id) in &ids {
-            let stored = store.get_delivery(&tenant("t"), *id).await.unwrap().delivery;
+            let stored = store.history.get_delivery(&tenant("t"), *id).await.unwrap().delivery;
             let expected = if *state == State::Pending { State::Cancelled } else { *state };
             assert_eq!(stored.state, expected);
             let open = matches!(state, State::Pending | State::InFlight);
@@ -113,9 +114,12 @@ async fn a_deleted_webhook_cancels_what_is_open() {
         }
         assert_eq!(state_of(&store, bystander).await, State::Pending);
         let in_flight = ids.iter().find(|(state, _)| *state == State::InFlight).unwrap().1;
-        store.record(record(in_flight, State::Pending)).await.unwrap();
+        store.writer.record(record(in_flight, State::Pending)).await.unwrap();
         assert_eq!(state_of(&store, in_flight).await, State::Cancelled);
-        assert!(matches!(store.delete_webhook(row.id, NOW).await, Err(StoreError::NotFound)));
+        assert!(matches!(
+            store.configuration.delete_webhook(row.id, NOW).await,
+            Err(StoreError::NotFound)
+        ));
     })
     .await;
 }
@@ -127,7 +131,7 @@ async fn all_open_deliveries_of_a_webhook_can_be_cancelled() {
         let pending = standing_in(&store, State::Pending, webhook_id).await;
         let in_flight = standing_in(&store, State::InFlight, webhook_id).await;
         standing_in(&store, State::Failed, webhook_id).await;
-        let cancelled = store.cancel_webhook(webhook_id, NOW).await.unwrap();
+        let cancelled = store.queue.cancel_webhook(webhook_id, NOW).await.unwrap();
         assert_eq!((cancelled.pending, cancelled.in_flight), (1, vec![in_flight]));
         assert_eq!(state_of(&store, pending).await, State::Cancelled);
         assert_eq!(state_of(&store, in_flight).await, State::InFlight);

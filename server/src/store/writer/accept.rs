@@ -1,82 +1,21 @@
 //! Accepting events: the write before 202.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::oneshot;
 
-use super::commit::Job;
-use super::completion::CompletionQueue;
+use super::completion::Caller;
 use super::idempotency::{self, Once};
-use crate::model::{DeliveryId, Event, EventKey, Millis, State, WebhookId};
-use crate::store::Store;
+use crate::model::{Event, EventKey, Millis, State};
 use crate::store::db::cell::Cell;
 use crate::store::db::columns::{count_of, storable};
 use crate::store::db::conn::{Conn, run};
 use crate::store::db::error::StoreError;
+use crate::store::db::new_rows::{Accepted, NewDelivery, NewEvent, Owner};
 use crate::store::db::rows::{Change, Kind, Rows, Statement};
 use crate::store::db::schema::events;
 use crate::store::queue::ordering::{self, Places};
-
-/// A node in one of its lives. It owns the deliveries that are in flight there.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Owner {
-    pub node: String,
-    pub epoch: i64,
-}
-
-/// A delivery as routing made it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct NewDelivery {
-    pub id: DeliveryId,
-    pub webhook_id: WebhookId,
-    /// `InFlight` (then the event's `owner` owns it), `Pending` or `Missed`.
-    pub state: State,
-    pub reason: Option<String>,
-    /// Counts for `Pending` only; none: held.
-    pub next_attempt_at: Option<Millis>,
-    /// None where the webhook asks for no keys, or the event has none.
-    pub keys: Option<Box<Keys>>,
-}
-
-/// By what a delivery is kept apart from others of its webhook.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Keys {
-    pub order: Option<OrderKey>,
-    /// The key, and since when another delivery with it makes this one a duplicate.
-    pub dedupe: Option<(String, Millis)>,
-}
-
-/// What keeps deliveries in order.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct OrderKey {
-    pub key: String,
-    /// Failed attempts after which it holds those behind it back no longer.
-    pub gives_way_attempts: u32,
-}
-
-/// An event to be made durable, with its deliveries.
-#[derive(Clone, Debug)]
-pub struct NewEvent {
-    pub event: Arc<Event>,
-    pub deliveries: Vec<NewDelivery>,
-    /// A plugin dropped it at intake: id, type and this are stored, the data and attributes not.
-    pub dropped_reason: Option<String>,
-    pub accepted_at: Millis,
-    pub owner: Owner,
-}
-
-/// What became of an event.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Accepted {
-    /// The tenant has an event of this id and source; nothing was stored.
-    pub duplicate: bool,
-    /// How many deliveries it (or the first of its id) has.
-    pub deliveries: u32,
-}
 
 /// The answer to one call, and whether it is one that was given before.
 pub(super) enum Answer {
@@ -87,44 +26,8 @@ pub(super) enum Answer {
 pub(crate) struct AcceptJob {
     pub(super) events: Vec<NewEvent>,
     pub(super) once: Option<Once>,
-    pub(super) reply: oneshot::Sender<Result<Answer, StoreError>>,
-    pub(super) completions: Option<CompletionQueue>,
-}
-
-impl AcceptJob {
     /// Whoever went away meanwhile has his events all the same.
-    pub(super) fn answer(self, answer: Result<Answer, StoreError>) {
-        let _ = self.reply.send(answer);
-    }
-}
-
-impl Store {
-    /// Stores events with their deliveries in one transaction, shared with other callers, and
-    /// returns when it is durable. Answers stand in order. A known (tenant, source, id), also
-    /// within `events`, answers with the first one's figures.
-    ///
-    /// # Errors
-    /// `Busy` at once when the queue is full; `Unavailable` when the commit failed.
-    pub async fn accept(&self, events: Vec<NewEvent>) -> Result<Vec<Accepted>, StoreError> {
-        match self.send_accept(events, None).await? {
-            Answer::New(accepted) => Ok(accepted),
-            Answer::Before(_) => Ok(Vec::new()),
-        }
-    }
-
-    pub(super) async fn send_accept(
-        &self,
-        events: Vec<NewEvent>,
-        once: Option<Once>,
-    ) -> Result<Answer, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        let job = AcceptJob { events, once, reply, completions: CompletionQueue::here() };
-        self.jobs.try_send(Job::Accept(job)).map_err(|error| match error {
-            TrySendError::Full(_) => StoreError::Busy,
-            TrySendError::Closed(_) => StoreError::closed(),
-        })?;
-        answer.await.map_err(|_| StoreError::closed())?
-    }
+    pub(super) caller: Caller<Answer>,
 }
 
 /// New events. The key is told by all of `events_key`; an id has no space, nor has a tenant's.
@@ -210,7 +113,7 @@ impl<'a> Accepting<'a> {
         conn: &mut Conn,
         jobs: &'a [AcceptJob],
     ) -> Result<Accepting<'a>, StoreError> {
-        let fresh = idempotency::claim(conn, jobs).await?;
+        let fresh = idempotency::claim(conn, jobs.iter().map(|job| job.once.as_ref())).await?;
         let news = jobs.iter().zip(&fresh).filter(|(_, fresh)| **fresh);
         let mut firsts: HashMap<&EventKey, usize> = HashMap::with_capacity(jobs.len());
         let (mut unique, mut stand_ins) = (Vec::with_capacity(jobs.len()), Vec::new());

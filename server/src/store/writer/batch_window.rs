@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, timeout_at};
 
-use super::commit::Job;
+use super::job::Job;
 
 /// Where so many jobs shared a transaction, others are on their way.
 const MANY: usize = 8;

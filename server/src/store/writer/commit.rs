@@ -3,22 +3,22 @@
 //! writes go the same way, each in a savepoint of its own.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
-use futures_util::future::BoxFuture;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::accept::{self, AcceptJob, Accepting, Answer};
 use super::batch_window::BatchWindow;
-use super::completion::{Completion, complete_all};
+use super::completion::complete_all;
+use super::job::Job;
 use super::record::{self, RecordJob, Recorded};
 use crate::fault::{self, Point};
 use crate::model::State;
-use crate::store::Settings;
 use crate::store::db::conn::{Conn, Connector, Place, Role};
 use crate::store::db::error::StoreError;
 use crate::store::db::rows;
+use crate::store::db::settings::Settings;
+use crate::store::db::write::{Reply, WriteJob};
 use crate::store::history::attempts;
 use crate::store::queue::unknown_outcome::{self, UnknownOutcome};
 
@@ -29,49 +29,13 @@ const CHECKPOINT_EVERY: usize = 1_000;
 /// then does the log begin anew, which it cannot while somebody keeps writing to it.
 const RESTART_EVERY: usize = 16;
 
-/// What the writer is asked for.
-pub(crate) enum Job {
-    Accept(AcceptJob),
-    Record(RecordJob),
-    Write(WriteJob),
-    /// Finish what came before and end.
-    Stop(oneshot::Sender<()>),
-}
-
-impl Job {
-    /// Nobody waits for it.
-    pub(super) fn can_wait(&self) -> bool {
-        matches!(self, Job::Record(job) if job.can_wait())
-    }
-
-    /// What it adds to a transaction.
-    fn operations(&self) -> usize {
-        match self {
-            Job::Accept(job) => job.events.iter().map(|new| 1 + new.deliveries.len()).sum(),
-            Job::Record(_) | Job::Write(_) => 1,
-            Job::Stop(_) => 0,
-        }
-    }
-}
-
-/// A write of its own kind: does it, and returns what tells the caller after the commit.
-pub(super) type WriteJob =
-    Box<dyn for<'a> FnOnce(&'a mut Conn) -> BoxFuture<'a, Result<Reply, Refusal>> + Send>;
-/// Is called with the commit's outcome.
-pub(super) type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
-/// The write failed: what went wrong with the connection, if anything, after the caller was told.
-pub(crate) struct Refusal {
-    pub(crate) error: StoreError,
-    pub(crate) complete_all: Box<dyn FnOnce(StoreError) + Send>,
-}
-
 /// Starts the writer. It ends with `Job::Stop`, or when nobody can ask it any more.
 pub(crate) fn start(
     connector: &Connector,
     settings: &Settings,
 ) -> Result<mpsc::Sender<Job>, StoreError> {
     let (sender, jobs) = mpsc::channel(settings.commit_queue_max.max(1));
-    let mut writer = Writer {
+    let mut committer = Committer {
         connector: connector.clone(),
         conn: None,
         window: BatchWindow {
@@ -84,7 +48,7 @@ pub(crate) fn start(
         checkpoints: 0,
         unknown: Vec::new(),
     };
-    connector.spawn_writer(async move { writer.run(jobs).await })?;
+    connector.spawn_writer(async move { committer.run(jobs).await })?;
     Ok(sender)
 }
 
@@ -109,7 +73,7 @@ enum Failed {
     Commit(StoreError),
 }
 
-struct Writer {
+struct Committer {
     connector: Connector,
     conn: Option<Conn>,
     window: BatchWindow,
@@ -134,7 +98,7 @@ struct Answers {
     records: Vec<Recorded>,
 }
 
-impl Writer {
+impl Committer {
     async fn run(&mut self, mut jobs: mpsc::Receiver<Job>) {
         let mut waiting = Vec::with_capacity(self.window.batch_max);
         let mut count = 0;
@@ -240,10 +204,8 @@ impl Writer {
         self.conn = Some(conn);
         let accepts = batch.accepts.drain(..).zip(answers.accepts);
         let records = batch.records.drain(..).zip(answers.records);
-        let accepts = accepts.map(|(job, answer)| Completion::Accept(job, Ok(answer)));
-        complete_all(
-            accepts.chain(records.map(|(job, answer)| Completion::Record(job, Ok(answer)))),
-        );
+        let accepts = accepts.map(|(job, answer)| job.caller.completed(Ok(answer)));
+        complete_all(accepts.chain(records.map(|(job, answer)| job.caller.completed(Ok(answer)))));
         Ok(())
     }
 
@@ -399,39 +361,8 @@ impl Batch {
 
     /// Tells everybody that it did not work. A write that never ran learns it by its job's end.
     fn refuse(self, error: &StoreError) {
-        let accepts =
-            self.accepts.into_iter().map(|job| Completion::Accept(job, Err(error.clone())));
-        let records =
-            self.records.into_iter().map(|job| Completion::Record(job, Err(error.clone())));
+        let accepts = self.accepts.into_iter().map(|job| job.caller.completed(Err(error.clone())));
+        let records = self.records.into_iter().map(|job| job.caller.completed(Err(error.clone())));
         complete_all(accepts.chain(records));
     }
 }
-
-/// Makes a job of a write, and a place where its result appears after the commit.
-pub(crate) fn write_job<R, F>(write: F) -> (WriteJob, oneshot::Receiver<Result<R, StoreError>>)
-where
-    R: Send + 'static,
-    F: for<'a> FnOnce(&'a mut Conn) -> BoxFuture<'a, Result<R, StoreError>> + Send + 'static,
-{
-    let (sender, receiver) = oneshot::channel();
-    let job: WriteJob = Box::new(move |conn| {
-        Box::pin(async move {
-            match write(conn).await {
-                // A caller that has gone does not undo the write; there is nobody to tell.
-                Ok(result) => Ok(Box::new(move |committed: Result<(), StoreError>| {
-                    let _ = sender.send(committed.map(|()| result));
-                }) as Reply),
-                Err(error) => Err(Refusal {
-                    error,
-                    complete_all: Box::new(move |error| {
-                        let _ = sender.send(Err(error));
-                    }),
-                }),
-            }
-        })
-    });
-    (job, receiver)
-}
-
-/// The sending half, shared by all handles of the store.
-pub(crate) type Jobs = Arc<mpsc::Sender<Job>>;

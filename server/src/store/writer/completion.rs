@@ -1,96 +1,103 @@
-//! What became of work is told to all of a thread's callers at once: to wake the thread for each of them
+//! Wakes all waiting callers of a thread with one notification: to wake the thread for each of them
 //! costs more than what each then does.
 
 use std::cell::RefCell;
 
 use tokio::runtime::{Handle, Id};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 
-use super::accept::{AcceptJob, Answer};
-use super::record::{RecordJob, Recorded};
 use crate::store::db::error::StoreError;
 
-/// A job and what its caller gets.
-pub(super) enum Completion {
-    Accept(AcceptJob, Result<Answer, StoreError>),
-    Record(RecordJob, Result<Recorded, StoreError>),
+/// Who waits for the result of a job, and on which thread.
+pub(super) struct Caller<T> {
+    reply: oneshot::Sender<Result<T, StoreError>>,
+    /// None where there is no runtime to wake it on.
+    thread: Option<ThreadQueue>,
 }
 
-impl Completion {
-    fn complete_all(self) {
-        match self {
-            Completion::Accept(job, answer) => job.answer(answer),
-            Completion::Record(job, answer) => job.answer(answer),
-        }
+/// A result on its way to its caller.
+pub(super) struct Completion {
+    send: Box<dyn FnOnce() + Send>,
+    thread: Option<ThreadQueue>,
+}
+
+impl<T: Send + 'static> Caller<T> {
+    /// A caller on this thread, and where its result arrives.
+    pub(super) fn here() -> (Caller<T>, oneshot::Receiver<Result<T, StoreError>>) {
+        let (reply, result) = oneshot::channel();
+        (Caller { reply, thread: ThreadQueue::here() }, result)
     }
 
-    fn completions(&self) -> Option<&CompletionQueue> {
-        match self {
-            Completion::Accept(job, _) => job.completions.as_ref(),
-            Completion::Record(job, _) => job.completions.as_ref(),
-        }
+    pub(super) fn completed(self, result: Result<T, StoreError>) -> Completion {
+        let Caller { reply, thread } = self;
+        let send = Box::new(move || {
+            // A caller that has gone does not undo what was committed.
+            let _ = reply.send(result);
+        });
+        Completion { send, thread }
     }
 }
 
-/// Tells the callers of one thread of a runtime, on that runtime. Ends with it.
+/// Completes the jobs of one thread's callers, on the runtime of that thread. Ends with it.
 #[derive(Clone)]
-pub(super) struct CompletionQueue {
+struct ThreadQueue {
     runtime: Id,
     sender: UnboundedSender<Vec<Completion>>,
 }
 
 thread_local! {
-    static HERE: RefCell<Option<CompletionQueue>> = const { RefCell::new(None) };
+    static HERE: RefCell<Option<ThreadQueue>> = const { RefCell::new(None) };
 }
 
-impl CompletionQueue {
-    /// The one of this thread. None outside of a runtime.
-    pub(super) fn here() -> Option<CompletionQueue> {
+impl ThreadQueue {
+    /// The queue of this thread. None outside of a runtime.
+    fn here() -> Option<ThreadQueue> {
         let runtime = Handle::try_current().ok()?;
         HERE.with_borrow_mut(|here| {
             let known = here.as_ref().is_some_and(|known| known.runtime == runtime.id());
             if !known {
-                *here = Some(CompletionQueue::start(&runtime));
+                *here = Some(ThreadQueue::start(&runtime));
             }
             here.clone()
         })
     }
 
-    fn start(runtime: &Handle) -> CompletionQueue {
-        let (sender, mut told) = unbounded_channel::<Vec<Completion>>();
+    fn start(runtime: &Handle) -> ThreadQueue {
+        let (sender, mut completions) = unbounded_channel::<Vec<Completion>>();
         runtime.spawn(async move {
-            while let Some(some) = told.recv().await {
-                some.into_iter().for_each(Completion::complete_all);
+            while let Some(some) = completions.recv().await {
+                some.into_iter().for_each(|completion| (completion.send)());
             }
         });
-        CompletionQueue { runtime: runtime.id(), sender }
+        ThreadQueue { runtime: runtime.id(), sender }
     }
 
-    fn is(&self, other: &CompletionQueue) -> bool {
+    fn is(&self, other: &ThreadQueue) -> bool {
         self.sender.same_channel(&other.sender)
     }
 }
 
-/// Tells everybody; those of one thread in order.
-pub(super) fn complete_all(all: impl Iterator<Item = Completion>) {
-    let mut threads: Vec<(CompletionQueue, Vec<Completion>)> = Vec::new();
-    for told in all {
-        let Some(completions) = told.completions() else {
-            told.complete_all();
+/// Delivers all results; those of one thread in order.
+pub(super) fn complete_all(completions: impl Iterator<Item = Completion>) {
+    let mut threads: Vec<(ThreadQueue, Vec<Completion>)> = Vec::new();
+    for mut completion in completions {
+        let Some(thread) = completion.thread.take() else {
+            (completion.send)();
             continue;
         };
-        match threads.iter_mut().find(|(known, _)| known.is(completions)) {
-            Some((_, its)) => its.push(told),
-            None => threads.push((completions.clone(), vec![told])),
+        match threads.iter_mut().find(|(known, _)| known.is(&thread)) {
+            Some((_, its)) => its.push(completion),
+            None => threads.push((thread, vec![completion])),
         }
     }
-    for (completions, told) in threads {
-        // One is told as quickly from here; and where the runtime has ended, nobody waits.
-        let here = if told.len() == 1 {
-            Some(told)
+    for (thread, completions) in threads {
+        // A single caller is woken as quickly from here; and where the runtime has ended, nobody waits.
+        let here = if completions.len() == 1 {
+            Some(completions)
         } else {
-            completions.sender.send(told).err().map(|e| e.0)
+            thread.sender.send(completions).err().map(|error| error.0)
         };
-        here.into_iter().flatten().for_each(Completion::complete_all);
+        here.into_iter().flatten().for_each(|completion| (completion.send)());
     }
 }

@@ -4,11 +4,11 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::accept::{AcceptJob, Accepted, Answer, NewEvent};
+use super::Writer;
 use crate::model::{Millis, TenantId};
-use crate::store::Store;
 use crate::store::db::conn::{Conn, run};
 use crate::store::db::error::StoreError;
+use crate::store::db::new_rows::Accepted;
 use crate::store::db::schema::idempotency;
 
 /// Status and body for what became of the events.
@@ -43,22 +43,7 @@ pub enum AcceptedOnce {
     Before(Idempotent),
 }
 
-impl Store {
-    /// [`Store::accept`] for a request with a key.
-    ///
-    /// # Errors
-    /// As `accept`.
-    pub async fn accept_once(
-        &self,
-        events: Vec<NewEvent>,
-        once: Once,
-    ) -> Result<AcceptedOnce, StoreError> {
-        Ok(match self.send_accept(events, Some(once)).await? {
-            Answer::New(accepted) => AcceptedOnce::New(accepted),
-            Answer::Before(answer) => AcceptedOnce::Before(answer),
-        })
-    }
-
+impl Writer {
     /// The answer that was given to a key, to ask before the work of intake.
     ///
     /// # Errors
@@ -68,7 +53,7 @@ impl Store {
         tenant: &TenantId,
         key: &str,
     ) -> Result<Option<Idempotent>, StoreError> {
-        let mut lease = self.read().await?;
+        let mut lease = self.db.read().await?;
         let row = run!(lease.conn(), |c| idempotency::table.find((tenant, key)).first::<Row>(c))
             .optional()?;
         lease.give_back();
@@ -80,15 +65,16 @@ impl Store {
     /// # Errors
     /// `Unavailable`.
     pub async fn forget_idempotent(&self, before: Millis) -> Result<usize, StoreError> {
-        self.write(move |conn| {
-            Box::pin(async move {
-                Ok(run!(conn, |c| diesel::delete(
-                    idempotency::table.filter(idempotency::created_at.lt(before))
-                )
-                .execute(c))?)
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    Ok(run!(conn, |c| diesel::delete(
+                        idempotency::table.filter(idempotency::created_at.lt(before))
+                    )
+                    .execute(c))?)
+                })
             })
-        })
-        .await
+            .await
     }
 }
 
@@ -110,11 +96,14 @@ impl From<Row> for Idempotent {
     }
 }
 
-/// Takes the keys of the jobs. For each job: true when its events are to be stored.
-pub(super) async fn claim(conn: &mut Conn, jobs: &[AcceptJob]) -> Result<Vec<bool>, StoreError> {
-    let mut fresh = Vec::with_capacity(jobs.len());
-    for job in jobs {
-        let Some(once) = &job.once else {
+/// Takes the keys of requests. For each: true when its events are to be stored, as without a key.
+pub(super) async fn claim<'a>(
+    conn: &mut Conn,
+    requests: impl Iterator<Item = Option<&'a Once>>,
+) -> Result<Vec<bool>, StoreError> {
+    let mut fresh = Vec::with_capacity(requests.size_hint().0);
+    for once in requests {
+        let Some(once) = once else {
             fresh.push(true);
             continue;
         };

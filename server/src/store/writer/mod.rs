@@ -1,8 +1,113 @@
 //! Group commit: accepted events and records of attempts share transactions.
+//!
+//! [`Writer`] hands jobs to one task (`commit.rs`), which commits what waits and wakes the callers.
 
 pub(super) mod accept;
 pub(super) mod batch_window;
 pub(super) mod commit;
 pub(super) mod completion;
 pub(super) mod idempotency;
+mod job;
 pub(super) mod record;
+
+use std::sync::Arc;
+
+use futures_util::future::{BoxFuture, FutureExt as _};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
+
+use self::accept::{AcceptJob, Answer};
+pub(super) use self::commit::start;
+use self::completion::Caller;
+use self::idempotency::{AcceptedOnce, Once};
+use self::job::Job;
+use self::record::{Record, RecordJob, Recorded};
+use super::db::database::Database;
+use super::db::error::StoreError;
+use super::db::new_rows::{Accepted, NewEvent};
+use super::db::write::{WriteJob, WriteQueue};
+
+/// The sending half of the writer's queue.
+pub(super) type Jobs = mpsc::Sender<Job>;
+
+/// Hands events and records to the writer.
+#[derive(Clone)]
+pub struct Writer {
+    db: Database,
+    jobs: Arc<Jobs>,
+}
+
+impl WriteQueue for Jobs {
+    fn push(&self, job: WriteJob) -> BoxFuture<'_, Result<(), StoreError>> {
+        async move { self.send(Job::Write(job)).await.map_err(|_| StoreError::closed()) }.boxed()
+    }
+}
+
+impl Writer {
+    pub(super) fn new(db: Database, jobs: Arc<Jobs>) -> Writer {
+        Writer { db, jobs }
+    }
+
+    /// Stores events with their deliveries in one transaction, shared with other callers, and
+    /// returns when it is durable. Answers stand in order. A known (tenant, source, id), also
+    /// within `events`, answers with the first one's figures.
+    ///
+    /// # Errors
+    /// `Busy` at once when the queue is full; `Unavailable` when the commit failed.
+    pub async fn accept(&self, events: Vec<NewEvent>) -> Result<Vec<Accepted>, StoreError> {
+        match self.send_accept(events, None).await? {
+            Answer::New(accepted) => Ok(accepted),
+            Answer::Before(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// [`Writer::accept`] for a request with a key.
+    ///
+    /// # Errors
+    /// As `accept`.
+    pub async fn accept_once(
+        &self,
+        events: Vec<NewEvent>,
+        once: Once,
+    ) -> Result<AcceptedOnce, StoreError> {
+        Ok(match self.send_accept(events, Some(once)).await? {
+            Answer::New(accepted) => AcceptedOnce::New(accepted),
+            Answer::Before(answer) => AcceptedOnce::Before(answer),
+        })
+    }
+
+    async fn send_accept(
+        &self,
+        events: Vec<NewEvent>,
+        once: Option<Once>,
+    ) -> Result<Answer, StoreError> {
+        let (caller, answer) = Caller::here();
+        let job = Job::Accept(AcceptJob { events, once, caller });
+        self.jobs.try_send(job).map_err(|error| match error {
+            TrySendError::Full(_) => StoreError::Busy,
+            TrySendError::Closed(_) => StoreError::closed(),
+        })?;
+        answer.await.map_err(|_| StoreError::closed())?
+    }
+
+    /// Records the end of an attempt, or releases a delivery. Returns when it is durable.
+    ///
+    /// # Errors
+    /// `Conflict` for a record that would leave the delivery in flight; `Unavailable` when the
+    /// commit failed: then nothing was written, and the record can be sent again.
+    pub async fn record(&self, record: impl Into<Arc<Record>>) -> Result<Recorded, StoreError> {
+        let (caller, answer) = Caller::here();
+        let job = Job::Record(RecordJob::new(record.into(), caller)?);
+        self.jobs.send(job).await.map_err(|_| StoreError::closed())?;
+        answer.await.map_err(|_| StoreError::closed())?
+    }
+
+    /// Finishes what waits, then ends the task.
+    pub(super) async fn stop(&self) {
+        let (done, ended) = oneshot::channel();
+        if self.jobs.send(Job::Stop(done)).await.is_ok() {
+            // An error means that the writer has ended already.
+            let _ = ended.await;
+        }
+    }
+}

@@ -5,16 +5,13 @@ use std::sync::Arc;
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use tokio::sync::oneshot;
 
-use super::accept::Owner;
-use super::commit::Job;
-use super::completion::CompletionQueue;
+use super::completion::Caller;
 use crate::model::{Attempt, DeliveryId, Millis, Stage, State};
-use crate::store::Store;
-use crate::store::db::columns::storable;
+use crate::store::db::columns::{json_text, storable};
 use crate::store::db::conn::{Conn, run};
 use crate::store::db::error::StoreError;
+use crate::store::db::new_rows::Owner;
 use crate::store::db::rows::{Change, Kind, Rows, Statement};
 use crate::store::db::schema::deliveries;
 use crate::store::history::attempts::Tried;
@@ -57,11 +54,23 @@ pub struct Recorded {
 pub(crate) struct RecordJob {
     record: Arc<Record>,
     frozen: Option<String>,
-    reply: oneshot::Sender<Result<Recorded, StoreError>>,
-    pub(super) completions: Option<CompletionQueue>,
+    /// A worker that was stopped meanwhile does not wait for it.
+    pub(super) caller: Caller<Recorded>,
 }
 
 impl RecordJob {
+    /// `Conflict` for a record that would leave the delivery in flight.
+    pub(super) fn new(
+        record: Arc<Record>,
+        caller: Caller<Recorded>,
+    ) -> Result<RecordJob, StoreError> {
+        if record.to == State::InFlight {
+            return Err(StoreError::Conflict("a record ends the flight".to_owned()));
+        }
+        let frozen = record.frozen.as_ref().map(json_text).transpose()?;
+        Ok(RecordJob { record, frozen, caller })
+    }
+
     fn tried(&self) -> Option<Tried<'_>> {
         let RecordJob { record, frozen, .. } = self;
         let attempt = record.attempt.as_ref()?;
@@ -74,30 +83,6 @@ impl RecordJob {
 
     pub(super) fn delivery_id(&self) -> DeliveryId {
         self.record.delivery_id
-    }
-
-    /// A worker that was stopped meanwhile does not wait for it.
-    pub(super) fn answer(self, answer: Result<Recorded, StoreError>) {
-        let _ = self.reply.send(answer);
-    }
-}
-
-impl Store {
-    /// Records the end of an attempt, or releases a delivery. Returns when it is durable.
-    ///
-    /// # Errors
-    /// `Conflict` for a record that would leave the delivery in flight; `Unavailable` when the
-    /// commit failed: then nothing was written, and the record can be sent again.
-    pub async fn record(&self, record: impl Into<Arc<Record>>) -> Result<Recorded, StoreError> {
-        let record = record.into();
-        if record.to == State::InFlight {
-            return Err(StoreError::Conflict("a record ends the flight".to_owned()));
-        }
-        let frozen = record.frozen.as_ref().map(crate::store::json_text).transpose()?;
-        let (reply, answer) = oneshot::channel();
-        let job = RecordJob { record, frozen, reply, completions: CompletionQueue::here() };
-        self.jobs.send(Job::Record(job)).await.map_err(|_| StoreError::closed())?;
-        answer.await.map_err(|_| StoreError::closed())?
     }
 }
 

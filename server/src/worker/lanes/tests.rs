@@ -2,6 +2,7 @@ use std::collections::HashSet;
 
 use super::*;
 use crate::model::{DeliveryId, Event, EventKey};
+use crate::model::{TenantId, WebhookId};
 
 fn job_of(tenant: &str, webhook: u128, attempts: u32) -> Job {
     let key = EventKey {

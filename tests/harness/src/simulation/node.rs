@@ -205,7 +205,8 @@ impl SimulatedNode {
         let mut open = Vec::new();
         for state in [State::Pending, State::InFlight, State::Failed] {
             let filter = DeliveryFilter { state: Some(state), ..DeliveryFilter::default() };
-            let page = life.runtime.block_on(store.list_deliveries(&tenant, &filter, 10, None));
+            let page =
+                life.runtime.block_on(store.history.list_deliveries(&tenant, &filter, 10, None));
             let rows = page.unwrap().data;
             open.extend(rows.into_iter().map(|row| format!("{row:?}")));
         }

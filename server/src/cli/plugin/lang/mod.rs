@@ -1,5 +1,5 @@
 //! The languages that plugins are written in. One file for each; another language is a file and a
-//! line in [`Lang`] and [`Lang::language`].
+//! line in [`Lang`] (`known.rs`) and [`Lang::language`].
 
 /// A file of `sdk/templates`, as it is in this program.
 macro_rules! template {
@@ -16,6 +16,7 @@ macro_rules! sdk {
 }
 
 mod js;
+pub(super) mod known;
 mod program;
 mod python;
 mod rust;
@@ -23,22 +24,9 @@ mod rust_sdk;
 
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
-
+pub(super) use self::known::Lang;
 use super::project::{Project, WrittenKind};
 use crate::model::PluginName;
-
-/// As in `--lang` and in the project's file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Lang {
-    /// Small and fast; needs cargo
-    Rust,
-    /// Node and npm build it, QuickJS runs it
-    Js,
-    /// Python 3 builds it; large
-    Python,
-}
 
 /// What `new` and `build` ask of a language.
 pub(super) trait Language {
@@ -73,20 +61,6 @@ impl Lang {
             Lang::Js => &js::Js,
             Lang::Python => &python::Python,
         }
-    }
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Lang::Rust => "rust",
-            Lang::Js => "js",
-            Lang::Python => "python",
-        }
-    }
-
-    /// All names, for messages.
-    pub(super) fn names() -> String {
-        let all = <Lang as clap::ValueEnum>::value_variants();
-        all.iter().map(|lang| lang.name()).collect::<Vec<_>>().join(", ")
     }
 }
 

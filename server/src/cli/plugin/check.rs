@@ -1,0 +1,47 @@
+//! The result of one check of a plugin.
+
+use antar_json::Document;
+
+/// How a check ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    Passed,
+    /// Does not apply to this plugin.
+    Skipped,
+    Failed,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug)]
+pub(super) struct Check {
+    pub(super) suite: &'static str,
+    pub(super) name: String,
+    pub(super) ended: Ended,
+    /// What was seen, or the reason.
+    pub(super) detail: String,
+    /// Of a fixture that failed: expected, and got.
+    pub(super) answers: Option<(Document, Document)>,
+}
+
+impl Check {
+    pub(super) fn new(
+        suite: &'static str,
+        name: &str,
+        ended: Ended,
+        detail: impl Into<String>,
+    ) -> Check {
+        Check { suite, name: name.to_owned(), ended, detail: detail.into(), answers: None }
+    }
+
+    /// Of a check every plugin has to hold.
+    pub(super) fn of(name: &str, result: Result<String, String>) -> Check {
+        match result {
+            Ok(detail) => Check::new("conformance", name, Ended::Passed, detail),
+            Err(reason) => Check::new("conformance", name, Ended::Failed, reason),
+        }
+    }
+
+    pub(super) fn skipped(name: &str, why: &str) -> Check {
+        Check::new("conformance", name, Ended::Skipped, why)
+    }
+}

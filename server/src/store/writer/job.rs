@@ -1,0 +1,32 @@
+//! What the writer is asked for.
+
+use tokio::sync::oneshot;
+
+use super::accept::AcceptJob;
+use super::record::RecordJob;
+use crate::store::db::write::WriteJob;
+
+/// One call that waits for the writer.
+pub(crate) enum Job {
+    Accept(AcceptJob),
+    Record(RecordJob),
+    Write(WriteJob),
+    /// Finish what came before and end.
+    Stop(oneshot::Sender<()>),
+}
+
+impl Job {
+    /// Nobody waits for it.
+    pub(super) fn can_wait(&self) -> bool {
+        matches!(self, Job::Record(job) if job.can_wait())
+    }
+
+    /// What it adds to a transaction.
+    pub(super) fn operations(&self) -> usize {
+        match self {
+            Job::Accept(job) => job.events.iter().map(|new| 1 + new.deliveries.len()).sum(),
+            Job::Record(_) | Job::Write(_) => 1,
+            Job::Stop(_) => 0,
+        }
+    }
+}
