@@ -2,17 +2,17 @@
 
 use antar_json::Document;
 
-use crate::expression::Expression;
-use crate::form_grammar::Form;
-use crate::json_grammar::Json;
-use crate::markup_grammar::Markup;
-use crate::parse::{self, Use};
+use crate::grammar::form::Form;
+use crate::grammar::json::Json;
+use crate::grammar::markup::Markup;
+use crate::grammar::url::Url;
+use crate::grammar::xml::Xml;
 use crate::plan::{Event, Hole, Node, Slot};
 use crate::prove::{self, Grammar, Stuck};
 use crate::render::{self, Check};
-use crate::scan::Fault;
-use crate::url_grammar::Url;
-use crate::xml_grammar::Xml;
+use crate::syntax::expression::Expression;
+use crate::syntax::parse::{self, Use};
+use crate::syntax::scan::Fault;
 use crate::{
     Cause, ContentType, Limits, Place, RenderError, Rendered, Scope, TemplateError, Unresolved,
 };

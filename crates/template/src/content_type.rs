@@ -59,7 +59,9 @@ impl ContentType {
     fn of_text(body: &str) -> ContentType {
         let (mut rest, mut holes, mut blocks) = (body.trim(), 0, 0);
         while let Some(tag) = rest.strip_prefix("{{") {
-            let Some(length) = crate::scan::tag_length(rest) else { return ContentType::Text };
+            let Some(length) = crate::syntax::scan::tag_length(rest) else {
+                return ContentType::Text;
+            };
             match tag.trim_start_matches(['~', ' ']).chars().next() {
                 Some('!') => {}
                 Some('#' | '/' | '^') => blocks += 1,

@@ -1,7 +1,7 @@
 //! The plan a template is compiled into.
 
 use crate::escape::Escape;
-use crate::expression::Expression;
+use crate::syntax::expression::Expression;
 
 #[derive(Debug)]
 pub(crate) enum Node {

@@ -8,10 +8,10 @@
 //! choice of branches and the number of turns.
 
 use crate::Cause;
-use crate::expression::{Expression, TurnVariable};
 use crate::helpers::Helper;
 use crate::plan::{Event, Hole, If, Node, Slot, Text};
-use crate::scan::Fault;
+use crate::syntax::expression::{Expression, TurnVariable};
+use crate::syntax::scan::Fault;
 
 mod loops;
 

@@ -5,12 +5,12 @@ use std::cell::OnceCell;
 use antar_json::{Document, Kind, Value};
 use serde::{Deserialize, Serialize};
 
-use crate::expression::{Base, Call, Expression, Path, TurnVariable};
+use crate::grammar::url::{self, Wrong};
 use crate::helpers::{self, Failure};
 use crate::output::{Output, Parameters};
 use crate::pieces::Rendered;
 use crate::plan::{Block, Hole, If, Node, Slot};
-use crate::url_grammar::{self, Wrong};
+use crate::syntax::expression::{Base, Call, Expression, Path, TurnVariable};
 use crate::value::Val;
 use crate::{Limits, RenderError};
 
@@ -71,7 +71,7 @@ pub(crate) fn render(
     run.nodes(nodes, &Frame { this: scope.root, turn: None, outer: None })?;
     if let Check::Url { hosts } = check {
         let secrets: Vec<usize> = run.output.secrets.iter().map(|secret| secret.0).collect();
-        url_grammar::check(&run.output.text, &secrets, *hosts).map_err(|wrong| match wrong {
+        url::check(&run.output.text, &secrets, *hosts).map_err(|wrong| match wrong {
             Wrong::Segment(segment) => RenderError::PathSegment { segment },
             Wrong::Host(host) => RenderError::Host { host },
         })?;

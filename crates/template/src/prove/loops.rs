@@ -3,7 +3,7 @@
 use super::{Grammar, Turn, Walker, Ways};
 use crate::Cause;
 use crate::plan::{Block, Event, Node};
-use crate::scan::Fault;
+use crate::syntax::scan::Fault;
 
 const FIRST: Turn = Turn { first: true, last: false };
 const BETWEEN: Turn = Turn { first: false, last: false };

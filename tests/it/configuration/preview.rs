@@ -5,7 +5,7 @@ use antar_harness::{Receiver, Reply, TestServer, on_both_databases, verify};
 use antar_test_guests::Guest;
 use serde_json::{Value, json};
 
-use crate::golden;
+use crate::delivery::golden;
 
 on_both_databases! {
     async fn what_a_preview_shows_is_what_is_sent(server: TestServer) {

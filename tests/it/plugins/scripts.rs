@@ -4,8 +4,8 @@
 use antar_harness::{BinaryServer, Database, Receiver, root};
 use serde_json::{Value, json};
 
-use crate::plugin_languages::{ID, PATIENT, copy, is_left_out, patient};
-use crate::plugin_tooling::{Shell, says};
+use super::languages::{ID, PATIENT, copy, is_left_out, patient};
+use super::tooling::{Shell, says};
 
 /// The project of one of them, as `cargo xtask plugins` makes it.
 fn project(mut shell: Shell, kind: &str) -> Shell {

@@ -4,7 +4,7 @@ use antar_harness::{Receiver, Reply, TestServer, on_both_databases};
 use antar_test_guests::Guest;
 use serde_json::json;
 
-use crate::plugins::upload;
+use crate::plugins::calls::upload;
 
 const NAMED: &str = "crm-key-0123456789-very-private";
 

@@ -3,10 +3,11 @@
 use handlebars::template::{HelperTemplate, Parameter};
 
 use super::{BLOCKS, Reader};
-use crate::expression::Expression;
+use crate::Cause;
 use crate::plan::Text;
-use crate::scan::{Fault, Tag};
-use crate::{Cause, suggest};
+use crate::syntax::expression::Expression;
+use crate::syntax::scan::{Fault, Tag};
+use crate::syntax::suggest;
 
 impl Reader<'_> {
     pub(super) fn one_argument(&mut self, name: &str, tag: Tag) -> Expression {

@@ -1,7 +1,7 @@
 //! What to write instead of a tag that Handlebars can't read: ways of other template languages.
 
 use crate::Cause;
-use crate::scan::{self, Fault};
+use crate::syntax::scan::{self, Fault};
 
 pub(super) fn fault(source: &str, start: usize, end: usize) -> Fault {
     let fault = Fault::new(Cause::Unreadable, start, end, "this tag can't be read");

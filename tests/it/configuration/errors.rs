@@ -7,7 +7,7 @@ use antar_harness::{Answer, Api, TestServer, on_both_databases, root};
 use antar_test_guests::Guest;
 use serde_json::{Value, json};
 
-use crate::plugins::upload;
+use crate::plugins::calls::upload;
 
 /// Codes that speak of the server's own state.
 const NOT_BY_REQUEST: [(&str, &str); 5] = [

@@ -55,7 +55,7 @@ on_both_databases! {
 
 #[tokio::test]
 async fn the_page_runs_as_written() {
-    crate::readme::runs_as_written("docs/crm.md").await;
+    super::readme::runs_as_written("docs/crm.md").await;
 }
 
 /// One applied file.

@@ -4,7 +4,7 @@ use antar_harness::{Api, Database, Receiver, TestServer, eventually};
 use antar_test_guests::Guest;
 use serde_json::json;
 
-use crate::plugins::upload;
+use crate::plugins::calls::upload;
 
 /// Two nodes; none where PostgreSQL is left out.
 async fn two_nodes() -> Option<(TestServer, TestServer)> {

@@ -8,11 +8,12 @@ use handlebars::template::{
 };
 use handlebars::{Template as Tree, TemplateErrorReason};
 
-use crate::expression::{Call, Expression};
+use super::expression::{Call, Expression};
+use super::scan::{Fault, Tag, TagKind};
+use super::suggest;
 use crate::helpers::{self, Helper};
 use crate::plan::{Block, Hole, If, Node, Text};
-use crate::scan::{Fault, Tag, TagKind};
-use crate::{Cause, Limits, Place, suggest};
+use crate::{Cause, Limits, Place};
 
 mod blocks;
 mod names;
@@ -34,7 +35,7 @@ pub(crate) struct Parsed {
 }
 
 pub(crate) fn parse(source: &str, place: &Place, limits: &Limits) -> Result<Parsed, Vec<Fault>> {
-    let tags = crate::scan::tags(source, limits).map_err(|fault| vec![fault])?;
+    let tags = super::scan::tags(source, limits).map_err(|fault| vec![fault])?;
     // `a[0]` would be read as two arguments, silently.
     let indexed = tags.iter().filter(|tag| tag.kind != TagKind::Comment);
     let indexed = indexed.filter(|tag| unreadable::is_indexed(source, tag.start, tag.end));

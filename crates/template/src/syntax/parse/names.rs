@@ -1,11 +1,12 @@
 //! What a name in a tag means: a path, a loop's variable, the meta object.
 
 use super::{Reader, Scope};
-use crate::expression::{Base, Expression, Path, TurnVariable};
 use crate::helpers::Helper;
-use crate::path::{self, RawPath};
-use crate::scan::{Fault, Tag};
-use crate::{Cause, Place, suggest};
+use crate::syntax::expression::{Base, Expression, Path, TurnVariable};
+use crate::syntax::path::{self, RawPath};
+use crate::syntax::scan::{Fault, Tag};
+use crate::syntax::suggest;
+use crate::{Cause, Place};
 
 /// What the meta object holds.
 const ANTAR: [&str; 9] = [
@@ -252,7 +253,7 @@ impl Reader<'_> {
         let value = text[at + name.len()..].trim_start_matches([' ', '\n', '\t', '=']);
         let value_at = text.len() - value.len();
         let length = match value.chars().next() {
-            Some(quote @ ('"' | '\'')) => crate::scan::quoted_length(value, quote),
+            Some(quote @ ('"' | '\'')) => crate::syntax::scan::quoted_length(value, quote),
             _ => value.find([' ', '~', '}', '\n']).unwrap_or(value.len()),
         };
         let end = tag.start + value_at + length;
@@ -271,7 +272,7 @@ fn word_in(tag: &str, raw: &str, from: usize) -> Option<usize> {
             return Some(at);
         }
         at += match c {
-            '"' | '\'' => crate::scan::quoted_length(rest, c),
+            '"' | '\'' => crate::syntax::scan::quoted_length(rest, c),
             '[' => rest.find(']').unwrap_or(1),
             _ => c.len_utf8(),
         };

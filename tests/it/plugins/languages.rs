@@ -9,7 +9,7 @@ use std::process::Command;
 use antar_harness::{BinaryServer, Database, Receiver, root};
 use serde_json::json;
 
-use crate::plugin_tooling::{Shell, says};
+use super::tooling::{Shell, says};
 
 /// More than a double holds.
 pub(crate) const ID: &str = "8202522731445525542";

@@ -2,11 +2,11 @@
 //! allowed hosts, and everything else percent-encoded. What is written out must be what a URL
 //! reader would make of it, so that the URL that is shown is the one that is sent.
 
+use super::form::{percent, percent_unfinished};
 use crate::Cause;
-use crate::expression::Expression;
-use crate::form_grammar::{percent, percent_unfinished};
 use crate::plan::{Event, Hole, Slot};
 use crate::prove::{Grammar, Stuck};
+use crate::syntax::expression::Expression;
 
 pub(crate) struct Url {
     pub(crate) host_may_vary: bool,

@@ -1,0 +1,7 @@
+//! The grammars that a template's output is held to, as automata that `prove` walks over the text.
+
+pub(crate) mod form;
+pub(crate) mod json;
+pub(crate) mod markup;
+pub(crate) mod url;
+pub(crate) mod xml;

@@ -1,0 +1,10 @@
+//! What is configured: checked, kept apart, bounded, shown.
+
+mod errors;
+mod isolation;
+mod keys;
+mod limits;
+mod preview;
+mod secrets;
+mod templates;
+mod webhooks;

@@ -1,0 +1,11 @@
+//! Deliveries go out: retried, ordered, signed, replayed, listened to.
+
+mod failing;
+pub(crate) mod golden;
+mod listen;
+mod ordering;
+mod receivers;
+mod replays;
+mod retries;
+mod schedules;
+mod signing;

@@ -1,0 +1,7 @@
+//! Plugins: called, written in several languages, upgraded.
+
+pub(crate) mod calls;
+pub(crate) mod languages;
+mod scripts;
+pub(crate) mod tooling;
+mod upgrades;
