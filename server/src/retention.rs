@@ -1,14 +1,14 @@
 //! Forgets what is old: by age, which tenants and event types may set, and by the size of the
 //! database file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::config::RetentionConfig;
-use crate::model::{Millis, RetentionSpec};
+use crate::model::{Millis, RetentionSpec, TenantId};
 use crate::pipeline::Pipeline;
 use crate::pipeline::compiled::tenant::Tenant;
 use crate::registry::Registry;
@@ -16,6 +16,18 @@ use crate::store::{Old, OldTypes, Pass, StoreError};
 
 /// Between two transactions, so that others have the disk too.
 const REST: Duration = Duration::from_millis(20);
+
+/// A tenant is looked at again after this in any case: a clock may have been set back.
+const LOOK_AGAIN_MS: i64 = 3_600_000;
+
+/// Which types of a tenant are kept for how long.
+type Rules = Vec<(OldTypes, RetentionSpec)>;
+
+/// When a tenant may have something to forget, by rules that were then in force.
+struct NextLook {
+    at: Millis,
+    rules: Rules,
+}
 
 /// What is forgotten.
 #[derive(Clone, Copy)]
@@ -44,6 +56,7 @@ impl Retention {
     pub async fn keep(self) {
         let every_ms = i64::try_from(self.config().every_ms).unwrap_or(i64::MAX);
         let mut stop = self.stop.clone();
+        let mut looks = HashMap::new();
         loop {
             let next = self.pipeline.clock.now().plus_ms(every_ms);
             tokio::select! {
@@ -51,7 +64,7 @@ impl Retention {
                 _ = stop.wait_for(|stop| *stop) => return,
             }
             tokio::select! {
-                forgotten = self.forget() => match forgotten {
+                forgotten = self.forget(&mut looks) => match forgotten {
                     Ok(0) => {}
                     Ok(events) => tracing::info!(events, "forgot what is old"),
                     Err(error) => tracing::warn!(%error, "what is old can't be forgotten; trying again"),
@@ -65,11 +78,18 @@ impl Retention {
         &self.pipeline.config.retention
     }
 
-    async fn forget(&self) -> Result<usize, StoreError> {
+    /// Forgets what is old of the tenants whose next look is due.
+    async fn forget(&self, looks: &mut HashMap<TenantId, NextLook>) -> Result<usize, StoreError> {
         let now = self.pipeline.clock.now();
+        let tenants = self.registry.tenants();
+        looks.retain(|id, _| tenants.iter().any(|tenant| tenant.id == *id));
         let mut sum = 0;
-        for tenant in self.registry.tenants() {
-            for (types, retention) in rules(&tenant, self.config()) {
+        for tenant in &tenants {
+            let rules = rules(tenant, self.config());
+            if looks.get(&tenant.id).is_some_and(|look| look.at > now && look.rules == rules) {
+                continue;
+            }
+            for (types, retention) in &rules {
                 let old = |before| Old { tenant: tenant.id.clone(), types: types.clone(), before };
                 if let Some(before) = before(now, retention.events_s) {
                     sum += self.pass(&old(before), What::Events).await?;
@@ -78,8 +98,31 @@ impl Retention {
                     sum += self.pass(&old(before), What::Payloads).await?;
                 }
             }
+            let at = self.next_look(&tenant.id, &rules, now).await?;
+            looks.insert(tenant.id.clone(), NextLook { at, rules });
         }
         Ok(sum + self.shrink(now).await?)
+    }
+
+    /// When the oldest event that is left will have had its time. Later events are old later.
+    async fn next_look(
+        &self,
+        tenant: &TenantId,
+        rules: &Rules,
+        now: Millis,
+    ) -> Result<Millis, StoreError> {
+        let mut at = now.plus_ms(LOOK_AGAIN_MS);
+        for (types, retention) in rules {
+            for (seconds, with_data) in [(retention.events_s, false), (retention.payloads_s, true)]
+            {
+                if kept_ms(seconds).is_some() {
+                    let history = &self.pipeline.store.history;
+                    let oldest = history.oldest_event(tenant, types, with_data).await?;
+                    at = at.min(old_at(oldest, seconds, now));
+                }
+            }
+        }
+        Ok(at)
     }
 
     /// Passes from the oldest on, until one finds no more.
@@ -107,14 +150,14 @@ impl Retention {
         while config.bytes_max > 0
             && store.history.used_bytes().await?.is_some_and(|used| used > config.bytes_max)
         {
-            let mut oldest = None;
+            let (mut oldest, all) = (None, OldTypes::AllBut(Vec::new()));
             for tenant in self.registry.tenants() {
-                let at = store.history.oldest_event(&tenant.id).await?;
+                let at = store.history.oldest_event(&tenant.id, &all, false).await?;
                 let own = at.map(|at| (at, tenant.id.clone()));
                 oldest = [oldest, own].into_iter().flatten().min();
             }
             let Some((from, tenant)) = oldest else { break };
-            let old = Old { tenant, types: OldTypes::AllBut(Vec::new()), before: now };
+            let old = Old { tenant, types: all, before: now };
             let Pass { changed, .. } = store.history.delete_old(&old, from, few).await?;
             if changed == 0 {
                 // Only what is on its way is left of it.
@@ -128,7 +171,7 @@ impl Retention {
 }
 
 /// Which types of a tenant are kept for how long: those that say so, and all others.
-fn rules(tenant: &Tenant, config: &RetentionConfig) -> Vec<(OldTypes, RetentionSpec)> {
+fn rules(tenant: &Tenant, config: &RetentionConfig) -> Rules {
     let above =
         RetentionSpec { events_s: Some(config.events_s), payloads_s: Some(config.payloads_s) };
     tenant.read(|state| {
@@ -145,8 +188,34 @@ fn rules(tenant: &Tenant, config: &RetentionConfig) -> Vec<(OldTypes, RetentionS
     })
 }
 
+/// How long it is kept; none: for ever.
+fn kept_ms(seconds: Option<u64>) -> Option<i64> {
+    let seconds = seconds.filter(|seconds| *seconds > 0)?;
+    Some(i64::try_from(seconds.saturating_mul(1_000)).unwrap_or(i64::MAX))
+}
+
 /// What was accepted before this has had its time; none: it is kept for ever.
 fn before(now: Millis, seconds: Option<u64>) -> Option<Millis> {
-    let seconds = seconds.filter(|seconds| *seconds > 0)?;
-    Some(now.plus_ms(-i64::try_from(seconds.saturating_mul(1_000)).unwrap_or(i64::MAX)))
+    Some(now.plus_ms(-kept_ms(seconds)?))
+}
+
+/// When the oldest event will be old; without one, when an event of now would be.
+fn old_at(oldest: Option<Millis>, seconds: Option<u64>, now: Millis) -> Millis {
+    oldest.unwrap_or(now).plus_ms(kept_ms(seconds).unwrap_or(LOOK_AGAIN_MS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_is_due_when_the_oldest_event_has_had_its_time() {
+        let now = Millis(1_000_000);
+        assert_eq!(old_at(Some(Millis(400_000)), Some(700), now), Millis(1_100_000));
+        assert_eq!(old_at(Some(Millis(400_000)), Some(500), now), Millis(900_000), "at once");
+        assert_eq!(old_at(None, Some(60), now), Millis(1_060_000), "what comes now");
+        assert_eq!(old_at(None, None, now), now.plus_ms(LOOK_AGAIN_MS), "kept for ever");
+        assert_eq!(before(now, Some(60)), Some(Millis(940_000)));
+        assert_eq!((before(now, Some(0)), before(now, None)), (None, None));
+    }
 }

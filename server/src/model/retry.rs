@@ -218,6 +218,18 @@ impl RetrySpec {
         }
     }
 
+    /// The whole policy, where schedule, attempts and jitter are said.
+    #[must_use]
+    pub fn complete(&self) -> Option<Retry> {
+        Some(Retry {
+            schedule_s: self.schedule_s.clone()?,
+            attempts_max: self.attempts_max?,
+            jitter: self.jitter?,
+            statuses: self.statuses.clone().unwrap_or_default(),
+            network: self.network.unwrap_or(true),
+        })
+    }
+
     /// What is wrong, as a path below `retry` and a sentence.
     #[must_use]
     pub fn errors(&self) -> Vec<(&'static str, String)> {

@@ -14,8 +14,8 @@ use super::callable::{Entry, Linked, Made};
 use super::guest::Guest;
 use super::inspection::{component_of, inspection};
 use super::pool::{Pool, Slots};
-use super::rewrite::{DIRECT_LOG, Room, can_be_tight, rewritten};
-use super::{Inspection, Kind, UploadError, bindings, empty_world};
+use super::rewrite::{Room, can_be_tight, rewritten};
+use super::{Inspection, Kind, UploadError, empty_world};
 
 /// How far the compiler stands behind everything else, as `nice` counts.
 const NICE: i32 = 5;
@@ -69,11 +69,12 @@ impl Compiler {
     /// Makes code of an upload. Takes from milliseconds to a minute, and holds the thread.
     pub(super) fn compile(&self, digest: &str, wasm: &[u8]) -> Result<Vec<u8>, UploadError> {
         let code = self.threads.install(|| {
-            // What can't be a plugin is told before the compiler begins.
-            inspection(&component_of(wasm)?)?;
             let compiled = |room| {
                 let wasm = rewritten(wasm, room);
-                let code = self.engine.precompile_component(&component_of(&wasm)?);
+                let component = component_of(&wasm)?;
+                // What can't be a plugin is told before the compiler begins.
+                inspection(&component)?;
+                let code = self.engine.precompile_component(&component);
                 code.map_err(|e| UploadError::Component(format!("{e:#}")))
             };
             let ample = compiled(Room::Ample)?;
@@ -157,11 +158,7 @@ fn load<'a>(
 
 fn inspection_of(engine: &Engine, component: &Component) -> Result<Inspection, UploadError> {
     let form = component.component_type();
-    let imports = form.imports(engine).map(|(name, _)| match name {
-        // As the plugin has it.
-        DIRECT_LOG => bindings::LOG.to_owned(),
-        other => other.to_owned(),
-    });
+    let imports = form.imports(engine).map(|(name, _)| name.to_owned());
     let exports = form.exports(engine).map(|(name, _)| name.to_owned());
     Inspection::of(imports.collect(), exports.collect())
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use wasmparser::{Parser, Payload};
 
+use super::rewrite::DIRECT_LOG;
 use super::{Kind, UploadError, bindings, empty_world};
 
 /// Names at the top of a component that are looked at. A plugin has a few dozen.
@@ -45,6 +46,10 @@ impl Inspection {
         mut imports: Vec<String>,
         exports: Vec<String>,
     ) -> Result<Inspection, UploadError> {
+        // As the plugin has it, also where its log was rewritten.
+        for name in imports.iter_mut().filter(|name| *name == DIRECT_LOG) {
+            bindings::LOG.clone_into(name);
+        }
         let allowed = |name: &String| {
             bindings::IMPORTS.contains(&name.as_str()) || empty_world::is_wasi(name)
         };

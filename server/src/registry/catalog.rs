@@ -7,14 +7,18 @@ use super::compile::{Surroundings, compile};
 use super::headers::profile_headers;
 use super::{ChangeError, Registry, STANDARD, stored};
 use crate::config::Config;
-use crate::model::{EventType, EventTypeSpec, Invalid, ProfileSpec, TenantId};
+use crate::model::{EventType, EventTypeSpec, Invalid, ProfileSpec, Retry, TenantId};
 use crate::pipeline::compiled::profile::{CatalogType, Profile};
 use crate::pipeline::compiled::tenant::{Tenant, TenantState};
 use crate::pipeline::compiled::webhook::Webhook;
 use crate::store::{EventTypeRow, ProfileRow};
 
-/// Checks a profile and makes it ready.
-pub(super) fn compile_profile(spec: ProfileSpec, config: &Config) -> Result<Profile, Invalid> {
+/// Checks a profile and makes it ready. Where it says nothing of retries, `standard_retry` counts.
+pub(super) fn compile_profile(
+    spec: ProfileSpec,
+    config: &Config,
+    standard_retry: &Retry,
+) -> Result<Profile, Invalid> {
     let name_ok = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
     if spec.name.is_empty() || spec.name.len() > 64 || !spec.name.chars().all(name_ok) {
         return Err(Invalid::at("/name", "has 1 to 64 of A-Z a-z 0-9 _ -"));
@@ -64,7 +68,8 @@ pub(super) fn compile_profile(spec: ProfileSpec, config: &Config) -> Result<Prof
             return Err(Invalid::at(format!("/event_types/{number}/name"), "occurs twice"));
         }
     }
-    Ok(Profile { spec, types, headers, test_headers })
+    let retry = spec.retry.over(standard_retry);
+    Ok(Profile { spec, types, headers, test_headers, retry })
 }
 
 impl Registry {
@@ -96,7 +101,7 @@ impl Registry {
                 "`standard` is built in; give yours another name".to_owned(),
             ));
         }
-        let profile = Arc::new(compile_profile(spec, &self.config)?);
+        let profile = Arc::new(compile_profile(spec, &self.config, &self.standard_retry)?);
         self.check_incoming(&profile)?;
         let name = profile.spec.name.clone();
         let changed = self.with_profile(&name, &profile)?;

@@ -8,10 +8,7 @@ use antar_template::{ContentType, Place, Template, Unresolved};
 use super::headers::{check_header_name, compile_headers, template_error};
 use super::template_paths::{Known, templates};
 use crate::config::Config;
-use crate::model::{
-    FieldError, Headers, Invalid, Method, Retry, RetrySpec, SecretName, Signer, Statuses,
-    WebhookSpec,
-};
+use crate::model::{FieldError, Headers, Invalid, Method, Retry, SecretName, Signer, WebhookSpec};
 use crate::pipeline::accept::intake::pointer_token;
 use crate::pipeline::attempt::transform::secrets_of;
 use crate::pipeline::client::address::AddressPolicy;
@@ -128,17 +125,6 @@ fn body_type(spec: &WebhookSpec) -> &'static str {
         ContentType::Xml => "application/xml; charset=utf-8",
         ContentType::Html => "text/html; charset=utf-8",
         ContentType::Text | ContentType::Unknown => "text/plain; charset=utf-8",
-    }
-}
-
-/// The last word on retries, where neither webhook nor profile says anything.
-pub(super) fn default_retry() -> Retry {
-    Retry {
-        schedule_s: vec![5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400],
-        attempts_max: 10,
-        jitter: 0.1,
-        statuses: Statuses::Default,
-        network: true,
     }
 }
 
@@ -354,8 +340,7 @@ impl Check<'_> {
         for (pointer, detail) in spec.retry.errors() {
             self.error(&format!("/retry{pointer}"), detail);
         }
-        let profile: &RetrySpec = &self.around.profile.spec.retry;
-        spec.retry.over(&profile.over(&default_retry()))
+        spec.retry.over(&self.around.profile.retry)
     }
 
     fn timeout_ms(&mut self, spec: &WebhookSpec) -> u64 {

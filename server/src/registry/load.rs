@@ -40,7 +40,10 @@ impl Registry {
             .context("the configuration can't be read from the database")?;
         let standard: ProfileSpec = serde_saphyr::from_str(include_str!("standard.yaml"))
             .context("the built-in profile is broken")?;
-        let standard = Arc::new(catalog::compile_profile(standard, &config)?);
+        let standard_retry =
+            standard.retry.complete().context("the built-in profile has no complete `retry`")?;
+        let standard = catalog::compile_profile(standard, &config, &standard_retry)?;
+        let standard = Arc::new(standard);
         let registry = Registry {
             config,
             clock,
@@ -50,6 +53,7 @@ impl Registry {
             policy,
             tenants: RwLock::default(),
             profiles: RwLock::new(BTreeMap::from([(STANDARD.to_owned(), standard)])),
+            standard_retry,
             event_types: RwLock::default(),
             sources: RwLock::default(),
             keys: RwLock::default(),
@@ -62,6 +66,7 @@ impl Registry {
     /// Another one with nothing in it but what no tenant owns.
     pub(super) fn without_tenants(&self) -> Registry {
         Registry {
+            standard_retry: self.standard_retry.clone(),
             config: self.config.clone(),
             clock: self.clock.clone(),
             store: self.store.clone(),
@@ -86,7 +91,7 @@ impl Registry {
     ) -> anyhow::Result<()> {
         for row in &all.profiles {
             let spec = read::<ProfileSpec>("profile", &row.name, &row.spec)?;
-            let profile = catalog::compile_profile(spec, &self.config)
+            let profile = catalog::compile_profile(spec, &self.config, &self.standard_retry)
                 .with_context(|| format!("the profile {} can't be used", row.name))?;
             self.profiles.write().insert(row.name.clone(), Arc::new(profile));
         }

@@ -30,7 +30,7 @@ pub use self::keys::new_key_text;
 pub use self::template_paths::check_sample;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::model::{ApiKey, EventType, Millis, SourceId, TenantId};
+use crate::model::{ApiKey, EventType, Millis, Retry, SourceId, TenantId};
 use crate::pipeline::accept::source::Source;
 use crate::pipeline::client::address::AddressPolicy;
 use crate::pipeline::compiled::profile::{CatalogType, Profile};
@@ -52,6 +52,8 @@ pub struct Registry {
     policy: AddressPolicy,
     tenants: RwLock<BTreeMap<TenantId, Arc<Tenant>>>,
     profiles: RwLock<BTreeMap<String, Arc<Profile>>>,
+    /// What counts where neither a webhook nor its profile says anything of retries.
+    standard_retry: Retry,
     /// The operator's catalog, beside those of profiles and tenants.
     event_types: RwLock<BTreeMap<EventType, Arc<CatalogType>>>,
     sources: RwLock<HashMap<SourceId, Arc<Source>>>,

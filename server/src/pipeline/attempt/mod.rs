@@ -2,6 +2,7 @@
 //! about what comes next. Values in, values out; only `transform` waits, for plugins.
 
 pub mod backoff;
+mod header_list;
 pub mod health;
 pub mod job;
 pub(super) mod outcome;

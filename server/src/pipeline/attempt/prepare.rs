@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use antar_template::{MASK, MissingSecret, Piece};
 use bytes::Bytes;
 
+use super::header_list::HeaderList;
 use super::secrets::Masker;
 use super::sign::{CannotSign, Keys, SignInput, SignedHeader, sign};
 use crate::model::{
@@ -79,11 +80,12 @@ pub fn prepare(
     check_scheme(&url, input)?;
     let body = frozen.body.as_ref().map(|body| secrets.fill(body)).transpose()?;
     let body = body.map(Bytes::from);
-    let mut headers = Vec::with_capacity(frozen.headers.len() + attempt_headers.len() + 4);
+    let count = frozen.headers.len() + attempt_headers.len() + 4;
+    let mut headers = HeaderList::with_capacity(count);
     for header in frozen.headers.iter().chain(attempt_headers) {
         let value = secrets.fill(&header.value)?;
         let shown = ShownHeader { value: masked_if_secret(&header.value), signed: false };
-        put(&mut headers, &header.name, value, shown);
+        headers.put(&header.name, (value, shown));
     }
     for signed in signatures(input, body.as_deref().unwrap_or_default())? {
         let SignedHeader { name, value, secret } = signed;
@@ -91,7 +93,7 @@ pub fn prepare(
             secrets.used.push(Secret::new(value.clone()));
         }
         let shown = ShownHeader { value: secret.then(|| MASK.to_owned()), signed: true };
-        put(&mut headers, name, value, shown);
+        headers.put(name, (value, shown));
     }
     for signer in &input.webhook.plan.signers {
         secrets.used.extend(match signer.key() {
@@ -99,8 +101,9 @@ pub fn prepare(
             name => input.tenant.secret(name),
         });
     }
-    let going = headers.into_iter().filter(|((name, _), _)| !is_of_connection(name));
-    let (headers, shown): (Vec<_>, _) = going.unzip();
+    let going = headers.into_iter().filter(|(name, _)| !is_of_connection(name));
+    let (headers, shown): (Vec<_>, _) =
+        going.map(|(name, (value, shown))| ((name, value), shown)).unzip();
     let shown = Shown {
         url: masked_if_secret(&frozen.url),
         headers: shown,
@@ -115,17 +118,6 @@ pub fn prepare(
         timeout_ms: input.webhook.plan.timeout_ms,
     };
     Ok(Prepared { outgoing, shown, sensitive: secrets.used, masker: OnceLock::new() })
-}
-
-type Header = ((String, String), ShownHeader);
-
-/// Of two headers with the same name the later takes the place.
-fn put(headers: &mut Vec<Header>, name: &str, value: String, shown: ShownHeader) {
-    let header = ((name.to_owned(), value), shown);
-    match headers.iter_mut().find(|((known, _), _)| known.eq_ignore_ascii_case(name)) {
-        Some(known) => *known = header,
-        None => headers.push(header),
-    }
 }
 
 fn masked_if_secret(pieces: &[Piece]) -> Option<String> {

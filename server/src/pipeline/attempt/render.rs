@@ -4,6 +4,7 @@
 use antar_json::{Builder, Document};
 use antar_template::{Piece, RenderError, Scope, Template, Unresolved};
 
+use super::header_list::HeaderList;
 use super::secrets::mark;
 use super::transform::Transformed;
 use crate::model::{DeliveryId, Event, Frozen, FrozenHeader, Method, TenantId, is_of_connection};
@@ -87,13 +88,13 @@ fn render_with(
         }
         None => None,
     };
-    let mut headers = HeaderList::default();
+    let mut headers = HeaderList::with_capacity(plan.headers.len() + 4);
     headers.put("user-agent", vec![Piece::Text(USER_AGENT.to_owned())]);
     if body.is_some() {
         headers.put("content-type", vec![Piece::Text(plan.content_type.to_owned())]);
     }
     for (name, template) in headers_of_profile {
-        headers.place(name, template, &mut place)?;
+        put_rendered(&mut headers, name, template, &mut place)?;
     }
     for (name, value) in &transformed.headers {
         if !is_of_connection(name) {
@@ -101,11 +102,12 @@ fn render_with(
         }
     }
     for (name, template) in &plan.headers {
-        headers.place(name, template, &mut place)?;
+        put_rendered(&mut headers, name, template, &mut place)?;
     }
     unresolved.dedup();
     let revision = webhook.revision;
-    Ok(Frozen { revision, method: plan.method, url, headers: headers.0, body, unresolved })
+    let headers = headers.into_iter().map(|(name, value)| FrozenHeader { name, value }).collect();
+    Ok(Frozen { revision, method: plan.method, url, headers, body, unresolved })
 }
 
 /// A text of the event as it was posted; none where something in it has no value.
@@ -178,30 +180,18 @@ pub(crate) fn meta_of_source(tenant: &TenantId) -> Document {
     out.finish()
 }
 
-/// Headers in order; of two with the same name, whatever its case, the later takes the place.
-#[derive(Default)]
-struct HeaderList(Vec<FrozenHeader>);
-
-impl HeaderList {
-    fn put(&mut self, name: &str, value: Vec<Piece>) {
-        match self.0.iter_mut().find(|header| header.name.eq_ignore_ascii_case(name)) {
-            Some(header) => *header = FrozenHeader { name: name.to_owned(), value },
-            None => self.0.push(FrozenHeader { name: name.to_owned(), value }),
-        }
+/// Puts in what a header's template gives; one that names the attempt is made anew for each.
+fn put_rendered(
+    headers: &mut HeaderList<Vec<Piece>>,
+    name: &str,
+    template: &Template,
+    place: &mut impl FnMut([&str; 2], &Template) -> Result<Option<Vec<Piece>>, CannotRender>,
+) -> Result<(), CannotRender> {
+    if template.uses_attempt() {
+        return Ok(());
     }
-
-    fn place(
-        &mut self,
-        name: &str,
-        template: &Template,
-        place: &mut impl FnMut([&str; 2], &Template) -> Result<Option<Vec<Piece>>, CannotRender>,
-    ) -> Result<(), CannotRender> {
-        if template.uses_attempt() {
-            return Ok(());
-        }
-        if let Some(value) = place(["headers.", name], template)? {
-            self.put(name, value);
-        }
-        Ok(())
+    if let Some(value) = place(["headers.", name], template)? {
+        headers.put(name, value);
     }
+    Ok(())
 }

@@ -8,7 +8,7 @@ use antar_template::Template;
 
 use crate::model::{
     DeliveryId, Event, EventId, EventKey, EventType, EventTypeSpec, Millis, PayloadEntry,
-    PayloadValue, ProfileSpec, TenantId,
+    PayloadValue, ProfileSpec, Retry, TenantId,
 };
 
 /// A catalog entry with its schema compiled.
@@ -74,6 +74,8 @@ pub struct Profile {
     pub types: HashMap<EventType, Arc<CatalogType>>,
     pub headers: Vec<(String, Template)>,
     pub test_headers: Vec<(String, Template)>,
+    /// Complete: what the profile leaves out is the built-in one's.
+    pub retry: Retry,
 }
 
 /// What a default payload is made of.

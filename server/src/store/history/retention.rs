@@ -26,6 +26,16 @@ pub enum OldTypes {
     AllBut(Vec<String>),
 }
 
+impl OldTypes {
+    /// The only type, and the types that are left out.
+    fn parts(&self) -> (Option<&str>, &[String]) {
+        match self {
+            OldTypes::Only(name) => (Some(name), &[]),
+            OldTypes::AllBut(names) => (None, names),
+        }
+    }
+}
+
 /// How far a pass came.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Pass {
@@ -111,14 +121,29 @@ impl History {
             .await
     }
 
-    /// When the oldest event that is kept was accepted.
+    /// When the oldest event of these types was accepted; `with_data`: of those that still have their data.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn oldest_event(&self, tenant: &TenantId) -> Result<Option<Millis>, StoreError> {
+    pub async fn oldest_event(
+        &self,
+        tenant: &TenantId,
+        types: &OldTypes,
+        with_data: bool,
+    ) -> Result<Option<Millis>, StoreError> {
+        let (only, all_but) = types.parts();
         let mut lease = self.db.read().await?;
         let oldest = run!(lease.conn(), |c| events::table
             .filter(events::tenant.eq(tenant))
+            .filter(
+                events::event_type
+                    .eq(only.unwrap_or_default())
+                    .or(only.is_none().into_sql::<diesel::sql_types::Bool>()),
+            )
+            .filter(events::event_type.ne_all(all_but))
+            .filter(
+                events::data.is_not_null().or((!with_data).into_sql::<diesel::sql_types::Bool>())
+            )
             .order(events::accepted_at.asc())
             .select(events::accepted_at)
             .first::<Millis>(c))
@@ -171,10 +196,7 @@ async fn find(
     with_data: bool,
 ) -> Result<Vec<(EventKey, Millis)>, StoreError> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let (only, all_but) = match &old.types {
-        OldTypes::Only(name) => (Some(name.as_str()), &[] as &[String]),
-        OldTypes::AllBut(names) => (None, names.as_slice()),
-    };
+    let (only, all_but) = old.types.parts();
     let query = events::table
         .filter(events::tenant.eq(&old.tenant))
         .filter(events::accepted_at.ge(from))
