@@ -1,4 +1,4 @@
-//! The parts of a running server, and the calls that need several of them.
+//! The parts of a running server, and the operations that span several of them.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -15,7 +15,7 @@ use crate::replay::Replays;
 use crate::store::{Store, StoreError};
 use crate::worker::Dispatcher;
 
-/// What handlers work with.
+/// State shared by the HTTP handlers.
 pub struct App {
     pub config: Arc<Config>,
     pub clock: Clock,
@@ -33,12 +33,12 @@ pub struct App {
 pub enum Posted {
     /// In posted order.
     New(Vec<Answer>),
-    /// Its `Idempotency-Key` was there before; `same` tells whether the request is the same too.
+    /// The `Idempotency-Key` was used before; `same`: by an identical request.
     Before { same: bool, status: u16, body: String },
 }
 
 impl App {
-    /// Checks, routes, commits and starts. What is accepted is durable when this returns.
+    /// Checks, routes and commits events, and starts their deliveries. Accepted events are durable on return.
     pub async fn post_events(
         &self,
         tenant: &Arc<Tenant>,
@@ -54,7 +54,7 @@ impl App {
                     self.dispatcher.wake_at(due_at);
                 }
                 for webhook_id in held {
-                    // The events are durable whatever comes of this.
+                    // The events are durable even if this fails.
                     if let Err(error) = self.release_if_open(tenant, webhook_id).await {
                         tracing::warn!(%error, "held deliveries could not be released");
                     }

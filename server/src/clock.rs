@@ -1,4 +1,4 @@
-//! Time as an argument. Whatever needs "now" gets it from here, and a test can hold it still.
+//! The clock that all code reads "now" from: the machine's, the database's, or one that a test controls.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -8,12 +8,12 @@ use tokio::sync::watch;
 
 use crate::model::Millis;
 
-/// The machine's clock, or one that a test moves by hand.
+/// The machine's clock, the database's, or one that a test moves.
 #[derive(Clone, Debug, Default)]
 pub enum Clock {
     #[default]
     System,
-    /// The database's, where several nodes share one.
+    /// The clock of a database that several nodes share.
     Database(Arc<DatabaseClock>),
     Manual(ManualClock),
 }
@@ -31,8 +31,8 @@ impl Clock {
         }
     }
 
-    /// Returns once `now` is `time` or later, or as much time has passed as was to pass until then. The
-    /// manual clock, for which none passes, ends it when it is set back.
+    /// Returns once `now` reaches `time`, or once as much time has passed as was left at the call. Time does
+    /// not pass for the manual clock; setting it back ends the sleep.
     pub async fn sleep_until(&self, time: Millis) {
         match self {
             Clock::System | Clock::Database(_) => {
@@ -41,7 +41,7 @@ impl Clock {
             }
             Clock::Manual(manual) => {
                 let mut now = manual.0.subscribe();
-                // An error means that the clock is gone, and with it the test.
+                // An error means that the clock was dropped, and the test is over.
                 let began = *now.borrow();
                 let _ = now.wait_for(|now| *now >= time || *now < began).await;
             }
@@ -49,17 +49,17 @@ impl Clock {
     }
 }
 
-/// The time of the database's machine, told by this one's monotonic clock: nodes whose clocks differ
-/// agree on what is due, and a clock that is set does not move what runs.
+/// The time of the database's machine, continued by this machine's monotonic clock: nodes whose clocks differ
+/// agree on what is due, and setting a machine's clock does not affect running work.
 #[derive(Debug)]
 pub struct DatabaseClock {
     start: Instant,
-    /// What the database's clock shows at `start`, in milliseconds since 1970.
+    /// The database's time at `start`, in milliseconds since 1970.
     offset_ms: AtomicI64,
 }
 
 impl DatabaseClock {
-    /// The database's clock showed `now` at the moment `at`.
+    /// `now` is what the database's clock showed at the instant `at`.
     #[must_use]
     pub fn new(now: Millis, at: Instant) -> DatabaseClock {
         let clock = DatabaseClock { start: at, offset_ms: AtomicI64::new(0) };
@@ -67,7 +67,7 @@ impl DatabaseClock {
         clock
     }
 
-    /// Goes on from another look at the database's clock.
+    /// Continues from a new reading of the database's clock.
     pub fn set(&self, now: Millis, at: Instant) {
         let since_ms = now.0 - millis(at.saturating_duration_since(self.start));
         self.offset_ms.store(since_ms, Ordering::Relaxed);
@@ -97,12 +97,12 @@ impl ManualClock {
         *self.0.borrow()
     }
 
-    /// Moves forward and wakes whoever waited for a time up to there.
+    /// Moves the clock forward and wakes the sleepers whose time has come.
     pub fn advance(&self, by: Duration) {
         self.0.send_modify(|now| *now = now.plus_ms(millis(by)));
     }
 
-    /// As a machine's clock is that was ahead and is corrected.
+    /// Sets the clock back, like a machine's clock that was ahead and is corrected.
     pub fn set_back(&self, by: Duration) {
         self.0.send_modify(|now| *now = now.plus_ms(-millis(by)));
     }
@@ -117,7 +117,7 @@ mod tests {
         let start = Instant::now();
         let clock = DatabaseClock::new(Millis(1_000_000), start);
         assert!(clock.now() >= Millis(1_000_000));
-        // Later the database turns out to be an hour ahead of what was thought.
+        // A later reading is an hour ahead of the first one.
         clock.set(Millis(4_600_000 + 500), start + Duration::from_millis(500));
         let shown = clock.now();
         assert!((4_600_000..4_660_000).contains(&shown.0), "{shown:?}");

@@ -1,4 +1,4 @@
-//! The data folder: who this node is, its keys, and the lock that keeps a second process out.
+//! The data folder: this node's id, its keys, and the lock that keeps a second process out.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
@@ -24,7 +24,7 @@ pub struct DataFolder {
     _lock: File,
 }
 
-/// What to do about a data folder that can't be used.
+/// Why a data folder can't be used, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum DataFolderError {
     #[error("{path}: {error}; check that the folder exists, or can be made, and is yours")]
@@ -50,7 +50,7 @@ pub enum DataFolderError {
 const FINGERPRINT: &str = "secrets_key_fingerprint";
 
 impl DataFolder {
-    /// Opens the folder, or makes a new one where `node.id` is missing.
+    /// Opens the folder, or sets it up if `node.id` is missing.
     pub fn open(config: &ServerConfig) -> Result<DataFolder, DataFolderError> {
         let path = config.data_dir.clone();
         let io = |path: &Path| {
@@ -65,13 +65,13 @@ impl DataFolder {
             write_private(&key_file, new_key_text()?.reveal()).map_err(io(&key_file))?;
             if config.database_url.is_empty() {
                 let secrets_file = path.join("secrets.key");
-                // An old key is kept: a database may stand beside it.
+                // Keep an existing key: the folder may hold a database that uses it.
                 if !secrets_file.exists() {
                     let key = BASE64_STANDARD.encode(random::<32>()?);
                     write_private(&secrets_file, &key).map_err(io(&secrets_file))?;
                 }
             }
-            // Last, so that a start that was cut off begins anew.
+            // Written last, so that an interrupted set-up starts over.
             write_private(&node_file, &uuid::Uuid::new_v4().to_string()).map_err(io(&node_file))?;
         }
         let read = |file: &Path| {
@@ -86,14 +86,14 @@ impl DataFolder {
         Ok(DataFolder { path, database_url, node, operator_key, _lock: lock })
     }
 
-    /// Where the database is, as the store wants it.
+    /// URL of the database, for the store.
     #[must_use]
     pub fn database_url(&self) -> &str {
         &self.database_url
     }
 
-    /// The key that secrets are sealed with: of the environment, the folder, or, for a database
-    /// that has none yet, a new one. A key that is not the database's is refused.
+    /// The sealer of stored secrets. Its key comes from the environment or the folder, or is generated for a
+    /// database that has none yet. A key that does not match the database is refused.
     pub async fn sealer(&self, store: &Store) -> Result<Sealer, DataFolderError> {
         let file = self.path.join("secrets.key");
         let known = store.configuration.setting(FINGERPRINT).await?;
@@ -119,7 +119,7 @@ impl DataFolder {
             }
         };
         let sealer = Sealer::new(&key);
-        // Of two nodes that start at once, the first one's key counts.
+        // If two nodes start at once, the first one's key wins.
         let expected =
             store.configuration.setting_or_put(FINGERPRINT, sealer.fingerprint()).await?;
         if expected == sealer.fingerprint() { Ok(sealer) } else { Err(missing(expected)) }
@@ -132,7 +132,7 @@ fn parse_key(place: &str, text: &str) -> Result<[u8; 32], DataFolderError> {
     key.ok_or_else(|| DataFolderError::BadSecretsKey { place: place.to_owned() })
 }
 
-/// Makes a folder that only its owner may look into; one that is there is left as it is.
+/// Creates a folder that only its owner may access; an existing one is left as it is.
 fn create_private(path: &Path) -> std::io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
@@ -155,7 +155,7 @@ fn lock(folder: &Path) -> Result<File, DataFolderError> {
         Ok(()) => {}
         Err(std::fs::TryLockError::WouldBlock) => {
             let mut pid = String::new();
-            // Without it the message is just less helpful.
+            // Without the process id the message is just less helpful.
             let _ = file.read_to_string(&mut pid);
             return Err(DataFolderError::Locked {
                 path: folder.to_owned(),
@@ -170,7 +170,7 @@ fn lock(folder: &Path) -> Result<File, DataFolderError> {
     Ok(file)
 }
 
-/// Writes a file that only its owner may read. Durable before its name is.
+/// Writes a file that only its owner may read. Its contents are durable before it gets its name.
 fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     let temporary = path.with_extension("new");
     let mut options = OpenOptions::new();

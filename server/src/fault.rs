@@ -1,9 +1,8 @@
-//! Named points at which tests stop, delay or fail the server, exactly between two steps.
+//! Fault injection: named points at which tests stop, delay or fail the server, exactly between two steps.
 //!
-//! `ANTAR_FAULT=accept.commit.before=exit@3,record.after=delay:200` arms them, in a server with `--dev`
-//! only; in any other, and without the variable, a point is one look at an empty cell. The process has
-//! one set of faults, like its environment: the points are deep in the code, where nothing else of
-//! a test's business should be passed down to.
+//! `ANTAR_FAULT=accept.commit.before=exit@3,record.after=delay:200` arms them, only in a server with `--dev`;
+//! otherwise a point costs one read of an empty cell. The set of faults is global to the process, like its
+//! environment, so that it need not be passed down to points deep in the code.
 
 use std::str::FromStr;
 use std::sync::OnceLock;
@@ -12,37 +11,37 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-/// The variable that arms faults.
+/// The environment variable that arms faults.
 pub const VARIABLE: &str = "ANTAR_FAULT";
 
-/// Where something can go wrong on purpose.
+/// A point at which a fault can be injected.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Point {
     /// Events are written, their transaction is open.
     AcceptCommitBefore,
-    /// Events are durable, nobody knows it.
+    /// Events are durable, no caller has been notified.
     AcceptCommitAfter,
-    /// The caller of the store knows it, the sender does not.
+    /// The store's caller has been notified, the client has no response yet.
     AcceptAnswerBefore,
     SendBefore,
-    /// The receiver has answered, nothing of it is recorded.
+    /// The receiver has answered, nothing is recorded.
     SendAfter,
-    /// An attempt goes to the store.
+    /// A record is about to be handed to the store.
     RecordBefore,
     /// Records are written, their transaction is open.
     RecordCommitBefore,
-    /// Records are durable, nobody knows it.
+    /// Records are durable, no caller has been notified.
     RecordCommitAfter,
     RecordAfter,
     /// Due deliveries are claimed, the transaction is open.
     Claim,
-    /// Due deliveries are claimed, nobody knows it.
+    /// The claim is committed, its caller has no result yet.
     ClaimAfter,
-    /// The deliveries of those who are gone are free, the transaction is open.
+    /// Deliveries of expired nodes are released, the transaction is open.
     TakeOver,
     /// The lease is renewed, the transaction is open.
     LeaseRenew,
-    /// The deliveries of a replay's step are made, its position has not moved.
+    /// The deliveries of a replay's step are created, its position has not moved.
     ReplayStep,
 }
 
@@ -87,44 +86,44 @@ impl Point {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Action {
-    /// The process ends on the spot, as by `kill -9`: nothing is tidied up or written out.
+    /// The process aborts at once, as with `kill -9`: nothing is cleaned up or flushed.
     Exit,
-    /// The step fails. Points that nothing can fail at go on.
+    /// The step fails. No effect at points that can't fail.
     Error,
     Delay(Duration),
 }
 
-/// What happens at a point.
+/// A fault armed at a point.
 #[derive(Debug)]
 struct Fault {
     point: Point,
     action: Action,
-    /// The first and last passage, counted from 1, at which it happens.
+    /// The first and last passage, counted from 1, at which it fires.
     from: u64,
     to: u64,
     passed: AtomicU64,
 }
 
-/// An error that was asked for.
+/// An injected error.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("a fault was asked for at {}", .0.as_str())]
 pub struct Injected(Point);
 
 static ARMED: OnceLock<Vec<Fault>> = OnceLock::new();
 
-/// Arms the faults of `text`, for as long as the process lives.
+/// Arms the faults in `text` for the lifetime of the process.
 ///
 /// # Errors
-/// What can't be read of it; or faults are armed already.
+/// The part of `text` that can't be parsed; or that faults are armed already.
 pub fn arm(text: &str) -> Result<(), String> {
     let faults = text.split(',').map(str::parse).collect::<Result<Vec<Fault>, _>>()?;
     ARMED.set(faults).map_err(|_| "faults are armed already".to_owned())
 }
 
-/// The server is at `point`.
+/// Applies the faults armed at `point`.
 ///
 /// # Errors
-/// One was asked for.
+/// An error is armed at this passage.
 pub async fn reach(point: Point) -> Result<(), Injected> {
     let Some(faults) = ARMED.get() else { return Ok(()) };
     for fault in faults.iter().filter(|fault| fault.point == point) {
@@ -141,13 +140,13 @@ pub async fn reach(point: Point) -> Result<(), Injected> {
     Ok(())
 }
 
-/// [`reach`] where nothing can fail.
+/// [`reach`] at points that can't fail.
 pub async fn pass(point: Point) {
-    // An error has no place to go here; exits and delays have happened.
+    // An injected error can't be returned here; exits and delays have taken effect.
     let _ = reach(point).await;
 }
 
-/// A thread's sleep: the writer of SQLite has a runtime without a timer.
+/// Sleeps on a thread: the SQLite writer's runtime has no timer.
 async fn delay(time: Duration) {
     let (done, over) = oneshot::channel();
     std::thread::spawn(move || {
@@ -160,7 +159,7 @@ async fn delay(time: Duration) {
 impl FromStr for Fault {
     type Err = String;
 
-    /// `POINT=exit|error|delay:MS`, with `@N` for the Nth passage alone or `@N..M` for these.
+    /// `POINT=exit|error|delay:MS`, with `@N` for the Nth passage only or `@N..M` for a range of passages.
     fn from_str(text: &str) -> Result<Fault, String> {
         let (point, rest) =
             text.trim().split_once('=').ok_or("a fault is POINT=ACTION[@N[..M]]")?;

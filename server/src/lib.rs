@@ -1,4 +1,4 @@
-//! Antar, a webhook server: events go in, pass rules and plugins, and arrive.
+//! Antar, a webhook server: accepts events, applies rules and plugins, and delivers them to webhooks.
 //!
 //! [`run`] is the whole server as a function. See `ARCHITECTURE.md` for the map.
 

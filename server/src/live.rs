@@ -1,7 +1,7 @@
-//! Attempts as they happen, for whoever listens. What nobody listens to costs one look at a number.
+//! The live feed of attempts. Without listeners, an attempt costs one read of an atomic counter.
 //!
-//! Each tenant with listeners has a queue of a bounded length; who reads too slowly loses the oldest
-//! messages and is told how many.
+//! Each tenant with listeners has a bounded queue; a listener that reads too slowly loses the oldest messages
+//! and receives their number.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,40 +12,40 @@ use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::model::{Attempt, Delivery, EventType, TenantId};
 
-/// Messages that wait for the slowest listener of a tenant.
+/// Messages queued at most for the slowest listener of a tenant.
 const QUEUE_MAX: usize = 512;
 
-/// An attempt of a delivery, or its end without one.
+/// An attempt of a delivery, or the end of a delivery without an attempt.
 #[derive(Clone, Debug)]
 pub struct Message {
-    /// As it stands after the attempt; `created_at` is not told.
+    /// As it stands after the attempt; `created_at` is not sent to listeners.
     pub delivery: Delivery,
     pub event_type: EventType,
     /// The webhook's name.
     pub webhook: String,
-    /// None: it ended before there was anything to send.
+    /// None: the delivery ended before there was anything to send.
     pub attempt: Option<Attempt>,
 }
 
-/// What a listener hears.
+/// What a listener receives.
 pub enum Heard {
     Message(Arc<Message>),
-    /// So many messages were lost.
+    /// This many messages were lost.
     Lost(u64),
     /// The server stops.
     End,
 }
 
-/// Everybody who listens on this node.
+/// All listeners on this node.
 pub struct Live {
-    /// All tenants together.
+    /// Of all tenants together.
     listeners: AtomicUsize,
     listeners_max: usize,
-    /// None: the server stops. Tenants without listeners are not in it.
+    /// Only tenants that have listeners. None: the server stops.
     tenants: Mutex<Option<HashMap<TenantId, broadcast::Sender<Arc<Message>>>>>,
 }
 
-/// Why somebody can't listen.
+/// Why a listener is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum NoListener {
     #[error("as many listen to this tenant already as may: {0} (tenant.listeners_max)")]
@@ -64,14 +64,14 @@ impl Live {
         }
     }
 
-    /// Whether a message would be heard; cheap where it would not.
+    /// Whether the tenant has listeners; cheap if there are none on this node.
     #[must_use]
     pub fn is_heard(&self, tenant: &TenantId) -> bool {
         self.listeners.load(Ordering::Relaxed) > 0
             && self.tenants.lock().as_ref().is_some_and(|tenants| tenants.contains_key(tenant))
     }
 
-    /// To all who listen to the message's tenant.
+    /// Sends a message to all listeners of its tenant.
     pub fn publish(&self, message: Message) {
         let tenants = self.tenants.lock();
         let tenant = &message.delivery.event.tenant;
@@ -81,7 +81,7 @@ impl Live {
         }
     }
 
-    /// Listens from now on.
+    /// Adds a listener, which receives messages from now on.
     ///
     /// # Errors
     /// [`NoListener`].
@@ -98,13 +98,13 @@ impl Live {
         Ok(Listener { live: self.clone(), tenant: tenant.clone(), messages })
     }
 
-    /// Ends all listening: the server stops.
+    /// Ends all listeners when the server stops.
     pub fn close(&self) {
         self.tenants.lock().take();
     }
 }
 
-/// One who listens, until it is dropped.
+/// A listener to one tenant's messages, until it is dropped.
 pub struct Listener {
     live: Arc<Live>,
     tenant: TenantId,
@@ -112,7 +112,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// The next that is to be heard. May be dropped and called again; nothing is lost by that.
+    /// Waits for the next message. Cancel safe: dropping the future loses nothing.
     pub async fn hear(&mut self) -> Heard {
         let Some(messages) = &mut self.messages else { return Heard::End };
         match messages.recv().await {

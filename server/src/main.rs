@@ -1,7 +1,7 @@
-//! The binary: arguments, then the library.
+//! The `antar` binary: runs the library's command line.
 
-/// Half of an event's allocations are freed on another thread than they were made on, which glibc's
-/// allocator does slowly.
+/// Half of an event's allocations are freed on a different thread from the one that made them, which is slow
+/// with glibc's allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,4 +1,4 @@
-//! Forgets what is old: by age, which tenants and event types may set, and by the size of the
+//! Deletes old events and payloads: by age, which tenants and event types may set, and by the size of the
 //! database file.
 
 use std::collections::{BTreeMap, HashMap};
@@ -14,29 +14,29 @@ use crate::pipeline::compiled::tenant::Tenant;
 use crate::registry::Registry;
 use crate::store::{Old, OldTypes, Pass, StoreError};
 
-/// Between two transactions, so that others have the disk too.
+/// Pause between two transactions, so that other writers get the disk.
 const REST: Duration = Duration::from_millis(20);
 
-/// A tenant is looked at again after this in any case: a clock may have been set back.
+/// A tenant is checked again after this time at the latest, since the clock may have been set back.
 const LOOK_AGAIN_MS: i64 = 3_600_000;
 
-/// Which types of a tenant are kept for how long.
+/// How long each of a tenant's event types is kept.
 type Rules = Vec<(OldTypes, RetentionSpec)>;
 
-/// When a tenant may have something to forget, by rules that were then in force.
+/// When a tenant may next have old events, by the rules in force at the last check.
 struct NextLook {
     at: Millis,
     rules: Rules,
 }
 
-/// What is forgotten.
+/// What a pass deletes.
 #[derive(Clone, Copy)]
 enum What {
     Events,
     Payloads,
 }
 
-/// Keeps the database small.
+/// The task that deletes old events and payloads.
 pub struct Retention {
     pipeline: Arc<Pipeline>,
     registry: Arc<Registry>,
@@ -78,7 +78,8 @@ impl Retention {
         &self.pipeline.config.retention
     }
 
-    /// Forgets what is old of the tenants whose next look is due.
+    /// Deletes old events and payloads of the tenants whose next check is due, then shrinks the database.
+    /// Returns the number of changed events.
     async fn forget(&self, looks: &mut HashMap<TenantId, NextLook>) -> Result<usize, StoreError> {
         let now = self.pipeline.clock.now();
         let tenants = self.registry.tenants();
@@ -104,7 +105,7 @@ impl Retention {
         Ok(sum + self.shrink(now).await?)
     }
 
-    /// When the oldest event that is left will have had its time. Later events are old later.
+    /// When the oldest remaining event expires; later events expire later.
     async fn next_look(
         &self,
         tenant: &TenantId,
@@ -125,7 +126,7 @@ impl Retention {
         Ok(at)
     }
 
-    /// Passes from the oldest on, until one finds no more.
+    /// Runs passes from the oldest event on, until one finds no more.
     async fn pass(&self, old: &Old, what: What) -> Result<usize, StoreError> {
         let (store, limit) = (&self.pipeline.store, self.config().batch_max);
         let (mut sum, mut from) = (0, Millis(0));
@@ -141,10 +142,11 @@ impl Retention {
         }
     }
 
-    /// Deletes the oldest events of all tenants, a batch of each in turn, until the file is small enough.
+    /// Deletes the oldest events until the file is small enough, each time a batch of the tenant with the
+    /// oldest one.
     async fn shrink(&self, now: Millis) -> Result<usize, StoreError> {
         let (store, config) = (&self.pipeline.store, self.config());
-        // In smaller steps than by age: how much is enough shows only after each.
+        // Smaller batches than by age: the size of the file is known only after each one.
         let few = (config.batch_max / 10).max(1);
         let mut sum = 0;
         while config.bytes_max > 0
@@ -160,7 +162,7 @@ impl Retention {
             let old = Old { tenant, types: all, before: now };
             let Pass { changed, .. } = store.history.delete_old(&old, from, few).await?;
             if changed == 0 {
-                // Only what is on its way is left of it.
+                // Only events with unfinished deliveries are left of this tenant.
                 break;
             }
             sum += changed;
@@ -170,14 +172,14 @@ impl Retention {
     }
 }
 
-/// Which types of a tenant are kept for how long: those that say so, and all others.
+/// The retention rules of a tenant: one for each type with its own retention, and one for all others.
 fn rules(tenant: &Tenant, config: &RetentionConfig) -> Rules {
     let above =
         RetentionSpec { events_s: Some(config.events_s), payloads_s: Some(config.payloads_s) };
     tenant.read(|state| {
         let of_tenant = state.spec.retention.unwrap_or_default().over(above);
         let catalog = state.profile.types.iter().chain(&state.event_types);
-        // The tenant's own word comes last, and stays.
+        // The tenant's own types come last, and override the profile's.
         let of_types: BTreeMap<String, RetentionSpec> = catalog
             .filter_map(|(name, known)| Some((name.as_str().to_owned(), known.spec.retention?)))
             .collect();
@@ -188,18 +190,18 @@ fn rules(tenant: &Tenant, config: &RetentionConfig) -> Rules {
     })
 }
 
-/// How long it is kept; none: for ever.
+/// Retention in milliseconds; none: kept forever.
 fn kept_ms(seconds: Option<u64>) -> Option<i64> {
     let seconds = seconds.filter(|seconds| *seconds > 0)?;
     Some(i64::try_from(seconds.saturating_mul(1_000)).unwrap_or(i64::MAX))
 }
 
-/// What was accepted before this has had its time; none: it is kept for ever.
+/// Events accepted before this time have expired; none: they are kept forever.
 fn before(now: Millis, seconds: Option<u64>) -> Option<Millis> {
     Some(now.plus_ms(-kept_ms(seconds)?))
 }
 
-/// When the oldest event will be old; without one, when an event of now would be.
+/// When the oldest event expires; without one, when an event accepted now would.
 fn old_at(oldest: Option<Millis>, seconds: Option<u64>, now: Millis) -> Millis {
     oldest.unwrap_or(now).plus_ms(kept_ms(seconds).unwrap_or(LOOK_AGAIN_MS))
 }

@@ -1,5 +1,5 @@
-//! Secrets at rest: AES-256-GCM under the key of the data folder. What a sealed value is for goes
-//! in as associated data, so that one cannot be moved into another's place.
+//! Encryption of secrets at rest: AES-256-GCM with the key of the data folder. The place of a sealed value is
+//! its associated data, so that one value can't be moved into another's place.
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
@@ -9,19 +9,19 @@ use crate::model::Secret;
 
 const NONCE_BYTES: usize = 12;
 
-/// Seals and opens. Cheap to clone.
+/// Encrypts (seals) and decrypts (opens) secrets. Cheap to clone.
 #[derive(Clone)]
 pub struct Sealer {
     cipher: Aes256Gcm,
     fingerprint: String,
 }
 
-/// The key does not fit, or the value was changed.
+/// The key does not match, or the value was changed.
 #[derive(Debug, thiserror::Error)]
 #[error("a stored secret ({0}) does not open with this secrets.key")]
 pub struct CannotOpen(String);
 
-/// The operating system gave no randomness.
+/// The operating system provided no random bytes.
 #[derive(Debug, thiserror::Error)]
 #[error("no randomness from the operating system: {0}")]
 pub struct NoRandomness(#[from] getrandom::Error);
@@ -40,7 +40,7 @@ impl Sealer {
         Sealer { cipher: Aes256Gcm::new(key.into()), fingerprint: hex::encode(&digest[..8]) }
     }
 
-    /// Tells keys apart without telling the key.
+    /// Identifies the key without revealing it.
     #[must_use]
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
@@ -50,7 +50,7 @@ impl Sealer {
     pub fn seal(&self, place: &str, secret: &Secret) -> Result<Vec<u8>, NoRandomness> {
         let nonce = random::<NONCE_BYTES>()?;
         let payload = Payload { msg: secret.reveal().as_bytes(), aad: place.as_bytes() };
-        // Fails only above 64 GiB, far over every limit on input.
+        // Fails only above 64 GiB, far above every limit on input.
         let sealed = self.cipher.encrypt(&Nonce::from(nonce), payload).unwrap_or_default();
         Ok([nonce.as_slice(), &sealed].concat())
     }

@@ -1,4 +1,4 @@
-//! The server as a function: start-up, the order in which things end, and nothing global.
+//! The server as a function: start-up and ordered shutdown, without global state.
 
 use std::future::Future;
 use std::net::TcpListener;
@@ -26,7 +26,7 @@ use crate::retention::Retention;
 use crate::store::{Pace, Settings, Store};
 use crate::worker::{self, Lease, Worker};
 
-/// Serves on `listener` until `shutdown` ends, then lets what is under way end.
+/// Serves on `listener` until `shutdown` completes, then drains running requests and attempts.
 pub async fn run(
     config: Config,
     listener: TcpListener,
@@ -35,7 +35,7 @@ pub async fn run(
     run_with_clock(config, listener, Clock::System, shutdown).await
 }
 
-/// [`run`] with a clock of choice, for tests.
+/// [`run`] with a given clock, for tests.
 pub async fn run_with_clock(
     config: Config,
     listener: TcpListener,
@@ -54,7 +54,7 @@ pub async fn run_with_clock(
         ended = &mut http => Some(ended),
     };
 
-    // First no new requests, then no new attempts, then the last records.
+    // First stop accepting requests, then stop starting attempts, then write the last records.
     node.app.ready.store(false, Ordering::Release);
     node.app.live.close();
     handle.stop(true).await;
@@ -65,21 +65,21 @@ pub async fn run_with_clock(
     Ok(())
 }
 
-/// What a node finds around it.
+/// The environment of a node, which tests may replace.
 #[derive(Clone, Default)]
 pub struct World {
     pub clock: Clock,
-    /// None: the machine's.
+    /// None: the machine's network.
     pub network: Option<Network>,
-    /// A simulated database, at this pace.
+    /// Simulates the database, at this pace.
     pub pace: Option<Pace>,
 }
 
-/// A node without its HTTP: all that works by itself. Dropping it stops nothing; its runtime's end
-/// does, like a crash.
+/// A node without its HTTP server: everything that runs by itself. Dropping it stops nothing; the end of its
+/// runtime does, like a crash.
 pub struct Node {
     pub app: Arc<App>,
-    /// Locked as long as it lives.
+    /// Holds the folder's lock.
     _folder: DataFolder,
     stop: watch::Sender<bool>,
     worker: JoinHandle<()>,
@@ -90,7 +90,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// Opens the data folder and the database, and begins to work.
+    /// Opens the data folder and the database, and starts all tasks.
     pub async fn start(config: Config, world: World) -> anyhow::Result<Node> {
         config.check()?;
         let config = Arc::new(config);
@@ -98,7 +98,7 @@ impl Node {
         let store = open_store(&config, &folder, world.pace).await?;
         let (stop, stopped) = watch::channel(false);
         let clock = common_clock(world.clock, &store).await?;
-        // Before anything is read, so that no change is missed.
+        // Subscribe before anything is read, so that no change is missed.
         let changes = store.configuration.changes().await?;
         let parts = Parts {
             lease: Lease::new(config.store.lease_ms),
@@ -125,7 +125,7 @@ impl Node {
         Ok(Node { app, _folder: folder, stop, worker, replays, retention, end_lease, lease })
     }
 
-    /// Lets what is under way end, and writes it down.
+    /// Lets running work end, writes the last records, and closes the store.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.stop.send_replace(true);
         self.worker.await.context("the worker ended in a panic")?;
@@ -138,7 +138,7 @@ impl Node {
     }
 }
 
-/// Opens the database of the folder and brings it up to date.
+/// Opens the folder's database and applies pending migrations; with `server.migrate` off, they are an error.
 async fn open_store(
     config: &Config,
     folder: &DataFolder,
@@ -170,7 +170,7 @@ async fn open_store(
     Ok(store)
 }
 
-/// Nodes that share a database go by its clock.
+/// Nodes that share a database use its clock.
 async fn common_clock(clock: Clock, store: &Store) -> anyhow::Result<Clock> {
     Ok(match (clock, store.queue.time().await?) {
         (Clock::System, Some((now, at))) => Clock::Database(Arc::new(DatabaseClock::new(now, at))),
@@ -178,7 +178,7 @@ async fn common_clock(clock: Clock, store: &Store) -> anyhow::Result<Clock> {
     })
 }
 
-/// What a node is made of.
+/// The parts that a node is made of.
 struct Parts {
     config: Arc<Config>,
     clock: Clock,

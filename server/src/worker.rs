@@ -1,8 +1,9 @@
-//! Takes deliveries that are due and attempts them: fair between webhooks, each webhook bounded.
+//! The delivery worker: claims due deliveries and runs their attempts, fairly between tenants and webhooks,
+//! and within the limits of each webhook.
 //!
-//! One scheduler task owns the lanes (one for each webhook that has something to do) and decides
-//! what starts next, round-robin. Attempts are tasks of their own. What was just accepted comes
-//! straight from memory; everything else is claimed from the database when it is due.
+//! One scheduler task owns the lanes (one for each webhook with work) and picks the next attempt round-robin.
+//! Each attempt is a task of its own. Deliveries of newly accepted events are submitted from memory; all
+//! others are claimed from the database when they are due.
 
 mod attempt;
 mod breaker;
@@ -36,7 +37,7 @@ use crate::model::Millis;
 use crate::pipeline::{Job, Pipeline};
 use crate::registry::Registry;
 
-/// The scheduler. Runs until `stop` says so, then lets attempts under way end.
+/// The scheduler. Runs until `stop` is true, then drains running attempts.
 pub struct Worker {
     lease: Lease,
     parts: Arc<Parts>,
@@ -48,11 +49,11 @@ pub struct Worker {
     actor: Actor,
     poll_at: Millis,
     polling: bool,
-    /// The lease ran out while the database was asked.
+    /// The lease was regained during a poll: release what the poll claimed.
     distrusts_poll: bool,
-    /// The clock was set back, and what waits has not moved yet.
+    /// The clock was set back, and deliveries waiting in the database have not been moved yet.
     follows_clock: bool,
-    /// What the clock showed last.
+    /// The last reading of the clock.
     seen: Millis,
 }
 
@@ -99,13 +100,13 @@ impl Worker {
     }
 
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        // Those that came together are taken in together, before anything starts.
+        // Handle up to this many queued messages before starting new attempts.
         const TOGETHER_MAX: usize = 64;
         let mut messages = Vec::with_capacity(TOGETHER_MAX);
         while !*stop.borrow() {
             let (clock, wake_at) = (self.parts.pipeline.clock.clone(), self.wake_at());
             tokio::select! {
-                // While messages come, nothing is set up to wait for the rest.
+                // While messages are queued, the other branches are not polled and set no timer.
                 biased;
                 count = self.inbox.recv_many(&mut messages, TOGETHER_MAX) => {
                     if count == 0 {
@@ -127,21 +128,21 @@ impl Worker {
         self.drain().await;
     }
 
-    /// When to look again though nothing happened: something waited for its time. Without the
-    /// lease nothing starts before the message that it is regained.
+    /// When to run again without a message: at the next time of a lane, poll, probe or sync. Without the
+    /// lease no attempt starts before `LeaseRegained`, so lanes are left out.
     fn wake_at(&self) -> Millis {
         let lanes = self.lanes.wake_at().filter(|_| self.lease.holds());
         let poll = Some(self.poll_at).filter(|_| !self.polling);
         [lanes, poll].into_iter().flatten().fold(self.breaker.wake_at(), Millis::min)
     }
 
-    /// Where the clock was set back, what waits for a time by it would wait for that much longer: it moves
-    /// with the clock, here and in the database.
+    /// Detects that the clock was set back, and shifts all waiting times with it, in memory and in the
+    /// database. Otherwise every wait would grow by that much.
     fn look_at_clock(&mut self) {
         let now = self.parts.pipeline.clock.now();
         let by_ms = self.seen.0 - now.0;
         self.seen = now;
-        // Less is the daily work of whoever keeps clocks right.
+        // Smaller steps are routine time synchronization.
         const SET_BACK_MS_MIN: i64 = 1_000;
         if by_ms < SET_BACK_MS_MIN {
             return;
@@ -150,7 +151,8 @@ impl Worker {
         self.lanes.set_back(by_ms);
         self.breaker.set_back(by_ms);
         self.poll_at = now;
-        // What is moved is due by the time that a poll under way has.
+        // A running poll still uses the earlier reading, by which moved deliveries would be due: move them
+        // after it.
         self.follows_clock = true;
         self.follow_clock();
     }
@@ -162,7 +164,8 @@ impl Worker {
         }
     }
 
-    /// Sends probes to receivers that fail, and asks now and then what other nodes know of them.
+    /// Queues due probes to failing receivers and, periodically, a sync with what other nodes recorded about
+    /// them.
     fn probe(&mut self) {
         let now = self.parts.pipeline.clock.now();
         for subject in self.breaker.due(now) {
@@ -200,8 +203,8 @@ impl Worker {
                 }
                 self.poll_at = self.poll_at.min(ended.due_at.unwrap_or(self.poll_at));
             }
-            // What waited may have other owners by now, and so may what is being claimed: it is given
-            // back, and claimed anew.
+            // Other nodes may own the waiting deliveries by now, and those of a running poll: release them
+            // all and claim again.
             Message::LeaseRegained(asked_at) => {
                 self.lanes.clear().into_iter().for_each(|job| self.spawn_release(job));
                 self.distrusts_poll = self.polling;
@@ -222,7 +225,7 @@ impl Worker {
         for job in jobs {
             let limits = self.limits(&job);
             if let Some(job) = self.lanes.push(job, limits) {
-                // Beyond the bound it waits in the database.
+                // No room in memory: the delivery waits in the database.
                 self.spawn_release(job);
             }
         }
@@ -251,7 +254,7 @@ impl Worker {
     }
 
     fn start(&mut self) {
-        // Others may take over what this node owns before an attempt would end.
+        // Without the lease, another node may take over a delivery before its attempt ends.
         if !self.lease.holds() {
             return;
         }
@@ -267,7 +270,7 @@ impl Worker {
                     release(&parts.pipeline, &job, parts.pipeline.clock.now()).await;
                     Ended::default()
                 } else {
-                    // It is large, and tasks are moved about before they start.
+                    // The future is large, and a task is moved before it starts.
                     Box::pin(run(&parts, job)).await
                 };
                 cancelled.lock().remove(&id);
@@ -296,7 +299,7 @@ impl Worker {
         });
     }
 
-    /// Gives back what waits and lets what runs end, within the drain time.
+    /// Releases waiting deliveries and waits for running attempts, for `server.drain_ms` at most.
     async fn drain(&mut self) {
         let now = self.parts.pipeline.clock.now();
         let waiting = self.lanes.clear();
@@ -338,8 +341,8 @@ impl Worker {
     }
 }
 
-/// Moves what waits with the clock, and looks again for a while: what was under way when the clock was set may
-/// be written by the time from before.
+/// Shifts waiting deliveries in the database with the clock, and repeats this for about a minute: work that
+/// was running when the clock was set may still write times of the old clock.
 async fn follow_clock_back(pipeline: Arc<Pipeline>, sender: mpsc::Sender<Message>) {
     let mut pauses_s = [1, 1, 2, 4, 8, 16, 32].into_iter();
     loop {

@@ -1,4 +1,4 @@
-//! What must not stay behind: child processes and temporary folders.
+//! Cleanup at exit: child processes and temporary folders.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,12 +6,12 @@ use anyhow::{Context, Result};
 
 type Task = Box<dyn FnOnce() + Send>;
 
-/// Runs what was registered, the newest first: when it is dropped, and on ctrl-c, SIGTERM or
-/// SIGHUP, which then end this process with exit code 130.
+/// Runs registered tasks, newest first: when dropped, and on ctrl-c, SIGTERM or SIGHUP, which then
+/// end this process with exit code 130.
 pub(crate) struct AtExit(Arc<Mutex<Vec<Task>>>);
 
 impl AtExit {
-    /// May be called once in a process, since it takes the signals.
+    /// Can be called once per process, since it installs the signal handler.
     pub(crate) fn new() -> Result<AtExit> {
         let tasks: Arc<Mutex<Vec<Task>>> = Arc::default();
         let on_signal = Arc::clone(&tasks);
@@ -34,7 +34,7 @@ impl Drop for AtExit {
     }
 }
 
-/// The lock is held to the end: a signal in the middle of it waits, and then finds nothing to do.
+/// The lock is held to the end, so that a signal in the middle waits and then finds nothing to do.
 fn run(tasks: &Mutex<Vec<Task>>) {
     let mut tasks = tasks.lock().unwrap_or_else(PoisonError::into_inner);
     while let Some(task) = tasks.pop() {

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: figures, each beside a floor or a peer from the same run.
+//! `cargo xtask bench`: benchmarks, each beside a floor or a peer measured in the same run.
 
 use std::path::{Path, PathBuf};
 
@@ -56,18 +56,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     must(command.args(&arguments.rest))
 }
 
-/// The bench of plugins has a workspace of its own, beside this one.
+/// The plugin benchmark has a workspace of its own, in `bench`.
 fn plugins(rest: &[String]) -> Result<()> {
     let mut words = vec!["run", "--release", "--locked"];
     if !rest.iter().any(|word| word == "--no-extism") {
-        // Extism's newest version asks for a newer compiler than it needs.
+        // Extism's newest version declares a newer compiler than it needs.
         words.extend(["--features", "extism", "--ignore-rust-version"]);
     }
     Screen::new().heading(&format!("cd bench && cargo {}", words.join(" ")));
     must(cargo(&crate::root().join("bench")).args(words))
 }
 
-/// Builds the server and its bench; where they are then.
+/// Builds the server and its benchmark, and returns their folder.
 fn release_build(screen: &Screen, root: &Path) -> Result<PathBuf> {
     screen.heading("the server and the bench, in a release build");
     build(root, &SHIPPED, &["--bin", "antar", "--bin", "antar-delivery-bench"])
@@ -95,7 +95,7 @@ fn recovery(rest: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The server and its bench, a plugin, and a PostgreSQL for the time of the bench.
+/// Runs the delivery benchmark with a plugin and a temporary PostgreSQL.
 fn delivery(rest: &[String]) -> Result<()> {
     let (screen, at_exit, root) = (Screen::new(), AtExit::new()?, crate::root());
     let mut say = |text: &str| screen.note(text);

@@ -1,4 +1,4 @@
-//! Other programs.
+//! Running other programs.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 
-/// `cargo` in `folder`: the one that started this program, so that a toolchain chosen with
+/// `cargo` in `folder`. It is the cargo that started this program, so that a toolchain chosen with
 /// `cargo +NAME` stays chosen.
 pub(crate) fn cargo(folder: &Path) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -15,7 +15,7 @@ pub(crate) fn cargo(folder: &Path) -> Command {
     command
 }
 
-/// Runs it with its output shown; anything but exit code 0 is an error.
+/// Runs a command with its output shown; any exit code but 0 is an error.
 pub(crate) fn must(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("can't start {}", spelled(command)))?;
     if !status.success() {
@@ -24,8 +24,8 @@ pub(crate) fn must(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// What it printed to standard output; anything but exit code 0 is an error with what it printed
-/// to standard error.
+/// Runs a command and returns its standard output; any exit code but 0 is an error with its
+/// standard error.
 pub(crate) fn read(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("can't start {}", spelled(command)))?;
     if !output.status.success() {
@@ -35,7 +35,7 @@ pub(crate) fn read(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Whether it can be started and ends with exit code 0; what it prints is not shown.
+/// Whether a command starts and ends with exit code 0; its output is not shown.
 pub(crate) fn works(command: &mut Command) -> bool {
     command
         .stdin(Stdio::null())
@@ -45,8 +45,8 @@ pub(crate) fn works(command: &mut Command) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// Runs it, passes on what it prints line by line, and gives each line to `see`. True for exit
-/// code 0.
+/// Runs a command, prints its output line by line, and passes each line to `see`. Returns true for
+/// exit code 0.
 pub(crate) fn run_streaming(command: &mut Command, mut see: impl FnMut(&str)) -> Result<bool> {
     let mut child = command
         .stdout(Stdio::piped())
@@ -69,38 +69,38 @@ pub(crate) fn in_path(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
-/// Where `cargo` puts what it builds of the repository at `root`.
+/// The target folder of `cargo` for the repository at `root`.
 fn target(root: &Path) -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), Into::into)
 }
 
 /// Packages that are compiled together, so that every dependency is compiled once, with the
-/// features that all of them want.
+/// features that all of them need.
 pub(crate) struct Packages {
     pub(crate) names: &'static [&'static str],
     profile: &'static str,
-    /// In the target folder.
+    /// Below the target folder.
     folder: &'static str,
 }
 
-/// What the tests need, a development build.
+/// The tests and what they need, in a development build.
 pub(crate) const TESTED: Packages = Packages {
     names: &["--workspace", "--exclude", "antar-tidy"],
     profile: "dev",
     folder: "debug",
 };
-/// The server as it is shipped, and what measures it.
+/// The server as it is shipped, and its benchmark.
 pub(crate) const SHIPPED: Packages = Packages {
     names: &["-p", "antar", "-p", "antar-delivery-bench"],
     profile: "release",
     folder: "release",
 };
-/// What runs for long inside of one process.
+/// Programs that run for long inside one process.
 pub(crate) const SIMULATED: Packages =
     Packages { names: &["-p", "antar-harness"], profile: "long", folder: "long" };
 
-/// Compiles programs (`words`: `--bin NAME`, `--example NAME`, …) of these packages. The folder they
-/// are in.
+/// Compiles programs (`words`: `--bin NAME`, `--example NAME`, …) of these packages, and returns
+/// their folder.
 pub(crate) fn build(root: &Path, packages: &Packages, words: &[&str]) -> Result<PathBuf> {
     let mut command = cargo(root);
     command.args(["build", "--locked", "--profile", packages.profile]);
@@ -109,13 +109,13 @@ pub(crate) fn build(root: &Path, packages: &Packages, words: &[&str]) -> Result<
     Ok(std::path::absolute(target(root).join(packages.folder))?)
 }
 
-/// Another one each time.
+/// A different seed each time.
 pub(crate) fn any_seed() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::from(since.subsec_nanos())
 }
 
-/// How a person would type it.
+/// The command as a person would type it.
 pub(crate) fn spelled(command: &Command) -> String {
     let program = Path::new(command.get_program());
     let name = program.file_name().unwrap_or(command.get_program()).to_string_lossy();
@@ -124,8 +124,8 @@ pub(crate) fn spelled(command: &Command) -> String {
     format!("`{}`", text.join(" "))
 }
 
-/// `apt-get install`, where that works without a question: as root, or with a sudo that asks
-/// for no password. False where it does not; an error where apt-get fails.
+/// Runs `apt-get install` where that works without a prompt: as root, or with passwordless sudo.
+/// False where it does not; an error if apt-get fails.
 pub(crate) fn apt_install(packages: &[&str], say: &mut dyn FnMut(&str)) -> Result<bool> {
     let Some(apt) = in_path("apt-get") else { return Ok(false) };
     let root = read(Command::new("id").arg("-u"))?.trim() == "0";

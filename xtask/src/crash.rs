@@ -1,4 +1,4 @@
-//! `cargo xtask crash`: the real server, killed under load as often as one likes.
+//! `cargo xtask crash`: kills the real server under load, for as many rounds as requested.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: random input for as long as one likes.
+//! `cargo xtask fuzz`: random input, for as many cases as requested.
 
 use anyhow::Result;
 

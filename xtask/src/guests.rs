@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::command::{cargo, read};
 
-/// A tool chain that can build them.
+/// A toolchain that can build them.
 pub(crate) struct Guests {
     target: WasmTarget,
 }
@@ -57,7 +57,7 @@ impl Guests {
     }
 }
 
-/// Names of the packages below `folder` that become a WASM module.
+/// Names of the packages below `folder` that are compiled to a WASM module.
 fn packages(root: &Path, folder: &Path) -> Result<Vec<String>> {
     let words = ["metadata", "--locked", "--no-deps", "--format-version", "1"];
     let metadata: Value = serde_json::from_str(&read(cargo(root).args(words))?)?;

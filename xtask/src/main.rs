@@ -1,6 +1,6 @@
-//! `cargo xtask`: what people and CI do with this repository, one command each.
+//! `cargo xtask`: the tasks of developers and CI on this repository, one command each.
 //!
-//! Every command says what it does before it does it, and names the fix when something is missing.
+//! Every command announces each step, and names the fix when something is missing.
 
 mod at_exit;
 mod bench;

@@ -1,4 +1,4 @@
-//! `cargo xtask plugins`: the bundled plugins as files to push.
+//! `cargo xtask plugins`: the bundled plugins as files for `antar plugin push`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use crate::screen::Screen;
 #[derive(clap::Args)]
 pub(crate) struct Arguments {}
 
-/// Where `plugins/script` has a folder for each.
+/// Kinds of plugin with a folder in `plugins/script`.
 const SCRIPTS: [&str; 2] = ["filter", "transform"];
 
 pub(crate) fn run(_arguments: &Arguments) -> Result<()> {
@@ -58,7 +58,7 @@ fn has_node(say: &mut dyn FnMut(&str)) -> Result<bool> {
     Ok(is_there() || (apt_install(&["nodejs", "npm"], say)? && is_there()))
 }
 
-/// Makes a project as any author's, puts the plugin's sources into it, and builds and tests it.
+/// Creates a project as any author would, copies the plugin's sources into it, and builds it.
 fn script(root: &Path, antar: &Path, kind: &str) -> Result<PathBuf> {
     let name = format!("script-{kind}");
     let projects = root.join("target/plugins/projects");

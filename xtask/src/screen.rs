@@ -1,9 +1,9 @@
-//! Words to whoever watches: colours on a terminal, plain text in a pipe.
+//! Terminal output: coloured on a terminal, plain text in a pipe.
 
 use std::io::IsTerminal;
 use std::time::Duration;
 
-/// Where it goes: standard output.
+/// Standard output.
 #[derive(Clone, Copy)]
 pub(crate) struct Screen {
     pub(crate) terminal: bool,
@@ -21,12 +21,12 @@ impl Screen {
         if self.terminal { format!("\x1b[{style}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
-    /// The head of a section.
+    /// Prints the heading of a section.
     pub(crate) fn heading(self, text: &str) {
         println!("\n{}", self.paint("1;36", text));
     }
 
-    /// A line below a heading.
+    /// Prints lines below a heading.
     pub(crate) fn note(self, text: &str) {
         for line in text.lines() {
             println!("    {line}");

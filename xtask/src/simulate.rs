@@ -1,4 +1,4 @@
-//! `cargo xtask simulate`: nodes in a made-up world, for as many steps as one likes.
+//! `cargo xtask simulate`: simulated nodes, for as many steps as requested.
 
 use std::process::Command;
 

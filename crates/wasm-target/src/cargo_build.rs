@@ -1,4 +1,4 @@
-//! Running cargo for the target.
+//! Runs cargo for the target.
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -9,9 +9,9 @@ use std::{
 
 use crate::{TRIPLE, WasmTarget};
 
-/// The guest's own stack, at the lowest addresses, so that an overflow traps. rustc's default is
-/// 1 MiB; with less, all of a small guest's memory is cleared in less time than it takes to find out
-/// which of it was written. The SDK steps through JSON sixteen bytes at a time where it has SIMD.
+/// The guest's own stack lies at the lowest addresses, so that an overflow traps. rustc's default
+/// is 1 MiB; with less, all of a small guest's memory is cleared in less time than it takes to find
+/// out which of it was written. With SIMD the SDK scans JSON sixteen bytes at a time.
 const RUSTFLAGS: &str = "-Clink-arg=-zstack-size=65536 -Ctarget-feature=+simd128,+bulk-memory";
 
 /// What to build, and how.
@@ -21,21 +21,21 @@ pub struct Build<'a> {
     pub manifest: &'a Path,
     /// Names of packages of the workspace; empty for the manifest's own package.
     pub packages: &'a [&'a str],
-    /// Better not the one of an outer cargo that runs meanwhile: it holds a lock there.
+    /// Should not be that of an outer cargo that is running: it holds a lock there.
     pub target_dir: &'a Path,
     /// A profile of the workspace: `release`, or one made for guests.
     pub profile: &'a str,
 }
 
-/// Why there are no files.
+/// Why a build made no files.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     #[error("cargo did not start: {0}")]
     Start(#[from] std::io::Error),
-    /// The compiler's words.
+    /// With the compiler's output.
     #[error("cargo build failed:\n{0}")]
     Failed(String),
-    /// What cargo missed, in its words.
+    /// With cargo's lines about what is missing.
     #[error(
         "crates.io can't be reached, and not all crates that are needed are on this machine:\n{0}\n\
          Run `cargo fetch` in the same folder where there is a network, and bring its Cargo.lock and \
@@ -47,7 +47,7 @@ pub enum BuildError {
     NoWasm(String),
 }
 
-/// What cargo says when it gets nothing from the network, or was told not to ask it.
+/// Texts in cargo's output if it can't reach the network or must not use it.
 const NETWORK: &[&str] = &[
     "spurious network error",
     "failed to download",
@@ -83,7 +83,7 @@ fn is_about_network(complaints: &str) -> bool {
     NETWORK.iter().any(|words| complaints.contains(words))
 }
 
-/// The lines that say what was looked for, without cargo's advice.
+/// The lines that name what is missing, without cargo's advice.
 fn missed(complaints: &str) -> String {
     let lines = complaints.lines().map(str::trim);
     let words = ["error: ", "required by ", "failed to ", "no matching package"];
@@ -92,18 +92,18 @@ fn missed(complaints: &str) -> String {
     named.join("\n")
 }
 
-/// Cargo's messages, or what it complained of.
+/// Cargo's messages, or its standard error if it fails.
 fn run_once(
     command: &mut Command,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Result<String, String>, BuildError> {
     let mut child = command.spawn()?;
     let stdout = child.stdout.take();
-    // Both pipes are read at once, or a full one would stop cargo.
+    // Both pipes are read at once; otherwise a full one would block cargo.
     let reading = thread::spawn(move || {
         let mut text = String::new();
         if let Some(mut stdout) = stdout {
-            // What is cut off is missed below, as a missing file.
+            // If the output is cut short, the missing file is noticed below.
             let _ = stdout.read_to_string(&mut text);
         }
         text
@@ -132,7 +132,7 @@ fn command(target: &WasmTarget, build: &Build<'_>) -> Command {
         .arg(build.target_dir)
         .args(build.packages.iter().flat_map(|name| ["-p", name]))
         .args(target.build_std.then_some("-Zbuild-std=std,panic_abort"))
-        // Flags of an outer cargo are meant for another target, and would win over ours.
+        // Flags of an outer cargo are for another target, and would override these.
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env_remove("RUSTC_WRAPPER")
@@ -145,7 +145,7 @@ fn command(target: &WasmTarget, build: &Build<'_>) -> Command {
     command
 }
 
-/// The `.wasm` files among cargo's messages (one JSON object a line).
+/// The `.wasm` files in cargo's messages (one JSON object per line).
 fn files(messages: &str, build: &Build<'_>) -> Result<Vec<PathBuf>, BuildError> {
     let made: Vec<(String, PathBuf)> = messages.lines().filter_map(file).collect();
     if build.packages.is_empty() {
@@ -160,7 +160,7 @@ fn files(messages: &str, build: &Build<'_>) -> Result<Vec<PathBuf>, BuildError> 
     build.packages.iter().map(of).collect()
 }
 
-/// The package's name and its file, of a message about a `.wasm` file.
+/// Package name and path of a message about a `.wasm` file.
 fn file(line: &str) -> Option<(String, PathBuf)> {
     let message: serde_json::Value = serde_json::from_str(line).ok()?;
     if message["reason"] != "compiler-artifact" {

@@ -1,4 +1,4 @@
-//! Other programs, with an end to waiting.
+//! Runs other programs, with a time limit where they may take long.
 
 use std::{
     io::Read,
@@ -9,14 +9,14 @@ use std::{
 
 const POLL: Duration = Duration::from_millis(50);
 
-/// What `program` prints, without the last newline; none when it fails or is missing.
+/// The standard output of `program`, without trailing whitespace. None if it fails or is missing.
 pub(crate) fn output(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| text.trim_end().to_owned())
 }
 
-/// Runs to the end or is killed after `limit`. The error is the last line that it complained with.
+/// Runs a command to its end, or kills it after `limit`. Fails with the last line of its stderr.
 pub(crate) fn run(command: &mut Command, limit: Duration) -> Result<(), String> {
     let name = command.get_program().to_string_lossy().into_owned();
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -24,7 +24,7 @@ pub(crate) fn run(command: &mut Command, limit: Duration) -> Result<(), String> 
     let complaints = child.stderr.take().map(|mut stderr| {
         thread::spawn(move || {
             let mut bytes = Vec::new();
-            // What could be read before an error is still worth showing.
+            // What was read before an error is still worth showing.
             let _ = stderr.read_to_end(&mut bytes);
             String::from_utf8_lossy(&bytes).into_owned()
         })

@@ -1,13 +1,13 @@
-//! Finds or makes a Rust tool chain for `wasm32-unknown-unknown`, and builds with it.
+//! Finds or sets up a Rust tool chain for `wasm32-unknown-unknown`, and builds with it.
 //!
-//! Plugins are compiled for a target that a fresh Rust does not have, and `rustup target add`
-//! may be impossible: no network to its server, or a Rust that came without rustup. So there are
-//! four [`Way`]s, tried in this order:
+//! Plugins are compiled for a target that a fresh Rust installation lacks, and `rustup target add`
+//! may be impossible: its server can't be reached, or Rust was installed without rustup. So there
+//! are four [`Way`]s, tried in this order:
 //!
 //! 1. the target is installed beside the compiler;
 //! 2. `rustup target add` installs it;
-//! 3. the compiler's own `rust-src` is there, or `rustup component add` brings it: cargo builds the
-//!    standard library from it (`-Zbuild-std`);
+//! 3. the compiler's own `rust-src` is there, or `rustup component add` installs it: cargo builds
+//!    the standard library from it (`-Zbuild-std`);
 //! 4. Debian's packages `rustc-web` and `rust-web-src`: the same with Debian's compiler. They are
 //!    installed only as root or with a `sudo` that asks for no password.
 //!
@@ -22,21 +22,22 @@ pub use way::{NoWasmTarget, Way};
 
 use std::{ffi::OsString, path::PathBuf};
 
-/// The triple.
+/// The target triple.
 pub const TRIPLE: &str = "wasm32-unknown-unknown";
 
 /// A tool chain that can build for the target.
 #[derive(Clone, Debug)]
 pub struct WasmTarget {
     way: Way,
-    /// Builds the standard library as well.
+    /// Whether the standard library is built as well.
     build_std: bool,
     environment: Vec<(&'static str, OsString)>,
 }
 
 impl WasmTarget {
-    /// Takes the first way that works. `progress` is told, in a sentence, before anything that
-    /// takes long or changes the machine. Up to some minutes; milliseconds once it is there.
+    /// Takes the first way that works. Calls `progress` with a sentence before any step that takes
+    /// long or changes the machine. Takes milliseconds if the tool chain is there, otherwise up to
+    /// minutes.
     pub fn find(progress: &mut dyn FnMut(&str)) -> Result<WasmTarget, NoWasmTarget> {
         let ways = match std::env::var("ANTAR_WASM_TARGET") {
             Ok(name) => vec![Way::named(&name).ok_or(NoWasmTarget::UnknownWay(name))?],
@@ -63,14 +64,14 @@ impl WasmTarget {
         Err(NoWasmTarget::NoWay(tried))
     }
 
-    /// How it was found.
+    /// The way by which it was found.
     #[must_use]
     pub fn way(&self) -> Way {
         self.way
     }
 
-    /// Compiles packages to `.wasm` files and returns their paths, in the order of `packages`
-    /// where those are given. `progress` gets cargo's lines.
+    /// Compiles packages to `.wasm` files and returns their paths, in the order of `packages` if
+    /// any are given. Calls `progress` with each line of cargo's output.
     pub fn cargo_build(
         &self,
         build: &Build<'_>,

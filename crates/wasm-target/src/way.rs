@@ -1,4 +1,4 @@
-//! The four ways to a tool chain.
+//! The four ways to get a tool chain.
 
 use std::{
     ffi::OsString,
@@ -21,7 +21,7 @@ const APT_INSTALL_LIMIT: Duration = Duration::from_secs(900);
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_PACKAGES: [&str; 2] = ["rustc-web", "rust-web-src"];
 
-/// A way to a tool chain for the target.
+/// A way to get a tool chain for the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     Installed,
@@ -61,10 +61,10 @@ impl fmt::Display for Way {
 }
 
 impl Way {
-    /// All, the cheapest first.
+    /// All ways, the cheapest first.
     pub const ALL: [Way; 4] = [Way::Installed, Way::Rustup, Way::RustSrc, Way::Debian];
 
-    /// The word for `ANTAR_WASM_TARGET`.
+    /// The value for `ANTAR_WASM_TARGET`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -80,7 +80,7 @@ impl Way {
         Way::ALL.into_iter().find(|way| way.name() == name)
     }
 
-    /// Makes it ready, or says why that is impossible.
+    /// Sets up the tool chain, or returns why that is impossible.
     pub(crate) fn open(self, progress: &mut dyn FnMut(&str)) -> Result<WasmTarget, String> {
         match self {
             Way::Installed if is_installed() => Ok(self.with_std_as_it_is()),
@@ -120,7 +120,7 @@ impl Way {
     }
 
     fn with_std_built(self, mut environment: Vec<(&'static str, OsString)>) -> WasmTarget {
-        // -Zbuild-std is unstable; this permits it to a stable cargo and compiler.
+        // -Zbuild-std is unstable; this permits it with a stable cargo and compiler.
         environment.push(("RUSTC_BOOTSTRAP", "1".into()));
         WasmTarget { way: self, build_std: true, environment }
     }
@@ -174,7 +174,7 @@ fn install_debian(progress: &mut dyn FnMut(&str)) -> Result<(), String> {
     let mut apt_get =
         apt_get().ok_or("installing packages needs root, or sudo that does not ask")?;
     progress("running apt-get update");
-    // Some other list may be unreachable while the one that matters is there: install decides.
+    // An update may fail on another list than the one that is needed, so the installation decides.
     let updated = run(apt_get().arg("update"), APT_UPDATE_LIMIT);
     progress(&format!("installing Debian's {}", DEBIAN_PACKAGES.join(" and ")));
     let mut install = apt_get();
@@ -186,7 +186,7 @@ fn install_debian(progress: &mut dyn FnMut(&str)) -> Result<(), String> {
     is_there().then_some(()).ok_or_else(|| "the packages brought no sources".into())
 }
 
-/// Makes `apt-get` commands with the rights to install.
+/// Makes `apt-get` commands with the right to install. None without root or a passwordless `sudo`.
 fn apt_get() -> Option<impl FnMut() -> Command> {
     let is_root = output("id", &["-u"])? == "0";
     if !is_root {

@@ -1,4 +1,4 @@
-//! Builds a tiny crate with a tool chain that was really found.
+//! Builds a tiny crate with a tool chain that is found on this machine.
 
 #![expect(clippy::unwrap_used, reason = "a failure is what the test is for")]
 
@@ -14,7 +14,7 @@ fn write_crate(folder: &Path, source: &str) {
     fs::write(folder.join("src/lib.rs"), source).unwrap();
 }
 
-/// Set `ANTAR_WASM_TARGET` to see that a way works which is not the first one here.
+/// Set `ANTAR_WASM_TARGET` to test a way other than the first that works here.
 #[test]
 fn a_crate_becomes_a_wasm_file_and_an_error_is_told() {
     let folder = tempfile::tempdir().unwrap();

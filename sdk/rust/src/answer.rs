@@ -1,4 +1,4 @@
-//! What plugins answer.
+//! Answers of plugins: verdicts, outcomes and problems.
 
 use std::any::Any;
 
@@ -10,23 +10,23 @@ use crate::Json;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Pass,
-    /// With the reason that people read in the delivery's record.
+    /// With a reason that is shown in the delivery's record.
     Drop(String),
 }
 
 /// A transform's answer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// The event goes on as it is.
+    /// The event continues unchanged.
     Unchanged,
     Replace(Replacement),
-    /// The event becomes several, at least one. At intake only.
+    /// The event is replaced by several, at least one. At intake only.
     Split(Vec<Replacement>),
-    /// The event ends here, with the reason that people read in the delivery's record.
+    /// The event is dropped, with a reason that is shown in the delivery's record.
     Drop(String),
 }
 
-/// New data, and what else may be changed where the plugin is used.
+/// New data, and the other changes that the plugin's place permits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Replacement {
     /// A JSON object.
@@ -39,38 +39,38 @@ pub struct Replacement {
     pub headers: Vec<(String, String)>,
 }
 
-/// Why there is no answer.
+/// Why a plugin returns no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Problem {
-    /// Handled as `on_error` of the plugin's use says: tried again, skipped, dropped or failed.
+    /// Handled by `on_error` of the plugin's use: retried, skipped, dropped or failed.
     Retry(String),
-    /// Gives up at once.
+    /// Gives up at once, regardless of `on_error`.
     Fail(String),
 }
 
 impl Verdict {
-    /// Ends the event here, for this reason.
+    /// Drops the event, for this reason.
     pub fn drop(reason: impl Into<String>) -> Verdict {
         Verdict::Drop(reason.into())
     }
 }
 
 impl Outcome {
-    /// New data: a [`Json`], or whatever serde can write as an object.
+    /// New data: a [`Json`], or any type that serde writes as an object.
     ///
     /// # Panics
-    /// When the type can't be written as JSON: a map whose keys are no strings. Inside Antar a
-    /// panic is reported with its message.
+    /// If the type can't be written as JSON, such as a map whose keys are not strings. Inside Antar
+    /// a panic is reported with its message.
     pub fn replace(data: impl Serialize + 'static) -> Outcome {
         Outcome::Replace(Replacement::new(data))
     }
 
-    /// Ends the event here, for this reason.
+    /// Drops the event, for this reason.
     pub fn drop(reason: impl Into<String>) -> Outcome {
         Outcome::Drop(reason.into())
     }
 
-    /// The event becomes these. At intake only.
+    /// Replaces the event by these. At intake only.
     pub fn split(parts: impl IntoIterator<Item = impl Into<Replacement>>) -> Outcome {
         Outcome::Split(parts.into_iter().map(Into::into).collect())
     }
@@ -81,7 +81,7 @@ impl Replacement {
     /// As [`Outcome::replace`].
     #[expect(clippy::panic, reason = "in a guest it becomes a trap that the host reports")]
     pub fn new(data: impl Serialize + 'static) -> Replacement {
-        // A `Json` has its text already; only other types are written.
+        // A `Json` already has its text; only other types have to be written.
         let mut given = Some(data);
         let json = (&mut given as &mut dyn Any).downcast_mut::<Option<Json>>();
         let data = match json.and_then(Option::take) {
@@ -91,21 +91,21 @@ impl Replacement {
         Replacement { data, event_type: None, attributes: Vec::new(), headers: Vec::new() }
     }
 
-    /// At intake: a new event type.
+    /// Sets a new event type. At intake only.
     #[must_use]
     pub fn with_type(mut self, event_type: impl Into<String>) -> Replacement {
         self.event_type = Some(event_type.into());
         self
     }
 
-    /// At intake: sets an attribute.
+    /// Sets an attribute. At intake only.
     #[must_use]
     pub fn with_attribute(mut self, name: &str, value: impl Into<String>) -> Replacement {
         self.attributes.push((name.into(), value.into()));
         self
     }
 
-    /// Per webhook: sets a header of the request.
+    /// Sets a header of the request. Per webhook only.
     #[must_use]
     pub fn with_header(mut self, name: &str, value: impl Into<String>) -> Replacement {
         self.headers.push((name.into(), value.into()));
@@ -114,18 +114,18 @@ impl Replacement {
 }
 
 impl Problem {
-    /// Handled as `on_error` of the plugin's use says.
+    /// Handled by `on_error` of the plugin's use.
     pub fn retry(reason: impl Into<String>) -> Problem {
         Problem::Retry(reason.into())
     }
 
-    /// Gives up at once: nothing that may change later would help.
+    /// Gives up at once, for failures that no later attempt can fix.
     pub fn fail(reason: impl Into<String>) -> Problem {
         Problem::Fail(reason.into())
     }
 }
 
-/// So that `?` works on any error: it is left to `on_error`.
+/// Lets `?` work on any error, which `on_error` then handles.
 impl<E: std::error::Error> From<E> for Problem {
     fn from(error: E) -> Problem {
         Problem::Retry(error.to_string())
@@ -150,7 +150,7 @@ impl From<Replacement> for Outcome {
     }
 }
 
-/// What a filter's function may return: a verdict, or a result of one.
+/// What the function of a filter may return: a verdict, or a result of one.
 #[diagnostic::on_unimplemented(
     message = "a filter can't return `{Self}`",
     note = "return a `Verdict`, or a `Result<Verdict, Problem>`"
@@ -172,7 +172,7 @@ impl<E: Into<Problem>> IntoVerdict for Result<Verdict, E> {
     }
 }
 
-/// What a transform's function may return: an outcome, new data, or a result of either.
+/// What the function of a transform may return: an outcome, new data, or a result of either.
 #[diagnostic::on_unimplemented(
     message = "a transform can't return `{Self}`",
     note = "return an `Outcome` or the new data as `Json`, or a `Result` of either"

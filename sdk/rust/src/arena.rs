@@ -1,9 +1,8 @@
-//! The allocator of an instance that lives for one call.
+//! A bump allocator for instances that live for one call.
 //!
-//! Memory is handed out from one end to the other and not taken back, except for the block handed
-//! out last: growing a `String` or `Vec` at the end, the common case, moves nothing. It begins in a
-//! static array and goes on in what is left of the memory's last page, because asking the host for
-//! more costs it more than a whole call.
+//! Freed memory is not reused, except for the last block: growing a `String` or `Vec` at the end,
+//! the common case, moves nothing. Allocation starts in a static array and continues in the rest of
+//! the memory's last page, because growing the memory costs the host more than a whole call.
 
 #![expect(unsafe_code, reason = "an allocator")]
 
@@ -13,22 +12,22 @@ use std::{
     ptr,
 };
 
-/// Enough for most events. All of it is cleared after each call, used or not. With the stack and
-/// some data of a plugin's own it makes two pages.
+/// Enough for most events. All of it is cleared after each call, used or not. Together with the
+/// stack and some data of a plugin it makes two pages.
 const STATIC_BYTES: usize = 48 << 10;
 const PAGE_BYTES: usize = 64 << 10;
-/// Asked for at once when the guest's memory is full.
+/// Least growth the first time that the memory is full.
 const GROWTH_BYTES_FIRST: usize = 256 << 10;
-/// Asked for when that is full as well.
+/// Least growth each time after that.
 const GROWTH_BYTES_MIN: usize = 512 << 10;
 
-/// Tells the host that this guest has no need of more memory at once.
+/// Marks the module for the host: this guest needs no memory in reserve.
 #[unsafe(link_section = "antar:arena")]
 #[used]
 static MARK: [u8; 1] = [1];
 
 unsafe extern "C" {
-    /// The linker's: where all that it placed ends. Only its address means something.
+    /// Defined by the linker: the end of everything that it placed. Only the address has a meaning.
     static __heap_base: u8;
 }
 
@@ -48,7 +47,7 @@ struct Arena {
     space: UnsafeCell<Space>,
 }
 
-/// Addresses of what is free, and in which memory.
+/// Addresses of the free range, and the region it lies in.
 struct Space {
     next: usize,
     end: usize,
@@ -62,7 +61,7 @@ enum Place {
     First,
     /// Between what the linker placed and the end of the last page.
     LastPage,
-    /// In what the host gave.
+    /// In pages from `memory.grow`.
     Grown,
 }
 
@@ -82,7 +81,7 @@ impl Space {
         }
     }
 
-    /// Goes on in the next place. What is left over is lost unless that follows on it.
+    /// Continues in the next region. The rest of this one is lost unless the next follows directly.
     fn more(&mut self, size: usize) -> Option<()> {
         let (place, start, bytes) = match self.place {
             Place::Nowhere => (Place::First, FIRST.0.get() as usize, STATIC_BYTES),

@@ -1,4 +1,4 @@
-//! Configs: read from what the host gives, and refused with the place and the reason.
+//! Plugin configs, and errors that name the place and the reason of a mistake.
 
 use std::borrow::Cow;
 
@@ -11,17 +11,17 @@ use serde::{
 
 use crate::{Json, Problem};
 
-/// What a plugin is set up with, wherever it is used. `#[derive(Config)]` makes a struct one.
+/// The settings of a plugin where it is used. `#[derive(Config)]` implements it for a type.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no config",
     note = "write `#[derive(antar_sdk::Config)]` above it"
 )]
 pub trait Config: DeserializeOwned + JsonSchema + 'static {}
 
-/// As it was written: for a config whose keys are the author's own.
+/// The config as written: for configs with arbitrary keys.
 impl Config for Json {}
 
-/// The config of a function that takes none: whatever is given, it is not looked at.
+/// The config of a function that takes none. Any input is accepted and ignored.
 #[derive(Debug)]
 pub struct NoConfig;
 
@@ -52,10 +52,10 @@ pub(crate) fn problem(whole: &str, text: &str, error: &serde_json::Error) -> Pro
     Problem::Retry(format!("{whole}{path}: {said}"))
 }
 
-/// The dotted path to what serde stopped at. It says line and column of the last byte that it read:
-/// the end of the value, or what stands before it.
+/// The dotted path to the value at which serde stopped. Serde reports line and column of the last
+/// byte that it read: the end of the value, or of the token before it.
 fn path(text: &str, error: &serde_json::Error) -> Option<String> {
-    // The document has no whitespace, so places are those of the text only where that has none.
+    // The document has no whitespace, so the position in the text is converted to one without.
     let document: Document = text.parse().ok()?;
     let ends = text.split_inclusive('\n').take(error.line().checked_sub(1)?);
     let read = ends.map(str::len).sum::<usize>() + error.column();
@@ -70,7 +70,7 @@ fn path(text: &str, error: &serde_json::Error) -> Option<String> {
     (!path.is_empty()).then(|| path.join("."))
 }
 
-/// How many of the first `read` bytes are left without the whitespace between tokens.
+/// Number of the first `read` bytes without the whitespace between tokens.
 fn compact_offset(text: &str, read: usize) -> usize {
     let (mut count, mut in_string, mut escaped) = (0, false, false);
     for byte in text.bytes().take(read) {
@@ -87,7 +87,7 @@ fn compact_offset(text: &str, read: usize) -> usize {
     count
 }
 
-/// Adds the steps to the innermost value or key at an address.
+/// Adds the path steps to the innermost value or key at an address.
 fn find(value: Value<'_>, address: usize, path: &mut Vec<String>) {
     let holds = |value: Value<'_>| {
         let range = value.raw().as_bytes().as_ptr_range();

@@ -1,16 +1,16 @@
-//! Points in time, without a clock and without names of zones: neither is there in a plugin.
+//! Points in time, without a clock and without time zone names: a plugin has neither.
 
 use std::fmt;
 
 const DAY_MS: i64 = 86_400_000;
 
-/// A point in time, in milliseconds. Later ones are greater.
+/// A point in time with millisecond precision. Later ones compare as greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Date {
     unix_ms: i64,
 }
 
-/// What calendar and clock show at some distance from UTC.
+/// Calendar date and time of day at an offset from UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Local {
     pub year: i64,
@@ -39,9 +39,9 @@ impl Date {
         self.unix_ms
     }
 
-    /// Reads what platforms send: RFC 3339, also with a space for the `T` and without seconds; a
-    /// date alone, which is its midnight; seconds or milliseconds since 1970. What names no
-    /// distance from UTC is UTC.
+    /// Parses what platforms send: RFC 3339, also with a space instead of `T` and without seconds;
+    /// a date alone, which means its midnight; seconds or milliseconds since 1970. Without an
+    /// offset the time is UTC.
     ///
     /// ```
     /// use antar_sdk::Date;
@@ -54,7 +54,7 @@ impl Date {
         let text = text.trim();
         if text.len() >= 9 && text.bytes().all(|b| b.is_ascii_digit()) {
             let number: i64 = text.parse().ok()?;
-            // 11 digits of seconds are beyond the year 2286; of milliseconds, before 1973.
+            // As seconds, 11 digits are after the year 2286; as milliseconds, before mid-1973.
             return Some(Date { unix_ms: if text.len() <= 10 { number * 1_000 } else { number } });
         }
         let (date, rest) = text.split_at_checked(10)?;
@@ -72,13 +72,13 @@ impl Date {
         Some(Date { unix_ms: days * DAY_MS + time_ms })
     }
 
-    /// Later by so many seconds; earlier when they are negative.
+    /// Adds seconds; negative ones make it earlier.
     #[must_use]
     pub fn plus_s(self, seconds: i64) -> Date {
         Date { unix_ms: self.unix_ms.saturating_add(seconds.saturating_mul(1_000)) }
     }
 
-    /// What the clock shows where it is so many minutes later than UTC: 420 in Jakarta.
+    /// Date and time of day at an offset from UTC in minutes: 420 in Jakarta.
     #[must_use]
     pub fn local(self, offset_minutes: i32) -> Local {
         let ms = self.unix_ms.saturating_add(i64::from(offset_minutes) * 60_000);
@@ -118,7 +118,7 @@ fn digits(text: &str, length: usize) -> Option<i64> {
     fits.then(|| text.parse().ok())?
 }
 
-/// Of `T12:00:00.123+07:00`.
+/// Milliseconds from midnight UTC to a time such as `T12:00:00.123+07:00`.
 fn time_ms(text: &str) -> Option<i64> {
     let text = text.strip_prefix(['T', 't', ' '])?;
     let end = text.find(['Z', 'z', '+', '-', ' ']).unwrap_or(text.len());
@@ -153,7 +153,7 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
-/// Its reverse.
+/// The inverse of `days_from_civil`.
 fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));

@@ -1,4 +1,4 @@
-//! Changed copies of JSON texts. What isn't named is copied byte for byte.
+//! Edited copies of JSON texts. Everything that is not changed is copied byte for byte.
 
 use antar_json::{Builder, Kind, Value};
 use serde::Serialize;
@@ -6,9 +6,9 @@ use serde::Serialize;
 use crate::Json;
 
 impl Json {
-    /// A copy in which the value at `path` is `value`. A key that is there keeps its place; one
-    /// that isn't comes last, with the objects on the way to it. A number steps into an array; one
-    /// beyond its end appends.
+    /// Returns a copy with `value` at `path`. An existing key keeps its position; a new one is
+    /// added last, together with missing objects on the way to it. A number is an index into an
+    /// array; one beyond the end appends.
     pub fn set(&self, path: &str, value: &impl Serialize) -> Result<Json, serde_json::Error> {
         let new = Json::of(value)?;
         let mut out = Builder::new();
@@ -19,7 +19,7 @@ impl Json {
         Ok(Json::from(out.finish()))
     }
 
-    /// A copy without the value at `path`, nor its key.
+    /// Returns a copy without the value at `path` and its key.
     #[must_use]
     pub fn without(&self, path: &str) -> Json {
         let Some(gone) = self.at(path) else { return self.clone() };
@@ -28,8 +28,8 @@ impl Json {
         Json::from(out.finish())
     }
 
-    /// A copy in which `write` may write another value for any: it is asked from the outside in,
-    /// in order, and returns true when it did.
+    /// Returns a copy in which `write` may replace any value. It is called for values in order,
+    /// outer ones first, and returns true if it wrote a replacement.
     #[must_use]
     pub fn rewrite(&self, mut write: impl FnMut(Value<'_>, &mut Builder) -> bool) -> Json {
         let mut out = Builder::new();
@@ -38,7 +38,7 @@ impl Json {
     }
 }
 
-/// Whether two views into one document are of the same value: each begins at a byte of its own.
+/// Whether two views into one document are of the same value: every value starts at another byte.
 fn is_same(a: Value<'_>, b: Value<'_>) -> bool {
     std::ptr::eq(a.raw().as_ptr(), b.raw().as_ptr())
 }
@@ -109,7 +109,7 @@ fn remove(value: Value<'_>, gone: Value<'_>, out: &mut Builder) {
     }
 }
 
-/// Writes `value`, or an object where there is none, with `new` at a path that is not yet there.
+/// Writes `value`, or an object if there is none, with `new` at a path that does not exist yet.
 fn add(value: Option<Value<'_>>, path: &str, new: Value<'_>, out: &mut Builder) {
     if path.is_empty() {
         out.copy(new);

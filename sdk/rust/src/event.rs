@@ -1,4 +1,4 @@
-//! What plugins see.
+//! The event that a plugin gets, and access to its data by path.
 
 use std::str::FromStr;
 
@@ -6,7 +6,7 @@ use antar_json::Value;
 
 use crate::{Date, Json, phone};
 
-/// Something that happened. `data` is a JSON object, as it was posted or as a type of yours.
+/// Something that happened. `data` is a JSON object, as posted or as a type of your own.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event<D = Json> {
     pub id: String,
@@ -20,7 +20,7 @@ pub struct Event<D = Json> {
 }
 
 impl<D> Event<D> {
-    /// The attribute `name`.
+    /// The value of the attribute `name`.
     pub fn attribute(&self, name: &str) -> Option<&str> {
         self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
@@ -43,15 +43,15 @@ impl Event<Json> {
         self.data.at(path)
     }
 
-    /// The text of the first scalar at a path: of a string its characters, of a number or boolean
-    /// its JSON text. See [`Event::strings`].
+    /// The text of the first scalar at a path: the characters of a string, the JSON text of a
+    /// number or boolean. See [`Event::strings`].
     pub fn text(&self, path: &str) -> Option<String> {
         self.strings(path).next()
     }
 
-    /// The first scalar at a path as a number of whatever type is asked for, exactly: of a JSON
-    /// number, or of a string that holds one. Nothing when it does not fit: no fraction becomes an
-    /// integer, and no integer loses digits unless an `f64` is asked for.
+    /// The first scalar at a path as a number of the requested type, exactly. The scalar is a JSON
+    /// number or a string that contains one. None if it does not fit: a fraction never becomes an
+    /// integer, and an integer loses digits only if an `f64` is requested.
     ///
     /// ```
     /// let event = antar_sdk::testing::event(r#"{"id": 8202522731445525542, "score": "7"}"#);
@@ -63,7 +63,7 @@ impl Event<Json> {
         self.text(path)?.trim().parse().ok()
     }
 
-    /// Whether the first scalar at a path is `true`, or the string of that word.
+    /// Whether the first scalar at a path is `true`, or the string `"true"`.
     pub fn is(&self, path: &str) -> bool {
         self.text(path).is_some_and(|text| text == "true")
     }
@@ -78,9 +78,9 @@ impl Event<Json> {
         phone::e164(&self.text(path)?, country)
     }
 
-    /// The texts of all scalars at a path: of a string its characters, of a number or boolean its
-    /// JSON text; arrays on the way and at the end are stepped through; `null` and objects give
-    /// nothing. Cheap for a few paths: it does not read the whole of the data.
+    /// The texts of all scalars at a path: the characters of a string, the JSON text of a number or
+    /// boolean. Arrays on the way and at the end are stepped through; `null` and objects give no
+    /// text. Cheap for a few paths: it does not parse the whole data.
     pub fn strings(&self, path: &str) -> impl Iterator<Item = String> + use<'_> {
         self.data.strings(path)
     }

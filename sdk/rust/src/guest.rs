@@ -1,4 +1,4 @@
-//! Between the exports and the author's function.
+//! Connects the exports of a component to the author's function.
 
 use std::any::{Any, TypeId};
 
@@ -9,20 +9,20 @@ use crate::{
     config::{self, NoConfig},
 };
 
-/// Called first by every export: a panic's message goes to the log, or all that is known of it
-/// would be that an unreachable instruction was reached.
+/// Every export calls this first. Sends the message of a panic to the log; otherwise all that is
+/// reported of it is that an unreachable instruction was reached.
 pub fn prepare() {
     std::panic::set_hook(Box::new(|panic| crate::log::error(panic.to_string())));
 }
 
-/// A function that an author wrote, with a config or without.
+/// The function of a plugin, with or without a config.
 #[diagnostic::on_unimplemented(
     message = "this function can't be a plugin",
     note = "write it as `fn name(event: Event)` or `fn name(event: Event, config: C)`, where `C` has \
             `#[derive(Config)]`"
 )]
 pub trait Function<Arguments> {
-    /// The event's data.
+    /// The type of the event's data.
     type Data: DeserializeOwned + 'static;
     type Config: Config;
     type Answer;
@@ -59,9 +59,9 @@ where
     }
 }
 
-/// The schema of the config that `plugin` takes, "" when it takes none.
+/// The JSON Schema of the config that `plugin` takes, "" if it takes none.
 pub fn config_schema<A, F: Function<A>>(plugin: F) -> String {
-    // Only its type was wanted.
+    // Only its type is needed.
     let _ = plugin;
     if TypeId::of::<F::Config>() == TypeId::of::<NoConfig>() {
         return String::new();
@@ -69,7 +69,7 @@ pub fn config_schema<A, F: Function<A>>(plugin: F) -> String {
     serde_json::to_string(&schemars::schema_for!(F::Config)).unwrap_or_default()
 }
 
-/// Reads what the host gave, and asks.
+/// Parses event and config and calls the function.
 pub fn filter<A, F>(plugin: F, event: Event<String>, config: &str) -> Result<Verdict, Problem>
 where
     F: Function<A, Answer: IntoVerdict>,
@@ -77,7 +77,7 @@ where
     plugin.ask(read_event(event)?, read_config(config)?).into_verdict()
 }
 
-/// Reads what the host gave, and asks.
+/// Parses event and config and calls the function.
 pub fn transform<A, F>(plugin: F, event: Event<String>, config: &str) -> Result<Outcome, Problem>
 where
     F: Function<A, Answer: IntoOutcome>,
@@ -85,8 +85,8 @@ where
     plugin.ask(read_event(event)?, read_config(config)?).into_outcome()
 }
 
-/// Neither failure is final: the config can be corrected, and what becomes of an event with other
-/// data than the plugin knows is for `on_error` to say.
+/// A config or event that can't be parsed is not a final failure: the config can be corrected, and
+/// `on_error` decides about events with unexpected data.
 fn read_config<C: Config>(text: &str) -> Result<C, Problem> {
     if let Some(none) = as_other(|| NoConfig) {
         return Ok(none);
@@ -94,7 +94,7 @@ fn read_config<C: Config>(text: &str) -> Result<C, Problem> {
     serde_json::from_str(text).map_err(|e| config::problem("config", text, &e))
 }
 
-/// What `make` makes, if that is the type which is wanted.
+/// The result of `make`, if `Made` is the type `Wanted`.
 fn as_other<Wanted: 'static, Made: 'static>(make: impl FnOnce() -> Made) -> Option<Wanted> {
     let mut wanted: Option<Wanted> = None;
     if let Some(made) = (&mut wanted as &mut dyn Any).downcast_mut::<Option<Made>>() {
@@ -106,7 +106,7 @@ fn as_other<Wanted: 'static, Made: 'static>(make: impl FnOnce() -> Made) -> Opti
 fn read_event<D: DeserializeOwned + 'static>(
     mut event: Event<String>,
 ) -> Result<Event<D>, Problem> {
-    // `Json` keeps the text, and may never need to read it.
+    // `Json` stores the text, and may never need to parse it.
     let data = match as_other(|| Json::unread(std::mem::take(&mut event.data))) {
         Some(data) => data,
         None => serde_json::from_str(&event.data)

@@ -1,4 +1,4 @@
-//! Data as it was posted.
+//! JSON data as it was posted, parsed on demand.
 
 use std::{
     borrow::Cow,
@@ -17,31 +17,32 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::path::{find, texts};
 
-/// Looks that are taken by stepping through the text; for one more it is worth reading it whole.
+/// Lookups that scan the text; from the next one on, it pays to parse it as a whole.
 const SCANS_MAX: u32 = 4;
 
-/// A JSON text whose key order, escapes and number text stay as written: an integer beyond 2^53
-/// or a `1.10` comes out as it went in. It never changes; [`Json::set`] and the like return
-/// another. Everything of [`Document`] works on it too.
+/// A JSON text that keeps key order, escapes and number text as written: an integer beyond 2^53 or
+/// a `1.10` comes out as it went in. It never changes; [`Json::set`] and the like return a copy.
+/// All methods of [`Document`] work on it too.
 ///
-/// An event's data is read when it is needed. What gives texts of its own ([`Json::strings`],
-/// [`Event::text`](crate::Event::text) and what builds on them) looks for just that, the first few
-/// times; what gives views, or is of [`Document`], reads the whole once. Both find the same.
+/// An event's data is parsed on demand. Methods that return owned texts ([`Json::strings`],
+/// [`Event::text`](crate::Event::text) and those built on them) only scan the text, the first few
+/// times. Methods that return views, and those of [`Document`], parse the whole text once. Both
+/// find the same values.
 pub struct Json {
-    /// As the host gave it, who checked it. Empty when the document was there first.
+    /// The text from the host, which has validated it. Empty if this was made from a document.
     unread: String,
     document: OnceLock<Document>,
     scans: AtomicU32,
 }
 
 impl Json {
-    /// Writes any serde type.
+    /// Writes any serde type as JSON.
     pub fn of(value: &impl Serialize) -> Result<Json, serde_json::Error> {
         let text = serde_json::to_string(value)?;
         text.parse().map_err(serde::ser::Error::custom)
     }
 
-    /// A text that the host has checked, to be read when it is needed.
+    /// A text that the host has validated, to be parsed on demand.
     pub(crate) fn unread(text: String) -> Json {
         Json { unread: text, document: OnceLock::new(), scans: AtomicU32::new(0) }
     }
@@ -58,22 +59,22 @@ impl Json {
         self.document().text().to_owned()
     }
 
-    /// The value at a dotted path. A number steps into an array; a key that itself contains dots
-    /// is found where no shorter key leads on. The empty path is the whole. Of a key that is
-    /// there twice the last counts.
+    /// The value at a dotted path. A number is an index into an array; a key that itself contains
+    /// dots is found if no shorter key leads on. The empty path is the whole. Of duplicate keys the
+    /// last one counts.
     pub fn at(&self, path: &str) -> Option<Value<'_>> {
         self.document().root().at(path)
     }
 
     /// All values at a dotted path. Where [`Json::at`] needs an index into an array, this steps
-    /// through all its elements: `labels.name` finds the name of each label.
+    /// through all elements: `labels.name` finds the name of each label.
     pub fn find(&self, path: &str) -> Vec<Value<'_>> {
         find(self.document().root(), path)
     }
 
-    /// The texts of all scalars at a dotted path: of a string its characters, of a number or
-    /// boolean its JSON text. Arrays on the way and at the end are stepped through; `null` and
-    /// objects give nothing.
+    /// The texts of all scalars at a dotted path: the characters of a string, the JSON text of a
+    /// number or boolean. Arrays on the way and at the end are stepped through; `null` and objects
+    /// give no text.
     pub fn strings(&self, path: &str) -> impl Iterator<Item = String> + use<'_> {
         let is_read = self.document.get().is_some();
         let (read, scanned) = match is_read || self.scans.fetch_add(1, Relaxed) >= SCANS_MAX {

@@ -1,6 +1,6 @@
-//! Write Antar plugins.
+//! The Rust SDK for Antar plugins.
 //!
-//! A plugin is a function. A *filter* says pass or drop, a *transform* returns new data:
+//! A plugin is a function. A *filter* passes or drops an event, a *transform* returns new data:
 //!
 //! ```
 //! use antar_sdk::{Config, Event, Verdict, filter};
@@ -41,11 +41,11 @@
 //! assert_eq!(full_name(event), Ok(Outcome::replace(named)));
 //! ```
 //!
-//! `Event` is `Event<Json>`: the data as it was posted, key order, escapes and number text
-//! included. `Event<MyData>` reads it into a type of yours with serde.
+//! `Event` is `Event<Json>`: the data as it was posted, including key order, escapes and number
+//! text. `Event<MyData>` reads it into a type of your own with serde.
 //!
-//! Compiled for `wasm32-unknown-unknown` the crate is a component that Antar takes. Anywhere else
-//! the attributes leave an ordinary function, so unit tests need no WASM: see [`testing`].
+//! Compiled for `wasm32-unknown-unknown`, the crate is a plugin that Antar accepts. On other
+//! targets the attributes leave an ordinary function, so unit tests need no WASM: see [`testing`].
 
 extern crate self as antar_sdk;
 
@@ -64,7 +64,7 @@ pub mod phone;
 pub mod testing;
 
 pub use answer::{IntoOutcome, IntoVerdict, Outcome, Problem, Replacement, Verdict};
-/// Reading and writing JSON text in place, beneath [`Json`].
+/// The JSON reader and writer on which [`Json`] is built.
 pub use antar_json as json_text;
 pub use antar_sdk_macros::{Config, filter, transform};
 pub use config::Config;
@@ -74,7 +74,7 @@ pub use json::Json;
 pub use schemars;
 pub use serde;
 
-/// For the code that the attributes make.
+/// For the code that the attributes generate.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::guest::{config_schema, filter, prepare, transform};

@@ -1,7 +1,7 @@
-//! Lines for the person who runs the plugin. Antar keeps the first of each call, up to a limit.
-//! Outside WASM they go to the standard error.
+//! Log lines for the operator of the plugin. Antar stores the first of each call, up to a limit.
+//! Outside WASM they go to standard error.
 
-/// How much a line matters.
+/// Severity of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     Debug = 0,
@@ -10,7 +10,7 @@ pub enum Level {
     Error = 3,
 }
 
-/// Details for who looks for a mistake.
+/// Details for debugging.
 pub fn debug(message: impl AsRef<str>) {
     write(Level::Debug, message.as_ref());
 }
@@ -20,7 +20,7 @@ pub fn info(message: impl AsRef<str>) {
     write(Level::Info, message.as_ref());
 }
 
-/// Something is odd, and was dealt with.
+/// Something unexpected that was handled.
 pub fn warn(message: impl AsRef<str>) {
     write(Level::Warn, message.as_ref());
 }
@@ -40,7 +40,7 @@ pub fn write(level: Level, message: &str) {
 #[cfg(target_arch = "wasm32")]
 #[expect(unsafe_code, reason = "the canonical form of `write` in antar:plugin/log")]
 pub fn write(level: Level, message: &str) {
-    // A world's bindings belong to the plugin's crate; this function is the same in all worlds.
+    // A world's bindings are in the plugin's crate, but this function is the same in all worlds.
     #[link(wasm_import_module = "antar:plugin/log@1.0.0")]
     unsafe extern "C" {
         #[link_name = "write"]

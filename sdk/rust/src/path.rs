@@ -1,16 +1,16 @@
-//! Dotted paths through JSON, whether it was read or is stepped through.
+//! Dotted paths through JSON, in parsed documents and in unparsed text.
 
 use std::borrow::Cow;
 
 use antar_json::{Kind, Scan, Value};
 
-/// What can be asked of a value in either case.
+/// Access to a value, parsed or not.
 pub(crate) trait View<'a>: Copy {
     fn kind(self) -> Kind;
     fn raw(self) -> &'a str;
     fn as_str(self) -> Option<Cow<'a, str>>;
     fn elements(self) -> impl Iterator<Item = Self>;
-    /// Members whose key `path` begins with, and what is left of it behind that.
+    /// Members whose key is a prefix of `path`, with the rest of the path.
     fn members_along(self, path: &str) -> impl Iterator<Item = (Self, &str)>;
 }
 
@@ -43,15 +43,15 @@ macro_rules! view {
 view!(Value);
 view!(Scan);
 
-/// All values that `path` leads to. Arrays on the way are stepped through, or into with a number;
-/// a key that itself contains dots is found where no shorter key leads on.
+/// All values at `path`. Arrays on the way are stepped through, or indexed by a number; a key that
+/// itself contains dots is found if no shorter key leads on.
 pub(crate) fn find<'a, V: View<'a>>(root: V, path: &str) -> Vec<V> {
     let mut found = Vec::new();
     collect(root, path, &mut found);
     found
 }
 
-/// Adds what `path` leads to from `value`. True if there was anything.
+/// Adds the values at `path` below `value`. True if there were any.
 fn collect<'a, V: View<'a>>(value: V, path: &str, found: &mut Vec<V>) -> bool {
     if path.is_empty() {
         found.push(value);
@@ -78,8 +78,9 @@ fn collect<'a, V: View<'a>>(value: V, path: &str, found: &mut Vec<V>) -> bool {
     }
 }
 
-/// Members whose key begins `path`, with what is left of it; of duplicate keys the last, as
-/// `JSON.parse` does. One pass finds them all, because each is one through the text.
+/// Members whose key is a prefix of `path` up to a dot or its end, with the rest of the path. Of
+/// duplicate keys the last one counts, as in `JSON.parse`. A single pass finds them all, because
+/// each pass goes through the whole text.
 fn ways<'a, 'p, V: View<'a>>(object: V, path: &'p str) -> Vec<(V, &'p str)> {
     let mut ways: Vec<(V, &str)> = Vec::new();
     for (member, rest) in object.members_along(path) {
@@ -92,7 +93,7 @@ fn ways<'a, 'p, V: View<'a>>(object: V, path: &'p str) -> Vec<(V, &'p str)> {
     ways
 }
 
-/// The text of a scalar, or of each one in an array.
+/// The text of a scalar, or of each scalar in an array.
 pub(crate) fn texts<'a, V: View<'a>>(value: V) -> impl Iterator<Item = String> {
     let itself = (value.kind() != Kind::Array).then_some(value);
     itself.into_iter().chain(value.elements()).filter_map(text)
@@ -112,7 +113,7 @@ mod tests {
 
     use super::*;
 
-    /// What is found in a compact text, both ways.
+    /// The values found in a compact text, parsed and scanned.
     fn found(text: &str, path: &str) -> Vec<String> {
         let document: Document = text.parse().unwrap();
         let text = document.text();

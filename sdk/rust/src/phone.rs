@@ -1,4 +1,4 @@
-//! Phone numbers in one form.
+//! Phone numbers in E.164 form.
 
 /// ISO 3166 codes and calling codes (ITU-T E.164).
 const COUNTRIES: &str = "AC247 AD376 AE971 AF93 AG1 AI1 AL355 AM374 AO244 AR54 AS1 AT43 AU61 AW297 \
@@ -18,12 +18,13 @@ UY598 UZ998 VA39 VC1 VE58 VG1 VI1 VN84 VU678 WS685 XK383 YE967 YT262 ZA27 ZM260 
 /// Calling codes where a leading 0 is part of the number.
 const ZERO_STAYS: [&str; 5] = ["39", "225", "241", "242", "378"];
 
-/// `+` and 7 to 15 digits (E.164), or nothing. `country` is an ISO code such as `ID`, or a calling
-/// code such as `62`; it is where a number comes from that names no country.
+/// Converts a phone number to `+` and 7 to 15 digits (E.164), or returns None. `country` is an ISO
+/// code such as `ID`, or a calling code such as `62`; it applies to numbers that name no country.
 ///
-/// Everything but digits and a leading `+` is dropped. `+` and `00` begin an international number;
-/// a leading 0 (in Russia and Kazakhstan 8) stands for the country; other digits get the country's
-/// code before them unless they begin with it.
+/// All characters but digits and a leading `+` are removed. `+` and `00` begin an international
+/// number. A leading 0 (in Russia and Kazakhstan 8) is replaced by the calling code, except in
+/// countries where it is part of the number. Other digits are prefixed with the calling code unless
+/// they already begin with it.
 ///
 /// ```
 /// use antar_sdk::phone::e164;

@@ -1,8 +1,7 @@
 //! Unit tests of plugins, without WASM.
 //!
-//! A plugin's function is called directly, with [`event`]. [`check_filter`] and
-//! [`check_transform`] run it on *fixtures* as well: JSON files in a folder, read the same way as
-//! inside Antar.
+//! Call a plugin's function directly, with [`event`]. [`check_filter`] and [`check_transform`] also
+//! run it on *fixtures*: JSON files in a folder, read in the same way as inside Antar.
 //!
 //! ```json
 //! {"event": {"data": {"conversation": {"labels": ["vip"]}}}, "config": {"any": ["vip"]}, "expect": "pass"}
@@ -31,10 +30,10 @@ use crate::{
 };
 use antar_json::{Builder, Document, Value};
 
-/// An event with this data, and something plausible everywhere else.
+/// An event with this data and plausible values in all other fields.
 ///
 /// # Panics
-/// When the text is no JSON.
+/// If the text is not JSON.
 #[must_use]
 pub fn event(data: &str) -> Event {
     let data = data.parse().unwrap_or_else(|e| panic!("the event's data: {e}"));
@@ -51,7 +50,7 @@ pub fn event(data: &str) -> Event {
 /// Runs a filter on each `.json` file of a folder.
 ///
 /// # Panics
-/// With both answers, when one is not as expected; when the folder has no fixtures.
+/// If an answer is not as expected (the message has both), or if the folder has no fixtures.
 pub fn check_filter<A, F>(folder: impl AsRef<Path>, plugin: F)
 where
     F: Function<A, Answer: IntoVerdict> + Copy,

@@ -1,8 +1,8 @@
-//! The command line: one file for each subcommand. Whatever changes a running server goes through
-//! its HTTP API; `serve` and `migrate` alone open the data folder.
+//! The command line: one module for each subcommand. Commands that change a running server use its
+//! HTTP API; only `serve` and `migrate` open the data folder.
 //!
-//! What people read goes to a terminal as prose, and into a pipe as one JSON object a line. Exit
-//! codes: 0 it worked, 1 it did not, 2 it was called wrongly.
+//! Output is prose on a terminal, and one JSON object a line in a pipe. Exit codes: 0 success, 1
+//! failure, 2 wrong usage.
 
 mod apply;
 mod client;
@@ -61,7 +61,7 @@ enum Command {
     Config(config::Arguments),
 }
 
-/// Reads the arguments, runs the command, and says what went wrong.
+/// Parses the arguments, runs the command, and reports its error.
 pub async fn main() -> ExitCode {
     let cli = Cli::parse();
     let screen = Screen::new(cli.format);

@@ -1,5 +1,5 @@
-//! The API over HTTP. Handlers extract, parse into a type of the model, make one call, and show the
-//! result; nothing is decided here.
+//! The HTTP API. Handlers extract, parse into model types, make one call, and render the result;
+//! they take no decisions.
 
 mod configuration;
 mod deliveries;
@@ -26,7 +26,7 @@ pub use self::operations::keep_metrics;
 use self::webhooks::{actions, bulk, explain, preview};
 use crate::app::App;
 
-/// Writes the routes, their description and a list for tests from one table.
+/// Generates the routes, their description and a list for tests from one table.
 macro_rules! routes {
     ($($path:literal { $($method:ident $module:ident $(:: $part:ident)+),+ })+) => {
         fn routes(config: &mut web::ServiceConfig) {
@@ -105,13 +105,13 @@ routes! {
     "/docs" { get operations::docs }
 }
 
-/// From the first byte of a connection's request to the end of its head.
+/// Time limit from the first byte of a connection's request to the end of its head.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
-/// How long an idle connection is kept: longer than most balancers keep theirs.
+/// How long an idle connection stays open: longer than in most load balancers.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
-/// The API on `listener`. It runs when it is polled, and ends by its handle; signals are the
-/// caller's affair.
+/// The API server on `listener`. It runs while it is polled and is stopped through its handle; the
+/// caller handles signals.
 pub fn serve(
     app: web::Data<App>,
     listener: TcpListener,

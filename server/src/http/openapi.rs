@@ -1,4 +1,4 @@
-//! The API's own description, made from the handlers.
+//! OpenAPI description of the API, generated from the handlers.
 
 use bytes::Bytes;
 use serde_json::{Map, Value as Json, json};
@@ -9,19 +9,19 @@ use super::edge::error::{Code, Entry, PROBLEM_JSON, ProblemBody};
 /// The document as it is served.
 pub(super) struct Text(pub(super) Bytes);
 
-/// Parts that no handler's signature shows.
+/// Schemas that appear in no handler's signature.
 #[derive(OpenApi)]
 #[openapi(components(schemas(ProblemBody)))]
 struct Shared;
 
-/// Calls that need no key.
+/// Paths that need no key.
 const OPEN: [&str; 3] = ["/in/{source}/{secret}", "/healthz", "/readyz"];
 
-/// Where schemas are referred to.
+/// Prefix of references to schemas.
 const SCHEMAS: &str = "#/components/schemas/";
 const MERGE_PATCH_JSON: &str = "application/merge-patch+json";
 
-/// Completes what the handlers say: path parameters, ids of operations, problems, keys.
+/// Completes the description of the handlers: path parameters, operation ids, problems, keys.
 pub(super) fn text(handlers: utoipa::openapi::OpenApi) -> Result<Text, serde_json::Error> {
     let mut document = serde_json::to_value(handlers.merge_from(Shared::openapi()))?;
     document["info"] = json!({
@@ -56,7 +56,7 @@ fn problem(entry: Entry) -> Json {
 
 fn complete(path: &str, method: &str, operation: &mut Json) {
     let tag = operation["tags"][0].as_str().unwrap_or_default().replace(' ', "_");
-    // One handler takes all methods of an incoming URL.
+    // One handler serves all methods of an incoming URL.
     let handler = operation["operationId"].as_str().unwrap_or_default();
     let name = if path.starts_with("/in/") { method } else { handler };
     operation["operationId"] = format!("{tag}_{name}").into();
@@ -73,7 +73,7 @@ fn complete(path: &str, method: &str, operation: &mut Json) {
     }
 }
 
-/// Names of the schemas that merge patches have.
+/// Names of the schemas used as merge patches.
 fn patches(document: &Json) -> Vec<String> {
     let items = document["paths"].as_object().into_iter().flat_map(Map::values);
     let operations = items.filter_map(Json::as_object).flat_map(Map::values);
@@ -84,8 +84,8 @@ fn patches(document: &Json) -> Vec<String> {
         .collect()
 }
 
-/// The merge patch (RFC 7396) of what `schema` describes: no member is required, and `null` takes
-/// out those that are not required there.
+/// The schema of a merge patch (RFC 7396) for what `schema` describes: no member is required, and
+/// `null` removes those that are not required there.
 fn patch_of(schema: &Json, schemas: &Json) -> Json {
     let (mut members, mut required) = (Map::new(), Vec::new());
     collect(schema, schemas, &mut members, &mut required);
@@ -97,7 +97,7 @@ fn patch_of(schema: &Json, schemas: &Json) -> Json {
     json!({ "type": "object", "description": schema["description"], "properties": members })
 }
 
-/// The members of an object that is described in parts, and which of them are required.
+/// Collects the members of an object described in parts, and the names of those that are required.
 fn collect(
     schema: &Json,
     schemas: &Json,
@@ -124,8 +124,8 @@ fn takes_null(schema: &Json) -> bool {
         || parts.map(|part| &part["type"]).any(null)
 }
 
-/// A view is its settings and more, so the schema of the settings may not forbid more. What is
-/// posted with an unknown member is refused all the same.
+/// Allows additional properties: a view consists of its settings and more, so the schema of the
+/// settings must not forbid more. Posted objects with unknown members are refused anyway.
 fn open_objects(json: &mut Json) {
     match json {
         Json::Object(members) => {

@@ -1,4 +1,4 @@
-//! Calls about the server itself.
+//! Health, metrics and API description of the server.
 
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
@@ -44,8 +44,8 @@ pub(super) async fn metrics(_: Operator<Read>) -> Answer {
         .body(text))
 }
 
-/// Sums up what was recorded, again and again, so that memory stays bounded where nobody asks for
-/// the figures.
+/// Runs the recorder's upkeep periodically, so that memory stays bounded even if the metrics are
+/// never scraped.
 pub async fn keep_metrics(mut stop: tokio::sync::watch::Receiver<bool>) {
     const EVERY: std::time::Duration = std::time::Duration::from_secs(5);
     loop {
@@ -59,8 +59,8 @@ pub async fn keep_metrics(mut stop: tokio::sync::watch::Receiver<bool>) {
     }
 }
 
-/// The process's recorder of figures. The crate `metrics` knows one for each process, whoever
-/// installs it first; servers in one process share it.
+/// The process's metrics recorder. The `metrics` crate allows one per process, the first one
+/// installed; servers in one process share it.
 pub(super) fn recorder() -> Option<&'static PrometheusHandle> {
     static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
     let install = || {
@@ -75,7 +75,7 @@ pub(super) fn recorder() -> Option<&'static PrometheusHandle> {
         let calls = Matcher::Full("antar_plugin_call_seconds".to_owned());
         let builder = PrometheusBuilder::new().set_buckets(&buckets).ok()?;
         let builder = builder.set_buckets_for_metric(calls, &of_plugins).ok()?;
-        // An error means that somebody who runs this server as a library has a recorder already.
+        // Fails if a program that runs this server as a library has already installed a recorder.
         builder.install_recorder().ok()
     };
     RECORDER.get_or_init(install).as_ref()
@@ -97,7 +97,7 @@ pub(super) async fn description(_: Caller<Read>, text: web::Data<openapi::Text>)
 )]
 pub(super) async fn docs(caller: Result<Caller<Read>, Problem>) -> Answer {
     if let Err(problem) = caller {
-        // Makes a browser ask for the key, as a password with any user name.
+        // Makes a browser prompt for the key, as the password of any user name.
         let mut answer = problem.answer(None);
         let challenge = HeaderValue::from_static("Basic realm=\"antar: the key is the password\"");
         answer.headers_mut().append(WWW_AUTHENTICATE, challenge);

@@ -1,4 +1,4 @@
-//! One event on its way to one webhook.
+//! Deliveries (one event on its way to one webhook), their states and attempts.
 
 use antar_template::Piece;
 use serde::{Deserialize, Serialize};
@@ -59,7 +59,7 @@ impl std::str::FromStr for State {
     }
 }
 
-/// A part of the way to a receiver.
+/// A stage of an attempt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stage {
     Transform,
@@ -84,13 +84,13 @@ impl Stage {
 pub mod reason {
     pub const WEBHOOK_DISABLED: &str = "webhook_disabled";
     pub const WEBHOOK_PAUSED: &str = "webhook_paused";
-    /// Its receiver has failed for long and gets probes only.
+    /// Its receiver has failed for long and gets only probes.
     pub const WEBHOOK_FAILING: &str = "webhook_failing";
     /// A plugin failed too often; the delivery waits for it.
     pub const PLUGIN_PAUSED: &str = "plugin_paused";
-    /// The receiver said that it is too much, and has a rest.
+    /// The receiver reported overload, and rests.
     pub const RECEIVER_BUSY: &str = "receiver_busy";
-    /// Another one with its key was first, and is open.
+    /// An earlier delivery with the same order key is still open.
     pub const WAITS_IN_ORDER: &str = "waits_in_order";
     pub const WEBHOOK_DELETED: &str = "webhook_deleted";
     pub const CANCELLED: &str = "cancelled";
@@ -112,22 +112,22 @@ pub struct Delivery {
     pub created_at: Millis,
     /// `attributes.subject` of the event.
     pub subject: Option<String>,
-    /// Those with the same one are made one after the other.
+    /// Deliveries with the same key are sent one after the other.
     pub order_key: Option<String>,
 }
 
-/// A header with markers where secrets stand.
+/// A header with markers in place of secrets.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct FrozenHeader {
     pub name: String,
     pub value: Vec<Piece>,
 }
 
-/// What every attempt of a delivery sends: method, URL, headers (without signatures and without
-/// those that name `antar.attempt`) and body, with markers where named secrets stand.
+/// The request that every attempt of a delivery sends: method, URL, headers (without signatures and without
+/// those that use `antar.attempt`) and body, with markers in place of named secrets.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Frozen {
-    /// The revision of the webhook that it was made from.
+    /// Revision of the webhook that the request was made from.
     #[serde(default)]
     pub revision: u32,
     pub method: Method,

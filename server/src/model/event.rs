@@ -1,4 +1,4 @@
-//! Something that happened.
+//! Events and their identity.
 
 use antar_json::{Builder, Document, Value};
 
@@ -7,16 +7,16 @@ use super::{EventId, EventType, Millis, TenantId, WebhookId};
 /// Short strings beside the data, in posted order.
 pub type Attributes = Vec<(String, String)>;
 
-/// What makes an event unique: its id in its tenant, apart for each `attributes.source`.
+/// Identity of an event: its id, unique within its tenant and `attributes.source`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct EventKey {
     pub tenant: TenantId,
-    /// `attributes.source`, empty without one.
+    /// `attributes.source`; empty if there is none.
     pub source: String,
     pub id: EventId,
 }
 
-/// An accepted event. Its parts live in one document, the one that rules look at.
+/// An accepted event. `document` holds all of its parts; rules are matched against it.
 #[derive(Clone, Debug)]
 pub struct Event {
     pub key: EventKey,
@@ -25,7 +25,7 @@ pub struct Event {
     pub attributes: Attributes,
     /// `{"id", "type", "timestamp", "tenant", "attributes": {…}, "data": {…}}`
     pub document: Document,
-    /// False when the data does not follow the type's schema.
+    /// False when the data does not match the type's schema.
     pub schema_ok: bool,
 }
 
@@ -54,13 +54,13 @@ impl Event {
         self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// A contact, a conversation: what `attributes.subject` says.
+    /// `attributes.subject`, such as a contact or a conversation.
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
         self.attribute("subject")
     }
 
-    /// The webhook that an event of Antar's own is about.
+    /// The webhook that one of Antar's own events is about.
     #[must_use]
     pub fn about_webhook(&self) -> Option<WebhookId> {
         if !self.event_type.is_own() {
@@ -70,7 +70,7 @@ impl Event {
     }
 }
 
-/// The document that rules, facets and explanations look at.
+/// Builds the document that rules, facets and explanations read.
 #[must_use]
 pub fn document_of(
     key: &EventKey,

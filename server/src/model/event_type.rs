@@ -1,4 +1,4 @@
-//! Catalog entries.
+//! Event types: the entries of a tenant's catalog.
 
 use antar_json::Document;
 use serde::{Deserialize, Serialize};

@@ -1,9 +1,9 @@
-//! Header fields as they are kept and shown.
+//! Header fields as they are stored and shown.
 
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Header fields in the order they stand in: names in lower case, each once. In JSON an object.
+/// Header fields in their original order; names are in lower case and unique. In JSON an object.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Fields(Vec<(String, String)>);
 
@@ -23,7 +23,7 @@ impl Fields {
     }
 }
 
-/// Each name comes once.
+/// The caller passes each name only once.
 impl FromIterator<(String, String)> for Fields {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(fields: I) -> Fields {
         Fields(fields.into_iter().collect())

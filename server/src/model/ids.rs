@@ -1,9 +1,9 @@
-//! Names and ids. Each is checked once, when it is made.
+//! Names and ids, each validated once, when it is created.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Makes a checked string type: what it accepts, and the sentence for what it does not.
+/// Defines a validated string type: the check, and the error sentence for text that fails it.
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $check:expr, $rule:literal) => {
         $(#[$doc])*
@@ -90,15 +90,15 @@ text_id!(
     "the name of a plugin has 1 to 64 of A-Z a-z 0-9 _ -"
 );
 
-/// What the types of Antar's own events begin with.
+/// Prefix of the types of Antar's own events.
 pub const OWN_TYPES: &str = "antar.";
 
 impl TypeFilter {
-    /// Whether `event_type` is meant. `a.*` wants at least one further segment.
+    /// Whether `event_type` matches. `a.*` requires at least one further segment.
     #[must_use]
     pub fn accepts(&self, event_type: &str) -> bool {
         match self.as_str().strip_suffix('*') {
-            // Antar's own types are named by whoever wants them.
+            // Antar's own types match only if the filter names them.
             Some("") => !event_type.starts_with(OWN_TYPES),
             Some(prefix) => event_type.len() > prefix.len() && event_type.starts_with(prefix),
             None => self.as_str() == event_type,
@@ -115,7 +115,7 @@ macro_rules! uuid_id {
         pub struct $name(pub Uuid);
 
         impl $name {
-            /// A new UUIDv7 that begins with `now`.
+            /// A new UUIDv7 whose time part is `now`.
             #[must_use]
             pub fn new(now: super::Millis) -> $name {
                 $name(uuid_v7(now))
@@ -164,7 +164,7 @@ pub fn uuid_v7(now: super::Millis) -> Uuid {
 }
 
 impl EventType {
-    /// Whether it is a type of Antar's own: nobody else posts such events, and `*` does not mean them.
+    /// Whether this is one of Antar's own types: callers can't post such events, and `*` does not match them.
     #[must_use]
     pub fn is_own(&self) -> bool {
         self.as_str().starts_with(OWN_TYPES)
@@ -172,7 +172,7 @@ impl EventType {
 }
 
 impl EventId {
-    /// The id of an event that came without one.
+    /// Generates the id of an event that was posted without one.
     #[must_use]
     pub fn new(now: super::Millis) -> EventId {
         let mut text = Uuid::encode_buffer();

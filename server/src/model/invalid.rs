@@ -1,4 +1,4 @@
-//! What is wrong with an input, field by field.
+//! Errors in an input, field by field.
 
 use serde::Serialize;
 
@@ -32,7 +32,7 @@ impl FieldError {
     }
 }
 
-/// An input that is refused. `code` is one of the problem catalogue's.
+/// A rejected input. `code` is an entry of the problem catalogue.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {}", .errors.iter().map(|e| format!("{} {}", e.pointer, e.detail)).collect::<Vec<_>>().join("; "))]
 pub struct Invalid {

@@ -1,4 +1,4 @@
-//! Keys to the API.
+//! API keys and their scopes.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,15 +18,15 @@ pub enum Scope {
     Manage,
 }
 
-/// Id of a key: not secret, and no part of the key's text.
+/// Id of a key: not secret, and not part of the key's text.
 pub type KeyId = uuid::Uuid;
 
-/// A stored key. Only the SHA-256 of its text is kept.
+/// A stored key. Only the SHA-256 of its text is stored.
 #[derive(Clone, Debug)]
 pub struct ApiKey {
     pub id: KeyId,
     pub name: String,
-    /// `None`: the operator's, for all tenants and all operator calls.
+    /// `None`: an operator key, for all tenants and all operator calls.
     pub tenant: Option<TenantId>,
     pub scopes: Vec<Scope>,
     pub hash: [u8; 32],

@@ -1,5 +1,5 @@
-//! Plain data: the words of Antar as types. A value that exists is valid; parsing is the check.
-//! Nothing here knows of HTTP, databases, clocks or plugins.
+//! The domain types, as plain data. Parsing validates them: a value that exists is valid. Nothing here
+//! depends on HTTP, databases, clocks or plugins.
 
 mod delivery;
 mod event;

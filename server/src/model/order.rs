@@ -1,4 +1,4 @@
-//! Which deliveries of a webhook belong together: kept in order, or sent only once.
+//! Ordering and deduplication: which deliveries of a webhook are sent in order, or only once.
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub enum Ordering {
     #[default]
     None,
-    /// Those with the same key are delivered one after the other.
+    /// Deliveries with the same key are sent one after the other.
     PerKey(PerKey),
 }
 

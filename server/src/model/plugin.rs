@@ -1,4 +1,4 @@
-//! Plugins as they are named in settings and lists. The host that runs them is elsewhere.
+//! Plugins as settings and lists refer to them. The host that runs them is in the module `plugin`.
 
 use antar_json::Document;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! The conventions of one platform, as a document.
+//! Profiles: the conventions of one platform (payload, headers, signing, retries) as a document.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ pub enum RestOf {
     Data,
 }
 
-/// Where a payload's value comes from.
+/// The source of a value in a payload.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum PayloadValue {

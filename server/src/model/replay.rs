@@ -1,4 +1,4 @@
-//! Old events on their way once more.
+//! Replays: sending stored events again.
 
 use antar_json::Document;
 use serde::{Deserialize, Serialize};
@@ -45,14 +45,14 @@ impl std::str::FromStr for ReplayState {
     }
 }
 
-/// What is gone through, oldest first.
+/// What a replay goes through, oldest first.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReplayOf {
-    /// Deliveries of the webhook; none: in any state.
+    /// Deliveries of the webhook in this state; none: in any state.
     Deliveries { state: Option<State> },
-    /// The tenant's events that the webhook wants today; `only_new`: those that never had a delivery
-    /// to it.
+    /// The tenant's events that match the webhook as it is configured now; `only_new`: those that never had a
+    /// delivery to it.
     Events { only_new: bool },
     /// These events.
     Listed { event_ids: Vec<EventId> },
@@ -62,9 +62,9 @@ pub enum ReplayOf {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Selection {
     pub of: ReplayOf,
-    /// Deliveries made, or events accepted, at or after.
+    /// Deliveries created, or events accepted, at this time or after.
     pub since: Option<Millis>,
-    /// Deliveries made, or events accepted, before. Never later than the replay's own start.
+    /// Deliveries created, or events accepted, before this time. Never later than the replay's own start.
     pub until: Millis,
     /// `attributes.subject` of the event.
     pub subject: Option<String>,
@@ -82,17 +82,17 @@ pub struct Replay {
     pub webhook_id: WebhookId,
     pub selection: Selection,
     pub state: ReplayState,
-    /// Deliveries made in a second.
+    /// Deliveries created per second.
     pub pace_per_s: u32,
-    /// Events that were selected when it began.
+    /// Events that were selected at the start.
     pub total: u64,
-    /// False: `total` is what was counted before counting took too long.
+    /// False: counting took too long, and `total` is the count up to then.
     pub exact: bool,
-    /// Deliveries made.
+    /// Deliveries created.
     pub made: u64,
-    /// Looked at and left out.
+    /// Candidates examined and left out.
     pub skipped: u64,
-    /// After what to go on; empty at the start.
+    /// Where to continue, exclusive; empty at the start.
     pub position: String,
     pub error: Option<String>,
     pub started_at: Millis,

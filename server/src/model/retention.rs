@@ -1,4 +1,4 @@
-//! How long what has happened is kept.
+//! How long events and their payloads are kept.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +17,7 @@ pub struct RetentionSpec {
 }
 
 impl RetentionSpec {
-    /// `self`, and where it is silent `below`.
+    /// `self`, with missing values taken from `below`.
     #[must_use]
     pub fn over(self, below: RetentionSpec) -> RetentionSpec {
         RetentionSpec {

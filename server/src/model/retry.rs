@@ -1,21 +1,21 @@
-//! When to try again.
+//! Retry policies: which answers are retried, when, and how often.
 
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Which answers are tried again.
+/// Which answers are retried.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum Statuses {
-    /// Whatever was no success, but 410.
+    /// Every answer without success, except 410.
     #[default]
     Default,
     /// 408, 425, 429, 5xx and network errors.
     Transient,
-    /// These and no others.
+    /// Only these.
     Only(Vec<StatusFilter>),
 }
 
-/// A status, or all that begin with the same digit.
+/// One status, or all statuses of a class.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StatusFilter {
     Code(u16),
@@ -24,7 +24,7 @@ pub enum StatusFilter {
 }
 
 impl Statuses {
-    /// Whether an answer with this status, which was no success, is tried again.
+    /// Whether an unsuccessful answer with this status is retried.
     #[must_use]
     pub fn retries(&self, status: u16) -> bool {
         match self {
@@ -200,7 +200,7 @@ pub struct Retry {
 }
 
 impl RetrySpec {
-    /// `self`, and where it is silent `below`. A schedule without `attempts_max` means one more
+    /// `self`, with missing values taken from `below`. A schedule without `attempts_max` means one more
     /// attempt than it has waits.
     #[must_use]
     pub fn over(&self, below: &Retry) -> Retry {
@@ -218,7 +218,7 @@ impl RetrySpec {
         }
     }
 
-    /// The whole policy, where schedule, attempts and jitter are said.
+    /// The complete policy, if schedule, attempts and jitter are set.
     #[must_use]
     pub fn complete(&self) -> Option<Retry> {
         Some(Retry {
@@ -230,7 +230,7 @@ impl RetrySpec {
         })
     }
 
-    /// What is wrong, as a path below `retry` and a sentence.
+    /// Validation errors, each as a path below `retry` and a sentence.
     #[must_use]
     pub fn errors(&self) -> Vec<(&'static str, String)> {
         const STATUSES_MAX: usize = 100;

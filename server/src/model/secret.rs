@@ -1,4 +1,4 @@
-//! A value that must not be seen.
+//! Secret text that must not be printed.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Incoming URLs.
+//! Sources: incoming URLs whose calls become events.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Whoever owns webhooks.
+//! Tenants: the owners of webhooks, and their settings.
 
 use serde::{Deserialize, Serialize};
 

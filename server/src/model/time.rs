@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Millis(pub i64);
 
 impl Millis {
-    /// Reads RFC 3339 with any offset; finer digits than milliseconds are cut.
+    /// Parses RFC 3339 with any offset; digits finer than milliseconds are cut off.
     pub fn parse(text: &str) -> Result<Millis, String> {
         text.parse::<jiff::Timestamp>()
             .map(|t| Millis(t.as_millisecond()))

@@ -1,4 +1,4 @@
-//! One outgoing subscription.
+//! Webhooks: outgoing subscriptions, as their owner writes them.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::{Dedupe, Ordering, PluginUse, RetrySpec, Signer, TypeFilter};
 /// Header names and their templates, in written order.
 pub type Headers = serde_json::Map<String, serde_json::Value>;
 
-/// Whether a header belongs to the connection that a request goes by, and can't be set.
+/// Whether a header belongs to the HTTP connection, and can't be set.
 #[must_use]
 pub fn is_of_connection(header: &str) -> bool {
     let names = ["host", "content-length", "transfer-encoding", "connection"];

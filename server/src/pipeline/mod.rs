@@ -1,12 +1,12 @@
-//! The way of an event, and every branch on it:
+//! The event pipeline: everything that happens to an event, from intake to the record of an attempt:
 //!
 //! ```text
 //! accept:   intake ─▶ (intake plugins) ─▶ schema ─▶ route ─▶ commit
 //! attempt:  transform ─▶ render ─▶ prepare (secrets, sign) ─▶ deliver ─▶ retry? ─▶ record
 //! ```
 //!
-//! The stages are files of their own: values in, values out. Only this file, `transform` (calls
-//! plugins) and `deliver` (one HTTP request) do anything that can wait.
+//! Each stage is a module of its own and maps values to values. Only this file (database), the intake
+//! plugins and `transform` (plugin calls) and `deliver` (one HTTP request) await anything.
 
 pub mod accept;
 pub mod attempt;
@@ -46,22 +46,22 @@ use crate::model::{Attempt, Event, Frozen, Invalid, Millis, Stage, State, Webhoo
 use crate::plugin::Host;
 use crate::store::{AcceptedOnce, NewDelivery, NewEvent, Owner, Store, StoreError};
 
-/// What the stages work with.
+/// Shared dependencies of the stages.
 pub struct Pipeline {
     pub config: Arc<Config>,
     pub clock: Clock,
     pub host: Arc<Host>,
     pub store: Store,
     pub sender: Sender,
-    /// This node, in this run of it.
+    /// Identifies this run of this node as the owner of deliveries.
     pub owner: Owner,
 }
 
-/// What became of a request.
+/// Result of accepting a request.
 pub enum Accepted {
-    /// Answers in the order of the drafts, the deliveries to start with, and the webhooks that
-    /// deliveries were held for, facet values that were new, and when the first is due of those that
-    /// wait by their webhook's wish.
+    /// `answers` are in the order of the drafts, `jobs` the deliveries to start at once, `held` the
+    /// webhooks with held deliveries, and `learned` the new facet values. `due_at` is the earliest due
+    /// time of the deliveries that their webhook delays, orders or deduplicates.
     New {
         answers: Vec<Answer>,
         jobs: Vec<Job>,
@@ -69,11 +69,11 @@ pub enum Accepted {
         learned: Vec<Learned>,
         due_at: Option<Millis>,
     },
-    /// Its `Idempotency-Key` was there before; `same` tells whether the request is the same too.
+    /// The `Idempotency-Key` was used before; `same` is true if the request is identical, too.
     Before { same: bool, status: u16, body: String },
 }
 
-/// Why nothing of a request was accepted.
+/// Why a request was not accepted; applies to all of its events.
 #[derive(Debug, thiserror::Error)]
 pub enum AcceptError {
     #[error(transparent)]
@@ -83,8 +83,8 @@ pub enum AcceptError {
 }
 
 impl Pipeline {
-    /// Checks, routes and commits. Returns once everything accepted is durable. `starts_now` says
-    /// for each delivery whether there is room to start it from memory.
+    /// Validates, routes and commits the drafts. Returns once everything accepted is durable.
+    /// `starts_now` reports whether a delivery of the webhook has room to start from memory.
     pub async fn accept(
         &self,
         tenant: &Arc<Tenant>,
@@ -136,7 +136,7 @@ impl Pipeline {
         Ok(Accepted::New { answers: answers(&made, &stored), jobs, held, learned, due_at })
     }
 
-    /// One draft through intake plugins, schema and rules.
+    /// Runs one draft through intake plugins, schema check and routing.
     async fn make(
         &self,
         tenant: &Tenant,
@@ -203,7 +203,8 @@ impl Pipeline {
         NewEvent { event: Arc::new(event), deliveries, dropped_reason, accepted_at, owner }
     }
 
-    /// Lets held deliveries go on where the webhook was opened while they were written.
+    /// Releases held deliveries if their webhook stopped holding them while they were being written.
+    /// Returns whether any were released.
     pub async fn release_if_open(
         &self,
         tenant: &Tenant,
@@ -213,7 +214,7 @@ impl Pipeline {
         Ok(open && self.store.queue.release_webhook(id, self.clock.now()).await? > 0)
     }
 
-    /// One try of a delivery, from the plugins (or the frozen request) to what is to be recorded.
+    /// Makes one attempt of a delivery, from the plugins (or the frozen request) to the record to store.
     pub async fn attempt(&self, tenant: &Tenant, webhook: &Webhook, job: &Job) -> Attempted {
         let number = job.attempts + 1;
         let (started_at, began) = (self.clock.now(), Instant::now());
@@ -273,8 +274,8 @@ impl Pipeline {
         let (verdict, error) = check_success(webhook, sent.answer().map_err(ToString::to_string));
         let error = prepared.mask_text(error.unwrap_or_default());
         if let Some(SendError::Request(_)) = sent.error {
-            // Nothing went out, so nothing is frozen: the next attempt is made from what is
-            // configured then.
+            // Nothing was sent, so nothing is frozen: the next attempt renders the request anew
+            // from the configuration at that time.
             let seen = Observed::not_sent(attempt, error);
             return self.decide(webhook, job, seen);
         }
@@ -284,7 +285,7 @@ impl Pipeline {
             .map_or_else(|_| ReceiverHints::default(), |answer| ReceiverHints::of(answer, now));
         attempt.response = sent.response.map(|response| prepared.mask(response));
         attempt.request = Some(prepared.sent());
-        // Only the first request that reached sending is new to the record.
+        // Only the first request that reaches sending is stored as the frozen request.
         let frozen = job.frozen.is_none().then_some(frozen);
         self.decide(webhook, job, Observed { attempt, frozen, verdict, hints, error })
     }
@@ -359,7 +360,7 @@ enum NoRequest {
         error: String,
         unresolved: Vec<String>,
     },
-    /// To be tried again without counting.
+    /// Retried without counting an attempt.
     Held {
         retry_in_ms: u64,
     },
@@ -373,7 +374,7 @@ fn took_ms(began: Instant) -> u64 {
     u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// From 0 to 1, to spread waits by. Without randomness they are just not spread.
+/// A random number from 0 to 1 for jitter; 0.5, which means no jitter, if the system has no randomness.
 fn spread() -> f64 {
     let random = crate::seal::random::<4>();
     random.map_or(0.5, |bytes| f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))

@@ -1,6 +1,6 @@
-//! The interfaces of `sdk/wit`, version 1.0.0, as Rust types.
+//! Rust types generated from the WIT interfaces in `sdk/wit`, version 1.0.0.
 
-/// The types of both worlds. An event is borrowed: it is copied once, into the guest.
+/// Types shared by both worlds. An event is borrowed, so it is copied only once: into the guest.
 mod shared {
     wasmtime::component::bindgen!({
         path: ["../sdk/wit", "../server/src/plugin/rewrite/host.wit"],
@@ -52,7 +52,7 @@ pub(super) use shared::antar::{
 pub(super) const FILTER: &str = "antar:plugin/filter@1.0.0";
 /// The interface that a transform exports.
 pub(super) const TRANSFORM: &str = "antar:plugin/transform@1.0.0";
-/// The interface that a plugin's lines go through.
+/// The interface that a plugin writes log lines through.
 pub(super) const LOG: &str = "antar:plugin/log@1.0.0";
-/// Everything that a plugin may import: the log, and the types that its exports speak of.
+/// What a plugin may import besides WASI: the log, and the types that its exports use.
 pub(super) const IMPORTS: [&str; 2] = [LOG, "antar:plugin/types@1.0.0"];

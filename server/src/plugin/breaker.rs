@@ -1,8 +1,8 @@
-//! Pauses a plugin that fails again and again.
+//! Circuit breaker: pauses a plugin that fails repeatedly.
 //!
 //! A plugin that traps on everything would use up the attempts of every delivery that needs it.
-//! After a number of failures in a row it is not called for a while; what needs it waits. Then one
-//! call tries: if it goes well, all go on, else the pause begins again.
+//! After a number of failures in a row it is not called for a while, and deliveries that need it
+//! wait. Then a single call is tried: if it succeeds, calls resume; if not, the pause starts again.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering::SeqCst};
 
@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use super::CallError;
 
-/// How long others wait while one call tries, in milliseconds.
+/// Retry delay of other calls while one call is tried, in milliseconds.
 const TRIAL_MS: u64 = 1_000;
 
 /// The breaker of one version of a tenant's plugin.
@@ -18,13 +18,13 @@ pub(super) struct Breaker {
     failures_max: u32,
     pause_ms: u64,
     failures: AtomicU32,
-    /// When the next call may try; 0 while nothing is wrong.
+    /// When the next call may be tried; 0 while the plugin is not paused.
     closed_until_ms: AtomicI64,
     trying: AtomicBool,
     reason: Mutex<String>,
 }
 
-/// Why a plugin is not called, for people.
+/// Why and until when a plugin is not called, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pause {
     /// The last failure, and how many there were.
@@ -33,7 +33,7 @@ pub struct Pause {
     pub until_ms: i64,
 }
 
-/// The permission to make one call.
+/// Permission for one call.
 pub(super) struct Entry<'a> {
     breaker: &'a Breaker,
     is_trial: bool,
@@ -76,7 +76,7 @@ impl Breaker {
 }
 
 impl Entry<'_> {
-    /// Counts how the call ended.
+    /// Records how the call ended.
     pub(super) fn ended(&self, error: Option<&CallError>, now_ms: impl FnOnce() -> i64) {
         let breaker = self.breaker;
         match error {
@@ -88,7 +88,7 @@ impl Entry<'_> {
                     breaker.closed_until_ms.store(now_ms().saturating_add(pause_ms), SeqCst);
                 }
             }
-            // Says nothing of the plugin.
+            // Neither success nor failure: the plugin was not called.
             Some(CallError::Busy { .. } | CallError::Paused { .. }) => {}
             _ => {
                 if breaker.failures.load(SeqCst) != 0 {
@@ -135,7 +135,7 @@ mod tests {
         let pause = breaker.pause().unwrap();
         assert_eq!(pause.reason, "failed 3 times in a row: the plugin stopped: no");
         assert_eq!(pause.until_ms, 5_032);
-        // One tries, the others wait a little longer.
+        // One call is tried; the others wait a little longer.
         let trial = breaker.enter(|| 5_032).unwrap();
         assert_eq!(wait_ms(&breaker, 5_032), Some(1_000));
         trial.ended(Some(&CallError::TimedOut { limit_ms: 7 }), || 5_040);

@@ -1,10 +1,10 @@
-//! Compiled code on disk, so that a start compiles nothing.
+//! Cache of compiled code on disk, so that a restart compiles nothing.
 //!
-//! Machine code is run as it is read, so only what this server wrote may be read: every file begins
-//! with an HMAC over its name and content, under a key that lies beside it and that only the
-//! server's user may read. A file that doesn't fit is thrown away, and the plugin compiled again.
-//! The name has the engine's version and settings in it, so those of another version are never
-//! found; they are removed at the next start.
+//! Machine code runs as it is read, so only files that this server wrote may be loaded. Every file
+//! starts with an HMAC over its name and content; the key lies in the same folder, readable only by
+//! the server's user. A file that fails the check is deleted, and the plugin is compiled again.
+//! File names contain a hash of the engine's version and settings, so files of other versions are
+//! never found; they are removed at the next start.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -17,7 +17,7 @@ use std::{
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
-/// A block of SHA-256, which HMAC takes as it is.
+/// One block of SHA-256, which HMAC uses without hashing it first.
 const KEY_BYTES: usize = 64;
 const MAC_BYTES: usize = 32;
 const SUFFIX: &str = ".code";
@@ -26,13 +26,13 @@ const SUFFIX: &str = ".code";
 pub(super) struct Cache {
     folder: PathBuf,
     key: [u8; KEY_BYTES],
-    /// Of the engine, its settings, and what is done to modules before.
+    /// Hash of the engine's version and settings and of the rewrite's version.
     version: String,
     bytes_max: u64,
 }
 
 impl Cache {
-    /// Opens the folder, or makes it, and removes what other versions left.
+    /// Opens or creates the folder, and removes files of other versions.
     pub(super) fn open(
         folder: &Path,
         engine: &wasmtime::Engine,
@@ -50,13 +50,13 @@ impl Cache {
         Ok(cache)
     }
 
-    /// What was compiled from the file of this digest, if it is as it was written.
+    /// Code compiled from the file of this digest, if it is there and unchanged.
     pub(super) fn get(&self, digest: &str) -> Option<Vec<u8>> {
         let path = self.path(digest);
         let mut file = File::open(&path).ok()?;
         match self.read(digest, &mut file) {
             Ok(Some(code)) => {
-                // What is used stays. Without a time it is merely evicted sooner.
+                // Marks the file as recently used. If that fails, it is merely evicted sooner.
                 let _ = file.set_modified(SystemTime::now());
                 Some(code)
             }
@@ -73,7 +73,7 @@ impl Cache {
     }
 
     fn read(&self, digest: &str, file: &mut File) -> io::Result<Option<Vec<u8>>> {
-        // More than all entries together may have is none of ours.
+        // A file larger than the whole cache may be was not written by this server.
         if file.metadata()?.len() > self.bytes_max.saturating_add(MAC_BYTES as u64) {
             return Ok(None);
         }
@@ -90,7 +90,7 @@ impl Cache {
         Ok(self.mac(digest, &code).verify_slice(&mac).is_ok().then_some(code))
     }
 
-    /// Keeps `code`. A cache that can't be written costs time at the next start and nothing else.
+    /// Stores `code`. If the cache can't be written, the only cost is time at the next start.
     pub(super) fn put(&self, digest: &str, code: &[u8]) {
         if code.len() as u64 > self.bytes_max {
             return;
@@ -108,11 +108,11 @@ impl Cache {
         let mut file = private().create(true).truncate(true).open(&temporary)?;
         file.write_all(&mac)?;
         file.write_all(code)?;
-        // Not synced: a file that a crash cut off does not fit its MAC.
+        // Not synced: a file that a crash cut short fails the MAC check.
         fs::rename(&temporary, &path)
     }
 
-    /// Removes what was not used for longest until `bytes` more fit.
+    /// Evicts the least recently used files until `bytes` more fit.
     fn make_room(&self, bytes: u64) -> io::Result<()> {
         let mut entries = self.entries()?;
         let mut total: u64 = entries.iter().map(|entry| entry.bytes).sum();
@@ -174,7 +174,7 @@ fn version_of(settings: &impl Hash) -> String {
     hex::encode(&hasher.0.finalize()[..8])
 }
 
-/// A hash that stays the same from one build of the server to the next.
+/// A hasher whose result is the same in every build of the server.
 struct Sha256Hasher(Sha256);
 
 impl Hasher for Sha256Hasher {
@@ -193,7 +193,7 @@ fn key_of(path: &Path) -> io::Result<[u8; KEY_BYTES]> {
             if let Ok(key) = bytes.as_slice().try_into() {
                 return Ok(key);
             }
-            // Cut off by a crash: what was written under it is none of ours any more.
+            // The key was cut short by a crash; files written under it can't be verified any more.
             new_key(path)
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => new_key(path),
@@ -212,7 +212,7 @@ fn new_key(path: &Path) -> io::Result<[u8; KEY_BYTES]> {
     Ok(key)
 }
 
-/// For writing a file that only its owner may read.
+/// Options for writing a file that only its owner may read.
 fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true);
@@ -224,7 +224,7 @@ fn private() -> OpenOptions {
     options
 }
 
-/// Makes a folder that only its owner may look into.
+/// Creates a folder that only its owner may access.
 fn create_private(folder: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);

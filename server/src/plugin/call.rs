@@ -1,4 +1,4 @@
-//! One call of a plugin.
+//! Calls of plugins: input, limits, result and errors of one call.
 
 use std::{
     future::poll_fn,
@@ -21,19 +21,19 @@ use super::{
     upload::{Described, Placed},
 };
 
-/// After which a call of a plugin that is being compiled is tried again.
+/// Delay before the retry of a call whose plugin is still being compiled.
 const NOT_READY_MS: u64 = 1_000;
 
-/// Where a plugin is used. It decides what an answer may change.
+/// Where a plugin is used. Decides what its answer may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// On what comes in, before anything is routed or stored.
+    /// On incoming events, before they are routed or stored.
     Intake,
-    /// On its way to one webhook.
+    /// On deliveries to one webhook.
     Webhook,
 }
 
-/// All that a plugin sees.
+/// Everything that a plugin sees, and the place where it is used.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
     pub id: &'a str,
@@ -44,31 +44,31 @@ pub struct Call<'a> {
     pub attributes: &'a [(String, String)],
     /// JSON text of an object.
     pub data: &'a str,
-    /// JSON text of the config; `{}` when the use has none.
+    /// JSON text of the config; `{}` if the plugin's use has none.
     pub config: &'a str,
     pub place: Place,
 }
 
-/// What came of a call.
+/// Result, log and cost of a call.
 #[derive(Clone, Debug)]
 pub struct CallReport {
     pub result: Result<Outcome, CallError>,
-    /// Also of a call that failed.
+    /// Log lines, also of a failed call.
     pub logs: Vec<(Level, String)>,
-    /// From making the instance to its answer, with what others did while it gave way; waiting for
-    /// a free instance is not in it.
+    /// From instantiation to the answer. Includes other work done while the guest yields, but not
+    /// the wait for a free instance.
     pub took_us: u64,
-    /// The largest size of the guest's memory.
+    /// Peak size of the guest's memory.
     pub memory_bytes: usize,
 }
 
-/// Why a call gave no outcome. All but `Fail` are handled as the use's `on_error` says.
+/// Why a call has no outcome. All but `Fail` are handled by `on_error` of the plugin's use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// The plugin asks for another try.
+    /// The plugin requests a retry.
     #[error("{0}")]
     Retry(String),
-    /// The plugin gives up.
+    /// The plugin reports a failure that no retry can fix.
     #[error("{0}")]
     Fail(String),
     /// A panic, an unreachable instruction, a stack overflow, an access out of bounds.
@@ -80,25 +80,25 @@ pub enum CallError {
     TooMuchMemory { limit_bytes: usize },
     #[error("the plugin's answer can't be used: {0}")]
     BadOutput(String),
-    /// Not the plugin's fault: every slot was taken.
+    /// All slots were taken. Not a failure of the plugin.
     #[error("no instance became free within {waited_ms} ms")]
     Busy { waited_ms: u64 },
-    /// Nobody's fault: the server was upgraded, and compiles it anew.
+    /// The server was upgraded and is recompiling the plugin. Not a failure of the plugin.
     #[error("the plugin is being compiled for this version of the server")]
     NotReady { retry_in_ms: u64 },
-    /// It failed too often, and was not called.
+    /// The circuit breaker is open: the plugin failed too often and was not called.
     #[error("the plugin is paused: it {reason}")]
     Paused { reason: String, retry_in_ms: u64 },
 }
 
 impl CallError {
-    /// Whether to give up at once, whatever `on_error` says.
+    /// Whether to give up at once, regardless of `on_error`.
     #[must_use]
     pub fn is_final(&self) -> bool {
         matches!(self, CallError::Fail(_))
     }
 
-    /// A stable word for metrics and records.
+    /// Stable name for metrics and records.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -114,7 +114,8 @@ impl CallError {
         }
     }
 
-    /// Whether something is wrong with the plugin: not what it says, nor what others do.
+    /// Whether the plugin itself is faulty. Problems that it reports and outside conditions don't
+    /// count.
     #[must_use]
     pub fn is_failure(&self) -> bool {
         match self {
@@ -132,7 +133,7 @@ impl CallError {
 }
 
 impl CallReport {
-    /// Of a call that did not begin.
+    /// Report of a call that did not start.
     fn none(error: CallError) -> CallReport {
         CallReport { result: Err(error), logs: Vec::new(), took_us: 0, memory_bytes: 0 }
     }
@@ -152,8 +153,7 @@ impl Host {
         report
     }
 
-    /// What one call costs in microseconds, the median of a few. None when the plugin fails on this
-    /// event.
+    /// Median cost of a few calls, in microseconds. None if the plugin fails on this event.
     pub async fn cost_us(&self, plugin: &Plugin, call: Call<'_>) -> Option<u64> {
         const CALLS: usize = 5;
         let mut took = Vec::with_capacity(CALLS);
@@ -208,7 +208,7 @@ impl Host {
         CallReport { result, logs: guest.take_logs(), took_us, memory_bytes: guest.memory_bytes }
     }
 
-    /// The plugin's own words about itself.
+    /// Calls the plugin's `describe`.
     pub(super) async fn describe(&self, placed: &Placed) -> Result<Described, CallError> {
         let pool = self.pool(placed.made.pool);
         let mut limits = self.limits.clone();
@@ -231,7 +231,7 @@ fn explain(store: &Store<Guest>, ended: Ended, limits: &Limits) -> CallError {
         }
         Ended::Stopped(e) => match e.downcast_ref::<Trap>() {
             Some(trap) => CallError::Trap(trap.to_string()),
-            // The engine's error for it is private; its text is all there is to tell it by.
+            // The engine's error type for this is private, so only the text identifies it.
             None if format!("{e:#}").contains("fuel allocated for hostcalls") => {
                 CallError::BadOutput(format!("more than {} bytes", limits.output_bytes_max))
             }
@@ -246,9 +246,9 @@ enum Ended {
     Stopped(wasmtime::Error),
 }
 
-/// Ends `running` when it ran for the limit. A guest waits for nothing: when it isn't ready it
-/// gave way at a tick of the epoch. What others do meanwhile is not its time, or many slow guests
-/// would make time-outs of each other.
+/// Stops `running` once it has run for the limit. A guest never waits for anything: if it is
+/// pending, it has yielded at an epoch tick. Time that other work takes meanwhile doesn't count, or
+/// many slow guests would make each other time out.
 async fn within<T>(
     limit_ms: u64,
     running: impl Future<Output = wasmtime::Result<T>>,

@@ -1,4 +1,4 @@
-//! What plugins cost, as `/metrics` tells it.
+//! Call metrics of plugins, for `/metrics`.
 
 use std::{
     collections::HashSet,
@@ -13,12 +13,12 @@ use parking_lot::Mutex;
 
 use super::{CallReport, Outcome};
 
-/// The label of those beyond the bound.
+/// Label for plugins beyond the bound.
 const OTHER: &str = "other";
 const OUTCOMES: [&str; 5] = ["pass", "drop", "replace", "split", "error"];
 
-/// Who has figures of its own. The rest is counted together, so that tenants with many plugins
-/// don't fill the memory of whoever collects.
+/// Plugins that have metrics of their own. The rest is counted together, so that tenants with many
+/// plugins don't fill the memory of the metrics collector.
 pub(super) struct Named {
     max: usize,
     names: Mutex<HashSet<(String, String)>>,
@@ -39,12 +39,12 @@ impl Named {
     }
 }
 
-/// The figures of one plugin, all its versions.
+/// Metrics of one plugin, all its versions together.
 pub(super) struct CallMetrics {
     tenant: String,
     plugin: String,
     memory_bytes: AtomicUsize,
-    /// Made at the first call: a recorder that comes later would not see them.
+    /// Registered at the first call: a recorder that is installed later would not see them.
     made: OnceLock<Made>,
 }
 

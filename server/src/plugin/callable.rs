@@ -1,4 +1,4 @@
-//! A plugin that can be called.
+//! A plugin as it is called: code shared by tenants, and limits, breaker and metrics of its own.
 
 use std::sync::{
     Arc, OnceLock,
@@ -15,44 +15,43 @@ use super::call_metrics::CallMetrics;
 use super::guest::Guest;
 use super::{Inspection, Limits, Owner, Pause, PoolName};
 
-/// What a memory with tight room is tried with.
+/// The tight form is tried only for less data and config than this.
 const TIGHT_BYTES_MAX: usize = 32 << 10;
 
 /// The two kinds of plugins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// Says pass or drop.
+    /// Passes or drops an event.
     Filter,
-    /// Returns new data, or drops.
+    /// Returns new data, or drops the event.
     Transform,
 }
 
-/// A compiled plugin of one tenant. Cloning it copies a pointer. It can be called by the host that
-/// made it.
+/// A plugin of one tenant. Cloning it copies a pointer. Only the host that made it can call it.
 #[derive(Clone)]
 pub struct Plugin(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
     pub(super) code: Arc<Code>,
     pub(super) owner: Owner,
-    /// Known when the code is made: they depend on its pool.
+    /// Set at the first call: limits depend on the pool, which is known once the code is linked.
     pub(super) allowed: OnceLock<Allowed>,
     pub(super) breaker: Breaker,
     pub(super) metrics: CallMetrics,
 }
 
-/// As the operator allows one plugin.
+/// Limits of one plugin, with the operator's overrides.
 pub(super) struct Allowed {
     pub(super) limits: Limits,
-    /// Calls at once.
+    /// A permit for each concurrent call.
     pub(super) slots: Semaphore,
 }
 
-/// What is the same for all tenants that uploaded the same file.
+/// State shared by all tenants that uploaded the same file.
 pub(super) struct Code {
-    /// Not yet while it is compiled anew, after an upgrade of the server. The error is of a compiler
-    /// that does not take the file any more.
+    /// Unset while the plugin is recompiled after an upgrade of the server. An error means that the
+    /// new compiler refuses the file, or that compiling was given up.
     pub(super) made: OnceLock<Result<Made, String>>,
     pub(super) inspection: Inspection,
     pub(super) digest: String,
@@ -61,8 +60,8 @@ pub(super) struct Code {
     pub(super) config: Option<jsonschema::Validator>,
 }
 
-/// Machine code in its pool: with ample room for data, and in a form whose memory has no room for much, where
-/// a call costs less as long as the memory need not grow.
+/// Machine code linked in a pool, in one or two forms. The ample form has spare memory for data.
+/// The tight form has little, and its calls cost less as long as the memory need not grow.
 pub(super) struct Made {
     pub(super) ample: Linked,
     pub(super) tight: Option<Linked>,
@@ -75,17 +74,18 @@ pub(super) enum Entry {
     Transform(TransformPluginPre<Guest>),
 }
 
-/// Machine code that is linked for an engine.
+/// Machine code linked for one engine.
 pub(super) struct Linked {
     pub(super) entry: Entry,
     pub(super) engine: wasmtime::Engine,
-    /// Bytes of data and config that it is too small for. Where the memory of the tight form has to grow, a
-    /// call costs more than was saved, and threads wait for each other; so what grew is remembered.
+    /// Bytes of data and config from which on this form is too small. If the memory of the tight
+    /// form has to grow, the call costs more than the form saves, and threads wait for each other.
+    /// So the smallest size that made it grow is recorded.
     bytes_max: AtomicUsize,
 }
 
 impl Made {
-    /// What to call with `bytes` of data and config.
+    /// The form to call with `bytes` of data and config.
     pub(super) fn fitting(&self, bytes: usize) -> &Linked {
         let tight = self.tight.as_ref().filter(|tight| bytes < tight.bytes_max.load(Relaxed));
         tight.unwrap_or(&self.ample)
@@ -101,13 +101,13 @@ impl Linked {
         Linked { entry, engine, bytes_max: AtomicUsize::new(TIGHT_BYTES_MAX) }
     }
 
-    /// Its memory was not enough for so much. The ample form serves in any case.
+    /// Records that `bytes` made the memory grow. The ample form is called regardless.
     pub(super) fn grew_at(&self, bytes: usize) {
         self.bytes_max.fetch_min(bytes, Relaxed);
     }
 }
 
-/// One thing that is wrong in a config.
+/// One error in a config.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     /// JSON pointer into the config.
@@ -132,49 +132,50 @@ impl Plugin {
         &self.0.code.about.description
     }
 
-    /// JSON Schema text of the config, if the plugin gives one.
+    /// JSON Schema text of the config, if the plugin has one.
     #[must_use]
     pub fn config_schema(&self) -> Option<&str> {
         Some(self.0.code.about.config_schema.as_str()).filter(|schema| !schema.is_empty())
     }
 
-    /// It will not be compiled; its calls say why.
+    /// Marks a plugin as never to be compiled; its calls return `why`.
     pub fn give_up(&self, why: &str) {
-        // Made by somebody else meanwhile: then that is better.
+        // If it was compiled in the meantime, that result stays.
         let _ = self.0.code.made.set(Err(why.to_owned()));
     }
 
-    /// Of the file as it was uploaded.
+    /// Size of the uploaded file.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
         self.0.code.size_bytes
     }
 
-    /// None until it is ready.
+    /// None as long as it is not compiled.
     #[must_use]
     pub fn pool(&self) -> Option<PoolName> {
         self.0.code.made.get()?.as_ref().ok().map(|made| made.pool)
     }
 
-    /// Whether it can be called. After an upgrade of the server it is compiled anew first.
+    /// Whether compiling has ended, with code or with an error. False while the plugin is
+    /// recompiled after an upgrade of the server.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.0.code.made.get().is_some()
     }
 
-    /// What it imports and exports.
+    /// Its kind, imports and exports.
     #[must_use]
     pub fn inspection(&self) -> &Inspection {
         &self.0.code.inspection
     }
 
-    /// Why it is not called at the moment.
+    /// The current pause, if the circuit breaker is open.
     #[must_use]
     pub fn pause(&self) -> Option<Pause> {
         self.0.breaker.pause()
     }
 
-    /// What its schema has against a config. Without a schema, nothing.
+    /// Validates a config against the plugin's schema. Without a schema there are no errors.
     #[must_use]
     pub fn config_errors(&self, config: &serde_json::Value) -> Vec<ConfigError> {
         let Some(validator) = &self.0.code.config else { return Vec::new() };

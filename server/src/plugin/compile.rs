@@ -1,4 +1,4 @@
-//! From bytes to machine code, and from that to something that can be called.
+//! Compiles uploads to machine code, and links machine code so that it can be called.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -17,18 +17,18 @@ use super::pool::{Pool, Slots};
 use super::rewrite::{Room, can_be_tight, rewritten};
 use super::{Inspection, Kind, UploadError, empty_world};
 
-/// How far the compiler stands behind everything else, as `nice` counts.
+/// The `nice` value of the compiler's threads: all other work goes first.
 const NICE: i32 = 5;
 const STACK_BYTES: usize = 16 << 20;
 
-/// Makes machine code, on threads of its own that give way to all others.
+/// Compiles on threads of its own, which have a lower priority than all others.
 pub(super) struct Compiler {
     engine: Engine,
     cache: Option<Cache>,
     threads: rayon::ThreadPool,
-    /// For looking into uploads while others are compiled.
+    /// Inspects uploads while others are compiled.
     readers: rayon::ThreadPool,
-    /// How often the compiler really ran.
+    /// Compilations so far; cache hits don't count.
     compiled: AtomicU64,
 }
 
@@ -42,7 +42,7 @@ impl Compiler {
             rayon::ThreadPoolBuilder::new()
                 .num_threads(count)
                 .thread_name(move |number| format!("plugin-{name}-{number}"))
-                // Deeply nested uploads are followed by recursion, up to the parser's limits.
+                // The parser recurses into deeply nested uploads, up to its own limits.
                 .stack_size(STACK_BYTES)
                 .start_handler(|_| give_way())
                 .build()
@@ -56,23 +56,23 @@ impl Compiler {
         self.compiled.load(Relaxed)
     }
 
-    /// Code that was made from the file of this digest before.
+    /// Cached machine code for the file of this digest.
     pub(super) fn cached(&self, digest: &str) -> Option<Vec<u8>> {
         self.cache.as_ref()?.get(digest)
     }
 
-    /// What an upload asks for and offers.
+    /// Kind, imports and exports of an upload.
     pub(super) fn inspection(&self, wasm: &[u8]) -> Result<Inspection, UploadError> {
         self.readers.install(|| inspection(&component_of(wasm)?))
     }
 
-    /// Makes code of an upload. Takes from milliseconds to a minute, and holds the thread.
+    /// Compiles an upload. Blocks the thread, from milliseconds to a minute.
     pub(super) fn compile(&self, digest: &str, wasm: &[u8]) -> Result<Vec<u8>, UploadError> {
         let code = self.threads.install(|| {
             let compiled = |room| {
                 let wasm = rewritten(wasm, room);
                 let component = component_of(&wasm)?;
-                // What can't be a plugin is told before the compiler begins.
+                // Refuse what can't be a plugin before the compiler starts.
                 inspection(&component)?;
                 let code = self.engine.precompile_component(&component);
                 code.map_err(|e| UploadError::Component(format!("{e:#}")))
@@ -89,17 +89,17 @@ impl Compiler {
     }
 }
 
-/// Puts this thread behind all others. On Linux a thread has a priority of its own.
+/// Lowers the priority of this thread. Only on Linux, where each thread has a priority of its own.
 fn give_way() {
     #[cfg(target_os = "linux")]
     #[expect(unsafe_code, reason = "there is no safe call for it without another crate")]
-    // SAFETY: takes three numbers; 0 is the calling thread. Where it fails nothing changes.
+    // SAFETY: the call takes three numbers; 0 is the calling thread. If it fails, nothing changes.
     unsafe {
         libc::setpriority(libc::PRIO_PROCESS, 0, NICE);
     }
 }
 
-/// Code of both forms as one: the length of the first, the first, the second or nothing.
+/// Joins the code of both forms: length of the ample form, ample form, tight form or nothing.
 fn joined(ample: Vec<u8>, tight: Option<Vec<u8>>) -> Vec<u8> {
     let length = (ample.len() as u64).to_le_bytes();
     [&length[..], &ample, &tight.unwrap_or_default()].concat()
@@ -111,14 +111,14 @@ fn parted(code: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     Some((ample, Some(tight).filter(|tight| !tight.is_empty())))
 }
 
-/// Why code can't be used in a pool.
+/// Why code can't be linked in a pool.
 pub(super) enum LinkError {
-    /// It asks for more than the pool's slots have.
+    /// It needs more than a slot of the pool has.
     TooLarge(String),
     Refused(UploadError),
 }
 
-/// Loads code that [`Compiler`] made, and links it to what plugins may use.
+/// Loads code made by [`Compiler`] and links its imports.
 pub(super) fn link(pool: &Pool, code: &[u8]) -> Result<(Made, Inspection), LinkError> {
     let cut_off = || LinkError::Refused(UploadError::Internal("its code is cut off".into()));
     let (ample, tight) = parted(code).ok_or_else(cut_off)?;
@@ -128,7 +128,7 @@ pub(super) fn link(pool: &Pool, code: &[u8]) -> Result<(Made, Inspection), LinkE
         entry_of(slots, component, inspection.kind).map_err(LinkError::Refused)
     };
     let ample = Linked::ample(entry(slots, &component)?, slots.engine.clone());
-    // Of use only where it is cleared.
+    // The tight form saves time only in slots whose memory is cleared.
     let clearing = pool.engines.iter().filter(|slots| slots.clears());
     let tight = tight.and_then(|code| load(clearing, code).ok());
     let tight = tight.map(|(slots, component)| {
@@ -137,7 +137,7 @@ pub(super) fn link(pool: &Pool, code: &[u8]) -> Result<(Made, Inspection), LinkE
     Ok((Made { ample, tight: tight.transpose()?, pool: pool.name }, inspection))
 }
 
-/// In the first engine that suits it.
+/// Loads code into the first engine that suits it.
 fn load<'a>(
     engines: impl Iterator<Item = &'a Slots>,
     code: &[u8],
@@ -149,7 +149,7 @@ fn load<'a>(
         match unsafe { Component::deserialize(&slots.engine, code) } {
             Ok(component) if slots.suits(&component) => return Ok((slots, component)),
             Ok(_) => {}
-            // Code of these settings loads, unless it asks for more than a slot has.
+            // Code for these settings loads unless it needs more than a slot has.
             Err(e) => refused = format!("{e:#}"),
         }
     }
@@ -163,7 +163,7 @@ fn inspection_of(engine: &Engine, component: &Component) -> Result<Inspection, U
     Inspection::of(imports.collect(), exports.collect())
 }
 
-/// Links a component to what plugins may use.
+/// Links a component to the log and to the WASI functions that it imports.
 fn entry_of(slots: &Slots, component: &Component, kind: Kind) -> Result<Entry, UploadError> {
     let refused = |e: wasmtime::Error| UploadError::Component(format!("{e:#}"));
     let mut linker = slots.linker.clone();

@@ -1,4 +1,4 @@
-//! Uploads that wait for the compiler: how many, and how much memory they take.
+//! Queue of uploads that wait for the compiler, bounded in number and bytes.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use super::{Limits, UploadError};
 
-/// What waits, bounded in number and bytes.
+/// Uploads that wait or are being compiled, and their bounds.
 pub(super) struct CompileQueue {
     uploads_max: usize,
     bytes_max: usize,
@@ -19,7 +19,7 @@ struct Waiting {
     bytes: usize,
 }
 
-/// A place among those that wait, until it is dropped.
+/// A place in the queue, freed when dropped.
 pub(super) struct Ticket {
     queue: Arc<CompileQueue>,
     bytes: usize,
@@ -34,7 +34,7 @@ impl CompileQueue {
         }
     }
 
-    /// Refuses what would be too many, or too much.
+    /// Takes a place, or refuses an upload that would exceed a bound.
     pub(super) fn enter(self: &Arc<Self>, bytes: usize) -> Result<Ticket, UploadError> {
         let mut waiting = self.waiting.lock();
         let full = |limit, name| Err(UploadError::Busy { uploads: waiting.uploads, limit, name });

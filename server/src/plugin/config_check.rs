@@ -1,12 +1,12 @@
-//! What a plugin itself has against a config: more than a schema can say, such as a mistake in a
+//! Lets a plugin check its own config. It finds more than a schema can, such as a mistake in a
 //! script.
 
 use super::{Call, CallError, ConfigError, Host, Plugin};
 
 impl Host {
-    /// Calls `plugin` once, uncounted, and tells what it says of `call.config`. A problem is about
-    /// the config when it begins with `config`, a path below it, and a colon, as the SDKs word it:
-    /// `config.any.2: expected a string`. Any other answer says nothing about it.
+    /// Calls `plugin` once, uncounted, and returns its error about `call.config`, if any. A problem
+    /// is about the config if it starts with `config`, a path below it, and a colon, as the SDKs
+    /// format it: `config.any.2: expected a string`. Any other answer counts as no error.
     pub async fn config_complaint(&self, plugin: &Plugin, call: Call<'_>) -> Option<ConfigError> {
         match self.call_uncounted(plugin, call).await.result {
             Err(CallError::Retry(reason) | CallError::Fail(reason)) => complaint(&reason),

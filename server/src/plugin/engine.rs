@@ -1,4 +1,4 @@
-//! What all calls share.
+//! The plugin host: limits, pools, ticker and compiler, shared by all calls.
 
 use std::{path::Path, sync::Arc, time::SystemTime};
 
@@ -12,7 +12,7 @@ use super::compile_queue::CompileQueue;
 use super::epoch_ticker::EpochTicker;
 use super::pool::{Pool, PoolName};
 
-/// Why no plugin can run at all.
+/// Why the host can't start.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
     #[error("plugins: {name} is {value}, it must be at least {least}")]
@@ -33,30 +33,31 @@ pub enum HostError {
 /// Milliseconds since 1970.
 pub type Now = Arc<dyn Fn() -> i64 + Send + Sync>;
 
-/// Compiles plugins and calls them. One of it serves the whole server; it is shared by reference.
+/// Compiles and calls plugins. The whole server shares one host by reference.
 pub struct Host {
     pub(super) limits: Limits,
     pub(super) small: Arc<Pool>,
     pub(super) large: Arc<Pool>,
     pub(super) ticker: EpochTicker,
     pub(super) compiler: Arc<Compiler>,
-    /// Compilations that may run at once. One that is given up keeps its permit until it ends.
+    /// A permit for each compilation that may run at once. An abandoned compilation keeps its
+    /// permit until it ends.
     pub(super) compiles: Arc<Semaphore>,
-    /// Uploads that wait for one of these, or have it.
+    /// Uploads that wait for such a permit or hold one.
     pub(super) queue: Arc<CompileQueue>,
     pub(super) named: Named,
     pub(super) now_ms: Now,
 }
 
 impl Host {
-    /// A host that keeps no compiled code, with the system's clock.
+    /// Opens a host without a cache, on the system's clock.
     pub fn new(limits: Limits) -> Result<Host, HostError> {
         let since = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Host::open(limits, None, Arc::new(move || i64::try_from(since().as_millis()).unwrap_or(0)))
     }
 
-    /// Reserves the pools and starts the thread that stops guests; it ends when the host is
-    /// dropped. Compiled code is kept in `cache`. `now_ms` is the time of pauses, not of limits.
+    /// Reserves the pools and starts the epoch ticker, whose thread ends when the host is dropped.
+    /// Compiled code is stored in `cache`. `now_ms` is the clock of pauses, not of limits.
     pub fn open(limits: Limits, cache: Option<&Path>, now_ms: Now) -> Result<Host, HostError> {
         limits.check()?;
         let failed = |e: wasmtime::Error| HostError::Engine(format!("{e:#}"));
@@ -66,7 +67,7 @@ impl Host {
             .into_iter()
             .flat_map(|pool| pool.engines.iter().map(|slots| slots.engine.clone()))
             .collect();
-        // Any of them compiles for all.
+        // Machine code is the same for all engines, so any of them can compile.
         let engine = engines[0].clone();
         let cache = cache
             .map(|folder| Cache::open(folder, &engine, limits.cache_bytes_max))

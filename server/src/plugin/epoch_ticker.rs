@@ -1,4 +1,4 @@
-//! The beat that makes guests give way.
+//! The epoch ticker, which makes running guests yield.
 
 use std::{
     sync::{
@@ -10,10 +10,11 @@ use std::{
 };
 
 const TICK: Duration = Duration::from_millis(1);
-/// Ticks without a call after which the thread sleeps until the next one.
+/// Ticks without a running call after which the thread sleeps until the next call.
 const IDLE_TICKS_MAX: u32 = 50;
 
-/// Raises the engines' epochs once a millisecond while calls run, from a thread that ends with it.
+/// Increments the engines' epochs once a millisecond while calls run, on a thread that ends when
+/// this is dropped.
 pub(super) struct EpochTicker {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -26,7 +27,7 @@ struct Shared {
     stop: AtomicBool,
 }
 
-/// A call that needs the beat, as long as it is held.
+/// A running call. The epochs advance as long as one is held.
 pub(super) struct Beat<'a>(&'a Shared);
 
 impl EpochTicker {
@@ -66,7 +67,8 @@ impl Shared {
                 continue;
             }
             self.asleep.store(true, SeqCst);
-            // A call that came before the line above saw a thread awake: look once more.
+            // A call that started before the store above saw the thread awake and did not unpark
+            // it: check again.
             if self.calls.load(SeqCst) == 0 && !self.stop.load(SeqCst) {
                 thread::park();
             }
@@ -87,7 +89,7 @@ impl Drop for EpochTicker {
         self.shared.stop.store(true, SeqCst);
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
-            // It can't have panicked in a way that matters here: it only counts.
+            // A panic would not matter here: the thread only increments epochs.
             let _ = thread.join();
         }
     }

@@ -1,4 +1,4 @@
-//! What one instance holds and may do.
+//! The host's state of one instance: log, memory use, and its view of WASI.
 
 use wasmtime::ResourceLimiter;
 
@@ -8,7 +8,7 @@ use super::{
     empty_world::state::World,
 };
 
-/// How much a log line matters.
+/// Severity of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
@@ -18,25 +18,25 @@ pub enum Level {
     Error,
 }
 
-/// The state of one call: its log, and what it has taken of its memory.
+/// State of one call: its log and its memory use.
 pub(super) struct Guest {
     memory_bytes_max: usize,
     table_elements_max: usize,
     log_lines_max: usize,
     log_bytes_left: usize,
-    /// Of all its memories.
+    /// Size of all its memories together.
     pub(super) memory_bytes: usize,
-    /// Beyond what it began with.
+    /// Whether a memory has grown since instantiation.
     pub(super) has_grown: bool,
-    /// A request for more memory than allowed; the call ends with it.
+    /// Whether more memory than allowed was requested, which ends the call.
     pub(super) memory_refused: bool,
     logs: Vec<(Level, String)>,
     lines_lost: usize,
-    /// What it sees of the world, when it imports WASI.
+    /// Time, randomness and handles, if it imports WASI.
     world: Option<Box<World>>,
-    /// What was printed after the last line's end.
+    /// Bytes printed after the last newline.
     printed: Vec<u8>,
-    /// What came of a line whose end did not come yet.
+    /// Received part of a log line that is not complete yet.
     begun: Vec<u8>,
 }
 
@@ -58,7 +58,7 @@ impl Guest {
         }
     }
 
-    /// Gives it time and randomness, before it is called.
+    /// Sets time and randomness, before the call.
     pub(super) fn enter(&mut self, world: World) {
         self.world = Some(Box::new(world));
     }
@@ -67,7 +67,7 @@ impl Guest {
         self.world.get_or_insert_with(|| Box::new(World::new(0, "")))
     }
 
-    /// Takes what was written to standard output or error, line by line, into the log.
+    /// Adds output to standard output or error to the log, line by line.
     pub(super) fn print(&mut self, bytes: &[u8]) {
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
             match part.strip_suffix(b"\n") {
@@ -75,7 +75,7 @@ impl Guest {
                     self.printed.extend_from_slice(rest);
                     self.end_line();
                 }
-                // A line without an end is kept as far as the log would keep it.
+                // An unfinished line is buffered only while the log has room for it.
                 None if self.printed.len() < self.log_bytes_left => {
                     self.printed.extend_from_slice(part);
                 }
@@ -99,7 +99,7 @@ impl Guest {
         self.logs.push((level, message));
     }
 
-    /// The lines that were kept, and a last one that counts the others.
+    /// Takes the lines that were kept, and adds a last one that counts the others.
     pub(super) fn take_logs(&mut self) -> Vec<(Level, String)> {
         if !self.printed.is_empty() {
             self.end_line();
@@ -125,7 +125,7 @@ impl log::Host for Guest {
 }
 
 impl direct_log::Host for Guest {
-    /// Traps where the import that a guest thinks it has would.
+    /// Traps where the import that the guest was compiled with would trap.
     fn write(&mut self, level: u32, left: u32, word: u64) -> wasmtime::Result<()> {
         let level = match level {
             0 => Level::Debug,
@@ -136,7 +136,7 @@ impl direct_log::Host for Guest {
         };
         let bytes = word.to_le_bytes();
         let here = (left as usize).min(bytes.len());
-        // Of a line that is longer, no more is kept.
+        // Buffer no more of a line than the log has room for.
         if self.begun.len() <= self.log_bytes_left {
             self.begun.extend_from_slice(&bytes[..here]);
         }
@@ -159,7 +159,7 @@ impl direct_log::Host for Guest {
 
 impl super::bindings::types::Host for Guest {}
 
-/// Cuts `text` to at most `bytes_max`, at a character's border.
+/// Cuts `text` to at most `bytes_max` bytes, at a character boundary.
 pub(super) fn truncate(text: &mut String, bytes_max: usize) {
     if text.len() > bytes_max {
         text.truncate(text.floor_char_boundary(bytes_max));
@@ -168,14 +168,14 @@ pub(super) fn truncate(text: &mut String, bytes_max: usize) {
 }
 
 impl ResourceLimiter for Guest {
-    /// Refuses by trap, not by `-1`: an allocator that gets `-1` aborts anyway, without a reason.
+    /// Traps instead of returning `-1`: an allocator that gets `-1` aborts without a reason.
     fn memory_growing(
         &mut self,
         current: usize,
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        // A component may have several memories: all together count.
+        // A component may have several memories; the limit is for all together.
         let bytes = self.memory_bytes.saturating_add(desired.saturating_sub(current));
         if bytes > self.memory_bytes_max {
             self.memory_refused = true;

@@ -1,4 +1,4 @@
-//! What an upload asks for and offers, read before it is compiled: reading takes milliseconds.
+//! Reads the imports and exports of an upload before it is compiled. Takes milliseconds.
 
 use std::borrow::Cow;
 
@@ -7,10 +7,10 @@ use wasmparser::{Parser, Payload};
 use super::rewrite::DIRECT_LOG;
 use super::{Kind, UploadError, bindings, empty_world};
 
-/// Names at the top of a component that are looked at. A plugin has a few dozen.
+/// Limit of the imports, and of the exports, at a component's top level. A plugin has a few dozen.
 const NAMES_MAX: usize = 1_000;
 
-/// What a component is, by its names.
+/// Kind, imports and exports of a component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inspection {
     pub kind: Kind,
@@ -18,7 +18,7 @@ pub struct Inspection {
     pub exports: Vec<String>,
 }
 
-/// The upload as a component: itself, or made from a core module with its component type.
+/// Returns the upload as a component. A core module becomes one by its embedded component type.
 pub(super) fn component_of(bytes: &[u8]) -> Result<Cow<'_, [u8]>, UploadError> {
     match bytes.get(..8) {
         // Version 1, layer 0: a core module.
@@ -28,14 +28,14 @@ pub(super) fn component_of(bytes: &[u8]) -> Result<Cow<'_, [u8]>, UploadError> {
             .and_then(|encoder| encoder.encode())
             .map(Cow::Owned)
             .map_err(|e| UploadError::Module(format!("{e:#}"))),
-        // Only the binary form: the compiler would take text and ELF files as well.
+        // Only the binary format is accepted; the compiler would also take text and ELF files.
         Some(header) if header.starts_with(b"\0asm") => Ok(Cow::Borrowed(bytes)),
         _ => Err(UploadError::NotWasm),
     }
 }
 
-/// Reads the names and refuses what can't be a plugin. Whether the rest is right is for the
-/// compiler to say.
+/// Reads the names of imports and exports and refuses what can't be a plugin. The compiler
+/// validates the rest.
 pub(super) fn inspection(component: &[u8]) -> Result<Inspection, UploadError> {
     let (imports, exports) = names(component)?;
     Inspection::of(imports, exports)
@@ -46,7 +46,7 @@ impl Inspection {
         mut imports: Vec<String>,
         exports: Vec<String>,
     ) -> Result<Inspection, UploadError> {
-        // As the plugin has it, also where its log was rewritten.
+        // Report the import's original name, also if it was rewritten.
         for name in imports.iter_mut().filter(|name| *name == DIRECT_LOG) {
             bindings::LOG.clone_into(name);
         }
@@ -63,12 +63,12 @@ impl Inspection {
             (false, true) => Kind::Transform,
             _ => return Err(UploadError::Exports(exports)),
         };
-        // Tool chains, and what is done to a module, put them in another order.
+        // The order depends on the tool chain and on the rewrite.
         imports.sort_unstable();
         Ok(Inspection { kind, imports, exports })
     }
 
-    /// Whether it needs a world to look at.
+    /// Whether a call needs a `World`.
     pub(super) fn imports_wasi(&self) -> bool {
         self.imports.iter().any(|name| empty_world::is_wasi(name))
     }
@@ -77,7 +77,7 @@ impl Inspection {
 fn names(component: &[u8]) -> Result<(Vec<String>, Vec<String>), UploadError> {
     let broken = |e: wasmparser::BinaryReaderError| UploadError::Component(e.to_string());
     let (mut imports, mut exports) = (Vec::new(), Vec::new());
-    // Modules and components inside of this one.
+    // Depth of nested modules and components; 0 is the outermost.
     let mut depth = 0_usize;
     for payload in Parser::new(0).parse_all(component) {
         match payload.map_err(broken)? {

@@ -1,11 +1,11 @@
-//! The host of plugins: WASM components that see one event and one config, and nothing else.
+//! The plugin host. Plugins are WASM components that see one event and one config, nothing else.
 //!
-//! Everything a guest may do is what `guest::Guest`, the state of its store, offers: writing log
-//! lines, up to a bound. There are no files, no network, no environment; clock and randomness follow
-//! from the event (`empty_world`). Every call runs in a fresh instance, so nothing is left from one event to the next.
-//! What a call may cost is named in [`Limits`].
+//! A guest can do only what `guest::Guest`, the state of its store, offers: write log lines, up to
+//! a bound. There are no files, no network and no environment; clock and randomness derive from the
+//! event (`empty_world`). Every call runs in a fresh instance, so no state carries over from one
+//! event to the next. [`Limits`] bounds the cost of a call.
 //!
-//! This module knows nothing of the rest of the server.
+//! This module depends on nothing else in the server.
 
 mod bindings;
 mod breaker;

@@ -1,16 +1,16 @@
-//! Answers of transforms, checked.
+//! Checks the answers of filters and transforms and converts them into outcomes.
 
 use antar_json::{Document, Kind};
 
 use super::{CallError, Limits, Place, bindings::types, guest::truncate};
 
-/// What shall happen with the event.
+/// What happens to the event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It goes on as it is: a filter's pass, a transform's unchanged.
+    /// It continues unchanged: a filter's `pass`, a transform's `unchanged`.
     Pass,
     Replace(Replacement),
-    /// It becomes several, at least one. At intake only.
+    /// It is replaced by several events, at least one. At intake only.
     Split(Vec<Replacement>),
     /// It ends here, with the plugin's reason.
     Drop(String),

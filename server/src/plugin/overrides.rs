@@ -1,22 +1,22 @@
-//! Other limits for single plugins.
+//! Overrides of the limits for single plugins.
 
 use serde::{Deserialize, Serialize};
 
 use super::{HostError, Limits, PoolName};
 
-/// What the operator allows one plugin, less or more than all others. Of several entries for one
-/// plugin the last counts, field by field.
+/// Limits that the operator sets for one plugin, lower or higher than for all others. If several
+/// entries match a plugin, the last one wins, field by field.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Override {
-    /// The plugin's name, all its versions.
+    /// The plugin's name; covers all its versions.
     pub plugin: String,
-    /// Of this tenant; left out: of every tenant.
+    /// The tenant whose plugin it is; if left out, every tenant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub call_time_ms: Option<u64>,
-    /// More than the small pool has puts the plugin into the large one.
+    /// More than the small pool allows moves the plugin to the large one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_bytes_max: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -25,7 +25,7 @@ pub struct Override {
     pub log_lines_max: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_bytes_max: Option<usize>,
-    /// Calls at once.
+    /// Concurrent calls.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instances_max: Option<u32>,
 }
@@ -58,7 +58,7 @@ impl Override {
 }
 
 impl Limits {
-    /// Memory that the operator asks for beyond the small pool's.
+    /// Whether an override sets more memory than the small pool allows.
     pub(super) fn needs_large_pool(&self, tenant: &str, plugin: &str) -> bool {
         let of = self.overrides.iter().filter(|one| one.is_for(tenant, plugin));
         let last = of.filter_map(|one| one.memory_bytes_max).next_back();

@@ -1,8 +1,8 @@
-//! Pools of slots that instances are made in.
+//! Pools of slots in which instances are created.
 //!
-//! There are two: compiled languages need little memory and few microseconds, interpreters a lot of
-//! both. Machine code is the same for all engines, so a plugin is compiled before it is known where
-//! it goes.
+//! There are two pools: plugins in compiled languages need little memory and few microseconds,
+//! interpreters a lot of both. Machine code is the same for all engines, so a plugin is compiled
+//! before its pool is chosen.
 
 use std::time::Duration;
 
@@ -28,28 +28,29 @@ pub enum PoolName {
     Large,
 }
 
-/// One pool: as many permits as it has slots. (An exhausted engine is an error, it does not wait.)
+/// One pool, with a permit for each slot: an exhausted engine returns an error, it doesn't wait.
 pub(super) struct Pool {
     pub(super) name: PoolName,
-    /// A plugin goes into the first that takes it.
+    /// A plugin is loaded into the first that suits it.
     pub(super) engines: Vec<Slots>,
     permits: Semaphore,
 }
 
-/// Slots of one kind. There are as many as the pool has permits.
+/// Slots with one kind of reset. There are as many as the pool has permits.
 pub(super) struct Slots {
     pub(super) engine: Engine,
-    /// With the log. What else a component imports is added for it alone.
+    /// Defines the log. Other imports are added to a clone for each component.
     pub(super) linker: Linker<Guest>,
     reset: Reset,
 }
 
-/// How a memory is made new after a call.
+/// How a memory is reset after a call.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reset {
-    /// All of it is cleared. For small ones, that takes less time than a system call.
+    /// All of it is zeroed. For a small memory that takes less time than a system call.
     Clear,
-    /// The kernel says what was written; where it can't, it gets the pages back.
+    /// Only the written pages, as reported by the kernel. If it can't report them, the pages are
+    /// returned to it.
     Find,
 }
 
@@ -65,7 +66,7 @@ impl Pool {
         Ok(Pool { name, engines, permits })
     }
 
-    /// A slot, for as long as the permit is held.
+    /// Waits for a slot, which is taken as long as the permit is held.
     pub(super) async fn slot(&self, wait_time_ms: u64) -> Result<SemaphorePermit<'_>, CallError> {
         permit(&self.permits, wait_time_ms).await
     }
@@ -80,13 +81,13 @@ impl Slots {
         Ok(Slots { engine, linker, reset })
     }
 
-    /// Whether they are those for small memories.
+    /// Whether these are the slots for small memories.
     pub(super) fn clears(&self) -> bool {
         self.reset == Reset::Clear
     }
 
-    /// Whether this is where its memory is made new soonest. What is cleared must be small when it
-    /// begins; it may grow later.
+    /// Whether a component's memory is reset fastest here. A memory that is cleared must start
+    /// small; it may grow later.
     pub(super) fn suits(&self, component: &Component) -> bool {
         match (self.reset, component.resources_required()) {
             (Reset::Find, _) => true,
@@ -99,14 +100,14 @@ impl Slots {
     }
 }
 
-/// A store with every limit set, for one instance.
+/// Creates a store for one instance, with every limit set.
 pub(super) fn store(engine: &Engine, limits: &Limits) -> Store<Guest> {
     let mut store = Store::new(engine, Guest::new(limits));
     store.limiter(|guest| guest);
-    // Before an instance is made: its start function counts as well.
+    // Set before instantiation, because the start function counts as well.
     store.set_epoch_deadline(1);
     store.epoch_deadline_async_yield_and_update(1);
-    // What the guest may have copied out of its memory at once. Without it, a list whose
+    // Bytes that may be copied out of the guest's memory at once. Without this limit, a list whose
     // elements all point at one long string would fill the host's memory.
     store.set_hostcall_fuel(limits.output_bytes_max.max(limits.about_bytes_max) * 2);
     store
@@ -125,33 +126,33 @@ pub(super) async fn permit(
     waited.map_err(|_| busy())?.map_err(|_| busy())
 }
 
-/// The settings measured best for many short-lived instances.
+/// Settings that measured best for many short-lived instances.
 fn engine_config(name: PoolName, reset: Reset, limits: &Limits) -> Config {
     let scan = reset == Reset::Find && PoolingAllocationConfig::is_pagemap_scan_available();
     let mut pool = PoolingAllocationConfig::default();
     let count = limits.pool_instances(name);
-    // A component made of one module has up to three core instances. Python's has one for each
+    // A component made from one module has up to three core instances. Python's has one for each
     // library.
     let (cores_per_call, tables_per_call) = match name {
         PoolName::Small => (16, 8),
         PoolName::Large => (64, 16),
     };
-    // One holds the guest's data; tool chains add small ones for what they put between modules.
+    // One holds the guest's data; tool chains add small ones for their adapter modules.
     let memories_per_call = if reset == Reset::Clear { 1 } else { 4 };
     let keep_bytes = match (reset, name) {
-        // Also of a guest that took some more, once.
+        // Also covers a memory that has grown a little.
         (Reset::Clear, _) => 512 << 10,
-        // Without the kernel's scan (6.7 and later) that would be a memset of the whole range.
+        // Without `PAGEMAP_SCAN` (Linux 6.7 and later) this would be a `memset` of the whole range.
         (Reset::Find, _) if !scan => 0,
-        // Resetting what a guest touched is cheaper than giving pages back.
+        // Resetting the touched pages is cheaper than returning them to the kernel.
         (Reset::Find, PoolName::Small) => 256 << 10,
         (Reset::Find, PoolName::Large) => 8 << 20,
     };
     let warm = match (reset, name) {
-        // Any of them does for any plugin.
+        // Any cleared memory serves any plugin.
         (Reset::Clear, _) => count,
         (Reset::Find, PoolName::Small) => limits.warm_memories_max,
-        // Interpreters are few, and take a lot to keep.
+        // One for each slot: interpreters are few, and their memories take a lot to keep.
         (Reset::Find, PoolName::Large) => count,
     };
     pool.total_component_instances(count)
@@ -175,7 +176,7 @@ fn engine_config(name: PoolName, reset: Reset, limits: &Limits) -> Config {
         .epoch_interruption(true)
         .wasm_backtrace_max_frames(None)
         .max_wasm_stack(limits.stack_bytes_max)
-        // Host functions run on the same stack, above what the guest may use.
+        // Host functions run on the same stack, beyond the part that the guest may use.
         .async_stack_size(limits.stack_bytes_max + (1 << 20))
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     config

@@ -1,4 +1,4 @@
-//! From uploaded bytes to a plugin that can be called.
+//! Turns uploaded bytes into a plugin that can be called.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -24,7 +24,8 @@ pub enum UploadError {
     TooLarge { size_bytes: usize, limit_bytes: usize },
     #[error("this is no WebAssembly file: it must begin with the bytes 00 61 73 6d")]
     NotWasm,
-    /// A core module without what wit-bindgen writes into it, or with imports that have no types.
+    /// A core module without the component type from wit-bindgen, or with imports that have no
+    /// types.
     #[error(
         "this module can't be made a component: {0}. Build it with an Antar SDK for the target \
          wasm32-unknown-unknown, or upload a component"
@@ -50,12 +51,12 @@ pub enum UploadError {
     Describe(CallError),
     #[error("the config schema that it describes can't be used: {0}")]
     ConfigSchema(String),
-    /// A fault of the compiler, not of the upload's form.
+    /// A fault of the compiler, not of the upload's format.
     #[error("compiling it failed unexpectedly: {0}")]
     Internal(String),
 }
 
-/// Whose plugin it is. Limits and figures depend on it.
+/// Tenant and name of a plugin. Its limits and call metrics depend on them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Owner {
     pub tenant: String,
@@ -63,7 +64,7 @@ pub struct Owner {
     pub plugin: String,
 }
 
-/// What is known of a plugin that was taken before.
+/// Stored facts about a plugin that was accepted earlier.
 #[derive(Clone, Debug)]
 pub struct Known {
     /// SHA-256 of the uploaded bytes, in hex.
@@ -76,8 +77,8 @@ pub struct Known {
 }
 
 impl Host {
-    /// What an upload asks for and offers, and its digest: SHA-256, in hex. Refuses what can't be a
-    /// plugin, without compiling it.
+    /// Returns kind, imports and exports of an upload, and its digest: SHA-256, in hex. Refuses
+    /// what can't be a plugin, without compiling it.
     pub async fn inspection(&self, wasm: Bytes) -> Result<(Inspection, String), UploadError> {
         let limit_bytes = self.limits.upload_bytes_max;
         if wasm.len() > limit_bytes {
@@ -88,8 +89,8 @@ impl Host {
             .await
     }
 
-    /// Checks and compiles an upload, a component or a core module that carries its component
-    /// type, and asks it what it is. Takes from milliseconds to a minute, on other threads.
+    /// Checks and compiles an upload and calls its `describe`. An upload is a component, or a core
+    /// module with its component type. Takes from milliseconds to a minute, on other threads.
     pub async fn compile(&self, wasm: Bytes, owner: &Owner) -> Result<Plugin, UploadError> {
         let limit_bytes = self.limits.upload_bytes_max;
         if wasm.len() > limit_bytes {
@@ -111,8 +112,8 @@ impl Host {
         Ok(self.owned(Arc::new(code), owner))
     }
 
-    /// A plugin that was taken before, after a restart. It is not ready when its code is not in the
-    /// cache: then [`Host::recompile`] makes it.
+    /// Loads a plugin that was accepted before a restart. If its code is not in the cache, it is
+    /// not ready until [`Host::recompile`] has compiled it.
     pub async fn load(&self, known: Known, owner: &Owner) -> Result<Plugin, UploadError> {
         let Known { digest, size_bytes, description, config_schema, inspection } = known;
         let compiler = self.compiler.clone();
@@ -128,10 +129,11 @@ impl Host {
         Ok(self.owned(Arc::new(code), owner))
     }
 
-    /// Compiles a plugin of [`Host::load`] that is not ready. Where that fails its calls say why.
+    /// Compiles a plugin from [`Host::load`] that is not ready. On failure its calls return the
+    /// reason.
     pub async fn recompile(&self, plugin: &Plugin, wasm: Bytes) -> Result<(), UploadError> {
         let made = async {
-            // Not an upload: nobody can be told to come again.
+            // No ticket: this is not an upload, so there is no client that could retry.
             let (_, code) = self.machine_code(wasm, None).await?;
             Ok(self.settle(Arc::new(code), &plugin.0.owner).await?.0.made)
         };
@@ -140,12 +142,12 @@ impl Host {
             Ok(made) => (Ok(made), Ok(())),
             Err(error) => (Err(error.to_string()), Err(error)),
         };
-        // Nobody else makes it; were it so, one of two equal ones is kept.
+        // Nothing else sets it. If something did, either of two equal results would do.
         let _ = plugin.0.code.made.set(told);
         result
     }
 
-    /// The same code for another owner, if it fits the limits that that one has.
+    /// Shares the code with another owner, if it fits that owner's limits.
     #[must_use]
     pub fn share(&self, plugin: &Plugin, owner: &Owner) -> Option<Plugin> {
         let needs_large_pool = self.pool_wanted(owner) == PoolName::Large;
@@ -158,8 +160,8 @@ impl Host {
         if large { PoolName::Large } else { PoolName::Small }
     }
 
-    /// Puts code where it belongs: a guest that half fills the small pool by saying who it is has
-    /// too little room for work there.
+    /// Links code in the pool where it belongs. A guest that takes more than half of a small slot's
+    /// memory for `describe` has too little left for work, and goes to the large pool.
     async fn settle(
         &self,
         code: Arc<Vec<u8>>,
@@ -177,7 +179,7 @@ impl Host {
         Ok((placed, described))
     }
 
-    /// From the cache or the compiler, with the digest.
+    /// Digest and machine code, from the cache or the compiler.
     async fn machine_code(
         &self,
         wasm: Bytes,
@@ -188,7 +190,7 @@ impl Host {
         // The semaphore is never closed.
         let turn = self.compiles.clone().acquire_owned().await;
         let compiling = blocking(move || {
-            // Held to the end, also when nobody waits for it any more.
+            // Held until the compilation ends, even if the caller has given up.
             let _held = (turn, ticket);
             let digest = hex::encode(Sha256::digest(&wasm));
             let code = match compiler.cached(&digest) {
@@ -203,7 +205,7 @@ impl Host {
         }
     }
 
-    /// Links code in the first pool that it fits, from `first` on.
+    /// Links code in the first pool that it fits, starting with `first`.
     async fn place(&self, code: &Arc<Vec<u8>>, first: PoolName) -> Result<Placed, UploadError> {
         if first == PoolName::Small {
             match linked(&self.small, code).await? {
@@ -242,13 +244,13 @@ pub(super) struct Placed {
     pub(super) inspection: Inspection,
 }
 
-/// What a plugin says of itself, and how much memory it took to say it.
+/// Result of `describe`, and the memory that the call took.
 pub(super) struct Described {
     pub(super) about: About,
     pub(super) memory_bytes: usize,
 }
 
-/// Whether a guest should have a larger slot.
+/// Whether a guest needs a slot of the large pool.
 fn needs_more(described: &Result<Described, CallError>, memory_bytes_max: usize) -> bool {
     match described {
         Ok(described) => described.memory_bytes > memory_bytes_max / 2,
@@ -268,7 +270,7 @@ async fn linked(
     .await
 }
 
-/// Off the threads that serve.
+/// Runs blocking work outside the async runtime's threads.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, UploadError> + Send + 'static,
 ) -> Result<T, UploadError> {

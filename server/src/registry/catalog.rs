@@ -1,4 +1,4 @@
-//! Profiles and event types.
+//! Changes of profiles and event types.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::pipeline::compiled::tenant::{Tenant, TenantState};
 use crate::pipeline::compiled::webhook::Webhook;
 use crate::store::{EventTypeRow, ProfileRow};
 
-/// Checks a profile and makes it ready. Where it says nothing of retries, `standard_retry` counts.
+/// Checks and compiles a profile. `standard_retry` fills in retry settings that the profile leaves out.
 pub(super) fn compile_profile(
     spec: ProfileSpec,
     config: &Config,
@@ -73,7 +73,7 @@ pub(super) fn compile_profile(
 }
 
 impl Registry {
-    /// The profile that a webhook or source uses: its own, else the tenant's.
+    /// The profile that a webhook or source uses: its own, otherwise the tenant's.
     pub(super) fn profile_of(
         &self,
         tenant: &TenantState,
@@ -89,8 +89,8 @@ impl Registry {
         })
     }
 
-    /// Creates or replaces a profile. Webhooks that use it are compiled anew; if one of them would
-    /// not work any more, nothing is changed.
+    /// Creates or replaces a profile. Webhooks that use it are recompiled; if one of them would no longer
+    /// work, nothing is changed.
     pub async fn put_profile(
         &self,
         spec: ProfileSpec,
@@ -146,7 +146,7 @@ impl Registry {
         }
     }
 
-    /// The webhooks of `tenant` compiled against a profile that is about to change.
+    /// The webhooks of `tenant` for which `uses` holds, compiled against a profile that is about to change.
     pub(super) fn recompiled(
         &self,
         tenant: &Tenant,
@@ -185,7 +185,7 @@ impl Registry {
         self.tenants().into_iter().map(recompiled).collect()
     }
 
-    /// Deletes a profile that nobody uses.
+    /// Deletes a profile that is not in use.
     pub async fn delete_profile(&self, name: &str) -> Result<(), ChangeError> {
         let _one = self.changes.lock().await;
         if name == STANDARD {
@@ -215,7 +215,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Creates or replaces a type of a tenant, or of the operator.
+    /// Creates or replaces an event type of a tenant, or of the operator.
     pub async fn put_event_type(
         &self,
         tenant: Option<&Arc<Tenant>>,
@@ -240,7 +240,7 @@ impl Registry {
         Ok((known, created))
     }
 
-    /// True when it is new.
+    /// Puts an event type into memory. True: it is new.
     pub(super) fn put_catalog_type(
         &self,
         tenant: Option<&TenantId>,

@@ -1,5 +1,5 @@
-//! From settings as written to settings that work: everything a webhook says is checked here, all
-//! at once, and compiled. What passes can't fail later for its own sake.
+//! Compiles the settings of a webhook into a plan. Checks every setting and reports all errors together; a
+//! plan that passes can't fail later because of its settings.
 
 use antar_json::Document;
 use antar_rules::Pattern;
@@ -17,20 +17,19 @@ use crate::pipeline::compiled::subscription::Subscription;
 use crate::pipeline::compiled::tenant::TenantState;
 use crate::pipeline::compiled::webhook::{FirstUrl, Plan};
 
-/// What a webhook is checked against.
+/// Context that a webhook is checked against.
 pub(super) struct Surroundings<'a> {
     pub(super) config: &'a Config,
     pub(super) policy: &'a AddressPolicy,
     pub(super) profile: &'a Profile,
     pub(super) tenant: &'a TenantState,
-    /// What the catalog knows of the events that the webhook takes. None for what is stored
-    /// already: then what may have changed around it since (addresses that are permitted, newer
-    /// versions of plugins, examples of the catalog) is no reason to refuse it: an attempt looks at
-    /// all of that again.
+    /// What the catalog knows of the events that the webhook accepts. None for a stored webhook: changes
+    /// around it since (permitted addresses, newer versions of plugins, examples of the catalog) are no
+    /// reason to refuse it, because an attempt checks all of that again.
     pub(super) at_save: Option<&'a Known>,
 }
 
-/// Checks and compiles. The error names everything that is wrong.
+/// Checks and compiles. The error lists everything that is wrong.
 pub(super) fn compile(spec: &WebhookSpec, around: &Surroundings<'_>) -> Result<Plan, Invalid> {
     let mut check = Check { around, errors: Vec::new(), code: None };
     check.name(&spec.name);
@@ -44,7 +43,7 @@ pub(super) fn compile(spec: &WebhookSpec, around: &Surroundings<'_>) -> Result<P
         check.plugins(spec);
     }
     let url = check.url(spec);
-    // What is not used may be in the making.
+    // Without a custom payload, headers and body are unused and may be unfinished.
     let headers = if spec.custom_payload { check.headers(&spec.headers) } else { Vec::new() };
     let body = spec.body.as_ref().filter(|_| spec.custom_payload).and_then(|body| {
         let place = Place::Body(content_type_of(spec, body));
@@ -128,7 +127,7 @@ fn body_type(spec: &WebhookSpec) -> &'static str {
     }
 }
 
-/// Collects what is wrong. `code` is that of the first finding.
+/// Collects errors. `code` is that of the first one.
 pub(super) struct Check<'a> {
     pub(super) around: &'a Surroundings<'a>,
     errors: Vec<FieldError>,
@@ -274,7 +273,7 @@ impl Check<'_> {
         let text = &spec.url;
         let authority = text.split_once("://").map_or("", |(_, rest)| rest);
         let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
-        // An address in the host can be checked now; a name is checked whenever it is resolved.
+        // An IP address as host can be checked now; a name is checked whenever it is resolved.
         if !authority.contains("{{") {
             match url::Url::parse(&format!("http://{authority}/")) {
                 Ok(url) => {
@@ -366,7 +365,7 @@ impl Check<'_> {
         }
     }
 
-    /// What templates name, held against the catalog.
+    /// Checks the paths that templates name against the catalog.
     fn paths(&mut self, templates: &[(String, &Template)], unresolved: Unresolved) {
         let Some(known) = self.around.at_save else { return };
         let mut errors = known.nested(templates);
@@ -379,7 +378,7 @@ impl Check<'_> {
     }
 }
 
-/// What is wrong with a plugin's use: pointers `/plugin` and below `/config`.
+/// Errors in the use of a plugin, with pointers `/plugin` and below `/config`.
 pub(super) fn check_plugin(tenant: &TenantState, name: &str, config: &Document) -> Vec<FieldError> {
     let Some(stored) = tenant.plugin(name) else {
         let names: Vec<_> = tenant.plugins.keys().map(crate::model::PluginName::as_str).collect();
@@ -393,7 +392,7 @@ pub(super) fn check_plugin(tenant: &TenantState, name: &str, config: &Document) 
             FieldError::new("/config", format!("there is no secret `{name}`; put it first"))
         })
         .collect();
-    // Where a secret stands the schema's answer would be about its placeholder.
+    // With a secret in the config, the schema would validate the placeholder instead of the secret.
     if errors.is_empty() && secrets_of(config.root()).is_empty() {
         let found = stored.plugin.config_errors(&config.root().to_serde());
         errors.extend(

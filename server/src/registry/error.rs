@@ -1,16 +1,16 @@
-//! Why a change of the configuration was not made.
+//! Errors of configuration changes.
 
 use crate::model::Invalid;
 use crate::plugin::UploadError;
 use crate::seal::NoRandomness;
 use crate::store::StoreError;
 
-/// Nothing was changed.
+/// Why a change was refused or failed; nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// A `webhook`, `source`, … of the tenant has this name already.
+    /// A `webhook`, `source`, … of the tenant already has this name.
     #[error("there is another {0} of this name in the tenant; choose another name")]
     NameTaken(&'static str),
     #[error("there is no such {0}")]
@@ -26,7 +26,7 @@ pub enum ChangeError {
 }
 
 impl ChangeError {
-    /// What a store's answer means for a `thing`.
+    /// Converts an error of the store about a `thing`.
     pub(crate) fn of(thing: &'static str) -> impl Fn(StoreError) -> ChangeError {
         move |error| match error {
             StoreError::NameTaken => ChangeError::NameTaken(thing),

@@ -1,4 +1,4 @@
-//! Plugins tried on an example of the catalog: what a call costs, and what they say of a config.
+//! Runs plugins on an example of the catalog: the time of a call, and complaints about a config.
 
 use antar_json::Document;
 
@@ -9,14 +9,14 @@ use crate::pipeline::compiled::tenant::Tenant;
 use crate::plugin::{Call, Place, Plugin};
 
 impl Registry {
-    /// What a call takes on an example of the tenant's catalog, or on no data.
+    /// Microseconds of a call on an example of the tenant's catalog, or on no data.
     pub(super) async fn cost_us(&self, tenant: &Tenant, plugin: &Plugin) -> Option<u64> {
         let example = example(tenant, |_| true);
         self.host.cost_us(plugin, call(tenant, example.as_ref(), "{}", Place::Webhook)).await
     }
 
-    /// Asks plugins what they have against their configs, on an example of a type that `accepts`
-    /// takes. `uses` are names and configs; pointers begin with `pointer` and the use's number.
+    /// Calls plugins to check their configs, on an example of a type that `accepts` matches. `uses` are names
+    /// and configs; pointers begin with `pointer` and the number of the use.
     pub(super) async fn ask_plugins<'a>(
         &self,
         tenant: &Tenant,
@@ -27,7 +27,7 @@ impl Registry {
         let example = example(tenant, accepts);
         let mut errors = Vec::new();
         for (number, (name, config)) in uses.enumerate() {
-            // Where a secret stands the answer would be about its placeholder.
+            // With a secret in the config, a complaint would be about its placeholder.
             let Some(plugin) = tenant.plugin(name) else { continue };
             if !secrets_of(config.root()).is_empty() {
                 continue;

@@ -1,4 +1,4 @@
-//! Follows what other nodes change.
+//! Follows configuration changes of other nodes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::plugin::Plugin;
 use crate::store::ConfigurationChange;
 
 impl Registry {
-    /// Reads again what other nodes changed, until `stop`.
+    /// Reads again whatever other nodes changed, until `stop`.
     pub async fn follow(
         self: Arc<Registry>,
         mut changes: mpsc::Receiver<ConfigurationChange>,
@@ -86,7 +86,7 @@ impl Registry {
         let _one = self.changes.lock().await;
         let all = self.store.configuration.load().await?;
         let fresh = self.without_tenants();
-        // Those of the database come back.
+        // Stored ones are loaded again below.
         fresh.profiles.write().retain(|name, _| name == super::STANDARD);
         fresh.event_types.write().clear();
         fresh.fill(all, self.compiled()).await?;
@@ -102,7 +102,7 @@ impl Registry {
         Ok(())
     }
 
-    /// The plugins that are known, by digest.
+    /// Compiled plugins by digest.
     fn compiled(&self) -> HashMap<String, Plugin> {
         let mut compiled = HashMap::new();
         for tenant in self.tenants() {
@@ -114,7 +114,7 @@ impl Registry {
         compiled
     }
 
-    /// Whoever holds the tenant already sees it as it stands now.
+    /// Replaces a tenant in place: existing handles see the new state.
     fn take_tenant(
         &self,
         id: &TenantId,
@@ -129,7 +129,7 @@ impl Registry {
     }
 }
 
-/// Each once, in the order of the last mention; what is read whole is not read in parts.
+/// Each change once, in the order of the first mention; a webhook is left out if its whole tenant is read.
 fn without_repetitions(heard: Vec<ConfigurationChange>) -> Vec<ConfigurationChange> {
     if heard.contains(&ConfigurationChange::All) {
         return vec![ConfigurationChange::All];

@@ -1,4 +1,4 @@
-//! Header templates and names, of webhooks and profiles.
+//! Checks and compiles the header templates and header names of webhooks and profiles.
 
 use antar_template::{Place, Template, TemplateError};
 
@@ -59,7 +59,7 @@ fn is_content_type(name: &str) -> bool {
     name.eq_ignore_ascii_case("content-type")
 }
 
-/// Whether anything in it is filled in.
+/// Whether the template has a placeholder.
 fn is_variable(template: &Template) -> bool {
     template.source().contains("{{")
 }

@@ -1,4 +1,4 @@
-//! Keys to the API. Their text is shown once; kept is its SHA-256.
+//! API keys. The text is shown once; only its SHA-256 is stored.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub(super) fn new_key(
 }
 
 impl Registry {
-    /// The key of this text. The look-up goes by digest, so its time tells nothing of the text.
+    /// The key with this text. Looked up by digest, so that timing reveals nothing about the text.
     #[must_use]
     pub fn key(&self, text: &str) -> Option<Arc<ApiKey>> {
         let hash: [u8; 32] = Sha256::digest(text.as_bytes()).into();
@@ -44,7 +44,7 @@ impl Registry {
         found
     }
 
-    /// Makes a key. Its text is in the answer and nowhere else.
+    /// Creates a key. Its text is in the return value and nowhere else.
     pub async fn create_key(
         &self,
         name: String,
@@ -70,7 +70,7 @@ impl Registry {
         Ok(key)
     }
 
-    /// Deletes a key of a tenant, or of the operator. It is refused from then on.
+    /// Deletes a key of a tenant, or of the operator. Requests with it are refused from then on.
     pub async fn delete_key(
         &self,
         tenant: Option<&TenantId>,

@@ -1,4 +1,4 @@
-//! The registry at start: everything that is stored, opened and compiled.
+//! Loads the registry at startup: opens and compiles everything that is stored.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -23,8 +23,8 @@ use crate::seal::Sealer;
 use crate::store::{PluginRow, Snapshot, Store, WebhookRow};
 
 impl Registry {
-    /// Reads everything. Fails where something stored can't be used any more, naming it: nothing
-    /// is left out silently.
+    /// Reads everything. Fails if something stored can't be used any more, and names it: nothing is left out
+    /// silently.
     pub async fn load(
         config: Arc<Config>,
         clock: Clock,
@@ -63,7 +63,7 @@ impl Registry {
         Ok(registry)
     }
 
-    /// Another one with nothing in it but what no tenant owns.
+    /// A second registry without tenants and what they own.
     pub(super) fn without_tenants(&self) -> Registry {
         Registry {
             standard_retry: self.standard_retry.clone(),
@@ -82,8 +82,7 @@ impl Registry {
         }
     }
 
-    /// Takes in what was read.
-    /// `compiled` are plugins that are known already, by digest.
+    /// Loads a snapshot into the registry. `compiled` are plugins that are loaded already, by digest.
     pub(super) async fn fill(
         &self,
         all: Snapshot,
@@ -154,7 +153,7 @@ impl Registry {
         })
     }
 
-    /// The same file in many tenants is compiled once.
+    /// A file used by several tenants is loaded once.
     async fn load_plugins(
         &self,
         rows: Vec<PluginRow>,
@@ -243,7 +242,7 @@ impl Registry {
             enabled: row.enabled,
             paused: row.paused,
             disabled_reason: row.disabled_reason.clone(),
-            // Known here alone until it is in the database.
+            // Until it is stored, it exists only in the memory of this node.
             failing_since: tenant.webhook(row.id).and_then(|known| known.failing_since),
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -255,7 +254,7 @@ impl Registry {
         Ok(())
     }
 
-    /// The key of the data folder's `operator.key`, accepted on every node of the database.
+    /// Stores the key of the data folder's `operator.key`, so that every node of the database accepts it.
     pub async fn admit_operator_key(&self, text: &Secret) -> anyhow::Result<()> {
         if self.key(text.reveal()).is_none() {
             self.insert_key(keys::new_key("operator", None, Vec::new(), text, self.now())).await?;

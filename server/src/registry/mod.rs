@@ -1,6 +1,5 @@
-//! What is configured, compiled and in memory. Every change goes through here: it is checked,
-//! stored, and only then swapped in, so that what is in memory is what the database holds. Readers
-//! never wait for a change.
+//! The configuration, compiled and in memory. Every change goes through here: it is checked and stored before
+//! it is swapped in, so that memory matches the database. Readers never wait for a change.
 
 mod catalog;
 mod compile;
@@ -52,14 +51,14 @@ pub struct Registry {
     policy: AddressPolicy,
     tenants: RwLock<BTreeMap<TenantId, Arc<Tenant>>>,
     profiles: RwLock<BTreeMap<String, Arc<Profile>>>,
-    /// What counts where neither a webhook nor its profile says anything of retries.
+    /// Retry policy used when neither a webhook nor its profile sets one.
     standard_retry: Retry,
-    /// The operator's catalog, beside those of profiles and tenants.
+    /// The operator's catalog, in addition to those of profiles and tenants.
     event_types: RwLock<BTreeMap<EventType, Arc<CatalogType>>>,
     sources: RwLock<HashMap<SourceId, Arc<Source>>>,
     /// By the SHA-256 of the key's text.
     keys: RwLock<HashMap<[u8; 32], Arc<ApiKey>>>,
-    /// One change at a time: checks see what earlier changes made.
+    /// One change at a time: checks see the result of earlier changes.
     changes: tokio::sync::Mutex<()>,
 }
 
@@ -106,7 +105,7 @@ impl Registry {
         found
     }
 
-    /// Source and secret in a path that a profile claims for incoming calls.
+    /// Source and secret in a path that matches a profile's path for incoming calls.
     #[must_use]
     pub fn match_incoming(&self, path: &str) -> Option<(String, String)> {
         let profiles = self.profiles.read();
@@ -115,7 +114,7 @@ impl Registry {
         patterns.find_map(|pattern| match_path(pattern, path))
     }
 
-    /// Begins a change in a tenant that is still there.
+    /// Begins a change in a tenant, if it still exists.
     async fn change_in(
         &self,
         tenant: &Arc<Tenant>,
@@ -151,7 +150,7 @@ fn match_path(pattern: &str, path: &str) -> Option<(String, String)> {
     }
 }
 
-/// A spec as it is stored.
+/// A spec serialized for the database.
 fn stored(spec: &impl serde::Serialize) -> Result<String, ChangeError> {
     serde_json::to_string(spec)
         .map_err(|e| ChangeError::Conflict(format!("it can't be stored: {e}")))

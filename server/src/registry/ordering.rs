@@ -1,4 +1,4 @@
-//! When deliveries may go, and which are one too many: checked and compiled.
+//! Checks and compiles a webhook's delay, ordering and deduplication.
 
 use antar_template::{ContentType, Place, Template};
 
@@ -6,7 +6,7 @@ use super::compile::Check;
 use crate::model::{Ordering, PerKey, WebhookSpec};
 use crate::pipeline::compiled::webhook::{DedupePlan, OrderPlan};
 
-/// Delay in milliseconds, order and duplicates.
+/// Delay in milliseconds, ordering and deduplication.
 pub(super) type OrderPlans = (i64, Option<OrderPlan>, Option<DedupePlan>);
 
 impl Check<'_> {
@@ -27,7 +27,7 @@ impl Check<'_> {
                 }
                 let key = per_key.key.as_deref();
                 let key = key.and_then(|key| self.key("/ordering/key", key));
-                // What is wrong with the key was noted.
+                // Errors in the key are recorded already.
                 Some(OrderPlan { key, gives_way_attempts })
             }
         };

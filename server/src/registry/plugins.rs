@@ -1,4 +1,4 @@
-//! Uploaded plugins. A version is never changed.
+//! Deletion of uploaded plugins. A version never changes.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::model::PluginName;
 use crate::pipeline::compiled::tenant::Tenant;
 
 impl Registry {
-    /// Deletes a version, or all of them; not while something names it.
+    /// Deletes a version, or all of them, unless something uses it.
     pub async fn delete_plugin(
         &self,
         tenant: &Arc<Tenant>,
@@ -21,7 +21,7 @@ impl Registry {
             (ready.unwrap_or_else(Vec::new), others.unwrap_or_else(Vec::new))
         });
         let goes = |number: u32| version.is_none_or(|version| version == number);
-        // Of those that can be called: a version that can't be is no reason to keep them.
+        // Only versions that can be called count: the others can't serve a use without a version.
         let all_go = !versions.is_empty() && versions.iter().all(|number| goes(*number));
         versions.extend(uploads);
         if !versions.iter().any(|number| goes(*number)) {

@@ -1,5 +1,5 @@
-//! After an upgrade: plugins whose machine code was of another version are compiled anew, while the
-//! server serves. What needs one waits.
+//! Recompiles plugins after an upgrade, when their machine code is from another version. The server serves
+//! meanwhile; deliveries that need such a plugin wait.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::Registry;
 use crate::model::{PluginMeta, TenantId};
 use crate::plugin::Plugin;
 
-/// Before the database is asked again for a file that it did not give.
+/// Wait before reading a file again that the database did not return.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 struct Outdated {
@@ -20,15 +20,15 @@ struct Outdated {
 }
 
 impl Registry {
-    /// Begins to compile what is not ready, as many at once as uploads. The files are read one by
-    /// one, so that they don't fill the memory.
+    /// Starts compiling the plugins that are not ready, as many at once as uploads. Each compile reads its
+    /// file only when it starts, so that the files don't fill the memory.
     pub fn recompile_plugins(self: &Arc<Self>) {
         let mut outdated = self.outdated();
         if outdated.is_empty() {
             return;
         }
         tracing::info!(count = outdated.len(), "plugins are compiled for this version of Antar");
-        // From behind: the smallest first, so that most are ready soon.
+        // Popped from the end: the smallest first, so that most are ready soon.
         outdated.sort_unstable_by_key(|one| std::cmp::Reverse(one.meta.size_bytes));
         let outdated = Arc::new(Mutex::new(outdated));
         for _ in 0..self.host.limits().compiles_max {
@@ -53,7 +53,7 @@ impl Registry {
     async fn recompile(self: Arc<Self>, outdated: Arc<Mutex<Vec<Outdated>>>) {
         loop {
             let Some(one) = outdated.lock().pop() else { return };
-            // The same file of another tenant is ready with the first of them.
+            // A file shared by several tenants becomes ready for all of them at once.
             while !one.plugin.is_ready() {
                 self.recompile_one(&one).await;
             }
@@ -72,7 +72,8 @@ impl Registry {
                 }
             }
             Err(error) => {
-                // Deleted meanwhile, then nobody calls it; or the database is away for a while.
+                // Either the plugin was deleted and is no longer called, or the database is temporarily
+                // unavailable.
                 let is_known = self.tenant(tenant).is_some_and(|tenant| {
                     tenant.plugin(&format!("{}@{}", meta.name, meta.version)).is_some()
                 });

@@ -1,4 +1,4 @@
-//! Named secrets of a tenant: written, used, never read back.
+//! Named secrets of a tenant: written and used, never read back.
 
 use std::sync::Arc;
 
@@ -8,13 +8,13 @@ use crate::pipeline::attempt::transform::secrets_of;
 use crate::pipeline::compiled::tenant::{StoredSecret, Tenant, TenantState};
 use crate::store::SecretRow;
 
-/// What a secret is sealed for.
+/// The place that a secret is sealed for.
 pub(super) fn place(tenant: &TenantId, name: &SecretName) -> String {
     format!("secret/{tenant}/{name}")
 }
 
 impl Registry {
-    /// Puts a secret; the next attempts use it. True: it is new.
+    /// Stores a secret; subsequent attempts use it. True: it is new.
     pub async fn put_secret(
         &self,
         tenant: &Arc<Tenant>,
@@ -37,7 +37,7 @@ impl Registry {
         Ok(tenant.change(|state| state.secrets.insert(name, stored)).is_none())
     }
 
-    /// Text that fits into a header.
+    /// Checks that a secret's text fits into a header.
     pub(super) fn check_secret(&self, pointer: &str, value: &Secret) -> Result<(), Invalid> {
         let text = value.reveal();
         let max = self.config.tenant.secret_bytes_max;
@@ -56,7 +56,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Deletes a secret that nothing names.
+    /// Deletes a secret that is not in use.
     pub async fn delete_secret(
         &self,
         tenant: &Arc<Tenant>,
@@ -80,7 +80,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Who names a secret, in words.
+    /// Descriptions of everything that uses a secret.
     #[must_use]
     pub fn secret_uses(&self, tenant: &Tenant, name: &str) -> Vec<String> {
         tenant.read(|state| {

@@ -1,4 +1,4 @@
-//! Sources: incoming URLs and what becomes of a call to them.
+//! Sources: incoming URLs, and how their calls become events.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::pipeline::compiled::tenant::Tenant;
 use crate::seal::random;
 use crate::store::SourceRow;
 
-/// What a source's secret is sealed for.
+/// The place that a source's secret is sealed for.
 pub(super) fn place(id: SourceId) -> String {
     format!("source/{id}")
 }
@@ -68,7 +68,7 @@ impl Registry {
         Ok(self.swap_source(source))
     }
 
-    /// A new secret, and with it a new URL; the old one is dead at once.
+    /// Generates a new secret, and with it a new URL; the old one stops working at once.
     pub async fn rotate_source_secret(
         &self,
         tenant: &Arc<Tenant>,

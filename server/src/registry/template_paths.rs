@@ -1,5 +1,5 @@
-//! What a webhook's templates name, held against the catalog: what can't be sent is refused, what
-//! looks like a slip is a warning.
+//! Checks the paths in a webhook's templates against the catalog: what can't be sent is refused, what looks
+//! like a slip is a warning.
 
 use std::sync::Arc;
 
@@ -15,15 +15,15 @@ use crate::pipeline::compiled::tenant::{Tenant, TenantState};
 use crate::pipeline::compiled::variables::{Found, Shape, VariableKind, data_shape, shape};
 use crate::pipeline::compiled::webhook::Webhook;
 
-/// The types that a webhook takes, and their payloads as its templates see them.
+/// The event types that a webhook accepts, and their payloads as its templates see them.
 pub(super) struct Known {
     types: Vec<Arc<CatalogType>>,
-    /// Every type of the catalog.
+    /// Names of all types of the catalog.
     names: Vec<EventType>,
     shapes: Vec<Shape>,
-    /// Whether nothing else can come: every type it names is known and described.
+    /// Whether no other events can arrive: every type that the webhook names is known and described.
     typed: bool,
-    /// Whether templates see just that: no transform changes it.
+    /// Whether templates see exactly these payloads: no transform changes them.
     complete: bool,
 }
 
@@ -43,7 +43,7 @@ impl Registry {
         let names = all.clone().map(|known| known.spec.name.clone()).collect();
         let mut types: Vec<Arc<CatalogType>> = Vec::new();
         for known in all.filter(|known| accepted(known)) {
-            // The tenant's own goes first, then its profile's.
+            // The tenant's own type takes precedence, then its profile's.
             if !types.iter().any(|other| other.spec.name == known.spec.name) {
                 types.push(known.clone());
             }
@@ -66,7 +66,7 @@ impl Registry {
         Known { types, names, shapes, typed, complete }
     }
 
-    /// What looks like a slip in a webhook that works.
+    /// Likely slips in a webhook that works.
     #[must_use]
     pub fn warnings(&self, tenant: &Tenant, webhook: &Webhook) -> Vec<FieldError> {
         let known = tenant.read(|state| self.known(tenant, state, &webhook.profile, &webhook.spec));
@@ -82,7 +82,7 @@ impl Registry {
     }
 }
 
-/// Facets that constrain none of the types that the webhook takes.
+/// Facets that constrain none of the types that the webhook accepts.
 fn idle_facets(webhook: &Webhook) -> Vec<FieldError> {
     let idle = |name: &&String| {
         let facet = webhook.profile.spec.facets.iter().find(|facet| facet.name == **name);
@@ -113,7 +113,7 @@ pub(super) fn templates<'a>(
 }
 
 impl Known {
-    /// Objects and arrays where only text, numbers and booleans can stand.
+    /// Objects and arrays where only text, numbers and booleans are allowed.
     pub(super) fn nested(&self, templates: &[(String, &Template)]) -> Vec<FieldError> {
         let nested = |variable: &Variable| {
             variable.scalar_only
@@ -154,8 +154,8 @@ impl Known {
         errors_at(templates, nowhere, error)
     }
 
-    /// None where some type has the path, or may have it; else what was probably meant, if
-    /// anything comes near.
+    /// None if some type has the path, or may have it and no known name is near; otherwise the path that was
+    /// probably meant, if one is near.
     fn nearest_to(&self, variable: &Variable) -> Option<Option<String>> {
         let mut best = None::<String>;
         let mut maybe = false;
@@ -169,19 +169,19 @@ impl Known {
                 Found::Nowhere { below, known } => (below, known),
             };
             let near = variable.steps.get(below).and_then(|step| nearest(step, known));
-            // Inside loops there is no path from the root that could be written.
+            // Inside loops no path from the root can be suggested.
             if let Some(near) = near.filter(|_| !variable.relative) {
                 let mut steps = variable.steps.clone();
                 near.clone_into(&mut steps[below]);
                 best = Some(steps.join("."));
             }
         }
-        // Where anything may stand, only a name that is nearly one of the known is worth a word.
+        // Where any name is possible, only one that nearly matches a known name is worth a warning.
         if maybe && best.is_none() { None } else { Some(best) }
     }
 
-    /// What is odd about a path of the rule: it begins with nothing that the rule document has, or no
-    /// type has it in its data.
+    /// A warning for a path of the rule that begins with no field of the rule document, or that no type has
+    /// in its data.
     fn odd_rule(&self, path: &str) -> Option<FieldError> {
         const ROOTS: [&str; 6] = ["id", "type", "timestamp", "tenant", "attributes", "data"];
         let mut steps = path.split('.');
@@ -204,7 +204,7 @@ impl Known {
         (typed && !known).then(|| FieldError::new("/rule", detail))
     }
 
-    /// The path one level up or down, for whoever took `data` for granted, or forgot it.
+    /// The path one level up or down, in case `data` was added or left out by mistake.
     fn under_data(&self, variable: &Variable) -> Option<String> {
         let there = |steps: &[String]| {
             let found = |shape: &Shape| matches!(shape.find(steps), Found::There(_));
@@ -217,7 +217,7 @@ impl Known {
         }
     }
 
-    /// What is odd about an event type: the catalog has none of this name, but one that is near.
+    /// Warnings for event types that the catalog lacks while it has one with a similar name.
     fn odd_types(&self, spec: &WebhookSpec) -> Vec<FieldError> {
         let odd = |(number, filter): (usize, &crate::model::TypeFilter)| {
             let name = filter.as_str();
@@ -233,9 +233,9 @@ impl Known {
         spec.event_types.iter().enumerate().filter_map(odd).collect()
     }
 
-    /// Refuses a webhook that can't be rendered for the example of any type it takes.
+    /// Refuses a webhook that fails to render for the examples of all types it accepts.
     pub(super) fn check_examples(&self, webhook: &Webhook) -> Result<(), Invalid> {
-        // An example may lack what is optional; then `fail` says nothing against the template.
+        // An example may lack optional fields; with `fail` an error then says nothing about the template.
         if webhook.plan.unresolved == Unresolved::Fail {
             return Ok(());
         }
@@ -250,7 +250,7 @@ impl Known {
         self.types.iter().filter(|known| self.complete && known.spec.example.is_some())
     }
 
-    /// The examples that the webhook can't be rendered for, and why.
+    /// An error for each example that the webhook can't be rendered for.
     fn unrendered(&self, webhook: &Webhook) -> Vec<FieldError> {
         let unrendered = |known: &Arc<CatalogType>| {
             let of = format!("the example of `{}`", known.spec.name);
@@ -260,7 +260,7 @@ impl Known {
     }
 }
 
-/// Refuses a webhook that can't be rendered for a sample that came with it.
+/// Refuses a webhook that can't be rendered for the sample sent with it.
 pub fn check_sample(webhook: &Webhook, sample: &Event) -> Result<(), Invalid> {
     match cannot_render(webhook, sample, "the sample") {
         None => Ok(()),
@@ -268,7 +268,7 @@ pub fn check_sample(webhook: &Webhook, sample: &Event) -> Result<(), Invalid> {
     }
 }
 
-/// Why a webhook can't be rendered for an event; plugins don't see it.
+/// Why a webhook can't be rendered for an event; plugins are not called.
 fn cannot_render(webhook: &Webhook, event: &Event, of: &str) -> Option<FieldError> {
     let delivery_id = crate::model::DeliveryId(uuid::Uuid::nil());
     let input = RenderInput { webhook, event, delivery_id, test: false };
@@ -282,7 +282,7 @@ fn cannot_render(webhook: &Webhook, event: &Event, of: &str) -> Option<FieldErro
         None if place == "url" => ("/url".to_owned(), Some(webhook.spec.url.as_str())),
         None => (format!("/{place}"), webhook.spec.body.as_deref()),
     };
-    // The error begins with the token that it is about, where it is about one.
+    // An error about a token begins with that token.
     let said = error.to_string();
     let token = said.starts_with("{{").then(|| said.find("}}").map(|end| &said[..end + 2]));
     let at = token.flatten().zip(text).and_then(|(token, text)| Some(&text[..text.find(token)?]));
@@ -295,7 +295,7 @@ fn cannot_render(webhook: &Webhook, event: &Event, of: &str) -> Option<FieldErro
     Some(FieldError { line, column, ..FieldError::new(pointer, detail) })
 }
 
-/// An error for every variable that `wrong` picks, with what `say` says and suggests.
+/// An error for every variable that `wrong` matches, with the detail and suggestion from `say`.
 fn errors_at(
     templates: &[(String, &Template)],
     wrong: impl Fn(&Variable) -> bool,

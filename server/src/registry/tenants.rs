@@ -1,4 +1,4 @@
-//! Tenants and the known values of their facets.
+//! Changes of tenants and of the known values of their facets.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::plugin::Place;
 use crate::store::{FacetValueRow, TenantRow};
 
 impl Registry {
-    /// Creates or updates a tenant; safe from many callers. True: it is new.
+    /// Creates or updates a tenant; safe to call concurrently. True: it is new.
     pub async fn put_tenant(
         &self,
         id: TenantId,
@@ -68,7 +68,7 @@ impl Registry {
         Ok((tenant, false))
     }
 
-    /// Erases everything of a tenant.
+    /// Erases a tenant and all its data.
     pub async fn delete_tenant(&self, id: &TenantId) -> Result<(), ChangeError> {
         let _one = self.changes.lock().await;
         if id.as_str() == DEFAULT_TENANT {
@@ -76,16 +76,15 @@ impl Registry {
                 "the tenant `default` always exists; delete its things instead".to_owned(),
             ));
         }
-        // First out of memory, so that nothing new is made while the database is cleared. Whether
-        // there is such a tenant the database says: an erasure that was cut off can be repeated.
+        // Removed from memory first, so that nothing new is created while the database is cleared. Only the
+        // database decides whether the tenant exists: an interrupted erasure can be repeated.
         self.tenants.write().remove(id);
         self.sources.write().retain(|_, source| source.tenant != *id);
         self.keys.write().retain(|_, key| key.tenant.as_ref() != Some(id));
         self.store.configuration.delete_tenant(id).await.map_err(ChangeError::of("tenant"))
     }
 
-    /// Remembers facet values that events brought. Losing one does no harm: the next event brings
-    /// it again.
+    /// Stores facet values learned from events. Losing one does no harm: the next event brings it again.
     pub async fn learn_facet_values(&self, tenant: &Tenant, learned: Vec<Learned>) {
         if learned.is_empty() {
             return;
@@ -110,7 +109,7 @@ impl Registry {
         }
     }
 
-    /// Replaces the known values of a facet with those that the host tells.
+    /// Replaces the known values of a facet with those supplied by the host.
     pub async fn put_facet_values(
         &self,
         tenant: &Arc<Tenant>,

@@ -1,4 +1,4 @@
-//! Uploads: compiled while the caller waits, or in the background when that takes longer.
+//! Plugin uploads: compiled while the caller waits, or in the background if that takes longer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +12,12 @@ use crate::pipeline::compiled::tenant::{StoredPlugin, Tenant};
 use crate::plugin::{Inspection, Kind, Owner, Plugin, PoolName, UploadError};
 use crate::store::{PluginRow, StoreError};
 
-/// A compiled plugin, and what one call of it takes.
+/// A compiled plugin, and the microseconds that one call takes.
 type Compiled = Result<(Plugin, Option<u64>), UploadError>;
 
 impl Registry {
-    /// Compiles, describes and stores a new version. When compiling takes longer than an answer
-    /// should, the version is stored as it is and goes on in the background: `compiling`, then
-    /// `ready` or `failed`.
+    /// Compiles, describes and stores a new version. If compiling takes longer than a response should, the
+    /// version is stored uncompiled and continues in the background: `compiling`, then `ready` or `failed`.
     pub async fn upload_plugin(
         self: &Arc<Self>,
         tenant: &Arc<Tenant>,
@@ -65,7 +64,7 @@ impl Registry {
         Ok(meta)
     }
 
-    /// Compiles what an earlier run of the server left uncompiled.
+    /// Compiles the uploads that an earlier run of the server left uncompiled.
     pub fn resume_uploads(self: &Arc<Self>) {
         let mut all = Vec::new();
         for tenant in self.tenants() {
@@ -77,7 +76,7 @@ impl Registry {
         }
         let registry = self.clone();
         tokio::spawn(async move {
-            // One by one, so that their files don't fill the memory.
+            // One at a time, so that the files don't fill the memory.
             for (tenant, meta) in all {
                 let wasm = registry.store.configuration.plugin_wasm(
                     Some(&tenant.id),
@@ -112,7 +111,7 @@ impl Registry {
         })
     }
 
-    /// Waits for the compiler, then stores what came of it.
+    /// Waits for the compiler, then stores the result.
     async fn finish(
         self: Arc<Self>,
         tenant: Arc<Tenant>,
@@ -127,7 +126,7 @@ impl Registry {
                 meta.error = Some(error.to_string());
             }
         }
-        // Gone meanwhile: then there is nobody to tell.
+        // The tenant was erased meanwhile: there is nothing to update.
         let Ok(_one) = self.change_in(&tenant).await else { return };
         let row = PluginRow { tenant: Some(tenant.id.clone()), meta: meta.clone() };
         match self.store.configuration.update_plugin(row).await {
@@ -155,7 +154,7 @@ fn complete(meta: &mut PluginMeta, plugin: &Plugin, call_us: Option<u64>) {
     meta.call_us = call_us;
 }
 
-/// Puts a version where it belongs: among those that can be called, or the others.
+/// Puts a version into memory: among those that can be called, or among the other uploads.
 fn put(tenant: &Tenant, meta: PluginMeta, plugin: Option<Plugin>) {
     tenant.change(|state| {
         let (name, version) = (meta.name.clone(), meta.version);

@@ -1,4 +1,4 @@
-//! Webhooks: saves, states and secrets.
+//! Changes of webhooks: settings, state and secrets.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::plugin::Place;
 use crate::seal::random;
 use crate::store::WebhookRow;
 
-/// What a webhook's secret is sealed for.
+/// The place that a webhook's secret is sealed for.
 pub(super) fn place(id: WebhookId) -> String {
     format!("webhook/{id}")
 }
@@ -55,7 +55,7 @@ impl Registry {
         Ok(swap(tenant, webhook))
     }
 
-    /// A webhook as it would be saved, with a generated secret; nothing is stored.
+    /// Builds a webhook as it would be saved, with a generated secret; stores nothing.
     pub fn check_webhook(
         &self,
         tenant: &Tenant,
@@ -102,8 +102,8 @@ impl Registry {
         self.ask_plugins(tenant, accepts, uses, ("/plugins", Place::Webhook)).await
     }
 
-    /// Saves new settings as a new revision. A `secret` takes the old one's place at once. Settings
-    /// that were made from a revision are refused when it is no longer the last.
+    /// Saves new settings as a new revision. A `secret` replaces the old one at once. Settings made from a
+    /// revision (`made_from`) are refused when that is no longer the latest.
     pub async fn update_webhook(
         &self,
         tenant: &Arc<Tenant>,
@@ -149,7 +149,7 @@ impl Registry {
         Ok(webhook)
     }
 
-    /// Brings an older revision's settings back, as a new revision.
+    /// Restores the settings of an older revision, as a new revision.
     pub async fn revert_webhook(
         &self,
         tenant: &Arc<Tenant>,
@@ -165,7 +165,7 @@ impl Registry {
         self.update_webhook(tenant, id, spec, None, None).await
     }
 
-    /// Enables, disables, pauses, resumes; what waits is held or goes on.
+    /// Enables, disables, pauses or resumes a webhook; its waiting deliveries are held or released.
     pub async fn set_webhook_state(
         &self,
         tenant: &Arc<Tenant>,
@@ -177,7 +177,7 @@ impl Registry {
         self.change_state(tenant, id, enabled, paused, None).await
     }
 
-    /// Disables a webhook whose receiver said that it is gone.
+    /// Disables a webhook whose receiver reported that it is gone.
     pub async fn disable_webhook(
         &self,
         tenant: &Arc<Tenant>,
@@ -221,8 +221,8 @@ impl Registry {
         Ok(webhook)
     }
 
-    /// What waits goes by the webhook's state. After the swap, so that what is accepted meanwhile
-    /// is caught as well.
+    /// Holds or releases waiting deliveries according to the webhook's state. Runs after the swap, so that
+    /// deliveries accepted meanwhile are included.
     async fn hold_or_release(&self, webhook: &Webhook) -> Result<(), ChangeError> {
         let now = self.now();
         match webhook.hold_reason() {
@@ -232,14 +232,14 @@ impl Registry {
         Ok(())
     }
 
-    /// Somebody changed something: the receiver gets another chance.
+    /// Clears the failing state after a change: the receiver gets another chance.
     async fn begin_anew(&self, webhook: &Webhook) -> Result<(), ChangeError> {
         self.store.queue.note_working(webhook.id).await?;
         self.hold_or_release(webhook).await
     }
 
-    /// From now on only probes are sent, since the receiver has failed since then; or none: it is
-    /// as any other again, and what was held goes on.
+    /// Sends only probes from now on, because the receiver has failed since then. None: the webhook is
+    /// treated as any other again, and held deliveries are released.
     pub async fn set_probed(
         &self,
         tenant: &Arc<Tenant>,
@@ -252,8 +252,8 @@ impl Registry {
         self.hold_or_release(&webhook).await
     }
 
-    /// A new secret. The old one goes on signing beside it for a while where a signer can carry
-    /// two signatures.
+    /// Replaces the secret. The old one keeps signing beside it for a while where a signer can carry two
+    /// signatures.
     pub async fn rotate_secret(
         &self,
         tenant: &Arc<Tenant>,
@@ -284,7 +284,7 @@ impl Registry {
         ))
     }
 
-    /// Deletes a webhook; what waits is cancelled.
+    /// Deletes a webhook; its waiting deliveries are cancelled.
     pub async fn delete_webhook(
         &self,
         tenant: &Arc<Tenant>,
@@ -354,9 +354,9 @@ fn swap(tenant: &Tenant, webhook: Webhook) -> Arc<Webhook> {
     webhook
 }
 
-/// A secret as the profile wants it.
+/// Generates a secret in the profile's format.
 fn new_secret(spec: &SecretSpec) -> Result<Secret, ChangeError> {
-    // More than any scheme asks for.
+    // More than any scheme needs.
     const BYTES_MAX: usize = 64;
     let bytes = random::<BYTES_MAX>()?;
     Ok(Secret::new(match spec {

@@ -1,4 +1,4 @@
-//! Which of the rows that a selection goes through are meant.
+//! Decides which rows of a selection are replayed.
 
 use antar_rules::Pattern;
 
@@ -8,12 +8,12 @@ use crate::pipeline::compiled::subscription::Subscription;
 use crate::pipeline::compiled::webhook::Webhook;
 use crate::store::Candidate;
 
-/// The parts of a selection that the database does not decide.
+/// The parts of a selection that the database does not evaluate.
 pub(super) struct Filter {
     subscription: Subscription,
-    /// The webhook itself has a say.
+    /// The webhook's own subscription applies too.
     as_webhook: bool,
-    /// Only deliveries that wait are meant.
+    /// Only waiting deliveries are selected.
     only_waiting: bool,
 }
 
@@ -34,12 +34,12 @@ impl Filter {
         })
     }
 
-    /// Every new delivery takes the place of one that waits.
+    /// Whether every new delivery replaces a waiting one.
     pub(super) fn replaces_waiting(&self) -> bool {
         self.only_waiting
     }
 
-    /// The event to send, if this row means one.
+    /// The event to send, if this row is selected.
     pub(super) fn wanted<'a>(
         &self,
         webhook: &Webhook,
@@ -54,14 +54,14 @@ impl Filter {
         wanted.then_some(event)
     }
 
-    /// The waiting delivery that a new one takes the place of.
+    /// The waiting delivery that a new one replaces.
     pub(super) fn instead_of(candidate: &Candidate) -> Option<DeliveryId> {
         let (id, state) = candidate.delivery?;
         (state == State::Pending).then_some(id)
     }
 }
 
-/// The id of a replay's delivery of an event: always the same, and a UUIDv7 of the replay's start.
+/// The id of a replay's delivery of an event: deterministic, and a UUIDv7 of the replay's start.
 pub(super) fn delivery_id(replay: &Replay, event: &Event) -> DeliveryId {
     use sha2::{Digest, Sha256};
     let ReplayId(id) = replay.id;

@@ -1,13 +1,13 @@
-//! Old events sent again, as new deliveries through today's configuration: a *selection* says which,
-//! a *plan* says how many that are and shows the first, a *run* makes the deliveries.
+//! Replays: old events sent again, as new deliveries through today's configuration. A *selection* defines
+//! which events, a *plan* counts them and shows the first, a *run* creates the deliveries.
 //!
-//! A small replay is finished before its call is answered. A larger one goes on in the background,
-//! at a pace, and no faster than its webhook takes what it makes, so that live events find their
-//! way. Deliveries are only made here, as ones that are due; attempting them is the worker's.
+//! A small replay finishes before its call is answered. A larger one continues in the background, at a
+//! limited pace and no faster than its webhook takes the deliveries, so that live events still get through. A
+//! replay only creates due deliveries; the worker attempts them.
 //!
-//! What is stored is the selection and a position; both move together with the deliveries. The id
-//! of a delivery follows from the replay and the event, so that an event is sent once in a replay,
-//! whatever happens in between.
+//! The selection and a position are stored; the position moves in the transaction that creates the
+//! deliveries. The id of a delivery is derived from the replay and the event, so that an event is sent once
+//! in a replay, even after a crash or on another node.
 
 mod filter;
 mod plan;
@@ -39,11 +39,11 @@ pub struct Replays {
     registry: Arc<Registry>,
     dispatcher: Dispatcher,
     stop: watch::Receiver<bool>,
-    /// Runs outlive the thread that answered the call.
+    /// Runtime of the runs, which outlive the thread that answered the call.
     runtime: tokio::runtime::Handle,
 }
 
-/// A replay that was begun, and what it made before it was answered.
+/// A started replay, and the deliveries created before the call was answered.
 pub struct Started {
     pub replay: Replay,
     /// The first 100.
@@ -51,7 +51,7 @@ pub struct Started {
 }
 
 impl Replays {
-    /// Must be called on the runtime that runs shall live on; they end when `stop` says so.
+    /// Must be called on the runtime that runs live on; they end when `stop` is set.
     #[must_use]
     pub fn new(
         pipeline: Arc<Pipeline>,
@@ -75,11 +75,11 @@ impl Replays {
         &self.pipeline.config.replay
     }
 
-    /// What a request would send again. Nothing is made.
+    /// Counts and previews what a request would send again; creates nothing.
     ///
     /// # Errors
-    /// `Invalid` for a request that selects nothing or too much; `NotFound` and `Conflict` for
-    /// listed events that are not there or were never stored; `Store`.
+    /// `Invalid` for a request that selects nothing or too much; `NotFound` and `Conflict` for listed events
+    /// that don't exist or whose data is not stored; `Store`.
     pub async fn plan(
         &self,
         tenant: &Arc<Tenant>,
@@ -91,7 +91,7 @@ impl Replays {
         self.look(tenant, webhook, &selection, SAMPLES).await
     }
 
-    /// Begins a replay; a small one has ended when this returns.
+    /// Starts a replay; a small one has ended when this returns.
     ///
     /// # Errors
     /// As [`Replays::plan`]; `Conflict` when the webhook is disabled, or too many replays run.
@@ -131,7 +131,7 @@ impl Replays {
         self.store().replays.start_replay(&replay, &self.pipeline.owner, running_max).await?;
         let mut run = Run::new(replay)?;
         if at_once && let Err(error) = self.finish(&mut run).await {
-            // It is stored, and goes on as soon as the database is there again.
+            // It is stored, and continues as soon as the database is available again.
             tracing::warn!(%error, replay = %run.replay.id, "a replay goes on in the background");
         }
         let started =
@@ -142,7 +142,7 @@ impl Replays {
         Ok(started)
     }
 
-    /// Takes over what nobody is at, now and then, until the server stops.
+    /// Periodically takes over replays without a live owner and deletes old ones, until the server stops.
     pub async fn keep(self) {
         const FORGET_EVERY_MS: i64 = 3_600_000;
         let lease_ms = u64::try_from(self.pipeline.config.store.lease_ms).unwrap_or_default();
@@ -172,8 +172,8 @@ impl Replays {
     async fn take_over(&self) -> Result<(), StoreError> {
         let (owner, now) = (&self.pipeline.owner, self.clock().now());
         for replay in self.store().replays.orphaned_replays(owner, now).await? {
-            // A webhook that another node made since this one started is not known here; one that
-            // is deleted is known to nobody, and any node may say so.
+            // A webhook that is stored but not known here was created by another node since this one started;
+            // a deleted one is known to no node, so any node may end its replay.
             let tenant = self.registry.tenant(&replay.tenant);
             let known = tenant.is_some_and(|tenant| tenant.webhook(replay.webhook_id).is_some());
             if !known
@@ -197,7 +197,7 @@ impl Replays {
         Ok(())
     }
 
-    /// Reads a request, and holds listed events against what is stored.
+    /// Turns a request into a selection, and checks listed events against the store.
     async fn selection(
         &self,
         tenant: &Tenant,
@@ -228,7 +228,7 @@ impl From<antar_rules::PatternError> for Unreadable {
     }
 }
 
-/// A stored selection has a rule that does not parse: not from this program, or from a newer one.
+/// The rule of a stored selection does not parse: it is from another program, or from a newer version.
 #[derive(Debug, thiserror::Error)]
 #[error("the rule of a replay can't be read: {0}")]
 struct Unreadable(String);

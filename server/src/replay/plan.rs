@@ -1,4 +1,4 @@
-//! What a replay would do: how many events, and the first of them rendered.
+//! Plans: how many events a replay would send, and the first of them rendered.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
@@ -14,7 +14,7 @@ use crate::pipeline::compiled::webhook::Webhook;
 use crate::pipeline::inspect::preview::Preview;
 use crate::registry::ChangeError;
 
-/// Rows that are read at once.
+/// Rows per query.
 const LOOK_AT_ONCE: usize = 500;
 
 /// What would be sent again.
@@ -41,7 +41,7 @@ pub struct Sample {
 }
 
 impl Replays {
-    /// Goes through a selection, up to `replay.look_max` rows.
+    /// Scans a selection, up to `replay.look_max` rows.
     pub(super) async fn look(
         &self,
         tenant: &Arc<Tenant>,
@@ -51,8 +51,8 @@ impl Replays {
     ) -> Result<Plan, ChangeError> {
         let filter = Filter::new(selection)?;
         let look_max = self.config().look_max;
-        // An event is sent once. Of a key only the hash is kept: a hundred thousand of them are
-        // less than a megabyte, and nothing but a count depends on it.
+        // An event is sent once. Only a hash of each key is kept: a hundred thousand take about a megabyte,
+        // and a collision only affects the count and the samples.
         let (hasher, mut seen) = (RandomState::new(), HashSet::new());
         let mut shown: Vec<Event> = Vec::new();
         let (mut position, mut looked_at, mut exact) = (String::new(), 0, true);

@@ -1,4 +1,4 @@
-//! What is asked for, checked and made into a selection.
+//! Replay requests: checked, and turned into a selection.
 
 use antar_json::Document;
 use antar_rules::Pattern;
@@ -57,7 +57,7 @@ pub enum EventsOf {
 }
 
 impl ReplayRequest {
-    /// What is meant, given what happened up to `now`.
+    /// The selection of this request, limited to what happened up to `now`.
     pub(super) fn selection(
         &self,
         config: &ReplayConfig,
@@ -67,7 +67,7 @@ impl ReplayRequest {
         if self.since.zip(self.until).is_some_and(|(since, until)| since > until) {
             return Err(Invalid::at("/until", "is after `since`"));
         }
-        // What the replay itself makes, and what comes from now on, is later.
+        // Excludes everything later: the replay's own deliveries, and new events.
         let started = now.plus_ms(1);
         Ok(Selection {
             of: self.of(config)?,

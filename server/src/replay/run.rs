@@ -1,4 +1,4 @@
-//! Making the deliveries, step by step.
+//! Runs: create the deliveries of a replay step by step.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,38 +11,38 @@ use crate::pipeline::compiled::webhook::Webhook;
 use crate::pipeline::replayed_delivery;
 use crate::store::{Candidate, NewDelivery, ReplayEnd, ReplayStep, StoreError};
 
-/// Rows looked at in one step, and deliveries made in it.
+/// Rows read, and deliveries created, per step at most.
 const STEP_MAX: usize = 100;
-/// Steps in a second, where the pace allows for one delivery or more in each.
+/// Steps per second, if the pace allows at least one delivery per step.
 const STEPS_PER_S: u32 = 10;
-/// How often a run that waits for its deliveries looks at them.
+/// Interval at which a run that waits for its deliveries checks them.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
-/// Longest wait before a database that was away is tried again.
+/// Longest wait before an unavailable database is tried again.
 const AWAY_MAX: Duration = Duration::from_secs(5);
 
-/// A replay under way.
+/// A running replay.
 pub(super) struct Run {
     pub(super) replay: Replay,
     filter: Filter,
-    /// What it made that may still be due.
+    /// Deliveries it created that may still be due.
     open: Vec<DeliveryId>,
-    /// The first of what it made.
+    /// The first of the deliveries it created.
     pub(super) delivery_ids: Vec<DeliveryId>,
-    /// The last step left rows out: the next one looks at more of them.
+    /// The last step left out rows, so the next one reads more.
     sparse: bool,
-    /// The earliest next step.
+    /// Earliest time of the next step.
     next_at: Millis,
 }
 
-/// What a step was.
+/// Result of a step.
 enum Step {
     Made(usize),
     Ended,
 }
 
-/// Why a replay can't go on.
+/// Why a replay can't continue.
 enum Stuck {
-    /// For good; a sentence for whoever began it.
+    /// Permanently; the text is a sentence for the user who started it.
     Failed(&'static str),
     Store(StoreError),
 }
@@ -73,13 +73,13 @@ impl Run {
         self.replay.ended_at = Some(now);
     }
 
-    /// Deliveries of one step at its pace.
+    /// Deliveries per step at the replay's pace.
     fn step_size(&self) -> usize {
         let size = self.replay.pace_per_s.div_ceil(STEPS_PER_S);
         usize::try_from(size).unwrap_or(STEP_MAX).clamp(1, STEP_MAX)
     }
 
-    /// Notes what a step made; the next one comes when its pace allows.
+    /// Schedules the next step as the pace requires after `made` deliveries.
     fn rest(&mut self, made: usize, now: Millis) {
         let made = i64::try_from(made).unwrap_or(i64::MAX);
         let pause_ms = made.saturating_mul(1_000) / i64::from(self.replay.pace_per_s.max(1));
@@ -88,7 +88,7 @@ impl Run {
 }
 
 impl Replays {
-    /// To the end, without a pace.
+    /// Runs to the end, without a pace.
     pub(super) async fn finish(&self, run: &mut Run) -> Result<(), StoreError> {
         loop {
             match self.step(run, STEP_MAX).await {
@@ -105,7 +105,7 @@ impl Replays {
         self.runtime.spawn(async move { replays.run(run).await });
     }
 
-    /// At its pace, until it has ended, was stopped, or the server stops.
+    /// Runs at the replay's pace until it has ended, was stopped, or the server stops.
     async fn run(self, mut run: Run) {
         let mut away = Duration::from_millis(50);
         while run.replay.state == ReplayState::Running && !*self.stop.borrow() {
@@ -132,7 +132,7 @@ impl Replays {
         }
     }
 
-    /// One step, when it is time for one.
+    /// Runs one step when it is due.
     async fn turn(&self, run: &mut Run) -> Result<(), Stuck> {
         let mut stop = self.stop.clone();
         tokio::select! {
@@ -141,23 +141,23 @@ impl Replays {
         }
         if !self.has_room(run).await? {
             self.sleep(LOOK_AGAIN).await;
-            // A stop is noticed by the next step, and it may be long until there is one.
+            // Only a step notices that the replay was stopped, and the next one may be far off.
             return self.reload(run).await;
         }
         match self.step(run, run.step_size()).await {
             Ok(Step::Made(made)) => run.rest(made, self.clock().now()),
             Ok(Step::Ended) => {}
-            // Stopped, or the last step's commit is known to the database alone.
+            // The replay was stopped, or the last step was committed although its commit returned an error.
             Err(Stuck::Store(StoreError::Conflict(_))) => return self.reload(run).await,
             Err(error) => return Err(error),
         }
         Ok(())
     }
 
-    /// False while too much of what it made waits to be attempted.
+    /// False while too many of its deliveries wait to be attempted.
     async fn has_room(&self, run: &mut Run) -> Result<bool, StoreError> {
         if run.filter.replaces_waiting() {
-            // What it makes waits instead of another one.
+            // Each new delivery replaces a waiting one.
             return Ok(true);
         }
         let open_max = self.config().open_max;
@@ -190,7 +190,7 @@ impl Replays {
         }
     }
 
-    /// Looks at the next rows and makes up to `size_max` deliveries.
+    /// Reads the next rows and creates up to `size_max` deliveries.
     async fn step(&self, run: &mut Run, size_max: usize) -> Result<Step, Stuck> {
         let (tenant, webhook) = self.receiver(run)?;
         let limit = if run.sparse { STEP_MAX } else { size_max };
@@ -225,7 +225,7 @@ impl Replays {
         Ok(Step::Made(made.len()))
     }
 
-    /// The webhook as it is now: a long replay may see it paused, changed or deleted.
+    /// The current webhook: during a long replay it may be paused, changed or deleted.
     fn receiver(&self, run: &Run) -> Result<(Arc<Tenant>, Arc<Webhook>), Stuck> {
         let tenant = self.registry.tenant(&run.replay.tenant);
         let tenant = tenant.ok_or(Stuck::Failed("the tenant was erased"))?;
@@ -239,7 +239,7 @@ impl Replays {
         Ok((tenant, webhook))
     }
 
-    /// The deliveries of a step, from the rows up to the last one that it has room for.
+    /// Builds a step from the rows, up to the last one that it has room for.
     fn fill(&self, run: &Run, webhook: &Webhook, rows: Vec<Candidate>, size_max: usize) -> Filled {
         let now = self.clock().now();
         let mut step = ReplayStep {
@@ -270,7 +270,7 @@ impl Replays {
         Filled { step, looked_at_all }
     }
 
-    /// Due now, and never in flight: claiming takes turns between webhooks.
+    /// Due now, and never in flight: claims take turns between webhooks.
     fn new_delivery(
         &self,
         replay: &Replay,
@@ -282,7 +282,7 @@ impl Replays {
         NewDelivery { id: delivery_id(replay, event), ..delivery }
     }
 
-    /// What is due is claimed by the worker.
+    /// Wakes the worker, which claims what is due.
     async fn start_made(
         &self,
         tenant: &Tenant,
@@ -320,7 +320,7 @@ impl Run {
     }
 }
 
-/// Made by this very replay, within the millisecond in which it began.
+/// Whether this very replay created the row, within the millisecond in which it started.
 fn is_own(run: &Run, row: &Candidate, event: &Event) -> bool {
     row.delivery.is_some_and(|(id, _)| id == delivery_id(&run.replay, event))
 }

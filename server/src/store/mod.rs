@@ -1,9 +1,9 @@
-//! What is durable: configuration, events, deliveries, attempts; on SQLite or on PostgreSQL.
+//! Durable storage on SQLite or PostgreSQL: configuration, events, deliveries, attempts and replays.
 //!
-//! `conn.rs` alone knows which. Every query stands once, in the file of its table. Writes of events
-//! and outcomes are collected and committed together (`commit.rs`); on SQLite, where one connection
-//! writes, everything else that writes goes the same way. No statement asks the database for the
-//! time: "now" is an argument.
+//! `db/` hides which of the two is in use; every query is written once, in the file of its table. Events and
+//! records of attempts are committed in batches (`writer/commit.rs`). SQLite has a single writing connection,
+//! so there all other writes go through the same queue. The current time is an argument of every call; only
+//! `Conn::time` reads the database's clock.
 
 mod configuration;
 mod db;
@@ -56,7 +56,7 @@ pub use writer::record::{Record, Recorded};
 use db::conn::Connector;
 use db::database::Database;
 
-/// The store: one part for each room. Clones share everything.
+/// The store, with one field per area. Clones share connections and the writer.
 #[derive(Clone)]
 pub struct Store {
     pub configuration: Configuration,
@@ -68,10 +68,10 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the database and starts the writer. Migrations are a call of their own.
+    /// Opens the database and starts the writer. Does not run migrations: see `Store::migrate`.
     ///
     /// # Errors
-    /// `Setup` for a URL of another form, `Unavailable` when the database cannot be opened.
+    /// `Setup` for a URL of an unsupported form, `Unavailable` when the database cannot be opened.
     pub async fn connect(settings: &Settings) -> Result<Store, StoreError> {
         let connector = Connector::new(settings)?;
         let jobs = Arc::new(writer::start(&connector, settings)?);
@@ -87,10 +87,10 @@ impl Store {
         })
     }
 
-    /// Brings the tables up to date and names the migrations that ran. Safe from many nodes.
+    /// Runs the pending migrations and returns their names. Several nodes may call it at the same time.
     ///
     /// # Errors
-    /// `Setup` when one of them failed, `Unavailable`.
+    /// `Setup` when a migration fails, `Unavailable`.
     pub async fn migrate(&self) -> Result<Vec<String>, StoreError> {
         self.db.connector.migrate(false).await
     }
@@ -103,7 +103,7 @@ impl Store {
         self.db.connector.migrate(true).await
     }
 
-    /// Asks the database whether it is there.
+    /// Checks that the database answers.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -111,7 +111,7 @@ impl Store {
         self.db.ping().await
     }
 
-    /// Writes what waits, then closes all connections. Calls on other handles fail afterwards.
+    /// Commits all queued writes, then closes all connections. Calls on clones fail afterwards.
     pub async fn close(self) {
         self.writer.stop().await;
         self.db.close();

@@ -1,4 +1,5 @@
-//! One attempt with everything around it: what is configured now, the record, and who is told.
+//! Runs one attempt: looks up the current configuration, sends, writes the record, and publishes the result
+//! to live listeners.
 
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
@@ -18,10 +19,10 @@ use crate::pipeline::{Job, Pipeline};
 use crate::registry::Registry;
 use crate::store::{Record, Recorded, StoreError};
 
-/// Webhooks to which one probe may be sent.
+/// Failing webhooks that may receive one probe.
 pub(super) type Probes = Mutex<HashSet<WebhookId>>;
 
-/// What an attempt works with.
+/// State shared by all attempts.
 pub(super) struct Parts {
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) registry: Arc<Registry>,
@@ -30,14 +31,14 @@ pub(super) struct Parts {
     pub(super) occupancy: Arc<QueueOccupancy>,
 }
 
-/// What the scheduler learns of an attempt.
+/// Outcome of an attempt, for the scheduler.
 #[derive(Clone, Default)]
 pub(super) struct Ended {
-    /// When the next one is due, if anything is.
+    /// When the retry or the next delivery in order is due, if there is one.
     pub(super) due_at: Option<Millis>,
-    /// What it says of the receiver as a whole.
+    /// About the receiver as a whole.
     pub(super) feedback: Feedback,
-    /// Why the receiver is gone for good, if it is.
+    /// Why the receiver is permanently gone, if it is.
     pub(super) gone: Option<String>,
 }
 
@@ -47,15 +48,15 @@ impl From<Option<Millis>> for Ended {
     }
 }
 
-/// An attempt that may panic: that must neither block the lane nor leave the delivery in flight for
-/// ever. What it works with is read only, or replaced whole.
+/// Runs an attempt and catches panics, which must neither block the lane nor leave the delivery in flight
+/// forever. Unwind safe: shared state is read-only or replaced as a whole.
 pub(super) async fn run(parts: &Parts, job: Job) -> Ended {
     const AFTER_PANIC_MS: i64 = 60_000;
     let id = job.delivery_id;
     let pipeline = &*parts.pipeline;
     match AssertUnwindSafe(attempt(parts, job)).catch_unwind().await {
         Ok(ended) => ended,
-        // The panic's words are in the log already.
+        // The panic hook has logged the message.
         Err(_) => {
             tracing::error!(delivery_id = %id, "an attempt ended in a panic");
             let again_at = pipeline.clock.now().plus_ms(AFTER_PANIC_MS);
@@ -65,12 +66,12 @@ pub(super) async fn run(parts: &Parts, job: Job) -> Ended {
     }
 }
 
-/// Back to the database, uncounted.
+/// Returns a delivery to the database as due, without counting an attempt.
 pub(super) async fn release(pipeline: &Pipeline, job: &Job, now: Millis) {
     write(pipeline, moved(pipeline, job.delivery_id, State::Pending, None, Some(now))).await;
 }
 
-/// Back to the database, uncounted, until its receiver has had its rest.
+/// Returns a delivery to the database until its receiver's rest ends, without counting an attempt.
 pub(super) async fn hand_back(pipeline: &Pipeline, job: &Job, due_at: Millis) {
     let why = Some(reason::RECEIVER_BUSY);
     write(pipeline, moved(pipeline, job.delivery_id, State::Pending, why, Some(due_at))).await;
@@ -98,7 +99,7 @@ fn moved(
     }
 }
 
-/// One attempt with its record. Returns when the next one is due.
+/// Makes one attempt and records it.
 async fn attempt(parts: &Parts, job: Job) -> Ended {
     let (pipeline, registry) = (&*parts.pipeline, &*parts.registry);
     let tenant_id = &job.event.key.tenant;
@@ -144,7 +145,7 @@ async fn attempt(parts: &Parts, job: Job) -> Ended {
         hold_if_closed(pipeline, &tenant, job.webhook_id).await;
     }
     let feedback = attempted.feedback;
-    // Those behind it can go now.
+    // The next delivery in order may be due now.
     let due_at = if job.ordered { Some(pipeline.clock.now()) } else { due_at };
     if held && nothing_due {
         let due_at = release_if_open(pipeline, &tenant, job.webhook_id).await;
@@ -155,8 +156,8 @@ async fn attempt(parts: &Parts, job: Job) -> Ended {
     Ended { due_at, feedback, gone }
 }
 
-/// A delivery whose webhook is not in memory: deleted, or made by another node since this one
-/// started, which then takes it.
+/// Handles a delivery whose webhook is not in memory: cancels it if the webhook was deleted; otherwise
+/// another node created the webhook since this one started, and the delivery is left to that node.
 async fn unknown(pipeline: &Pipeline, job: &Job) -> Option<Millis> {
     const FOR_ANOTHER_NODE_MS: i64 = 5_000;
     let revisions = pipeline.store.configuration.webhook_revisions(job.webhook_id).await;
@@ -170,17 +171,17 @@ async fn unknown(pipeline: &Pipeline, job: &Job) -> Option<Millis> {
     at
 }
 
-/// Holds what was just written as due, where the webhook was closed meanwhile and what waited was held
-/// before that.
+/// Holds a delivery that was just written as due if the webhook was closed meanwhile: its other deliveries
+/// were held before this one was written.
 async fn hold_if_closed(pipeline: &Pipeline, tenant: &Tenant, id: WebhookId) {
     let Some(why) = tenant.webhook(id).and_then(|webhook| webhook.hold_reason()) else { return };
     if let Err(error) = pipeline.store.queue.hold_webhook(id, why, pipeline.clock.now()).await {
-        // It is looked at again when it is due.
+        // The webhook is checked again when the delivery is due.
         tracing::warn!(%error, "a delivery of a closed webhook could not be held yet");
     }
 }
 
-/// When a held delivery is due after all, because its webhook was opened meanwhile.
+/// Releases held deliveries if the webhook was opened meanwhile, and returns when they are due.
 async fn release_if_open(pipeline: &Pipeline, tenant: &Tenant, id: WebhookId) -> Option<Millis> {
     match pipeline.release_if_open(tenant, id).await {
         Ok(released) => released.then(|| pipeline.clock.now()),
@@ -191,7 +192,7 @@ async fn release_if_open(pipeline: &Pipeline, tenant: &Tenant, id: WebhookId) ->
     }
 }
 
-/// What is told of an attempt.
+/// The message to live listeners about an attempt.
 fn message(webhook: &str, job: &Job, record: &Record) -> Message {
     let event = &job.event;
     let delivery = Delivery {
@@ -231,8 +232,8 @@ fn log(webhook: &str, job: &Job, record: &Record) {
     metrics::counter!("antar_attempts_total", "state" => record.to.as_str()).increment(1);
 }
 
-/// Writes a record, again and again while the database is away. A record that is lost in a crash
-/// means that the delivery is sent again with the same id. None: it could not be written at all.
+/// Writes a record, retrying while the database is busy or unavailable. If a crash loses the record, the
+/// delivery is sent again with the same id. None: the record could not be written at all.
 async fn write(pipeline: &Pipeline, record: Record) -> Option<Recorded> {
     const WAIT_MS_MAX: u64 = 5_000;
     let record = Arc::new(record);

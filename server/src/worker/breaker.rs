@@ -1,5 +1,5 @@
-//! Which receivers fail, as the scheduler sees it. What follows from that is carried out elsewhere,
-//! in order: see `failing.rs`.
+//! The circuit breaker: tracks which receivers fail, and decides what to do about them. `health_actions.rs`
+//! carries the actions out, in order.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -9,33 +9,33 @@ use crate::pipeline::attempt::backoff::Feedback;
 use crate::pipeline::attempt::health::{Health, HealthLimits, failed};
 use crate::store::FailingWebhook;
 
-/// How often the database is asked what other nodes have found.
+/// Time between reads of the failures that other nodes recorded in the database.
 const SYNC_EVERY_MS: i64 = 30_000;
 
-/// A webhook, and whose it is.
+/// A webhook and its tenant.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Subject {
     pub(super) tenant: TenantId,
     pub(super) webhook_id: WebhookId,
 }
 
-/// What is to be done.
+/// An action to carry out.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum HealthAction {
-    /// It fails for long: the database is to know.
+    /// The receiver has failed for long: record it in the database.
     Note {
         since: Millis,
         probed: bool,
     },
-    /// Another node sends probes only; so does this one.
+    /// Another node sends only probes: do the same.
     Hold {
         since: Millis,
     },
-    /// It works again.
+    /// The receiver works again.
     Recovered {
         probed: bool,
     },
-    /// Another node has seen that it works again, or somebody began anew.
+    /// Another node recorded that the receiver works again, or the webhook's health was reset.
     Released,
     Warn {
         since: Millis,
@@ -43,7 +43,7 @@ pub(super) enum HealthAction {
     Disable {
         since: Millis,
     },
-    /// The receiver itself said that it is gone.
+    /// The receiver itself reported that it is gone.
     Gone {
         why: String,
     },
@@ -55,11 +55,11 @@ struct Failing {
     health: Health,
 }
 
-/// The receivers that have done nothing but fail lately.
+/// Receivers whose recent attempts have all failed.
 pub(super) struct Breaker {
     limits: HealthLimits,
     failing: HashMap<WebhookId, Failing>,
-    /// When probes go out.
+    /// Scheduled probes.
     probes: BTreeSet<(Millis, WebhookId)>,
     sync_at: Millis,
 }
@@ -77,7 +77,7 @@ impl Breaker {
         Breaker { limits, failing: HashMap::new(), probes: BTreeSet::new(), sync_at: now }
     }
 
-    /// Takes in what an attempt said.
+    /// Takes in the feedback of an attempt, and returns the actions that follow.
     pub(super) fn observe(
         &mut self,
         subject: &Subject,
@@ -129,7 +129,7 @@ impl Breaker {
         Some(failing)
     }
 
-    /// Probes to send now.
+    /// Webhooks to probe now; schedules the next probe of each.
     pub(super) fn due(&mut self, now: Millis) -> Vec<Subject> {
         let mut due = Vec::new();
         while let Some((at, id)) = self.probes.first().copied().filter(|(at, _)| *at <= now) {
@@ -142,7 +142,7 @@ impl Breaker {
         due
     }
 
-    /// Nothing waits that a webhook could be probed with.
+    /// No delivery is left to probe this webhook with: its next delivery is sent like any other.
     pub(super) fn trust_once(&mut self, id: WebhookId) {
         let Some(failing) = self.failing.get_mut(&id) else { return };
         let at = failing.health.probe_at();
@@ -150,7 +150,7 @@ impl Breaker {
         self.move_probe(id, at, None);
     }
 
-    /// Whether it is time to ask what other nodes have found.
+    /// Whether to read now what other nodes recorded; if so, schedules the next read.
     pub(super) fn is_sync_due(&mut self, now: Millis) -> bool {
         let due = self.sync_at <= now;
         if due {
@@ -159,13 +159,13 @@ impl Breaker {
         due
     }
 
-    /// When there is something to do though nothing happened.
+    /// When the next probe or read is due.
     pub(super) fn wake_at(&self) -> Millis {
         let probe_at = self.probes.first().map_or(self.sync_at, |(at, _)| *at);
         self.sync_at.min(probe_at)
     }
 
-    /// The clock was set back.
+    /// The clock was set back: shifts all times with it.
     pub(super) fn set_back(&mut self, by_ms: i64) {
         let earlier = |(at, id): (Millis, WebhookId)| (at.plus_ms(-by_ms), id);
         self.probes = std::mem::take(&mut self.probes).into_iter().map(earlier).collect();
@@ -173,7 +173,7 @@ impl Breaker {
         self.sync_at = self.sync_at.plus_ms(-by_ms);
     }
 
-    /// Takes in what the database knows.
+    /// Takes in the failing webhooks recorded in the database, and returns the actions that follow.
     pub(super) fn sync(
         &mut self,
         rows: Vec<FailingWebhook>,

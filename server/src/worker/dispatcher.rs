@@ -1,4 +1,4 @@
-//! The way to the scheduler: work that starts from memory, wishes to cancel, and reasons to look again.
+//! The scheduler's inbox: jobs submitted from memory, cancellations, and wake-ups.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -23,15 +23,14 @@ pub struct Dispatcher {
     pub(super) cancelled: Cancelled,
 }
 
-/// Deliveries in flight that shall be cancelled: those that still wait for their turn in memory
-/// are not sent any more.
+/// In-flight deliveries to cancel: those still queued in memory are not sent.
 pub(super) type Cancelled = Arc<Mutex<HashSet<DeliveryId>>>;
 
-/// What the scheduler is told.
+/// A message to the scheduler.
 pub(super) enum Message {
     Submit(Vec<Job>),
-    /// What a poll found; when the next one has something to find; webhooks that it found as many for
-    /// as there was room for.
+    /// Result of a poll: the claimed jobs, when the next delivery is due, and webhooks whose room it filled
+    /// (the database may hold more for them).
     Polled {
         jobs: Vec<Job>,
         due_at: Option<Millis>,
@@ -42,31 +41,31 @@ pub(super) enum Message {
         subject: Subject,
         ended: Ended,
     },
-    /// What the database knows of webhooks that fail.
+    /// Failing webhooks as recorded in the database.
     Failing(Vec<FailingWebhook>),
-    /// No delivery waits that this webhook could be probed with.
+    /// No held delivery is left to probe this webhook with.
     NothingToProbe(WebhookId),
-    /// Something is due then that no poll has seen.
+    /// A delivery that no poll has seen is due at this time.
     Wake(Millis),
-    /// This node's lease had run out, and was renewed at a moment not before this.
+    /// This node's lease had expired and was renewed, not before this instant.
     LeaseRegained(Instant),
 }
 
 impl Dispatcher {
-    /// Whether a delivery to this webhook would find room in memory.
+    /// Whether memory has room for a delivery to this webhook.
     #[must_use]
     pub fn has_room(&self, tenant: &TenantId, webhook_id: WebhookId) -> bool {
         self.occupancy.has_room(tenant, webhook_id)
     }
 
-    /// Until when nothing is sent to this webhook from here, because its receiver said that it is
-    /// too much.
+    /// Until when this node sends nothing to this webhook, because its receiver reported overload (429 or
+    /// 503).
     #[must_use]
     pub fn rests_until(&self, webhook_id: WebhookId) -> Option<Millis> {
         self.occupancy.rests_until(webhook_id)
     }
 
-    /// Starts deliveries that this node owns. Waits while the inbox is full.
+    /// Submits deliveries that this node owns. Waits while the inbox is full.
     pub async fn submit(&self, jobs: Vec<Job>) {
         if !jobs.is_empty() {
             // Fails only after shutdown; then the next start takes the deliveries over.
@@ -79,9 +78,9 @@ impl Dispatcher {
         let _ = self.inbox.send(Message::LeaseRegained(asked_at)).await;
     }
 
-    /// A delivery in flight is not wanted any more. The store knows it too.
+    /// Cancels an in-flight delivery that the store has already marked as cancelled.
     pub fn cancel(&self, id: DeliveryId) {
-        // Beyond that the wish is carried out when the attempt has ended.
+        // Beyond this limit, a cancellation takes effect only when the attempt has ended.
         const CANCELLED_MAX: usize = 10_000;
         let mut cancelled = self.cancelled.lock();
         if cancelled.len() < CANCELLED_MAX {
@@ -89,14 +88,14 @@ impl Dispatcher {
         }
     }
 
-    /// Looks for due deliveries now instead of at the next poll.
+    /// Polls for due deliveries now instead of at the next regular time.
     pub fn wake(&self) {
         self.wake_at(Millis(0));
     }
 
-    /// Looks for due deliveries then, or before.
+    /// Polls for due deliveries at this time, or before.
     pub fn wake_at(&self, at: Millis) {
-        // A full inbox is looked at anyway.
+        // Dropped if the inbox is full; the next regular poll finds the delivery.
         let _ = self.inbox.try_send(Message::Wake(at));
     }
 }

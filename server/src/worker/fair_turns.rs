@@ -1,4 +1,4 @@
-//! Tenants in turn, each as often as its weight says, and within a tenant its lanes in turn.
+//! Weighted round-robin over tenants, and round-robin over the lanes of each tenant.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -7,19 +7,19 @@ use crate::model::TenantId;
 
 #[derive(Default)]
 struct Tenant {
-    /// Those that may start something.
+    /// Lanes that may start a job.
     lanes: VecDeque<LaneKey>,
     weight: u32,
     /// Starts left in this turn.
     left: u32,
-    /// In `turn` already.
+    /// Already in `turn`.
     queued: bool,
     /// Jobs in memory.
     waiting: usize,
     told_full: bool,
 }
 
-/// All tenants that have something to do.
+/// All tenants that have work.
 #[derive(Default)]
 pub(super) struct FairTurns {
     tenants: HashMap<TenantId, Tenant>,
@@ -41,7 +41,7 @@ impl FairTurns {
         }
     }
 
-    /// The lane that is next.
+    /// Takes the next lane.
     pub(super) fn pop(&mut self) -> Option<LaneKey> {
         while let Some(id) = self.turn.front() {
             let Some(tenant) = self.tenants.get_mut(id) else {
@@ -60,7 +60,7 @@ impl FairTurns {
         None
     }
 
-    /// The lane that was popped last has started something.
+    /// Counts a start of the lane that was popped last.
     pub(super) fn spend(&mut self) {
         let Some(tenant) = self.turn.front().and_then(|id| self.tenants.get_mut(id)) else {
             return;
@@ -72,15 +72,15 @@ impl FairTurns {
         }
     }
 
-    /// Notes the weight of a tenant that brings something. Whether it may: alone it may have all of
-    /// memory, beside others `share_max`.
+    /// Stores the weight of a tenant and returns whether it may queue another job: the only tenant may use
+    /// all of memory, one among others `share_max`.
     pub(super) fn may_wait(&mut self, tenant: &TenantId, weight: u32, share_max: usize) -> bool {
         let turns = self.tenants.entry(tenant.clone()).or_default();
         turns.weight = weight;
         turns.waiting < share_max || self.tenants.len() == 1
     }
 
-    /// One more job is in memory. True: others are to be told that the tenant has its share.
+    /// Counts one more job in memory. True: the tenant is to be reported as full.
     pub(super) fn came(&mut self, tenant: &TenantId, share_max: usize) -> bool {
         let alone = self.tenants.len() == 1;
         let Some(turns) = self.tenants.get_mut(tenant) else { return false };
@@ -90,8 +90,8 @@ impl FairTurns {
         tells
     }
 
-    /// Jobs have left memory. True: others are to be told that the tenant has room again. That is
-    /// told late, so that the database is asked for many at once.
+    /// Subtracts jobs that left memory. True: the tenant is to be reported as having room again. That is
+    /// reported only at half of its share, so that the next claim is large.
     pub(super) fn left(&mut self, tenant: &TenantId, count: usize, share_max: usize) -> bool {
         let Some(turns) = self.tenants.get_mut(tenant) else { return false };
         turns.waiting = turns.waiting.saturating_sub(count);

@@ -1,5 +1,5 @@
-//! What follows when a receiver fails for long: carried out one after the other, beside the
-//! scheduler, so that holding and releasing can't overtake each other.
+//! Carries out the circuit breaker's actions on failing receivers: one after the other, in a task of its own,
+//! so that a hold and a release can't overtake each other.
 
 use std::sync::Arc;
 
@@ -15,21 +15,21 @@ use crate::pipeline::compiled::tenant::Tenant;
 use crate::pipeline::compiled::webhook::Webhook;
 use crate::registry::ChangeError;
 
-/// Acts that wait to be carried out; there are a few for each webhook that fails.
+/// Queued tasks at most; each failing webhook causes a few.
 const WAITING_MAX: usize = 65_536;
 
 pub(super) enum Task {
     HealthAction(Subject, HealthAction),
-    /// Ask the database what other nodes have found.
+    /// Read from the database which webhooks fail on other nodes.
     Sync,
 }
 
-/// Hands acts to whoever carries them out.
+/// Handle that queues tasks for the actor.
 #[derive(Clone)]
 pub(super) struct Actor(mpsc::Sender<Task>);
 
 impl Actor {
-    /// Starts; ends when nobody can ask any more.
+    /// Starts the actor's task, which ends when the last handle is dropped.
     pub(super) fn start(parts: Arc<Parts>, dispatcher: Dispatcher) -> Actor {
         let (sender, mut tasks) = mpsc::channel(WAITING_MAX);
         tokio::spawn(async move {
@@ -111,7 +111,7 @@ async fn carry_out(
     Ok(())
 }
 
-/// Disables a webhook, and tells its tenant.
+/// Disables a webhook, and posts an operator event to its tenant.
 async fn disable(
     parts: &Parts,
     dispatcher: &Dispatcher,
@@ -141,7 +141,7 @@ async fn release(
     Ok(())
 }
 
-/// Lets one delivery go. Where none waits, the next one that comes is the probe.
+/// Releases one held delivery as a probe. If there is none, the next new delivery is the probe.
 async fn probe(
     parts: &Parts,
     dispatcher: &Dispatcher,
@@ -159,7 +159,7 @@ async fn probe(
     release(parts, dispatcher, tenant, id, true).await
 }
 
-/// An event about a webhook, in its tenant's own stream.
+/// Posts an operator event about a webhook to its tenant.
 async fn publish(
     parts: &Parts,
     dispatcher: &Dispatcher,

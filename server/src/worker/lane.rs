@@ -1,4 +1,4 @@
-//! The queue of one webhook, or of those that share their limits.
+//! The queue of one webhook, or of webhooks that share limits, with its rate and backoff state.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -7,7 +7,7 @@ use crate::model::{Millis, TenantId, WebhookId};
 use crate::pipeline::Job;
 use crate::pipeline::attempt::backoff::Backoff;
 
-/// What waits in memory for a receiver that gets one request at a time.
+/// Jobs waiting in memory at most for a receiver that gets one request at a time.
 const SLOWED_WAITING_MAX: usize = 16;
 
 pub(super) struct Lane {
@@ -15,26 +15,26 @@ pub(super) struct Lane {
     /// First attempts.
     young: VecDeque<Job>,
     again: VecDeque<Job>,
-    /// Both take turns.
+    /// First attempts and retries take turns.
     again_is_next: bool,
     pub(super) running: usize,
     pub(super) in_flight_max: usize,
-    /// Time between two starts; 0 without a rate.
+    /// Milliseconds between two starts; 0 without a rate limit.
     pub(super) interval_ms: f64,
     /// The earliest next start, in milliseconds since 1970 with a fraction.
     pub(super) next_start_ms: f64,
-    /// Among those whose turn it will be, or that wait for their rate, already.
+    /// Already queued for a turn, or waiting for its rate limit.
     pub(super) queued: bool,
     pub(super) backoff: Backoff,
-    /// Among those for which there was no place, or that have their share of the places.
+    /// Found no free slot, or already uses its share of the slots.
     pub(super) parked: bool,
-    /// The receiver said that it is too much: nothing starts for a while.
+    /// The receiver reported overload: nothing starts until the rest ends.
     pub(super) rests: bool,
-    /// Its attempts take long and end without an answer, as far as is known.
+    /// Its latest attempts run long without an answer.
     pub(super) slow: bool,
-    /// Others were told that it takes no more.
+    /// Reported as full in the queue occupancy.
     pub(super) told_full: bool,
-    /// Webhooks that share it.
+    /// Webhooks that share this lane.
     pub(super) sharing: HashSet<WebhookId>,
 }
 
@@ -63,12 +63,12 @@ impl Lane {
         self.young.len() + self.again.len()
     }
 
-    /// How many may wait.
+    /// Jobs that may wait at most.
     pub(super) fn waiting_max(&self, of_config: usize) -> usize {
         if self.backoff.is_slow() { of_config.min(SLOWED_WAITING_MAX) } else { of_config }
     }
 
-    /// Whether one more may be under way, as far as the webhook's limits go.
+    /// Whether the webhook's own limits allow another running attempt.
     pub(super) fn may_run(&self) -> bool {
         let max = if self.backoff.is_slow() { 1 } else { self.in_flight_max };
         !self.rests && self.running < max
@@ -78,7 +78,7 @@ impl Lane {
         if job.attempts == 0 { &mut self.young } else { &mut self.again }.push_back(job);
     }
 
-    /// Whether the job that is next is a first attempt.
+    /// Whether the next job is a first attempt.
     pub(super) fn first_is_next(&self) -> bool {
         !self.young.is_empty() && (self.again.is_empty() || !self.again_is_next)
     }
@@ -87,7 +87,7 @@ impl Lane {
         !self.young.is_empty()
     }
 
-    /// The job that is next, or the next first attempt.
+    /// Takes the next job; `first_only`: the next first attempt.
     pub(super) fn pop(&mut self, first_only: bool) -> Option<Job> {
         if first_only || self.first_is_next() {
             self.again_is_next = true;
@@ -102,7 +102,7 @@ impl Lane {
         self.young.drain(..).chain(self.again.drain(..))
     }
 
-    /// The webhooks that it is about.
+    /// The webhooks of this lane.
     pub(super) fn webhooks<'a>(
         &'a self,
         key: &LaneKey,
@@ -114,7 +114,7 @@ impl Lane {
         own.into_iter().chain(self.sharing.iter().copied())
     }
 
-    /// True while there is nothing to remember.
+    /// Whether the lane has neither work nor state to keep.
     #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit into 53 bits")]
     pub(super) fn is_over(&self, now: Millis) -> bool {
         self.waiting() == 0

@@ -1,6 +1,6 @@
-//! Who is next: a queue for each webhook (or for those that share their limits), taken in turn, and
-//! before that the tenants in turn, each as often as its weight says. Plain data, no tasks; "now" is
-//! an argument.
+//! Decides which delivery is attempted next: tenants take turns by weight, and within a tenant its lanes (one
+//! queue per webhook, or per group of webhooks that share limits). Plain data, no tasks; "now" is an
+//! argument.
 
 mod claims;
 mod resets;
@@ -20,22 +20,22 @@ use crate::model::Millis;
 use crate::pipeline::Job;
 use crate::pipeline::attempt::backoff::{BackoffLimits, Feedback};
 
-/// What a lane does not keep in memory while it rests.
+/// Jobs that a resting lane returns to the database.
 pub(super) struct GivenBack {
     pub(super) jobs: Vec<Job>,
     pub(super) due_at: Millis,
 }
 
-/// What became of looking at a lane.
+/// Result of trying to start a job of a lane.
 enum Look {
     Started(Ticket, Box<Job>),
-    /// It can't start now; it is where it will be found when it can.
+    /// Nothing can start now; a later event or time queues the lane again.
     Later,
-    /// No place is left for what it has to start.
+    /// No slot is free for its next job.
     NoPlace(Kind),
 }
 
-/// What wants a place.
+/// The kind of slot that a job needs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// An attempt of a slow lane.
@@ -48,18 +48,17 @@ impl Kind {
     const ALL: [Kind; 3] = [Kind::Slow, Kind::First, Kind::Again];
 }
 
-/// All lanes. A lane exists while it has work, or something to remember.
+/// All lanes. A lane exists while it has work or state to keep.
 pub(super) struct Lanes {
     lanes: HashMap<LaneKey, Lane>,
     turns: FairTurns,
-    /// Lanes for which there was no place, by what they have to start.
+    /// Lanes that found no free slot, by the kind of their next job.
     parked: [VecDeque<LaneKey>; 3],
-    /// Lanes that have their share of what may run at once; looked at again when something ends or leaves its
-    /// place to quicker ones.
+    /// Lanes that already use their share of the slots; retried when an attempt ends or moves to a slow slot.
     crowded: VecDeque<LaneKey>,
-    /// Lanes that wait for their rate, by the time when they may go on.
+    /// Lanes that wait for their rate limit, by the time of their next start.
     paced: BTreeMap<Millis, Vec<LaneKey>>,
-    /// Lanes whose receiver has a rest, by the time when it ends.
+    /// Lanes whose receiver rests, by the end of the rest.
     resting: BTreeMap<Millis, Vec<LaneKey>>,
     slots: Slots,
     waiting: usize,
@@ -67,9 +66,9 @@ pub(super) struct Lanes {
     waiting_max: usize,
     lane_waiting_max: usize,
     backoff: BackoffLimits,
-    /// There was no room for all that was wanted from the database.
+    /// A claim was limited by the room in memory.
     claims_wait: bool,
-    /// A lane or tenant that was full has room again: the database may have something for it.
+    /// A full lane or tenant has room again: the database may hold deliveries for it.
     freed: bool,
     occupancy: Arc<QueueOccupancy>,
 }
@@ -107,12 +106,12 @@ impl Lanes {
         self.slots.running()
     }
 
-    /// How many more may wait.
+    /// Jobs that memory has room for.
     fn room(&self) -> usize {
         self.waiting_max.saturating_sub(self.waiting)
     }
 
-    /// When to look again though nothing happened.
+    /// When to run again without a message.
     pub(super) fn wake_at(&self) -> Option<Millis> {
         let waits = !self.turns.is_empty()
             || !self.crowded.is_empty()
@@ -122,7 +121,7 @@ impl Lanes {
         times.into_iter().flatten().min()
     }
 
-    /// Queues a job, or gives it back where its lane or memory is full.
+    /// Queues a job, or returns it if its lane, its tenant's share or memory is full.
     pub(super) fn push(&mut self, job: Job, limits: LaneLimits) -> Option<Job> {
         let room = self.room();
         if room == 0 {
@@ -139,8 +138,8 @@ impl Lanes {
         lane.in_flight_max = limits.in_flight_max.max(1);
         lane.interval_ms = limits.rate_per_s.map_or(0.0, |rate| 1_000.0 / rate);
         let max = lane.waiting_max(self.lane_waiting_max);
-        // Half of what is left at most, so that a few full lanes leave room for the others; and
-        // half of all for those that are slow.
+        // At most half of the remaining room for one lane, so that a few full lanes leave room for others;
+        // and at most half of memory for all slow lanes.
         let takes = tenant_takes
             && !lane.rests
             && lane.waiting() < max.min((room / 2).max(1))
@@ -166,7 +165,7 @@ impl Lanes {
         refused
     }
 
-    /// What slow lanes together, or one tenant beside others, may have of memory.
+    /// Share of memory for all slow lanes together, or for one tenant while others have work.
     fn half(&self) -> usize {
         self.waiting_max.div_ceil(2)
     }
@@ -175,7 +174,7 @@ impl Lanes {
         self.occupancy.set_waiting(self.waiting, self.waiting_slow >= self.half());
     }
 
-    /// Puts a lane among those whose turn it will be, if it can start something.
+    /// Queues a lane for a turn if it can start a job.
     fn queue(&mut self, key: &LaneKey) {
         let Some(lane) = self.lanes.get_mut(key) else { return };
         if lane.queued || lane.waiting() == 0 || !lane.may_run() {
@@ -185,7 +184,7 @@ impl Lanes {
         self.turns.put(&lane.tenant, key.clone());
     }
 
-    /// The next job to start, if one may, and the ticket to show when it is done.
+    /// The next job that may start, with the ticket to pass to `done`.
     pub(super) fn next(&mut self, now: Millis) -> Option<(Ticket, Job)> {
         self.end_waits(now);
         loop {
@@ -210,7 +209,7 @@ impl Lanes {
         }
     }
 
-    /// Gives a lane of each kind its turn again, where there are places for it.
+    /// Queues one parked lane of each kind that has free slots. True: at least one was queued.
     fn unpark(&mut self) -> bool {
         let mut found = false;
         for kind in Kind::ALL {
@@ -226,7 +225,7 @@ impl Lanes {
         found
     }
 
-    /// False: it has left already.
+    /// Queues a parked lane for a turn. False: it is not parked any more.
     fn end_parking(&mut self, key: &LaneKey) -> bool {
         let Some(lane) = self.lanes.get_mut(key).filter(|lane| lane.parked) else { return false };
         lane.parked = false;
@@ -265,7 +264,7 @@ impl Lanes {
         let kind = match (lane.slow, first) {
             (true, _) => Kind::Slow,
             (false, true) => Kind::First,
-            // The last places are for first attempts.
+            // The last quick slots are reserved for first attempts.
             (false, false) if self.slots.room(false, false) == 0 && lane.has_first() => Kind::First,
             (false, false) => Kind::Again,
         };
@@ -273,7 +272,7 @@ impl Lanes {
         if room == 0 {
             return Look::NoPlace(kind);
         }
-        // Likewise half of the attempts that are left.
+        // As with memory: at most half of the remaining slots for one lane.
         if lane.running >= (room / 2).max(1) {
             lane.parked = true;
             self.crowded.push_back(key.clone());
@@ -282,7 +281,7 @@ impl Lanes {
         lane.queued = false;
         let Some(job) = lane.pop(kind == Kind::First) else { return Look::Later };
         lane.running += 1;
-        // From the planned time on where the look was a little late, so that it costs no rate.
+        // If the start is only slightly late, count from the planned time, so that the rate is not reduced.
         const LATE_MS_MAX: f64 = 5.0;
         let late = now_ms - lane.next_start_ms <= LATE_MS_MAX;
         lane.next_start_ms = if late { lane.next_start_ms } else { now_ms } + lane.interval_ms;
@@ -292,7 +291,7 @@ impl Lanes {
         Look::Started(ticket, Box::new(job))
     }
 
-    /// Jobs of a lane no longer wait.
+    /// Updates occupancy after jobs of a lane have left memory.
     fn left_memory(&mut self, key: &LaneKey, count: usize) {
         let half = self.half();
         let Some(lane) = self.lanes.get_mut(key) else { return };
@@ -303,7 +302,7 @@ impl Lanes {
         if self.claims_wait && self.waiting <= half {
             (self.claims_wait, self.freed) = (false, true);
         }
-        // Told late, so that the database is asked for many at once.
+        // Reported only at half, so that the next claim is large.
         let max = lane.waiting_max(self.lane_waiting_max);
         if lane.told_full && !lane.rests && lane.waiting() <= max / 2 {
             lane.told_full = false;
@@ -317,7 +316,7 @@ impl Lanes {
         self.publish_occupancy();
     }
 
-    /// What waited for a time goes on.
+    /// Queues the lanes whose wait is over, and moves attempts that run long to slow slots.
     fn end_waits(&mut self, now: Millis) {
         for key in self.slots.age(now) {
             self.set_slow(&key, true);
@@ -359,14 +358,14 @@ impl Lanes {
         }
         if !slow {
             self.freed = true;
-            // There may be a place for what it has to start now.
+            // A quick slot may be free for its next job.
             self.end_parking(key);
         }
         self.publish_occupancy();
     }
 
-    /// An attempt ended, and said something of its receiver. Where that makes the lane rest, what
-    /// waits in it is given back.
+    /// Handles the end of an attempt and its feedback about the receiver. If the lane has to rest, returns
+    /// its waiting jobs.
     pub(super) fn done(
         &mut self,
         ticket: &Ticket,
@@ -376,7 +375,7 @@ impl Lanes {
         let quick = self.slots.end(ticket, now);
         let key = &ticket.lane;
         self.look_at_crowded();
-        // Its own share is free whoever else waits for theirs.
+        // The lane's own share is free again, regardless of other crowded lanes.
         self.end_parking(key);
         let lane = self.lanes.get_mut(key)?;
         lane.running = lane.running.saturating_sub(1);
@@ -391,7 +390,7 @@ impl Lanes {
             self.left_memory(key, jobs.len());
             given_back = Some(GivenBack { jobs, due_at: until });
         }
-        // One that answers late is no receiver that hangs.
+        // A receiver that answers late does not hang.
         self.set_slow(key, !quick && feedback == Feedback::Failed { answered: false });
         if self.lanes.get(key).is_some_and(|lane| lane.is_over(now)) {
             self.lanes.remove(key);
@@ -401,7 +400,7 @@ impl Lanes {
         given_back
     }
 
-    /// A place is free: some of those that had their share may go on.
+    /// A slot is free: queues some of the crowded lanes.
     fn look_at_crowded(&mut self) {
         const LOOKED_AT_MAX: usize = 16;
         for _ in 0..LOOKED_AT_MAX {

@@ -1,5 +1,5 @@
-//! What a node does now and then: renew its lease, take over from nodes that are gone, forget what
-//! need not be remembered any longer.
+//! Periodic work of a node: renews its lease, takes over deliveries of expired nodes, reads the database's
+//! clock, and deletes old idempotency keys.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use crate::model::Millis;
 use crate::pipeline::Pipeline;
 use crate::store::TAKE_OVER_MAX;
 
-/// Until when this node may begin attempts, by its own monotonic clock. It stops a third of the lease
-/// before other nodes may take over what it owns.
+/// Until when this node may start attempts, by its own monotonic clock. It stops a third of the lease before
+/// other nodes may take over its deliveries.
 #[derive(Clone)]
 pub struct Lease {
     until: Arc<Mutex<Instant>>,
@@ -23,7 +23,7 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Of a lease that was just taken or renewed.
+    /// For a lease that was just taken or renewed.
     #[must_use]
     pub fn new(lease_ms: i64) -> Lease {
         let lease = Duration::from_millis(u64::try_from(lease_ms).unwrap_or_default());
@@ -35,20 +35,20 @@ impl Lease {
         Instant::now() < *self.until.lock()
     }
 
-    /// It was renewed at a moment not before `asked_at`.
+    /// Extends the lease, which was renewed not before `asked_at`.
     pub(super) fn renewed(&self, asked_at: Instant) {
         *self.until.lock() = asked_at + self.trusted_for;
     }
 }
 
-/// Renews this node's lease and takes over what expired nodes left, until `stop`.
+/// Renews this node's lease and takes over deliveries of expired nodes, until `stop`.
 pub async fn keep_lease(
     pipeline: Arc<Pipeline>,
     lease: Lease,
     dispatcher: Dispatcher,
     mut stop: watch::Receiver<bool>,
 ) {
-    // Soon after the start once more: what a last statement of the life before held is free by then.
+    // Run again soon after the start: rows locked by the previous run's last statement are free by then.
     const FIRST: Duration = Duration::from_secs(1);
     let lease_ms = pipeline.config.store.lease_ms;
     let every = Duration::from_millis(u64::try_from(lease_ms / 3).unwrap_or(1).max(1));
@@ -83,8 +83,8 @@ async fn renew(pipeline: &Pipeline, lease: &Lease, dispatcher: &Dispatcher, now:
     let asked_at = Instant::now();
     match pipeline.store.queue.renew_lease(&pipeline.owner, now, lease_ms).await {
         Ok(true) => {
-            // It may have run out during the call. Then it holds again only when the scheduler has
-            // put away what others may have taken over.
+            // The lease may have expired during the call. Then it holds again only after the scheduler has
+            // released the deliveries that other nodes may have taken over.
             if lease.holds() {
                 lease.renewed(asked_at);
             } else {
@@ -104,13 +104,13 @@ async fn renew(pipeline: &Pipeline, lease: &Lease, dispatcher: &Dispatcher, now:
 
 async fn look_at_clock(pipeline: &Pipeline) {
     let Clock::Database(clock) = &pipeline.clock else { return };
-    // Without an answer the old offset goes on.
+    // Without an answer, keep the old offset.
     if let Ok(Some((now, at))) = pipeline.store.queue.time().await {
         clock.set(now, at);
     }
 }
 
-/// Forgets old `Idempotency-Key`s, once an hour.
+/// Deletes old `Idempotency-Key`s, once an hour.
 async fn forget(pipeline: &Pipeline, now: Millis, forgotten_at: &mut Millis) {
     const EVERY_MS: i64 = 3_600_000;
     if now < forgotten_at.plus_ms(EVERY_MS) {

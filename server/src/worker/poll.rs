@@ -1,4 +1,4 @@
-//! What is due comes from the database.
+//! Polls the database for due deliveries.
 
 use std::sync::Arc;
 
@@ -8,7 +8,8 @@ use crate::pipeline::Job;
 use crate::store::{Claimed, Excluded};
 
 impl Worker {
-    /// Asks for what is due, as much as there is room for; the answer comes as a message.
+    /// Claims as many due deliveries as there is room for, in a task of its own; the result arrives as a
+    /// message.
     pub(super) fn poll(&mut self) {
         let config = &self.parts.pipeline.config.delivery;
         let now = self.parts.pipeline.clock.now();
@@ -32,8 +33,8 @@ impl Worker {
                 tracing::warn!(%error, "due deliveries can't be read; trying again");
                 Vec::new()
             });
-            // A full catch means that more is due. Otherwise what is due and was not taken waits
-            // for its lane or for those before it, and only what comes later is worth an early look.
+            // A full batch means that more may be due. Otherwise, due deliveries that were not claimed wait
+            // for their lane or their order, and only those that become due later need an early poll.
             let due_at = if claimed.len() == limit {
                 Some(now)
             } else {

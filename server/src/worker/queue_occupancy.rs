@@ -1,4 +1,4 @@
-//! How full memory is, for those who ask from other threads.
+//! Queue occupancy, readable from any thread.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -7,22 +7,22 @@ use parking_lot::RwLock;
 
 use crate::model::{Millis, TenantId, WebhookId};
 
-/// What waits in memory, and who may add to it.
+/// The number of jobs waiting in memory, and which webhooks and tenants have no more room.
 pub(super) struct QueueOccupancy {
     waiting: AtomicUsize,
     waiting_max: usize,
-    /// Lanes that are slow have their part of memory.
+    /// Slow lanes together use their share of memory.
     slow_full: AtomicBool,
     lists: RwLock<Lists>,
 }
 
 #[derive(Default)]
 struct Lists {
-    /// Webhooks whose lane takes no more, and until when it rests, if it does.
+    /// Webhooks whose lane is full or rests, with the end of the rest.
     full: HashMap<WebhookId, Option<Millis>>,
     /// Webhooks whose lane is slow.
     slow: HashSet<WebhookId>,
-    /// Tenants that have their part of memory.
+    /// Tenants that use their share of memory.
     tenants: HashSet<TenantId>,
 }
 
@@ -36,12 +36,12 @@ impl QueueOccupancy {
         }
     }
 
-    /// Whether anything waits in memory: for its place, its turn or its time.
+    /// Whether any job waits in memory: for a slot, its turn or its time.
     pub(super) fn has_waiting(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether a delivery to this webhook would find room.
+    /// Whether there is room for a delivery to this webhook.
     pub(super) fn has_room(&self, tenant: &TenantId, webhook_id: WebhookId) -> bool {
         if self.waiting.load(Ordering::Relaxed) >= self.waiting_max {
             return false;
@@ -54,12 +54,12 @@ impl QueueOccupancy {
         !is_full
     }
 
-    /// Until when a webhook rests because its receiver said that it is too much.
+    /// Until when a webhook rests because its receiver reported overload.
     pub(super) fn rests_until(&self, webhook_id: WebhookId) -> Option<Millis> {
         self.lists.read().full.get(&webhook_id).copied().flatten()
     }
 
-    /// Webhooks and tenants that take no more.
+    /// Webhooks and tenants without room.
     pub(super) fn full(&self) -> (Vec<WebhookId>, Vec<TenantId>) {
         let lists = self.lists.read();
         let slow = lists.slow.iter().filter(|_| self.slow_full.load(Ordering::Relaxed));

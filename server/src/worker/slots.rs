@@ -1,6 +1,6 @@
-//! How many attempts may be under way. Those that are quick have places of their own: one that
-//! takes long moves to the places of the slow ones, and so do the later ones of its lane, until the
-//! lane is quick again. So a receiver that hangs costs a socket, and no place that others need.
+//! Limits the running attempts, with separate slots for quick and slow ones. An attempt that runs long moves
+//! to a slow slot, and later attempts of its lane start in slow slots until the lane is quick again. A
+//! hanging receiver thus costs a socket, but no slot that other receivers need.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -8,7 +8,7 @@ use super::lane_key::LaneKey;
 use crate::config::DeliveryConfig;
 use crate::model::Millis;
 
-/// An attempt under way.
+/// A running attempt.
 #[derive(Clone, Debug)]
 pub(super) struct Ticket {
     pub(super) lane: LaneKey,
@@ -22,19 +22,19 @@ enum Place {
     Slow,
 }
 
-/// The places, and who has them.
+/// All slots and the attempts that occupy them.
 pub(super) struct Slots {
     quick_max: usize,
-    /// Of the quick places, those that are kept for first attempts.
+    /// Quick slots reserved for first attempts.
     first_only: usize,
     slow_max: usize,
     slow_after_ms: i64,
     quick: usize,
     slow: usize,
     under_way: HashMap<u64, Place>,
-    /// What was started lately, oldest first; some of it has ended.
+    /// Recently started quick attempts, oldest first; some have ended.
     lately: VecDeque<Ticket>,
-    /// Those that took long when all slow places were taken, and keep a quick one.
+    /// Attempts that ran long while all slow slots were taken, and keep a quick slot.
     stuck: VecDeque<u64>,
     numbers: u64,
 }
@@ -59,11 +59,11 @@ impl Slots {
         self.quick + self.slow
     }
 
-    /// Places for further attempts of a lane that is slow or quick; `first`: for first attempts.
+    /// Free slots for a slow or a quick lane; `first`: for first attempts.
     pub(super) fn room(&self, slow: bool, first: bool) -> usize {
         match (slow, first) {
-            // The other half is for those of which nobody knows yet that they are slow: without it
-            // they would stay where the quick ones are.
+            // The other half is for attempts not yet known to be slow, which would otherwise stay in quick
+            // slots.
             (true, _) => self.slow_max.div_ceil(2).saturating_sub(self.slow),
             (false, true) => self.quick_max.saturating_sub(self.quick),
             (false, false) => {
@@ -86,7 +86,7 @@ impl Slots {
         ticket
     }
 
-    /// Gives the place back. True: the attempt was quick.
+    /// Frees the slot. True: the attempt was quick.
     pub(super) fn end(&mut self, ticket: &Ticket, now: Millis) -> bool {
         match self.under_way.remove(&ticket.number) {
             Some(Place::Quick) => self.quick -= 1,
@@ -99,7 +99,7 @@ impl Slots {
         now < ticket.started_at.plus_ms(self.slow_after_ms)
     }
 
-    /// A slow place is free: one that has kept a quick one for too long gives it back.
+    /// Moves one stuck attempt from its quick slot to the slow slot that was freed.
     fn move_stuck(&mut self) {
         while let Some(number) = self.stuck.pop_front() {
             if let Some(place) = self.under_way.get_mut(&number) {
@@ -111,8 +111,8 @@ impl Slots {
         }
     }
 
-    /// Moves what takes long, and names its lanes. Where the slow places are taken it keeps the
-    /// one it has until one of them is free.
+    /// Moves attempts that run long to slow slots, and returns their lanes. While all slow slots are taken,
+    /// such an attempt keeps its quick slot.
     pub(super) fn age(&mut self, now: Millis) -> Vec<LaneKey> {
         let mut slow_lanes = Vec::new();
         while let Some(oldest) = self.lately.front() {
@@ -133,14 +133,14 @@ impl Slots {
         slow_lanes
     }
 
-    /// The clock was set back: what is under way began that much earlier by it.
+    /// The clock was set back: shifts start times with it.
     pub(super) fn set_back(&mut self, by_ms: i64) {
         for ticket in &mut self.lately {
             ticket.started_at = ticket.started_at.plus_ms(-by_ms);
         }
     }
 
-    /// When `age` may find something.
+    /// When `age` may have an attempt to move.
     pub(super) fn age_at(&self) -> Option<Millis> {
         Some(self.lately.front()?.started_at.plus_ms(self.slow_after_ms))
     }

@@ -1,5 +1,5 @@
-//! The long form of the crash test; `cargo xtask crash` builds the server and calls it.
-//! Arguments: `sqlite|postgres ROUNDS SEED NODES`.
+//! Long form of the crash test; `cargo xtask crash` builds the server and runs it. Arguments:
+//! `sqlite|postgres ROUNDS SEED NODES`.
 
 use std::process::ExitCode;
 
@@ -35,7 +35,7 @@ async fn main() -> ExitCode {
     );
     let missed: Vec<_> =
         Point::ALL.iter().map(|p| p.as_str()).filter(|p| !figures.reached.contains(p)).collect();
-    // With fewer rounds not every point has its turn.
+    // With fewer rounds, some points get no turn.
     if plan.rounds >= 4 * Point::ALL.len() && !missed.is_empty() {
         println!("    never reached: {}", missed.join(", "));
         return ExitCode::FAILURE;

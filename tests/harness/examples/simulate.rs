@@ -1,5 +1,4 @@
-//! The long form of the simulation; `cargo xtask simulate` builds and calls it.
-//! Arguments: `SEED STEPS`.
+//! Long form of the simulation; `cargo xtask simulate` builds and runs it. Arguments: `SEED STEPS`.
 
 use std::process::ExitCode;
 

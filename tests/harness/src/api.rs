@@ -1,4 +1,4 @@
-//! Calls of the API that tests make often, for one tenant with one key.
+//! API calls that tests make often, for one tenant with one key.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use crate::client::{Answer, Call, percent};
 use crate::eventually;
 
-/// How long the end of a test waits for attempts under way.
+/// How long the end of a test waits for attempts in flight.
 const SETTLE_MAX: Duration = Duration::from_secs(5);
 
-/// A tenant as seen with a key. Calls panic with the answer's words when it is not what they ask
-/// for; [`Api::call`] takes any answer.
+/// Access to a tenant with a key. Calls panic with the response if it is not the expected one;
+/// [`Api::call`] accepts any response.
 #[derive(Clone)]
 pub struct Api {
     base: String,
@@ -22,19 +22,19 @@ pub struct Api {
     seen: Arc<Mutex<Seen>>,
 }
 
-/// What the test has looked at, over all tenants of a server.
+/// What the test has looked at, across all tenants of a server.
 #[derive(Default)]
 pub(crate) struct Seen {
     pub(crate) tenants: HashSet<String>,
     pub(crate) deliveries: HashSet<String>,
 }
 
-/// A webhook that was made.
+/// A created webhook.
 #[derive(Clone, Debug)]
 pub struct Webhook {
     pub id: String,
     pub secret: String,
-    /// The whole answer.
+    /// The whole response.
     pub json: Value,
 }
 
@@ -62,7 +62,7 @@ impl Api {
         .tenant("default")
     }
 
-    /// The same key on another tenant.
+    /// The same key for another tenant.
     #[must_use]
     pub fn tenant(&self, tenant: &str) -> Api {
         self.seen.lock().unwrap().tenants.insert(tenant.to_owned());
@@ -108,14 +108,14 @@ impl Api {
         self.call("DELETE", path).send().await
     }
 
-    /// A key for this tenant with these scopes, such as `["publish"]`.
+    /// Creates a key for this tenant with these scopes, such as `["publish"]`.
     pub async fn create_key(&self, scopes: &[&str]) -> String {
         let body = json!({"name": scopes.join("+"), "tenant": self.tenant, "scopes": scopes});
         let answer = self.post("/v1/keys", &body).await.expect(201).json();
         answer["key"].as_str().expect("a new key is shown once").to_owned()
     }
 
-    /// The event's id. The event is accepted and new.
+    /// Posts an event, which must be accepted and new, and returns its id.
     pub async fn send(&self, event: &Value) -> String {
         let answer = self.post("events", event).await.expect(202).json();
         assert_eq!(answer["duplicate"], false, "{answer}");
@@ -138,7 +138,7 @@ impl Api {
         self.post(&format!("webhooks/{}/disable", webhook.id), &json!({})).await.expect(200);
     }
 
-    /// All deliveries for a query such as `event_id=…&state=failed`, the pages joined.
+    /// All deliveries for a query such as `event_id=…&state=failed`, from all pages.
     pub async fn deliveries(&self, query: &str) -> Vec<Delivery> {
         let rows = self.list(&format!("deliveries?{query}")).await;
         let rows: Vec<_> = rows.iter().map(Delivery::read).collect();
@@ -161,7 +161,7 @@ impl Api {
         }
     }
 
-    /// The one delivery of an event to a webhook, once `wanted` is true of it.
+    /// Waits for a delivery for `query` that satisfies `wanted`.
     pub async fn delivery_that(
         &self,
         what: &str,
@@ -174,19 +174,19 @@ impl Api {
         .await
     }
 
-    /// The one delivery for `query` once it is in this state.
+    /// Waits for a delivery for `query` in this state.
     pub async fn delivery_in(&self, state: &str, query: &str) -> Delivery {
         self.delivery_that(&format!("is {state}"), query, |delivery| delivery.state == state).await
     }
 
-    /// Waits, but not for ever, until nothing is in flight.
+    /// Waits for a limited time until nothing is in flight.
     pub(crate) async fn settle(&self) {
         let quiet = async || {
             let answer = self.get("deliveries?state=in_flight&limit=1").await;
             let busy = answer.status == 200 && answer.json()["data"][0].is_object();
             (!busy).then_some(())
         };
-        // What is still in flight then is named by whoever asked.
+        // The caller reports what is still in flight.
         let _ = tokio::time::timeout(SETTLE_MAX, eventually("nothing is in flight", quiet)).await;
     }
 
@@ -194,7 +194,7 @@ impl Api {
         self.list(&format!("deliveries/{}/attempts", delivery.id)).await
     }
 
-    /// What explain says of a webhook.
+    /// The row of the explanation for a webhook.
     pub async fn explain(&self, event_id: &str, webhook: &Webhook) -> Value {
         let rows = self.list(&format!("events/{event_id}/explain")).await;
         let found = rows.iter().find(|row| row["webhook_id"] == webhook.id.as_str());

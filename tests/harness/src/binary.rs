@@ -1,4 +1,4 @@
-//! The real program, in a process of its own, to be killed.
+//! The real server binary in a process of its own, which a test can kill.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::client::Call;
 use crate::database::Database;
 use crate::eventually;
 
-/// The path of `antar`: what `ANTAR_BIN` says, else it is built, once in a test process.
+/// The path of `antar`: the value of `ANTAR_BIN`, or else built once per test process.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| std::env::var_os("ANTAR_BIN").map_or_else(build, PathBuf::from))
@@ -26,7 +26,7 @@ fn build() -> PathBuf {
     PathBuf::from(paths.next_back().expect("cargo build names the program"))
 }
 
-/// What `cargo build` says it has made.
+/// Runs `cargo build` and returns its JSON messages.
 pub(crate) fn cargo_build(what: &[&str]) -> Vec<Value> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
@@ -41,8 +41,8 @@ pub(crate) fn cargo_build(what: &[&str]) -> Vec<Value> {
     messages.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// `antar serve` in a data folder of its own. It is killed, without a chance to tidy up, by
-/// [`BinaryServer::kill`] and at the end.
+/// `antar serve` in a data folder of its own. [`BinaryServer::kill`] and dropping it kill the
+/// process without a graceful shutdown.
 pub struct BinaryServer {
     /// The tenant `default` with the operator's key.
     pub api: Api,
@@ -57,8 +57,8 @@ pub struct BinaryServer {
     seen: Arc<Mutex<Seen>>,
 }
 
-/// A port for a server that is killed and started again on it. Below those that the system hands
-/// out by itself, or a receiver could get it while the server is down.
+/// A port for a server that is killed and started again on it. It lies below the ephemeral ports,
+/// or a receiver could get it while the server is down.
 fn free_port() -> u16 {
     const FIRST: u16 = 20_000;
     const COUNT: u32 = 12_000;
@@ -75,7 +75,7 @@ impl BinaryServer {
         BinaryServer::start_with(database, &[("", ""); 0]).await
     }
 
-    /// With settings, `ANTAR_GROUP_NAME` and value.
+    /// Starts a server with settings, given as `ANTAR_GROUP_NAME` and value.
     pub async fn start_with(
         database: Database,
         environment: &[(&'static str, impl AsRef<str>)],
@@ -101,7 +101,7 @@ impl BinaryServer {
         server
     }
 
-    /// Another node on the same PostgreSQL, with the same settings.
+    /// Starts another node on the same PostgreSQL, with the same settings.
     pub async fn start_beside(&self) -> BinaryServer {
         assert!(!self.database.url().is_empty(), "SQLite has one node");
         let data_dir = tempfile::tempdir().unwrap();
@@ -125,14 +125,14 @@ impl BinaryServer {
         server
     }
 
-    /// Starts it on the same data and port, and returns once it is ready.
+    /// Starts the server again on the same data and port, and returns once it is ready.
     pub async fn start_again(&mut self) {
         self.spawn(None);
         assert!(self.is_ready().await, "antar serve ended: {}", self.log());
     }
 
-    /// Starts it on the same data and port, to fail as `faults` (of `ANTAR_FAULT`) say. False: it
-    /// failed before it was ready.
+    /// Starts the server again on the same data and port with `faults` (of `ANTAR_FAULT`). Returns
+    /// false if it failed before it was ready.
     pub async fn start_failing(&mut self, faults: &str) -> bool {
         self.spawn(Some(faults));
         self.is_ready().await
@@ -153,7 +153,7 @@ impl BinaryServer {
         self.child = Some(command.spawn().unwrap());
     }
 
-    /// Waits until it is ready, or has ended.
+    /// Waits until the server is ready (true) or has ended (false).
     async fn is_ready(&mut self) -> bool {
         let ready = eventually("antar serve is ready", async || {
             if self.has_ended() {
@@ -172,12 +172,12 @@ impl BinaryServer {
         true
     }
 
-    /// Whether it ended by itself, or was killed.
+    /// Whether the process ended by itself or was killed.
     pub fn has_ended(&mut self) -> bool {
         self.child.as_mut().is_none_or(|child| child.try_wait().unwrap().is_some())
     }
 
-    /// The most memory that this run has had, in bytes; 0 where the system does not tell.
+    /// Peak memory of this run in bytes; 0 if the system does not report it.
     #[must_use]
     pub fn peak_memory_bytes(&self) -> u64 {
         let id = self.child.as_ref().expect("it runs").id();
@@ -187,7 +187,7 @@ impl BinaryServer {
         kib.unwrap_or_default() << 10
     }
 
-    /// What it has logged, in all its runs.
+    /// The log of all runs so far.
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.data_dir.path().join("antar.log")).unwrap()
@@ -201,7 +201,8 @@ impl BinaryServer {
         child.wait().unwrap();
     }
 
-    /// `antar WORDS` against this server: exit code 0 or a panic with its words.
+    /// Runs `antar WORDS` against this server; panics with its error output unless the exit code is
+    /// 0.
     pub fn cli(&self, words: &[&str]) -> String {
         let output = Command::new(binary())
             .args(words)

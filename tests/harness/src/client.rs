@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::DEADLINE;
 
-/// A request on its way to the server. Build it, then [`Call::send`] it.
+/// A request to the server. Build it, then [`Call::send`] it.
 pub struct Call {
     request: http::request::Builder,
     body: Bytes,
@@ -32,24 +32,24 @@ impl Call {
         self.header("authorization", &format!("Bearer {key}"))
     }
 
-    /// `value` as the body, with the content type of JSON.
+    /// Sets `value` as the body, with the content type of JSON.
     pub fn json(self, value: &Value) -> Call {
         self.header("content-type", "application/json").body(value.to_string())
     }
 
-    /// These bytes as they are.
+    /// Sets these bytes as the body.
     pub fn body(mut self, body: impl Into<Bytes>) -> Call {
         self.body = body.into();
         self
     }
 
-    /// The answer, whatever its status.
+    /// Sends the request and returns the response, whatever its status.
     pub async fn send(self) -> Answer {
         let spelled = self.spelled.clone();
         self.try_send().await.unwrap_or_else(|error| panic!("{spelled}: {error}"))
     }
 
-    /// The answer; an error when the connection failed.
+    /// Sends the request; an error if the connection failed.
     pub async fn try_send(self) -> Result<Answer, String> {
         let client: Client<HttpConnector, Full<Bytes>> =
             Client::builder(TokioExecutor::new()).build_http();
@@ -71,7 +71,7 @@ impl Call {
     }
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -81,14 +81,14 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Panics with the answer's words unless the status is this one.
+    /// Panics with the response's text unless it has this status.
     #[track_caller]
     pub fn expect(self, status: u16) -> Answer {
         assert_eq!(self.status, status, "{} answered {}", self.call, self.text());
         self
     }
 
-    /// The problem's `code` and HTTP status, checked to be a well-formed problem document.
+    /// The HTTP status and `code` of a problem; checks that the document is well-formed.
     #[track_caller]
     pub fn problem(&self) -> (u16, String) {
         let problem = self.json();
@@ -109,7 +109,7 @@ impl Answer {
     }
 }
 
-/// Percent-encodes everything that is not plainly safe in a path segment or query value.
+/// Percent-encodes everything that is not safe in a path segment or query value.
 pub(crate) fn percent(text: &str) -> String {
     text.bytes().fold(String::new(), |mut out, byte| {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {

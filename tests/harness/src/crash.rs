@@ -1,6 +1,6 @@
-//! Servers under load that are killed again and again, at random moments and at every named fault
-//! point, and what must be true of them all the same: what was answered with 202 arrives, what
-//! arrives again carries its id and its bytes, and an order that was asked for is kept.
+//! Crash test: servers under load are killed repeatedly, at random moments and at every named fault
+//! point. It checks that every event answered with 202 arrives, that duplicates carry the same id
+//! and bytes, and that ordering holds where it is configured.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -14,45 +14,45 @@ use crate::client::Call;
 use crate::dice::Dice;
 use crate::{BinaryServer, Database, Receiver, Reply, Request, eventually};
 
-/// Accepted events that have not come in order yet, beyond which publishers wait.
+/// Accepted events that have not arrived at the ordered webhook; above this, publishers wait.
 const OPEN_MAX: usize = 100;
-/// Each posts its events one after the other, with a key of its own.
+/// Each publisher posts its events sequentially, with an ordering key of its own.
 const PUBLISHERS: usize = 4;
-/// How long a node is given to reach its fault before it is killed.
+/// How long a node has to reach its fault before it is killed.
 const FAULT_WAIT_MAX: Duration = Duration::from_secs(4);
-/// A random kill comes at the latest after this.
+/// Longest wait before a random kill.
 const KILL_WAIT_MS_MAX: u64 = 900;
-/// After so many rounds all that was accepted must have arrived.
+/// Number of rounds after which everything accepted must have arrived.
 const LOOK_EVERY: usize = 5;
-/// One of so many requests is answered with 500.
+/// One in this many requests is answered with 500.
 const FAILS_EVERY: usize = 9;
-/// Events for the webhook that replays go to.
+/// Events for the webhook that is replayed to.
 const REPLAYED: usize = 12;
 
-/// How to go about it.
+/// Parameters of a run.
 pub struct Plan {
     pub rounds: usize,
     pub seed: u64,
     /// One on SQLite.
     pub nodes: usize,
-    /// Points that rounds take in turn, every other one; the rest are kills at random.
+    /// Fault points, taken in turn in every other round; the other rounds kill at random.
     pub points: Vec<Point>,
-    /// Is told of every round.
+    /// Called with a line about every round.
     pub say: fn(&str),
 }
 
-/// What was seen.
+/// Results of a run.
 #[derive(Debug, Default)]
 pub struct Figures {
     pub accepted: usize,
     pub received: usize,
-    /// Of those received, the ones that had come before.
+    /// Of those received, the ones that had arrived before.
     pub duplicates: usize,
     /// Names of the points at which a node ended by itself.
     pub reached: HashSet<&'static str>,
 }
 
-/// Runs the rounds; panics at the first promise that is broken.
+/// Runs the rounds; panics at the first violated guarantee.
 pub async fn run(database: Database, plan: &Plan) -> Figures {
     let receiver = Receiver::start().await.ignore_rest();
     let count = AtomicUsize::new(0);
@@ -110,8 +110,8 @@ pub async fn run(database: Database, plan: &Plan) -> Figures {
     figures
 }
 
-/// Two webhooks for the load, one of them in order, and one with old events to replay. Returns where
-/// a replay is asked for.
+/// Creates two webhooks for the load, one of them ordered, and one with old events to replay.
+/// Returns the path for starting a replay.
 async fn set_up(server: &BinaryServer, receiver: &Receiver) -> String {
     let retry = json!({"schedule_s": [0], "attempts_max": 1000, "jitter": 0});
     let plain = json!({"name": "plain", "url": receiver.url("/plain"), "event_types": ["load.*"], "retry": retry});
@@ -128,7 +128,7 @@ async fn set_up(server: &BinaryServer, receiver: &Receiver) -> String {
     format!("webhooks/{}/replay", replayed.id)
 }
 
-/// `POINT=exit@N`, with an N that a round gets to.
+/// `POINT=exit@N`, with an N that a round reaches.
 fn fault(point: Point, dice: &mut Dice) -> String {
     let passages = match point {
         Point::TakeOver | Point::LeaseRenew | Point::ReplayStep => 2,
@@ -139,7 +139,7 @@ fn fault(point: Point, dice: &mut Dice) -> String {
     format!("{}=exit@{nth}", point.as_str())
 }
 
-/// Starts a node that ends at a point. True if it did.
+/// Starts a node that ends at a fault point. Returns whether it did.
 async fn fails(
     node: &mut BinaryServer,
     fault: &str,
@@ -152,7 +152,7 @@ async fn fails(
         return true;
     }
     if fault.starts_with(Point::ReplayStep.as_str()) {
-        // It ends in the middle of this.
+        // The node ends in the middle of this replay.
         let ids: Vec<_> = (0..REPLAYED).map(|n| format!("old-{n}")).collect();
         let body = json!({"event_ids": ids});
         let _ = node.api.call("POST", replay_path).json(&body).try_send().await;
@@ -166,7 +166,7 @@ async fn fails(
     tokio::time::timeout(FAULT_WAIT_MAX, ended).await.is_ok()
 }
 
-/// Waits until everything accepted has come to both webhooks, as long as some of it comes.
+/// Waits until everything accepted has arrived at both webhooks, as long as there is progress.
 async fn arrived(accepted: &HashSet<String>, receiver: &Receiver, seen: &mut Seen) {
     for path in ["/plain", "/ordered"] {
         let mut missing = seen.missing(path, accepted);
@@ -182,7 +182,7 @@ async fn arrived(accepted: &HashSet<String>, receiver: &Receiver, seen: &mut See
     }
 }
 
-/// Those who post, and what was accepted of it.
+/// The publishers, and the events that were accepted.
 struct Load {
     stop: Arc<AtomicBool>,
     accepted: Arc<Mutex<HashSet<String>>>,
@@ -232,8 +232,8 @@ struct Publisher {
 }
 
 impl Publisher {
-    /// Each event until it is accepted, by whatever node, and only then the next; no more than can be
-    /// sent in order, one after the other.
+    /// Posts each event until any node accepts it, and only then the next; waits while too many
+    /// events have not arrived in order.
     async fn run(mut self) {
         const PAUSE: Duration = Duration::from_millis(5);
         for n in 0_u64.. {
@@ -267,13 +267,13 @@ impl Publisher {
     }
 }
 
-/// What has come, by path and id.
+/// Received events, by path and id.
 #[derive(Default)]
 struct Seen {
-    /// Events that have come to the webhook that asks for order.
+    /// Events that have arrived at the ordered webhook.
     arrived: Arc<AtomicUsize>,
     bodies: HashMap<(String, String), Vec<u8>>,
-    /// Numbers in the order in which they came to the webhook that asks for order, by key.
+    /// Numbers in order of arrival at the ordered webhook, by key.
     ordered: HashMap<String, Vec<u64>>,
     received: usize,
     duplicates: usize,
@@ -310,7 +310,7 @@ impl Seen {
         missing.into_iter().collect()
     }
 
-    /// What came again may repeat the last number of its key, and nothing may come before its turn.
+    /// A duplicate may repeat the last number of its key; no event may arrive before its turn.
     fn check_order(&self) {
         for (key, numbers) in &self.ordered {
             let wrong = numbers.windows(2).find(|pair| pair[0] > pair[1]);

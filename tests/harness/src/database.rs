@@ -1,4 +1,4 @@
-//! Databases for tests: a folder, or a PostgreSQL database made for one test.
+//! Databases for tests: a data folder, or a PostgreSQL database created for one test.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -8,13 +8,14 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 use crate::proxy::Proxy;
 use crate::server::{Builder, TestServer};
 
-/// The server on which test databases are made, such as `postgres://antar@127.0.0.1:5432/postgres`.
+/// The server on which test databases are created, such as
+/// `postgres://antar@127.0.0.1:5432/postgres`.
 const URL_VARIABLE: &str = "ANTAR_TEST_DATABASE_URL";
-/// Set to 1 where there is no PostgreSQL; the halves of tests that need it then do nothing.
+/// Set to 1 where there is no PostgreSQL; tests then skip their PostgreSQL variant.
 const SKIP_VARIABLE: &str = "ANTAR_TEST_SKIP_POSTGRES";
 
-/// Where a test's servers store. Servers started on clones of one share what is stored, where it is
-/// PostgreSQL; on SQLite each has a data folder of its own.
+/// The database of a test's servers. On PostgreSQL, servers started on clones share the data; on
+/// SQLite, each has a data folder of its own.
 #[derive(Clone)]
 pub struct Database {
     kind: Arc<Kind>,
@@ -32,8 +33,8 @@ impl Database {
         Database { kind: Arc::new(Kind::Sqlite) }
     }
 
-    /// A new, empty PostgreSQL database, dropped at the end. None when PostgreSQL is left out on
-    /// purpose; without it and without that purpose the test fails.
+    /// A new, empty PostgreSQL database, dropped at the end. `None` if PostgreSQL is skipped on
+    /// purpose; if it is missing otherwise, the test fails.
     pub async fn postgres() -> Option<Database> {
         if std::env::var(SKIP_VARIABLE).is_ok_and(|value| value == "1") {
             eprintln!("left out: {SKIP_VARIABLE}=1");
@@ -54,7 +55,8 @@ impl Database {
         Some(Database { kind: Arc::new(Kind::Postgres { url, admin_url, name }) })
     }
 
-    /// The same PostgreSQL behind a proxy that can be cut. Dropped past the proxy.
+    /// The same PostgreSQL behind a proxy that can be cut. The database is dropped without the
+    /// proxy.
     pub async fn behind_proxy(mut self) -> (Database, Proxy) {
         let kind = Arc::get_mut(&mut self.kind).expect("no server is on it yet");
         let Kind::Postgres { url, .. } = kind else { panic!("SQLite has no network") };
@@ -64,7 +66,7 @@ impl Database {
         (self, proxy)
     }
 
-    /// `--database-url`; empty for SQLite.
+    /// Value of `--database-url`; empty for SQLite.
     #[must_use]
     pub fn url(&self) -> &str {
         match &*self.kind {
@@ -73,14 +75,14 @@ impl Database {
         }
     }
 
-    /// A server on it, to be configured and started.
+    /// A server on this database, to be configured and started.
     #[must_use]
     pub fn server(self) -> Builder {
         Builder::new(self)
     }
 }
 
-/// The same server, another database: the path of the URL is replaced, its query kept.
+/// Replaces the database name, which is the path of the URL, and keeps the query.
 fn with_name(url: &str, name: &str) -> String {
     let (front, query) =
         url.split_once('?').map_or((url, String::new()), |(f, q)| (f, format!("?{q}")));
@@ -89,7 +91,7 @@ fn with_name(url: &str, name: &str) -> String {
     format!("{front}/{name}{query}")
 }
 
-/// Where `HOST:PORT` stands in a URL.
+/// Byte range of `HOST:PORT` in a URL.
 fn host_and_port(url: &str) -> (usize, usize) {
     let start = url.find("://").map_or(0, |at| at + 3);
     let end = url[start..].find('/').map_or(url.len(), |at| start + at);
@@ -114,7 +116,7 @@ impl Drop for Kind {
     }
 }
 
-/// Runs a future to its end from a place that can't await, inside a runtime or not.
+/// Runs a future to completion where code can't await, inside a runtime or not.
 pub(crate) fn blocking<F: Future<Output: Send>>(make: impl FnOnce() -> F + Send) -> F::Output {
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
@@ -125,7 +127,7 @@ pub(crate) fn blocking<F: Future<Output: Send>>(make: impl FnOnce() -> F + Send)
     })
 }
 
-/// What a test of [`crate::on_both_databases!`] asks for.
+/// Argument type of a test in [`crate::on_both_databases!`].
 pub trait FromDatabase {
     fn from_database(database: Database) -> impl Future<Output = Self>;
 }

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-/// Longest wait for anything. A test that gets there fails.
+/// Longest wait for anything. A test that exceeds it fails.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
-/// How often a condition is looked at again.
+/// Interval between checks of a condition.
 const POLL: Duration = Duration::from_millis(10);
 
-/// Asks again and again until `condition` gives something; panics at the [`DEADLINE`], saying
-/// `what` was waited for.
+/// Polls until `condition` returns a value; panics at the [`DEADLINE`] with `what` it waited for.
 pub async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
     let asking = async {
         loop {

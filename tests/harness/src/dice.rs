@@ -1,4 +1,4 @@
-//! Chance that can be had again.
+//! Reproducible random numbers.
 
 /// SplitMix64: the same seed gives the same numbers.
 pub(crate) struct Dice(u64);
@@ -8,7 +8,7 @@ impl Dice {
         Dice(seed)
     }
 
-    /// Another one, that goes its own way.
+    /// An independent generator, seeded from this one.
     pub(crate) fn fork(&mut self) -> Dice {
         Dice(self.next())
     }
@@ -25,12 +25,12 @@ impl Dice {
         self.next() % end
     }
 
-    /// Of one of `count` things.
+    /// A random index into `count` things.
     pub(crate) fn index(&mut self, count: usize) -> usize {
         usize::try_from(self.next() % count as u64).unwrap()
     }
 
-    /// True once in so many times.
+    /// True once in this many times, on average.
     pub(crate) fn one_in(&mut self, times: u64) -> bool {
         self.next().is_multiple_of(times)
     }

@@ -1,4 +1,4 @@
-//! A disk that fails under the real program when a test says so.
+//! A disk under the real server binary that fails when a test requests it.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -13,7 +13,7 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// None, said aloud, where the test is left out: what makes it fail is known to Linux alone.
+    /// `None`, with a message, where the test is skipped: disks can be made to fail on Linux only.
     pub fn new() -> Option<Disk> {
         if !cfg!(target_os = "linux") {
             eprintln!("left out: disks are made to fail on Linux only");
@@ -24,19 +24,19 @@ impl Disk {
         Some(disk)
     }
 
-    /// What makes a server fail with it.
+    /// Environment variables that make a server use this disk.
     #[must_use]
     pub fn environment(&self) -> [(&'static str, String); 2] {
         let text = |path: PathBuf| path.to_str().expect("a path in UTF-8").to_owned();
         [("LD_PRELOAD", text(library())), ("ANTAR_TEST_DISK", text(self.control()))]
     }
 
-    /// Nothing more fits on it.
+    /// Makes writes fail that need more space.
     pub fn fill(&self) {
         self.says("full");
     }
 
-    /// What is written no longer gets there.
+    /// Makes syncs fail, so that written data does not reach the disk.
     pub fn fail_syncs(&self) {
         self.says("no-sync");
     }
@@ -49,7 +49,7 @@ impl Disk {
         self.folder.path().join("disk")
     }
 
-    /// In one step, so that nobody reads a half.
+    /// Writes the control file atomically, so that no reader sees half a word.
     fn says(&self, word: &str) {
         let new = self.folder.path().join("new");
         std::fs::write(&new, word).unwrap();
@@ -57,7 +57,7 @@ impl Disk {
     }
 }
 
-/// The library of `tests/disk`, built once in a test process.
+/// The library of `tests/disk`, built once per test process.
 fn library() -> PathBuf {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     let find = || {

@@ -1,11 +1,12 @@
-//! What Antar's integration tests stand on.
+//! Harness of Antar's integration tests.
 //!
 //! A [`TestServer`] is the whole server in this process, on SQLite or PostgreSQL, with typed calls;
-//! a [`BinaryServer`] is the real program, to be killed. A [`Receiver`] is a real HTTP server that
-//! records what arrives, byte for byte, and answers what a test tells it to. [`on_both_databases!`]
-//! makes two tests of one. [`verify`] checks signatures with code of its own.
+//! a [`BinaryServer`] is the real binary, which a test can kill. A [`Receiver`] is a real HTTP
+//! server that records requests byte for byte and answers as a test configures it.
+//! [`on_both_databases!`] turns one test into two. [`verify`] checks signatures with code of its
+//! own.
 //!
-//! Nothing here sleeps to let time pass: tests wait for a condition with a deadline, or move a
+//! Nothing here sleeps for a fixed time: tests wait for a condition with a deadline, or move a
 //! [`ManualClock`].
 
 mod api;
@@ -43,8 +44,8 @@ pub fn root() -> std::path::PathBuf {
     std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// Writes each test twice: `name::sqlite` and `name::postgres`. The argument is a [`TestServer`],
-/// started, or a [`Database`] to start servers on.
+/// Generates two tests from each: `name::sqlite` and `name::postgres`. The argument is a
+/// [`TestServer`], started, or a [`Database`] to start servers on.
 #[macro_export]
 macro_rules! on_both_databases {
     ($($(#[$meta:meta])* async fn $name:ident($argument:ident: $type:ty) $body:block)+) => {$(

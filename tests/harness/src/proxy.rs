@@ -1,28 +1,29 @@
-//! A TCP proxy between a server and its database, to be cut, or to be held.
+//! A TCP proxy between a server and its database, which a test can cut or hold.
 
 use std::net::SocketAddr;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// What becomes of what it gets.
+/// How connections are treated.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Passed,
-    /// Taken, and kept: to both sides the other one is silent. What was held breaks in the end.
+    /// Accepted, but nothing is forwarded: each side sees the other as silent. Held connections
+    /// break when the hold ends.
     Held,
-    /// What is open breaks, and nothing new gets through.
+    /// Open connections break, and new ones are closed at once.
     Cut,
 }
 
-/// Passes everything on, until it is told not to.
+/// Forwards everything until it is cut or held.
 pub struct Proxy {
     address: SocketAddr,
     state: watch::Sender<State>,
 }
 
 impl Proxy {
-    /// To `target`, `HOST:PORT`.
+    /// Starts a proxy to `target`, `HOST:PORT`.
     pub(crate) async fn start(target: String) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -1,4 +1,4 @@
-//! A real HTTP server that deliveries go to.
+//! A real HTTP server that receives deliveries.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,24 +15,24 @@ use crate::{DEADLINE, eventually};
 type Plan = Box<dyn Fn(&Request, usize) -> Reply + Send + Sync>;
 type Doors = Box<dyn Fn(usize) -> Door + Send + Sync>;
 
-/// What becomes of a connection before there is a request.
+/// What happens to a connection before its first request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Door {
     /// Requests are read and answered.
     Open,
-    /// It is taken and closed at once.
+    /// The connection is accepted and closed at once.
     Slammed,
-    /// It is taken, and nothing is ever read or written.
+    /// The connection is accepted, but never read from or written to.
     Deaf,
 }
 
-/// Records every request and answers by its plan. Dropping it fails the test when requests came
-/// that nobody looked at.
+/// Records every request and answers by its plan. Dropping it fails the test if requests arrived
+/// that the test has not looked at.
 pub struct Receiver {
     /// `http://127.0.0.1:PORT`
     base: String,
     shared: Arc<Shared>,
-    /// How many requests the test has looked at.
+    /// Number of requests that the test has looked at.
     looked_at: Mutex<usize>,
     ignore_rest: bool,
 }
@@ -42,14 +42,14 @@ struct Shared {
     count: watch::Sender<usize>,
     plan: Mutex<Plan>,
     doors: Mutex<Doors>,
-    /// How many connections came.
+    /// Number of connections so far.
     connections: AtomicUsize,
-    /// Bytes of answers without end that were sent until the other side had had enough, each.
+    /// For each answer without end, the bytes sent until the other side closed the connection.
     broken_off: Mutex<Vec<u64>>,
 }
 
 impl Receiver {
-    /// Answers 200 to everything until told otherwise.
+    /// Starts a receiver that answers 200 to everything until it is changed.
     pub async fn start() -> Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
@@ -61,7 +61,8 @@ impl Receiver {
             connections: AtomicUsize::new(0),
             broken_off: Mutex::default(),
         });
-        // It answers on until the test's runtime ends: a server that stops after it needs answers.
+        // Keeps answering until the test's runtime ends, since a server that stops later still
+        // needs answers.
         tokio::spawn(accept(listener, Arc::clone(&shared)));
         Receiver { base, shared, looked_at: Mutex::new(0), ignore_rest: false }
     }
@@ -72,8 +73,8 @@ impl Receiver {
         format!("{}{path}", self.base)
     }
 
-    /// Answers by `plan` from now on: it gets the request and how many came to the same path, this
-    /// one included.
+    /// Answers by `plan` from now on. It gets the request and the number of requests to the same
+    /// path, including this one.
     pub fn reply_with(&self, plan: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static) {
         *self.shared.plan.lock().unwrap() = Box::new(plan);
     }
@@ -83,19 +84,20 @@ impl Receiver {
         self.reply_with(move |_, _| reply.clone());
     }
 
-    /// Treats connections by `doors` from now on: it gets how many have come, this one included.
+    /// Treats connections by `doors` from now on. It gets the number of connections so far,
+    /// including this one.
     pub fn doors(&self, doors: impl Fn(usize) -> Door + Send + Sync + 'static) {
         *self.shared.doors.lock().unwrap() = Box::new(doors);
     }
 
-    /// How many connections have come.
+    /// Number of connections so far.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::Relaxed)
     }
 
-    /// Waits until an answer without end was broken off by the other side, and returns how many bytes
-    /// of its body had been sent by then.
+    /// Waits until the other side breaks off an answer without end, and returns how many bytes of
+    /// its body had been sent by then.
     pub async fn wait_broken_off(&self) -> u64 {
         eventually("an answer is broken off", async || {
             self.shared.broken_off.lock().unwrap().first().copied()
@@ -103,7 +105,7 @@ impl Receiver {
         .await
     }
 
-    /// Waits until `n` requests have come in all, and returns all that came.
+    /// Waits until `n` requests have arrived in total, and returns all of them.
     pub async fn wait(&self, n: usize) -> Vec<Request> {
         let mut count = self.shared.count.subscribe();
         let waited = tokio::time::timeout(DEADLINE, count.wait_for(|count| *count >= n)).await;
@@ -116,19 +118,19 @@ impl Receiver {
         self.requests()
     }
 
-    /// Waits until `n` requests have come to `path`, and returns those.
+    /// Waits until `n` requests have arrived at `path`, and returns them.
     pub async fn wait_at(&self, path: &str, n: usize) -> Vec<Request> {
         let what = format!("{n} requests at {path}, came: {:?}", self.paths());
         eventually(&what, async || Some(self.at(path)).filter(|found| found.len() >= n)).await
     }
 
-    /// What has come to `path` so far.
+    /// Requests that have arrived at `path` so far.
     #[must_use]
     pub fn at(&self, path: &str) -> Vec<Request> {
         self.requests().into_iter().filter(|request| request.path() == path).collect()
     }
 
-    /// All that has come so far.
+    /// All requests that have arrived so far.
     #[must_use]
     pub fn requests(&self) -> Vec<Request> {
         let requests = self.shared.requests.lock().unwrap().clone();
@@ -136,7 +138,7 @@ impl Receiver {
         requests
     }
 
-    /// Takes out all that has come since the last time: for tests that receive without end.
+    /// Removes and returns all requests since the last call, for tests that receive continuously.
     #[must_use]
     pub fn take(&self) -> Vec<Request> {
         let taken = std::mem::take(&mut *self.shared.requests.lock().unwrap());
@@ -144,7 +146,7 @@ impl Receiver {
         taken
     }
 
-    /// What comes from now on, and is not looked at, is no failure.
+    /// Requests that the test does not look at are no failure.
     #[must_use]
     pub fn ignore_rest(mut self) -> Receiver {
         self.ignore_rest = true;
@@ -216,13 +218,13 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
             return;
         }
         if reply.kind == Kind::Reset {
-            // Closing it now is a reset.
+            // With zero linger, closing the connection resets it.
             return stream.set_zero_linger().unwrap();
         }
     }
 }
 
-/// An answer that goes on until the other side has had enough.
+/// An answer that goes on until the other side closes the connection.
 struct Endless {
     head: Vec<u8>,
     chunk: &'static [u8],
@@ -237,7 +239,7 @@ impl Default for Endless {
 }
 
 impl Endless {
-    /// How many bytes were taken after the head.
+    /// Returns how many bytes were sent after the head.
     async fn send(self, stream: &mut TcpStream) -> u64 {
         let mut sent = 0;
         let mut write = stream.write_all(&self.head).await;

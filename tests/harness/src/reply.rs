@@ -1,4 +1,4 @@
-//! What a receiver answers.
+//! Answers of a receiver.
 
 use std::time::Duration;
 
@@ -19,15 +19,15 @@ pub(crate) enum Kind {
     Hang,
     /// Closes the connection without an answer.
     Close,
-    /// Sends the head and the body, promises more, and says nothing further.
+    /// Sends the head and the body, announces a longer one, and sends nothing further.
     Stall,
     /// Sends headers without end.
     EndlessHead,
     /// Sends a part of the body, then resets the connection.
     Reset,
-    /// Sends the head, then one byte after the other without end, with this pause before each.
+    /// Sends the head, then one byte at a time without end, with this pause before each.
     Trickle(Duration),
-    /// Promises a body of so many bytes and sends them.
+    /// Announces a body of this many bytes and sends them.
     Flood(u64),
 }
 
@@ -49,46 +49,46 @@ impl Reply {
         Reply::status(200)
     }
 
-    /// Takes the request and says nothing for as long as the test runs.
+    /// Reads the request and sends nothing for as long as the test runs.
     #[must_use]
     pub fn hang() -> Reply {
         Reply { kind: Kind::Hang, ..Reply::ok() }
     }
 
-    /// Takes the request and closes the connection.
+    /// Reads the request and closes the connection.
     #[must_use]
     pub fn close() -> Reply {
         Reply { kind: Kind::Close, ..Reply::ok() }
     }
 
-    /// Sends head and body, but has promised a longer one.
+    /// Sends head and body, but announces a longer one.
     #[must_use]
     pub fn stalling(mut self) -> Reply {
         self.kind = Kind::Stall;
         self
     }
 
-    /// Sends headers until nobody reads them any more.
+    /// Sends headers until the other side closes the connection.
     #[must_use]
     pub fn endless_head() -> Reply {
         Reply { kind: Kind::EndlessHead, ..Reply::ok() }
     }
 
-    /// Breaks the connection off with a reset, in the middle of the body.
+    /// Resets the connection in the middle of the body.
     #[must_use]
     pub fn reset_midway(mut self) -> Reply {
         self.kind = Kind::Reset;
         self
     }
 
-    /// Sends its body byte by byte, and never gets to the end.
+    /// Sends its body byte by byte without end.
     #[must_use]
     pub fn trickling(mut self, pause: Duration) -> Reply {
         self.kind = Kind::Trickle(pause);
         self
     }
 
-    /// Has a body of this length.
+    /// Sends a body of this length.
     #[must_use]
     pub fn flooding(mut self, bytes: u64) -> Reply {
         self.kind = Kind::Flood(bytes);
@@ -107,7 +107,7 @@ impl Reply {
         self
     }
 
-    /// Answers that much later: a slow receiver.
+    /// Delays the answer, like a slow receiver.
     #[must_use]
     pub fn after(mut self, delay: Duration) -> Reply {
         self.delay = delay;

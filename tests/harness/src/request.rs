@@ -1,4 +1,4 @@
-//! A request, read from the wire without a library that would tidy it up.
+//! A request, read from the wire without a library that would normalise it.
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -18,7 +18,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// The value of a header, by name without case. Panics when it was sent twice.
+    /// The value of a header, by case-insensitive name. Panics if it was sent twice.
     #[must_use]
     #[track_caller]
     pub fn header(&self, name: &str) -> Option<&str> {
@@ -45,8 +45,8 @@ impl Request {
         self.target.split('?').next().unwrap_or_default()
     }
 
-    /// Reads the next request of a connection; `buffer` holds what was read too much. None when
-    /// the sender closed it, or went away in the middle.
+    /// Reads the next request of a connection; `buffer` holds bytes read beyond it. None when the
+    /// sender closed the connection, even in the middle of a request.
     pub(crate) async fn read(
         stream: &mut (impl AsyncRead + Unpin),
         buffer: &mut Vec<u8>,

@@ -1,4 +1,4 @@
-//! The whole server inside this process.
+//! The whole server inside the test process.
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -18,10 +18,10 @@ use crate::client::Call;
 use crate::database::{Database, blocking};
 use crate::eventually;
 
-/// When a manual clock begins.
+/// Start time of a manual clock.
 const MANUAL_START: &str = "2026-03-10T12:00:00.000Z";
 
-/// A server about to be started.
+/// A server to be configured and started.
 pub struct Builder {
     database: Database,
     data_dir: Option<TempDir>,
@@ -35,44 +35,44 @@ impl Builder {
         let mut config = Config::default();
         config.server.dev = true;
         config.server.workers = 1;
-        // Retries in tests are asked for within milliseconds.
+        // Retries in tests are due within milliseconds.
         config.delivery.poll_ms = 50;
         config.server.drain_ms = 2_000;
-        // A busy machine compiles slowly; tests of the background say so themselves.
+        // A busy machine compiles slowly; tests of background compilation change this themselves.
         config.plugins.upload_wait_ms = 60_000;
         // Many servers share the address space of one process.
         config.plugins.warm_memories_max = 16;
         Builder { database, data_dir: None, config, manual: false, ignore_unseen: false }
     }
 
-    /// Holds time still at 2026-03-10T12:00:00Z until the test moves it.
+    /// Stops time at 2026-03-10T12:00:00Z until the test moves it.
     #[must_use]
     pub fn manual_clock(mut self) -> Builder {
         self.manual = true;
         self
     }
 
-    /// Any other setting.
+    /// Changes any other setting.
     #[must_use]
     pub fn config(mut self, change: impl FnOnce(&mut Config)) -> Builder {
         change(&mut self.config);
         self
     }
 
-    /// As in production: HTTPS and public addresses only.
+    /// Production mode: HTTPS and public addresses only.
     #[must_use]
     pub fn without_dev(self) -> Builder {
         self.config(|config| config.server.dev = false)
     }
 
-    /// Deliveries that end badly, or not at all, and that no test looks at are no failure.
+    /// Deliveries that fail or don't end, and that the test does not look at, are no failure.
     #[must_use]
     pub fn ignore_unseen_deliveries(mut self) -> Builder {
         self.ignore_unseen = true;
         self
     }
 
-    /// Starts it, and returns once it is ready.
+    /// Starts the server, and returns once it is ready.
     pub async fn start(mut self) -> TestServer {
         let data_dir = self.data_dir.take().unwrap_or_else(|| tempfile::tempdir().unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -104,12 +104,12 @@ impl Builder {
     }
 }
 
-/// The server on a runtime of its own, as its `main` has it.
+/// Runs the server on a runtime of its own, like its `main`.
 fn run(config: Config, listener: TcpListener, clock: Clock, stopped: oneshot::Receiver<()>) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let shutdown = async move {
-        // The sender goes when the test ends, one way or another.
+        // The sender is dropped when the test ends, whether it passes or panics.
         let _ = stopped.await;
     };
     let ended = runtime.unwrap().block_on(antar::run_with_clock(config, listener, clock, shutdown));
@@ -133,8 +133,8 @@ struct Running {
     thread: JoinHandle<()>,
 }
 
-/// A running server. Dropping it stops it, and fails the test when a delivery ended as `failed`,
-/// or is still on its way, that the test has not looked at.
+/// A running server. Dropping it stops it, and fails the test if a delivery that the test has not
+/// looked at is `failed` or has not ended.
 pub struct TestServer {
     /// `http://127.0.0.1:PORT`
     pub base: String,
@@ -164,7 +164,7 @@ impl TestServer {
         self.data_dir.as_ref().expect("a running server has a data folder").path().to_owned()
     }
 
-    /// Another node on the same database, with the same key for secrets; to be started.
+    /// Another node on the same database, with the same `secrets.key`; to be started.
     #[must_use]
     pub fn another_node(&self) -> Builder {
         let of = self.builder.as_ref().expect("a running server was built");
@@ -176,7 +176,8 @@ impl TestServer {
         Builder { data_dir: Some(data_dir), config, ..Builder::new(database) }
     }
 
-    /// Stops it gracefully and starts it again on the same data, with the clock where it began.
+    /// Stops the server gracefully and starts it again on the same data; a manual clock begins
+    /// anew.
     pub async fn restart(mut self) -> TestServer {
         self.stop();
         let mut builder = self.builder.take().expect("a running server was built");
@@ -184,7 +185,7 @@ impl TestServer {
         builder.start().await
     }
 
-    /// Puts the profiles of `examples/platforms`.
+    /// Applies the profiles of `examples/platforms`.
     pub async fn apply_platforms(&self) {
         for entry in std::fs::read_dir(crate::root().join("examples/platforms")).unwrap() {
             let path = entry.unwrap().path();
@@ -199,7 +200,7 @@ impl TestServer {
         }
     }
 
-    /// Makes a tenant and returns its calls with the operator's key.
+    /// Creates a tenant and returns its calls with the operator's key.
     pub async fn create_tenant(&self, tenant: &str) -> Api {
         let api = self.api.tenant(tenant);
         let answer = api.put(&format!("/v1/tenants/{tenant}"), &json!({})).await;
@@ -215,8 +216,8 @@ impl TestServer {
         }
     }
 
-    /// Deliveries that went wrong, or not yet right, which the test has not seen. What is just
-    /// being sent is given its time to end.
+    /// Deliveries that failed or have not ended, and that the test has not looked at. Attempts in
+    /// flight get time to end.
     fn unseen(&self) -> Vec<String> {
         let tenants: Vec<_> = self.seen.lock().unwrap().tenants.iter().cloned().collect();
         blocking(async || {

@@ -1,11 +1,12 @@
-//! Nodes in a simulated world: the real server, but for its HTTP, on a clock, a network and a
-//! database whose time is made up. Everything runs on one thread, in steps; what goes wrong and when
-//! is drawn from a seed, so that a run can be looked at again.
+//! Simulation of several nodes: the real server except for its HTTP, on a simulated clock, network
+//! and database latency. Everything runs on one thread, in steps; faults and their times are drawn
+//! from a seed, so that a run can be repeated.
 //!
-//! Each node has a runtime of its own with a paused clock, and is driven in turns. A crash is the
-//! end of a runtime, a stall is a node that is not driven while time goes on. The nodes share one
-//! SQLite file, through the same statements as ever; that it is gone for a while is a lock that
-//! somebody holds. What must hold is checked where requests arrive, see `simulation/ledger.rs`.
+//! Each node has a runtime of its own with a paused clock, and the nodes are driven in turns. A
+//! crash drops a node's runtime; during a stall, a node is not driven while time passes. The nodes
+//! share one SQLite file through the server's own statements; a database outage is a write lock
+//! held by another connection. Guarantees are checked where requests arrive, see
+//! `simulation/ledger.rs`.
 
 mod ledger;
 mod node;
@@ -20,49 +21,49 @@ use self::ledger::Ledger;
 use self::node::SimulatedNode;
 use crate::dice::Dice;
 
-/// Time of a step of all nodes.
+/// Simulated time of one step of all nodes.
 const STEP_MS: i64 = 5;
 const NODES: usize = 3;
-/// The file that all of them share.
+/// The database file shared by all nodes.
 const DATABASE: &str = "antar.db";
-/// The longest that a node is down, stalled, or without its database: more than its lease.
+/// Longest time that a node is down, stalled, or without its database: longer than its lease.
 const AWAY_MS_MAX: u64 = 25_000;
-/// One in so many steps brings a crash, a stall, a database that is gone.
+/// One in this many steps brings a crash, a stall, a database outage.
 const CRASH_EVERY: u64 = 4_000;
 const STALL_EVERY: u64 = 6_000;
 const GONE_EVERY: u64 = 20_000;
-/// One in so many steps posts an event.
+/// One in this many steps posts an event.
 const POST_EVERY: u64 = 12;
 const TELL_EVERY: u64 = 50_000;
-/// After the last fault everything must have arrived within this.
+/// Time limit for everything to arrive after the last fault.
 const QUIET_MS_MAX: i64 = 7_200_000;
 
-/// What to run.
+/// Parameters of a run.
 pub struct Plan {
     pub seed: u64,
-    /// Each drives every node once.
+    /// Each step drives every node once.
     pub steps: u64,
-    /// Is told of what happens now and then.
+    /// Called with a line about the progress from time to time.
     pub say: fn(&str),
 }
 
-/// What was seen.
+/// Results of a run.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Figures {
     pub steps: u64,
     pub simulated_s: i64,
     pub accepted: usize,
-    /// Not accepted, as far as the sender knows; posted again.
+    /// Posts not accepted as far as the sender knows; they are repeated.
     pub refused: usize,
     pub attempts: usize,
-    /// Attempts of what had arrived before.
+    /// Attempts after the first one of a delivery.
     pub again: usize,
     pub crashes: usize,
     pub stalls: usize,
     pub gone: usize,
 }
 
-/// Runs it; panics at the first promise that is broken.
+/// Runs the simulation; panics at the first violated guarantee.
 #[must_use]
 pub fn run(plan: &Plan) -> Figures {
     let mut world = World::new(plan);
@@ -122,7 +123,7 @@ impl World {
         }
     }
 
-    /// Something goes wrong, now and then.
+    /// Injects faults at random.
     fn misfortune(&mut self) {
         let until = self.now_ms + i64::try_from(self.dice.below_ms(AWAY_MS_MAX)).unwrap();
         let number = self.dice.index(NODES);
@@ -138,7 +139,7 @@ impl World {
         }
         if self.dice.one_in(GONE_EVERY) && !self.lock.is_held() {
             self.gone += 1;
-            // Nobody can renew a lease meanwhile.
+            // No node can renew a lease meanwhile.
             (0..NODES).for_each(|number| lock(&self.ledger).is_late(number, until));
             self.lock.hold(until);
         }
@@ -166,7 +167,7 @@ impl World {
         assert!(broken.is_none(), "step {}: {}", self.steps, broken.unwrap_or_default());
     }
 
-    /// Nothing goes wrong any more: everything arrives, and nothing is left.
+    /// Runs without faults until everything has arrived, and checks that no delivery is left open.
     fn quiet(&mut self) {
         lock(&self.ledger).receivers_are_well();
         let end = self.now_ms + QUIET_MS_MAX;
@@ -175,7 +176,7 @@ impl World {
             assert!(self.now_ms < end, "not all arrived: {}", lock(&self.ledger).missing());
             self.step();
         }
-        // The last records.
+        // Time for the last results to be recorded.
         for _ in 0..2_000 {
             self.step();
         }
@@ -216,7 +217,7 @@ impl World {
     }
 }
 
-/// The webhooks of the world; [`Ledger`] knows what each promises.
+/// The simulated webhooks; [`Ledger`] checks the guarantees of each.
 fn webhooks() -> Vec<Value> {
     let webhook = |name: &str, more: Value| {
         let retry = json!({"schedule_s": [1, 5, 20], "attempts_max": 1_000, "jitter": 0});
@@ -237,7 +238,7 @@ fn webhooks() -> Vec<Value> {
     ]
 }
 
-/// Keeps everybody from writing to the database.
+/// Blocks all other writers of the database.
 struct DatabaseLock {
     runtime: tokio::runtime::Runtime,
     conn: diesel_async::sync_connection_wrapper::SyncConnectionWrapper<diesel::SqliteConnection>,

@@ -1,5 +1,5 @@
-//! Signatures checked as a receiver's author would, from the documents of the schemes. Nothing
-//! here is shared with the signer: HMAC is written out over the hash functions.
+//! Signature checks written from the documents of the schemes, as a receiver's author would.
+//! Nothing here is shared with the signer: HMAC is implemented on top of the hash functions.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -37,7 +37,7 @@ pub fn hmac_sha512(key: &[u8], message: &[u8]) -> Vec<u8> {
     hmac::<sha2::Sha512, 128>(key, message)
 }
 
-/// In lower case.
+/// Hexadecimal in lower case.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -51,7 +51,7 @@ pub fn standard_v1(secret: &str, id: &str, timestamp_s: &str, body: &[u8]) -> St
     format!("v1,{}", BASE64.encode(hmac_sha256(&key, &message)))
 }
 
-/// Panics unless a signature among those of the request is right for the secret.
+/// Panics unless one of the request's signatures is valid for the secret.
 #[track_caller]
 pub fn assert_standard_v1(request: &Request, secret: &str) {
     let (id, timestamp, signatures) = standard_headers(request);
@@ -59,7 +59,7 @@ pub fn assert_standard_v1(request: &Request, secret: &str) {
     assert!(signatures.split(' ').any(|one| one == wanted), "{signatures} lacks {wanted}");
 }
 
-/// The same for v1a: Ed25519, by a public key that is shown as `whpk_` and base64 of 32 bytes.
+/// The same for v1a: Ed25519, with a public key shown as `whpk_` and base64 of 32 bytes.
 #[track_caller]
 pub fn assert_standard_v1a(request: &Request, public_key: &str) {
     let (id, timestamp, signatures) = standard_headers(request);
@@ -100,7 +100,7 @@ mod tests {
         );
     }
 
-    /// The vector of the Standard Webhooks libraries.
+    /// Test vector of the Standard Webhooks libraries.
     #[test]
     fn standard_webhooks_vector() {
         let signature = standard_v1(

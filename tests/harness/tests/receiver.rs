@@ -1,4 +1,4 @@
-//! The receiver itself.
+//! Tests of the receiver itself.
 
 use antar_harness::{Call, Receiver, Reply};
 use serde_json::json;

@@ -1,11 +1,11 @@
-//! Calls of Antar's API.
+//! A client for Antar's API.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-/// Longest wait for one answer.
+/// Timeout of one call.
 const ANSWER_S_MAX: u64 = 30;
 
 /// A client with the operator's key.
@@ -30,7 +30,7 @@ impl Api {
         self.call("POST", path, "application/json", body.to_string().into_bytes())
     }
 
-    /// Sends `body` as it is. Anything but a 2xx is an error with the answer's words.
+    /// Sends `body` unchanged. Any status but 2xx is an error with the response's text.
     pub(crate) fn call(
         &self,
         method: &str,
@@ -56,7 +56,7 @@ impl Api {
             .with_context(|| format!("{method} {path} answered no JSON: {text}"))
     }
 
-    /// All of a list, page by page.
+    /// Reads a whole list, page by page.
     pub(crate) fn list(&self, path: &str) -> Result<Vec<Value>> {
         let mut rows = Vec::new();
         let mut cursor = String::new();
@@ -72,12 +72,12 @@ impl Api {
     }
 }
 
-/// True once `url` answers 200.
+/// Whether `url` answers 200.
 pub(crate) fn answers(url: &str) -> bool {
     agent().get(url).call().is_ok_and(|answer| answer.status() == 200)
 }
 
-/// The body that a GET without a key is answered with; anything but a 2xx is an error.
+/// The body of a GET without a key; any status but 2xx is an error.
 pub(crate) fn get_plain(url: &str) -> Result<String> {
     let mut answer = agent().get(url).call().with_context(|| format!("GET {url}"))?;
     let text = answer.body_mut().read_to_string()?;

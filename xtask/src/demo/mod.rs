@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: the whole of Antar in one round, with real requests to a real receiver.
+//! `cargo xtask demo`: all of Antar in one round, with real requests to a real receiver.
 
 mod api;
 mod receiver;
@@ -20,7 +20,7 @@ use server::Server;
 pub(crate) use server::build_server;
 use show::Show;
 
-/// Where `examples/manifests/demo.yaml` sends everything.
+/// Port to which `examples/manifests/demo.yaml` sends everything.
 const RECEIVER_PORT: u16 = 8099;
 
 /// See five platforms' webhooks arrive: start Antar, post the platforms' example events, print what arrives.

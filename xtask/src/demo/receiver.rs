@@ -23,9 +23,9 @@ pub(crate) struct Received {
     pub(crate) path: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
-    /// How it was verified, or why it was not.
+    /// How it was verified, or why not.
     pub(crate) verdict: Result<String, String>,
-    /// The status that it was answered with.
+    /// Status of the response.
     pub(crate) answered: u16,
 }
 
@@ -35,7 +35,7 @@ struct State {
     received: Vec<Received>,
 }
 
-/// Listens, with a thread for each connection, for as long as the process lives.
+/// Accepts connections, with a thread for each, until the process ends.
 #[derive(Clone, Default)]
 pub(crate) struct Receiver(Arc<(Mutex<State>, Condvar)>);
 
@@ -48,14 +48,14 @@ impl Receiver {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let own = own.clone();
-                // A sender that goes away shows as a failed attempt on its side.
+                // If the sender disconnects, its attempt fails on its side.
                 std::thread::spawn(move || own.serve(stream, show));
             }
         });
         Ok(receiver)
     }
 
-    /// Secrets to verify with; replaces those of before.
+    /// Replaces the secrets to verify with.
     pub(crate) fn know(&self, secrets: Vec<Secret>) {
         self.state().secrets = secrets;
     }
@@ -64,7 +64,8 @@ impl Receiver {
         self.state().received.clone()
     }
 
-    /// Looks at all that arrived, again with each new one, until `find` finds something.
+    /// Calls `find` with all requests received so far, again for each new one, until it returns
+    /// something or `limit` has passed.
     pub(crate) fn wait_until<T>(
         &self,
         limit: Duration,
@@ -94,7 +95,7 @@ impl Receiver {
         Ok(())
     }
 
-    /// Notes and shows a request; returns the status to answer.
+    /// Records and shows a request, and returns the status of the response.
     fn record(&self, request: Request, show: Show) -> u16 {
         let Request { method, path, headers, body } = request;
         let mut state = self.state();

@@ -1,4 +1,4 @@
-//! The round: events go in, requests come out, and what did not come out is explained.
+//! The round: posts events, shows the requests that arrive, and explains events that led to none.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,14 +17,14 @@ const ARRIVAL_S_MAX: u64 = 60;
 const HUBSPOT_PATH: &str = "/hubspot/";
 const MISSED_PATH: &str = "/missed";
 
-/// An event that was posted.
+/// A posted event.
 struct Posted {
     tenant: String,
     id: String,
     event_type: String,
 }
 
-/// Plays it all and returns what should not be so.
+/// Runs the round and returns everything that went wrong.
 pub(crate) fn run(
     root: &Path,
     api: &Api,
@@ -56,7 +56,7 @@ pub(crate) fn run(
     Ok(complaints)
 }
 
-/// The end of `--once`.
+/// Result of `--once`.
 pub(crate) fn verdict(complaints: &[String], show: Show) -> Result<()> {
     if complaints.is_empty() {
         show.good("everything arrived");
@@ -108,7 +108,7 @@ fn deliveries(results: &[Value]) -> u64 {
     results.iter().filter_map(|result| result["deliveries"].as_u64()).sum()
 }
 
-/// Waits until no delivery is on its way.
+/// Waits until no delivery is pending or in flight.
 fn settle(api: &Api, tenants: &[String]) -> Result<()> {
     let end = Instant::now() + Duration::from_secs(ARRIVAL_S_MAX);
     for tenant in tenants {
@@ -125,7 +125,8 @@ fn settle(api: &Api, tenants: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// One line for each webhook and reason, with the types that it did not want for it.
+/// Prints one line for each webhook and reason, with the event types that were not delivered for
+/// it.
 fn explain(api: &Api, posted: &[Posted], show: Show) -> Result<()> {
     let mut lines: BTreeMap<(String, String), (Vec<&str>, Value)> = BTreeMap::new();
     for event in posted {
@@ -169,7 +170,7 @@ fn retry(receiver: &Receiver, show: Show) -> Result<String> {
     Ok("the same body and headers, byte for byte, and with them the same delivery id".to_owned())
 }
 
-/// Headers that a retry repeats: all but those that are made for each attempt.
+/// Headers that stay the same in a retry: all but timestamps and signatures.
 fn constant(request: &Received) -> impl Iterator<Item = &(String, String)> {
     let made_anew = |name: &str| name.ends_with("timestamp") || name.ends_with("signature");
     request.headers.iter().filter(move |(name, _)| !made_anew(&name.to_ascii_lowercase()))
@@ -218,12 +219,12 @@ fn replay(api: &Api, receiver: &Receiver, tenants: &[String], show: Show) -> Res
     bail!("no delivery is `missed`")
 }
 
-/// Calls the first incoming URL of the demo, as the outside system would.
+/// Calls the first incoming URL of the demo, as an outside system would.
 fn call_in(api: &Api, receiver: &Receiver, tenants: &[String], show: Show) -> Result<String> {
     for tenant in tenants {
         let path = format!("/v1/tenants/{tenant}/sources");
         let Some(source) = api.list(&path)?.into_iter().next() else { continue };
-        // The URL holds the secret, which is shown once: a new one is made.
+        // The URL contains the secret, which is shown only once, so a new one is made.
         let path = format!("{path}/{}/secret/rotate", plain(&source["id"]));
         let url = plain(&api.post(&path, &json!({}))?["url"]);
         let before = receiver.received().len();
@@ -238,7 +239,7 @@ fn call_in(api: &Api, receiver: &Receiver, tenants: &[String], show: Show) -> Re
     bail!("no tenant of the demo has a source")
 }
 
-/// Counts what was promised against what arrived.
+/// Compares deliveries with the requests received.
 fn account(api: &Api, receiver: &Receiver, tenants: &[String], show: Show) -> Result<Vec<String>> {
     let mut complaints = Vec::new();
     let mut states: BTreeMap<String, usize> = BTreeMap::new();
@@ -271,7 +272,7 @@ fn account(api: &Api, receiver: &Receiver, tenants: &[String], show: Show) -> Re
     Ok(complaints)
 }
 
-/// Commands to go on with; each works as pasted.
+/// Prints commands to go on with; each works as pasted.
 pub(crate) fn what_next(server: &Server, tenants: &[String], show: Show) {
     let Some(tenant) = tenants.first() else { return };
     let base = format!("{}/v1/tenants/{tenant}", server.api.base);

@@ -1,4 +1,4 @@
-//! The real server, as a program of its own.
+//! The real server as a child process.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -13,9 +13,9 @@ use super::show::Show;
 use crate::at_exit::AtExit;
 use crate::command::{cargo, must, read, works};
 
-/// How long it may take until it is ready.
+/// How long the server may take to become ready.
 const READY_S_MAX: u64 = 30;
-/// How long it may take to end once it is told to.
+/// How long the server may take to end after a signal.
 const STOP_S_MAX: u64 = 15;
 
 /// A running server. It ends with the `AtExit` that it was started with.
@@ -26,7 +26,7 @@ pub(crate) struct Server {
     binary: PathBuf,
 }
 
-/// `antar-data/demo`, emptied.
+/// Empties `antar-data/demo` and returns its path.
 pub(crate) fn fresh_folder(root: &Path) -> Result<PathBuf> {
     let folder = root.join("antar-data/demo");
     match std::fs::remove_dir_all(&folder) {
@@ -37,8 +37,8 @@ pub(crate) fn fresh_folder(root: &Path) -> Result<PathBuf> {
     }
 }
 
-/// A development build: from cold it is there in half the time of a release build, and the tests
-/// use the same files.
+/// Makes a development build: a cold one takes half the time of a release build, and the tests use
+/// the same files.
 pub(crate) fn build(root: &Path, show: Show) -> Result<PathBuf> {
     show.step(
         "cargo build --bin antar (a development build; from cold about five minutes on two cores)",
@@ -57,7 +57,7 @@ pub(crate) fn build_server(root: &Path) -> Result<PathBuf> {
 }
 
 impl Server {
-    /// Starts it and waits until it is ready.
+    /// Starts the server and waits until it is ready.
     pub(crate) fn start(
         binary: &Path,
         data_dir: &Path,
@@ -96,7 +96,7 @@ impl Server {
         Ok(Server { api, data_dir: data_dir.to_owned(), log, binary: binary.to_owned() })
     }
 
-    /// `antar WORDS` against this server; what it printed.
+    /// Runs `antar WORDS` against this server and returns its output.
     pub(crate) fn cli(&self, words: &[&str]) -> Result<String> {
         read(
             Command::new(&self.binary)
@@ -108,7 +108,7 @@ impl Server {
     }
 }
 
-/// Asks it to drain and end, and ends it by force when that takes too long.
+/// Signals the server to drain and end, and kills it if that takes too long.
 fn stop(child: &mut std::process::Child) {
     works(Command::new("kill").args(["-TERM", &child.id().to_string()]));
     let end = Instant::now() + Duration::from_secs(STOP_S_MAX);
@@ -118,7 +118,7 @@ fn stop(child: &mut std::process::Child) {
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    // It may have ended just now; then there is nothing to do.
+    // It may have ended just now, in which case this does nothing.
     let _ = child.kill();
     let _ = child.wait();
 }

@@ -1,4 +1,4 @@
-//! From an empty Antar to five platforms with a webhook each.
+//! Setup of the demo: five platforms with a webhook each, on an empty server.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -12,8 +12,8 @@ use super::show::Show;
 use super::verify::Secret;
 use crate::guests::Guest;
 
-/// Applies profiles, plugins and webhooks, and tells the receiver the secrets. Returns the names
-/// of the tenants.
+/// Applies profiles, plugins and webhooks, and passes the secrets to the receiver. Returns the
+/// names of the tenants.
 pub(crate) fn apply(
     root: &Path,
     server: &Server,
@@ -32,7 +32,7 @@ pub(crate) fn apply(
         serde_saphyr::from_multiple(&text).context("examples/manifests/demo.yaml")?;
     let tenants = tenants(&documents);
     for tenant in &tenants {
-        // The rest of it comes with the manifest; plugins must be there before the webhooks.
+        // The manifest brings the other settings; plugins must exist before the webhooks.
         server.api.call(
             "PUT",
             &format!("/v1/tenants/{tenant}"),
@@ -60,7 +60,7 @@ pub(crate) fn apply(
     Ok(tenants)
 }
 
-/// A secret is shown once, when it is made; so the demo makes new ones.
+/// Makes new secrets, since a secret is shown only once, when it is made.
 fn secrets(server: &Server, tenants: &[String]) -> Result<Vec<Secret>> {
     let mut secrets = Vec::new();
     for tenant in tenants {
@@ -81,7 +81,7 @@ fn tenants(documents: &[Value]) -> Vec<String> {
     of_kind.filter_map(|document| document["name"].as_str()).map(str::to_owned).collect()
 }
 
-/// Tenant and name of every plugin that a webhook of the manifest runs.
+/// Tenant and name of every plugin that a webhook of the manifest uses.
 fn plugins_used(documents: &[Value]) -> BTreeSet<(String, String)> {
     let mut used = BTreeSet::new();
     for document in documents {

@@ -1,4 +1,4 @@
-//! What the demo prints: prose on a terminal, one JSON object a line in a pipe.
+//! Output of the demo: prose on a terminal, one JSON object a line in a pipe.
 
 use serde_json::{Value, json};
 
@@ -21,17 +21,17 @@ impl Show {
         if self.terminal { prose(self.screen) } else { println!("{json}") }
     }
 
-    /// A new part of the story.
+    /// Prints the title of a new part.
     pub(crate) fn section(self, title: &str) {
         self.print(json!({"kind": "section", "text": title}), |screen| screen.heading(title));
     }
 
-    /// Something that is being done, or was.
+    /// Prints a step that is in progress or done.
     pub(crate) fn step(self, text: &str) {
         self.print(json!({"kind": "step", "text": text}), |screen| screen.note(text));
     }
 
-    /// A fact worth seeing, with the data behind it.
+    /// Prints a fact worth seeing, with the data behind it.
     pub(crate) fn fact(self, kind: &str, text: &str, data: Value) {
         let json = json!({"kind": kind, "text": text, "data": data});
         self.print(json, |screen| screen.note(text));
@@ -41,19 +41,19 @@ impl Show {
         self.print(json!({"kind": "good", "text": text}), |screen| screen.good(text));
     }
 
-    /// Something that should not be so.
+    /// Prints something that went wrong.
     pub(crate) fn complaint(self, text: &str) {
         self.print(json!({"kind": "complaint", "text": text}), |screen| screen.bad(text));
     }
 
-    /// A command to paste, with what it does.
+    /// Prints a command to paste, with what it does.
     pub(crate) fn command(self, about: &str, command: &str) {
         self.print(json!({"kind": "try", "text": about, "command": command}), |screen| {
             println!("\n    {}\n{}", screen.paint("2", &format!("# {about}")), command);
         });
     }
 
-    /// A request as it arrived, and what it was answered.
+    /// Prints a request as it arrived, and the status of its response.
     pub(crate) fn request(self, request: &Received) {
         let body = serde_json::from_slice::<Value>(&request.body)
             .unwrap_or_else(|_| String::from_utf8_lossy(&request.body).into());

@@ -1,5 +1,5 @@
-//! Whether a request comes from who knows the secret. Written from the documents of the schemes,
-//! as a receiver's author would; it shares no code with the server.
+//! Verification of received requests, written from the documents of the schemes as a receiver's
+//! author would; it shares no code with the server.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -12,7 +12,7 @@ pub(crate) struct Secret {
     pub(crate) text: String,
 }
 
-/// Which secret the request proves to know and by which header, or why none.
+/// Which secret the request proves, and in which header, or why none.
 pub(crate) fn verify(
     headers: &[(String, String)],
     body: &[u8],
@@ -47,7 +47,7 @@ fn proof(value: &str, body: &[u8], secret: &Secret) -> Option<&'static str> {
     hmac.verify_slice(&signature).ok().map(|()| "is the HMAC-SHA256 of the body")
 }
 
-/// The official library's verdict.
+/// Verifies with the official library.
 fn standard_webhooks(headers: &[(String, String)], body: &[u8], secret: &Secret) -> bool {
     let map = headers.iter().filter(|(name, _)| name.to_ascii_lowercase().starts_with("webhook-"));
     let map: Option<http::HeaderMap> =

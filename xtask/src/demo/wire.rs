@@ -1,4 +1,4 @@
-//! Just enough HTTP/1.1 to receive webhooks: requests as they stand on the wire.
+//! Minimal HTTP/1.1 for receiving webhooks: requests exactly as sent on the wire.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -15,7 +15,7 @@ const IDLE: Duration = Duration::from_secs(120);
 /// A connection from a sender.
 pub(crate) struct Connection {
     stream: TcpStream,
-    /// Read, and not yet part of a request.
+    /// Bytes read that are not yet part of a request.
     buffer: Vec<u8>,
 }
 
@@ -35,7 +35,7 @@ impl Connection {
         Ok(Connection { stream, buffer: Vec::new() })
     }
 
-    /// The next request; none when the sender has closed the connection.
+    /// Reads the next request; none if the sender has closed the connection.
     pub(crate) fn next(&mut self) -> Result<Option<Request>> {
         let end = loop {
             if let Some(at) = self.buffer.windows(4).position(|four| four == b"\r\n\r\n") {

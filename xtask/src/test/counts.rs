@@ -1,4 +1,4 @@
-//! How many tests ran, read from what `cargo test` prints.
+//! Number of tests that ran, parsed from the output of `cargo test`.
 
 /// Sums over all test binaries and doc tests.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -8,7 +8,7 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    /// Adds a line such as `test result: ok. 12 passed; 0 failed; 1 ignored; …`; passes over all
+    /// Adds a line such as `test result: ok. 12 passed; 0 failed; 1 ignored; …`; ignores all
     /// others.
     pub(crate) fn add(&mut self, line: &str) {
         let Some((_, figures)) = line.split_once("test result: ") else { return };

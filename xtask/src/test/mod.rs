@@ -1,4 +1,4 @@
-//! `cargo xtask test`: everything CI checks, step by step, up to the first that fails.
+//! `cargo xtask test`: everything CI checks, step by step, until the first failure.
 
 mod counts;
 pub(crate) mod postgres;
@@ -35,7 +35,8 @@ pub(crate) struct Arguments {
     list: bool,
 }
 
-/// What the steps share. PostgreSQL and the WASM guests are made when the first step needs them.
+/// State shared by the steps. PostgreSQL and the WASM guests are prepared when the first step needs
+/// them.
 struct Workshop {
     root: PathBuf,
     screen: Screen,
@@ -45,7 +46,7 @@ struct Workshop {
     counts: Counts,
 }
 
-/// How a step that did not fail ended.
+/// Outcome of a step that did not fail.
 enum Outcome {
     Passed(String),
     Skipped(String),
@@ -54,7 +55,7 @@ enum Outcome {
 struct Step {
     name: &'static str,
     about: &'static str,
-    /// What a person does when it fails.
+    /// What to do when it fails.
     fix: &'static str,
     run: fn(&mut Workshop) -> Result<Outcome>,
 }
@@ -120,7 +121,7 @@ fn choose(arguments: &Arguments) -> Result<Vec<&'static Step>> {
     Ok(chosen)
 }
 
-/// Prints how a step ended and returns the word for the summary.
+/// Prints the outcome of a step and returns the word for the summary.
 fn show(screen: Screen, result: &Result<Outcome>, took: Duration) -> &'static str {
     match result {
         Ok(Outcome::Passed(what)) => {

@@ -1,4 +1,4 @@
-//! A PostgreSQL server of our own, in a temporary folder, for as long as this program runs.
+//! A temporary PostgreSQL server, in a temporary folder, for as long as this program runs.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use crate::at_exit::AtExit;
 use crate::command::{in_path, must, read, works};
 
-/// How long the server may take until it answers.
+/// Seconds that the server may take to start.
 const START_S_MAX: &str = "60";
 
 /// The folder of `initdb`, `postgres` and `pg_ctl`.
@@ -19,7 +19,7 @@ pub(crate) struct Binaries {
 }
 
 impl Binaries {
-    /// Looks in `PATH` and where Debian, Red Hat, Homebrew and Postgres.app put them, the newest
+    /// Searches `PATH` and the folders used by Debian, Red Hat, Homebrew and Postgres.app, newest
     /// version first.
     pub(crate) fn find() -> Option<Binaries> {
         let mut folders: Vec<PathBuf> = Vec::new();
@@ -60,13 +60,13 @@ fn versions(above: &Path) -> Vec<PathBuf> {
 
 /// A running server.
 pub(crate) struct Postgres {
-    /// `postgres://…/postgres`; databases can be created there.
+    /// `postgres://…/postgres`; databases can be created with it.
     pub(crate) url: String,
 }
 
-/// Who runs the server. PostgreSQL refuses to run as root.
+/// The user that runs the server. PostgreSQL refuses to run as root.
 enum User {
-    /// Whoever runs this program.
+    /// The user of this program.
     Me,
     Other {
         name: &'static str,
@@ -80,7 +80,7 @@ impl User {
         if read(Command::new("id").arg("-u"))?.trim() != "0" {
             return Ok(User::Me);
         }
-        // `postgres` comes with Debian's package; `nobody` is on every system.
+        // `postgres` comes with Debian's package; `nobody` exists on every system.
         for name in ["postgres", "nobody"] {
             let id = |what: &str| read(Command::new("id").args([what, name])).ok();
             if let (Some(uid), Some(gid)) = (id("-u"), id("-g")) {
@@ -97,7 +97,7 @@ impl User {
     fn command(&self, program: &Path) -> Command {
         use std::os::unix::process::CommandExt;
         let mut command = Command::new(program);
-        // A folder that the other user may enter; stdin is closed so that nothing asks.
+        // A folder that the other user may enter; stdin is closed so that nothing prompts.
         command.current_dir("/").stdin(Stdio::null());
         if let User::Other { uid, gid, .. } = self {
             command.uid(*uid).gid(*gid);
@@ -114,7 +114,7 @@ impl User {
 }
 
 impl Postgres {
-    /// Makes a cluster in a temporary folder and starts it; both are gone when `at_exit` runs.
+    /// Creates a cluster in a temporary folder and starts it; `at_exit` removes both.
     pub(crate) fn start(
         binaries: &Binaries,
         at_exit: &AtExit,

@@ -1,4 +1,4 @@
-//! What must be on the machine besides a Rust toolchain.
+//! Required programs other than a Rust toolchain.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use super::postgres::Binaries;
 use crate::command::{apt_install, cargo, in_path, read, works};
 
-/// The version of the toolchain, with rustfmt and clippy.
+/// The version of the toolchain, which must include rustfmt and clippy.
 pub(crate) fn toolchain(root: &std::path::Path) -> Result<String> {
     let version = read(cargo(root).arg("--version"))?;
     for (part, name) in [("fmt", "rustfmt"), ("clippy", "clippy")] {
@@ -39,7 +39,7 @@ pub(crate) fn c_compiler(say: &mut dyn FnMut(&str)) -> Result<String> {
     Ok(version.lines().next().unwrap_or_default().to_owned())
 }
 
-/// PostgreSQL's programs, installed with apt-get where they are missing and that is possible.
+/// PostgreSQL's programs, installed with apt-get if they are missing and that is possible.
 pub(crate) fn postgres(say: &mut dyn FnMut(&str)) -> Result<Binaries> {
     if let Some(found) = Binaries::find() {
         return Ok(found);
@@ -56,8 +56,8 @@ pub(crate) fn postgres(say: &mut dyn FnMut(&str)) -> Result<Binaries> {
     }
 }
 
-/// The languages of plugins, beside Rust, whose programs are missing and can't be installed: their
-/// tests are left out.
+/// Plugin languages other than Rust whose programs are missing and can't be installed; their tests
+/// are skipped.
 pub(crate) fn missing_languages(say: &mut dyn FnMut(&str)) -> Result<Vec<&'static str>> {
     let is_there = |lang: &str| match lang {
         "js" => ["node", "npm"].iter().all(|name| in_path(name).is_some()),

@@ -74,7 +74,7 @@ fn check_prerequisites(shop: &mut Workshop) -> Result<Outcome> {
     Ok(Outcome::Passed(left_out(&missing)))
 }
 
-/// What the summary says of tests that are left out.
+/// Text of the summary about skipped tests.
 fn left_out(languages: &[&str]) -> String {
     if languages.is_empty() {
         String::new()
@@ -130,7 +130,7 @@ fn start_postgres(shop: &mut Workshop) -> Result<Outcome> {
 
 fn run_tests(shop: &mut Workshop) -> Result<Outcome> {
     let url = shop.database_url()?;
-    // Tests that kill the server need the program itself.
+    // Tests that kill the server need its binary.
     let binary = build(&shop.root, &TESTED, &["--bins", "--tests"])?.join("antar");
     let binary = binary.to_str().context("the path of the target folder is no UTF-8")?.to_owned();
     let screen = shop.screen;
@@ -150,7 +150,7 @@ fn build_docs(shop: &mut Workshop) -> Result<Outcome> {
 }
 
 impl Workshop {
-    /// `cargo test` with these words and this environment, its results counted.
+    /// Runs `cargo test` with these words and this environment, and counts its results.
     fn cargo_test(&mut self, words: &[&str], env: &[(&str, &str)]) -> Result<Outcome> {
         let before = self.counts;
         let mut command = cargo(&self.root);
@@ -168,7 +168,7 @@ impl Workshop {
         Ok(Outcome::Passed(format!("{passed} tests")))
     }
 
-    /// The server that tests create their databases in; started when it is first asked for.
+    /// URL of the server on which tests create their databases; it is started on first use.
     fn database_url(&mut self) -> Result<String> {
         if let Ok(url) = std::env::var("ANTAR_TEST_DATABASE_URL") {
             return Ok(url);

@@ -1,7 +1,7 @@
-//! From a type to a config that can be read and has a schema.
+//! Expands `#[derive(Config)]`: makes a type readable and gives it a JSON Schema.
 //!
-//! A derive can't put further derives on the type that it stands on. So the type is written once
-//! more, unseen, with serde's and schemars' derives, the first as `remote` for the real one.
+//! A derive can't add further derives to its type. So it emits a hidden copy of the type with the
+//! derives of serde and schemars; serde's has the real type as `remote`.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
@@ -83,7 +83,7 @@ fn fields(data: &mut Data) -> Result<Vec<&mut Field>, Error> {
     }
 }
 
-/// What stands in `#[config(…)]`.
+/// The content of `#[config(…)]`.
 struct Default(Option<Expr>);
 
 impl Parse for Default {
@@ -101,7 +101,7 @@ impl Parse for Default {
     }
 }
 
-/// Puts serde's `default` in place of ours, and the function that it names into `functions`.
+/// Replaces `#[config(…)]` by serde's `default`, and adds its function to `functions`.
 fn read_default(field: &mut Field, functions: &mut Vec<TokenStream>) -> Result<(), Error> {
     let Some(at) = field.attrs.iter().position(|a| a.path().is_ident("config")) else {
         return Ok(());
@@ -112,7 +112,7 @@ fn read_default(field: &mut Field, functions: &mut Vec<TokenStream>) -> Result<(
         field.attrs.push(syn::parse_quote! { #[serde(default)] });
         return Ok(());
     };
-    // A text is written as such, whatever the field keeps it in.
+    // A string literal is written as such, for every field type that it converts into.
     let value = match value {
         Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => {
             quote! { ::core::convert::Into::into(#text) }

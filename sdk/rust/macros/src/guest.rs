@@ -1,11 +1,11 @@
-//! From a function to the exports of a component.
+//! Expands `#[filter]` and `#[transform]`: from a function to the exports of a component.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote};
 use syn::{Error, Expr, ExprLit, FnArg, ItemFn, Lit, Meta};
 
-/// What `wit-bindgen` makes of the contract, kept as text: making it takes longer to compile than
-/// all the rest of a plugin. A test holds it to the contract.
+/// The output of `wit-bindgen` for the WIT contract, stored as text: generating it takes longer to
+/// compile than the rest of a plugin. A test compares it with the contract.
 const FILTER: &str = include_str!("../bindings/filter.txt");
 const TRANSFORM: &str = include_str!("../bindings/transform.txt");
 
@@ -21,7 +21,7 @@ pub(crate) fn expand(kind: Kind, arguments: &TokenStream, item: TokenStream) -> 
         Err(e) => return e.to_compile_error(),
     };
     let wrong = check(kind, arguments, &function).map(|e| e.to_compile_error());
-    // The function stays in either case, so that the compiler complains of one thing only.
+    // The function is emitted in either case, so that the compiler reports a single error.
     let more = wrong.unwrap_or_else(|| guest(kind, &function));
     quote! { #function #more }
 }
@@ -51,7 +51,7 @@ fn check(kind: Kind, arguments: &TokenStream, function: &ItemFn) -> Option<Error
 }
 
 impl Kind {
-    /// The exports, as code that stands in a module of the plugin.
+    /// The code of the exports, for a module of the plugin.
     fn bindings(self) -> Result<TokenStream, Error> {
         let text = match self {
             Kind::Filter => FILTER,
@@ -75,7 +75,7 @@ fn guest(kind: Kind, function: &ItemFn) -> TokenStream {
     let description = description(function);
     let run = run(kind, &face, name);
     quote! {
-        // Only in WASM it is called by the exports below; what doesn't fit is told everywhere.
+        // The exports below call the function in WASM only; this checks its types on other targets.
         #[cfg(not(target_arch = "wasm32"))]
         const _: () = {
             fn fits(event: ::antar_sdk::Event<::std::string::String>, config: &str) {
@@ -177,7 +177,7 @@ fn run(kind: Kind, face: &Ident, name: &Ident) -> TokenStream {
     }
 }
 
-/// The doc comment, with the one space before each line gone.
+/// The doc comment, without the one space at the start of each line.
 fn description(function: &ItemFn) -> String {
     let lines = function.attrs.iter().filter_map(|attribute| match &attribute.meta {
         Meta::NameValue(doc) if doc.path.is_ident("doc") => match &doc.value {

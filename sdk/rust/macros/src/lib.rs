@@ -1,4 +1,4 @@
-//! The attributes of `antar-sdk`. Their documentation is there.
+//! The procedural macros of `antar-sdk`, which documents them.
 
 mod config;
 mod guest;
@@ -7,28 +7,28 @@ use proc_macro::TokenStream;
 
 use guest::Kind;
 
-/// Makes a function the filter of this crate.
+/// Turns a function into the filter of this crate.
 ///
-/// The function takes an `Event` and, if it has one, a config; it returns a `Verdict` or a
-/// `Result` of one. Its doc comment is the plugin's description. It stays an ordinary function:
-/// unit tests call it.
+/// The function takes an `Event` and, if it has one, a config; it returns a `Verdict` or a `Result`
+/// of one. Its doc comment is the plugin's description. It remains an ordinary function, so unit
+/// tests can call it.
 #[proc_macro_attribute]
 pub fn filter(arguments: TokenStream, item: TokenStream) -> TokenStream {
     guest::expand(Kind::Filter, &arguments.into(), item.into()).into()
 }
 
-/// Makes a function the transform of this crate.
+/// Turns a function into the transform of this crate.
 ///
-/// The function takes an `Event` and, if it has one, a config; it returns an `Outcome`, new data
-/// as `Json`, or a `Result` of either. Its doc comment is the plugin's description. It stays an
-/// ordinary function: unit tests call it.
+/// The function takes an `Event` and, if it has one, a config; it returns an `Outcome`, new data as
+/// `Json`, or a `Result` of either. Its doc comment is the plugin's description. It remains an
+/// ordinary function, so unit tests can call it.
 #[proc_macro_attribute]
 pub fn transform(arguments: TokenStream, item: TokenStream) -> TokenStream {
     guest::expand(Kind::Transform, &arguments.into(), item.into()).into()
 }
 
-/// Makes a struct or enum (part of) a config: it can be read, refuses fields that it does not
-/// know, and has a JSON Schema with the doc comments as descriptions.
+/// Turns a struct or enum into (part of) a config: it can be read, refuses unknown fields, and has
+/// a JSON Schema with the doc comments as descriptions.
 ///
 /// A field that may be left out is an `Option`, or has `#[config(default)]` or
 /// `#[config(default = VALUE)]`. Attributes of `serde` and `schemars` work as well.

@@ -1,4 +1,4 @@
-//! The bindings that are kept as text are those of the contract.
+//! The stored bindings match the WIT contract.
 
 #![expect(clippy::unwrap_used, reason = "a failure is what the test is for")]
 
@@ -25,7 +25,7 @@ fn bindings(world: &str) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// After a change of the contract or of wit-bindgen: `ANTAR_BINDINGS=write cargo test`.
+/// After a change of the contract or of wit-bindgen, run `ANTAR_BINDINGS=write cargo test`.
 #[test]
 fn they_are_what_wit_bindgen_makes() {
     for kind in ["filter", "transform"] {

@@ -1,13 +1,13 @@
-//! What differs between what is there and what should be.
+//! Differences between a current resource and the wanted one, as merge patches and diffs.
 
 use serde_json::{Map, Value as Json};
 use similar::{ChangeTag, TextDiff};
 
-/// Lines around a difference.
+/// Unchanged lines shown around a difference.
 const CONTEXT_LINES: usize = 2;
 
-/// The JSON merge patch (RFC 7396) that makes `wanted` of `current`; `None` when they are the same.
-/// What `wanted` does not have becomes null, which means its default again.
+/// The JSON merge patch (RFC 7396) that turns `current` into `wanted`; `None` if they are equal.
+/// Members missing in `wanted` become null, which resets them to their default.
 pub(super) fn merge_patch(current: &Json, wanted: &Json) -> Option<Json> {
     let (Json::Object(before), Json::Object(after)) = (current, wanted) else {
         return (current != wanted).then(|| wanted.clone());
@@ -39,7 +39,7 @@ pub(super) struct Line {
     pub(super) text: String,
 }
 
-/// A unified diff of both as YAML.
+/// A unified diff of both values as YAML.
 pub(super) fn diff(current: &Json, wanted: &Json) -> Vec<Line> {
     let (before, after) = (yaml(current), yaml(wanted));
     let diff = TextDiff::from_lines(before.as_str(), after.as_str());
@@ -60,7 +60,7 @@ pub(super) fn diff(current: &Json, wanted: &Json) -> Vec<Line> {
     lines
 }
 
-/// The diff as text, as `diff -u` writes it.
+/// The diff as text, in the format of `diff -u`.
 pub(super) fn text(lines: &[Line]) -> String {
     lines.iter().map(|line| format!("{}{}\n", line.sign, line.text)).collect()
 }
@@ -78,7 +78,7 @@ mod tests {
 
     use super::*;
 
-    /// RFC 7396, the algorithm of section 2.
+    /// The algorithm of RFC 7396, section 2.
     fn apply(target: &mut Json, patch: &Json) {
         let Json::Object(patch) = patch else {
             *target = patch.clone();

@@ -1,4 +1,4 @@
-//! Manifests: from files to checked resources.
+//! Manifests: parsing files into checked resources.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::model::{
     WebhookSpec,
 };
 
-/// What a document is about, in the order in which they depend on each other.
+/// Kind of a document, in order of dependency.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(super) enum Kind {
     Profile,
@@ -54,12 +54,12 @@ impl Kind {
     }
 }
 
-/// Where a document stands.
+/// Where a document comes from.
 #[derive(Clone, Debug)]
 pub(super) struct Origin {
-    /// As it was named, or `standard input`.
+    /// File name as given, or `standard input`.
     pub(super) file: String,
-    /// Counts the documents of the file from 1.
+    /// Number of the document in its file, from 1.
     pub(super) number: usize,
     node: Node,
 }
@@ -75,7 +75,7 @@ impl Origin {
     }
 }
 
-/// A document that was understood.
+/// A valid document.
 #[derive(Clone, Debug)]
 pub(super) struct Resource {
     pub(super) kind: Kind,
@@ -88,7 +88,7 @@ pub(super) struct Resource {
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Content {
-    /// As the API takes it, in the form in which the server would show it.
+    /// In the format of the API, with defaults filled in as the server shows it.
     Spec {
         spec: Json,
         secret_from: Option<ValueFrom>,
@@ -98,7 +98,7 @@ pub(super) enum Content {
     Plugin(PathBuf),
 }
 
-/// Where a secret's value lies.
+/// Where the value of a secret is read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ValueFrom {
     Variable(String),
@@ -106,7 +106,7 @@ pub(super) enum ValueFrom {
 }
 
 impl ValueFrom {
-    /// The value. One line end after it is not part of it.
+    /// Reads the value without one trailing line end.
     pub(super) fn read(&self) -> anyhow::Result<String> {
         let value = match self {
             ValueFrom::Variable(name) => std::env::var(name).map_err(|_| {
@@ -125,7 +125,7 @@ impl ValueFrom {
     }
 }
 
-/// A document that was not understood.
+/// An invalid document.
 #[derive(Debug, thiserror::Error)]
 #[error("{file}:{line} (document {number}): {detail}")]
 pub(super) struct Misread {
@@ -135,7 +135,8 @@ pub(super) struct Misread {
     pub(super) detail: String,
 }
 
-/// Reads a file, the YAML files of a folder, or `-`, and returns what was understood and what not.
+/// Reads a file, the YAML files of a folder, or `-`, and appends to the valid and the invalid
+/// documents.
 pub(super) fn read(
     path: &Path,
     tenant: &str,
@@ -173,7 +174,7 @@ pub(super) fn read(
     Ok(())
 }
 
-/// `folder` is what paths in the documents start at, `tenant` what documents without one belong to.
+/// `folder` is the base of paths in the documents, `tenant` the tenant of documents that name none.
 pub(super) fn parse(
     file: &str,
     text: &str,
@@ -203,7 +204,7 @@ pub(super) fn parse(
     }
 }
 
-/// A pointer and what is wrong there.
+/// JSON pointer and error.
 type Wrong = (String, String);
 
 fn resource(origin: &Origin, folder: &Path, tenant: &str) -> Result<Resource, Wrong> {
@@ -275,7 +276,7 @@ fn resource(origin: &Origin, folder: &Path, tenant: &str) -> Result<Resource, Wr
     Ok(Resource { kind, tenant, name, content, origin: origin.clone() })
 }
 
-/// Takes the member `tenant` out. `tenant: null` in an event type means the operator's catalog.
+/// Removes the member `tenant`. `tenant: null` in an event type means the operator's catalog.
 fn tenant_of(
     kind: Kind,
     members: &mut Map<String, Json>,
@@ -298,7 +299,7 @@ fn tenant_of(
     }
 }
 
-/// Takes a text member out.
+/// Removes a text member.
 fn text(members: &mut Map<String, Json>, key: &str) -> Result<Option<String>, Wrong> {
     match members.remove(key) {
         None => Ok(None),
@@ -331,8 +332,8 @@ fn nothing_more(members: &Map<String, Json>, known: &str) -> Result<(), Wrong> {
     }
 }
 
-/// Reads `members` as `T` and writes it again, as the server does: defaults are filled in, and what
-/// is the same looks the same.
+/// Deserializes `members` as `T` and serializes it again, as the server does: defaults are filled
+/// in, so that equal resources have equal JSON.
 pub(super) fn canonical<T: DeserializeOwned + Serialize>(
     members: Map<String, Json>,
 ) -> Result<Json, Wrong> {
@@ -342,7 +343,8 @@ pub(super) fn canonical<T: DeserializeOwned + Serialize>(
         Ok(spec) => serde_json::to_value(spec).map_err(|error| (String::new(), error.to_string())),
         Err(error) => {
             let detail = error.to_string();
-            // Without a field that is needed, another one is missing: that tells nothing.
+            // Removing a required member only changes which field is reported missing, so any
+            // missing field counts as the same error.
             let missing = detail.starts_with("missing field");
             let same = |value: Json| {
                 let other = read(value).err().map(|error| error.to_string());
@@ -355,8 +357,8 @@ pub(super) fn canonical<T: DeserializeOwned + Serialize>(
     }
 }
 
-/// Finds the part that an error without a place is about: without it, the error is another one or
-/// none. `same` tells whether a changed value still has the error.
+/// Finds the part that causes an error without a location: the part without which the error changes
+/// or disappears. `same` returns whether a modified value still has the error.
 fn culprit(value: &Json, same: &dyn Fn(Json) -> bool) -> String {
     let parts: Vec<(String, Json, Json)> = match value {
         Json::Object(members) => members

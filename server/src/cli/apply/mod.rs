@@ -1,4 +1,4 @@
-//! `antar apply`: makes a server look as the manifests say.
+//! `antar apply`: changes a server to match manifests.
 
 mod change;
 mod manifest;
@@ -98,7 +98,7 @@ pub(super) async fn run(arguments: Arguments, screen: Screen) -> anyhow::Result<
     }
 }
 
-/// All documents, or every error of every document.
+/// Reads all documents; fails with every error of every document.
 fn read(arguments: &Arguments) -> anyhow::Result<Vec<Resource>> {
     let (mut resources, mut misread) = (Vec::new(), Vec::new());
     for file in &arguments.file {
@@ -112,7 +112,7 @@ fn read(arguments: &Arguments) -> anyhow::Result<Vec<Resource>> {
     bail!("nothing was applied:\n  {}", errors.join("\n  "))
 }
 
-/// Phase after phase; one in which something failed is the last.
+/// Applies phase after phase and stops after the first one with a failure.
 async fn apply(resources: &[Resource], target: &mut Target<'_>, report: &mut Report) {
     for phase in order::phases(resources) {
         for step in &phase {

@@ -1,4 +1,4 @@
-//! In which order resources are applied.
+//! The order in which resources are applied.
 
 use std::collections::HashMap;
 
@@ -8,12 +8,12 @@ use super::manifest::{Content, Kind, Misread, Resource};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Step<'a> {
     pub(super) resource: &'a Resource,
-    /// Only makes a tenant that is not there, without its intake plugins: they are uploaded into it
+    /// Only creates a missing tenant, without its intake plugins, which are uploaded into it
     /// afterwards.
     pub(super) ahead: bool,
 }
 
-/// Steps that don't depend on each other, in the order of the phases.
+/// Groups steps into phases, in order. The steps of a phase don't depend on each other.
 pub(super) fn phases(resources: &[Resource]) -> Vec<Vec<Step<'_>>> {
     let mut phases: Vec<Vec<Step<'_>>> = (0..8).map(|_| Vec::new()).collect();
     for resource in resources {
@@ -42,7 +42,7 @@ fn has_intake_plugins(resource: &Resource) -> bool {
     spec["intake_plugins"].as_array().is_some_and(|plugins| !plugins.is_empty())
 }
 
-/// Documents whose kind, tenant and name another has already.
+/// Documents with the same kind, tenant and name as an earlier one.
 pub(super) fn named_twice(resources: &[Resource]) -> Vec<Misread> {
     let mut first: HashMap<(Kind, Option<&str>, &str), &Resource> = HashMap::new();
     let mut found = Vec::new();

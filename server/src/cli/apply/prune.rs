@@ -1,4 +1,4 @@
-//! Deleting what the manifests don't name.
+//! `--prune`: deletes resources that no manifest names.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::{BufRead, IsTerminal, Write};
@@ -11,10 +11,10 @@ use super::report::{Done, Outcome, Report};
 use super::target::{Target, folder_of};
 use crate::cli::client::api::segment;
 
-/// What can be deleted, users before what they use.
+/// Kinds that can be deleted, dependents before what they use.
 const ORDER: [Kind; 5] = [Kind::Webhook, Kind::Source, Kind::EventType, Kind::Plugin, Kind::Secret];
 
-/// Something that no manifest names.
+/// A resource that no manifest names.
 #[derive(Debug, PartialEq, Eq)]
 struct Extra {
     kind: Kind,
@@ -56,7 +56,7 @@ pub(super) async fn prune(
     Ok(())
 }
 
-/// The names of each kind in each tenant: what is of no such kind and tenant is none of our business.
+/// Names in the manifests by kind and tenant. Kinds and tenants without a manifest are not pruned.
 fn scopes(resources: &[Resource]) -> BTreeMap<(Kind, Option<&str>), HashSet<&str>> {
     let mut scopes: BTreeMap<_, HashSet<_>> = BTreeMap::new();
     for resource in resources.iter().filter(|resource| ORDER.contains(&resource.kind)) {
@@ -73,11 +73,11 @@ fn not_named(
     names: &HashSet<&str>,
     rows: &[Json],
 ) -> Vec<Extra> {
-    // A plugin may be listed once for each version.
+    // A list may have one row for each version of a plugin.
     let mut seen = HashSet::new();
     let extra = |row: &Json| {
         let name = row["name"].as_str()?;
-        // A tenant sees its profile's and the operator's event types, too.
+        // A tenant's list includes the event types of its profile and of the operator.
         if kind == Kind::EventType && tenant.is_some() && row["owner"] != "tenant" {
             return None;
         }

@@ -1,4 +1,4 @@
-//! What was changed, resource by resource: prose with diffs, or JSON lines.
+//! Report of changes, resource by resource: prose with diffs, or JSON lines.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use crate::cli::client::api::{CallError, FieldProblem};
 use crate::cli::client::request;
 use crate::cli::terminal::screen::{BOLD, DIM, GREEN, RED, Screen, YELLOW};
 
-/// A diff that is all new is cut after so many lines on a terminal.
+/// On a terminal, a diff that consists of new lines only is cut after this many.
 const NEW_LINES_MAX: usize = 12;
 
-/// What became of a resource.
+/// Outcome for a resource.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Outcome {
     Created,
@@ -47,12 +47,12 @@ impl Outcome {
     }
 }
 
-/// A step that was taken.
+/// A completed step.
 #[derive(Debug)]
 pub(super) struct Done {
     pub(super) outcome: Outcome,
     pub(super) diff: Vec<Line>,
-    /// What the server told of it: `id`, `secret`, `url`, …
+    /// Parts of the server's response worth showing: `id`, `secret`, `url`, …
     pub(super) told: Map<String, Json>,
 }
 
@@ -115,7 +115,7 @@ impl Report {
         }
     }
 
-    /// What looks like a slip in a webhook that was saved.
+    /// Prints warnings about likely mistakes in a saved webhook.
     fn warnings(&self, warnings: &Json) {
         for warning in warnings.as_array().into_iter().flatten() {
             let line = format!("    {}", request::warning(warning));
@@ -123,7 +123,7 @@ impl Report {
         }
     }
 
-    /// A document that was not applied, with every error of the server and its line.
+    /// Reports a document that was not applied, with every error of the server and its line.
     pub(super) fn failure(&mut self, resource: &Resource, error: &anyhow::Error) {
         let about = (resource.kind, resource.tenant.as_deref(), resource.name.as_str());
         let errors = match error.downcast_ref::<CallError>() {
@@ -131,7 +131,7 @@ impl Report {
             _ => &[],
         };
         let line_of = |error: &FieldProblem| {
-            // The manifest says where the secret comes from.
+            // In the manifest, `secret_from` names the source of the secret.
             let pointer = if error.pointer == "/secret" { "/secret_from" } else { &error.pointer };
             resource.origin.line(pointer)
         };
@@ -229,7 +229,7 @@ fn line((kind, tenant, name): About<'_>, outcome: Outcome, dry_run: bool) -> Map
     line
 }
 
-/// The error without its list, which is shown by itself.
+/// The error without its list of field errors, which is shown separately.
 fn summary(error: &anyhow::Error) -> String {
     match error.downcast_ref::<CallError>() {
         Some(CallError::Problem(problem)) => problem.summary(),

@@ -1,4 +1,4 @@
-//! The server that is changed.
+//! The server that manifests are applied to.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -21,16 +21,16 @@ use super::report::{Done, Outcome};
 use crate::cli::client::api::{CallError, Client, segment};
 use crate::model::{EventTypeSpec, ProfileSpec, SourceSpec, TenantSpec, WebhookSpec};
 
-/// What a tenant without a profile has.
+/// Profile of a tenant that sets none.
 const BUILT_IN_PROFILE: &str = "standard";
 
 pub(super) struct Target<'a> {
     client: &'a Client,
     dry_run: bool,
     set_secrets: bool,
-    /// By path, as they were before anything was changed.
+    /// By path, as they were before any change.
     lists: HashMap<String, Vec<Json>>,
-    /// Tenants that were made ahead of their intake plugins.
+    /// Tenants created ahead of their intake plugins.
     made: HashSet<String>,
     /// By tenant.
     default_profiles: HashMap<String, String>,
@@ -48,7 +48,7 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// Takes one step. `None` when there is nothing to tell of it yet.
+    /// Applies one step. `None` if there is no result to report yet.
     pub(super) async fn apply(&mut self, step: &Step<'_>) -> anyhow::Result<Option<Done>> {
         let resource = step.resource;
         let done = match &resource.content {
@@ -67,7 +67,7 @@ impl<'a> Target<'a> {
         done.map(Some)
     }
 
-    /// Rows of a list; none when its tenant is not there.
+    /// Rows of a list; none if its tenant does not exist.
     pub(super) async fn list(&mut self, path: &str) -> Result<&[Json], CallError> {
         if !self.lists.contains_key(path) {
             let rows = match self.client.list(path).await {
@@ -79,7 +79,7 @@ impl<'a> Target<'a> {
         Ok(self.lists.get(path).map(Vec::as_slice).unwrap_or_default())
     }
 
-    /// What a webhook or source without a profile has.
+    /// Profile of a webhook or source that sets none.
     async fn default_profile(&mut self, tenant: Option<&str>) -> Result<String, CallError> {
         let Some(tenant) = tenant else { return Ok(BUILT_IN_PROFILE.to_owned()) };
         if let Some(known) = self.default_profiles.get(tenant) {
@@ -105,7 +105,7 @@ impl<'a> Target<'a> {
         Ok(Done::new(Outcome::Written))
     }
 
-    /// Uploads a file that is not the newest version.
+    /// Uploads a file unless it is the newest version already.
     async fn plugin(&mut self, resource: &Resource, file: &Path) -> anyhow::Result<Done> {
         let wasm =
             std::fs::read(file).with_context(|| format!("the plugin's file {}", file.display()))?;
@@ -148,7 +148,7 @@ impl<'a> Target<'a> {
         let path = path_of(resource);
         let made_ahead = resource.kind == Kind::Tenant && self.made.contains(&resource.name);
         let current = if made_ahead { None } else { self.client.find(&path).await? };
-        // A tenant sees its profile's and the operator's types, too; they are not its own.
+        // A tenant's list includes types of its profile and of the operator, which are not its own.
         let is_own = |current: &Json| resource.tenant.is_none() || current["owner"] == "tenant";
         let current = current.filter(|current| resource.kind != Kind::EventType || is_own(current));
         let Some(current) = current else {
@@ -161,7 +161,7 @@ impl<'a> Target<'a> {
         if resource.kind == Kind::Tenant {
             leave_out(&mut current, spec, "profile", Some(BUILT_IN_PROFILE));
         }
-        // As text: the order of headers and of an example's keys counts too.
+        // Compared as text, since the order of headers and of an example's keys matters too.
         let (before, after) = (current.to_string(), spec.to_string());
         if before == after {
             return Ok(Done::new(Outcome::Unchanged));
@@ -172,7 +172,7 @@ impl<'a> Target<'a> {
         Ok(done)
     }
 
-    /// Webhooks and sources: `POST` a new one, `PATCH` the one of this name.
+    /// Webhooks and sources: `POST` a new one, `PATCH` an existing one of this name.
     async fn named_in_list(
         &mut self,
         resource: &Resource,
@@ -186,7 +186,7 @@ impl<'a> Target<'a> {
             let mut done = Done::new(Outcome::Created);
             done.diff = diff(&Json::Null, spec);
             let mut body = spec.clone();
-            // A secret that was given is known, and not told again.
+            // A secret from the manifest is known to the user and not shown again.
             let given = secret.is_some();
             if let Some(secret) = secret {
                 body["secret"] = secret.into();
@@ -230,13 +230,13 @@ impl<'a> Target<'a> {
         Ok(done)
     }
 
-    /// Changes something, unless this is a dry run.
+    /// Sends a change, unless this is a dry run.
     async fn send(&self, method: Method, path: &str, body: &Json) -> Result<Json, CallError> {
         if self.dry_run { Ok(Json::Null) } else { self.client.send(method, path, body).await }
     }
 }
 
-/// The list that resources of a kind are in.
+/// Path of the list of resources of a kind.
 pub(super) fn folder_of(kind: Kind, tenant: Option<&str>) -> String {
     let list = match kind {
         Kind::Profile => "profiles",
@@ -257,7 +257,7 @@ fn path_of(resource: &Resource) -> String {
     format!("{}/{}", folder_of(resource.kind, resource.tenant.as_deref()), segment(&resource.name))
 }
 
-/// What the server shows, reduced to what can be written, in canonical form.
+/// Reduces what the server shows to the members that can be written, in canonical form.
 fn as_written(kind: Kind, shown: Json) -> anyhow::Result<Json> {
     fn reduce<T: PartialSchema + DeserializeOwned + Serialize>(
         shown: Json,
@@ -277,7 +277,7 @@ fn as_written(kind: Kind, shown: Json) -> anyhow::Result<Json> {
     }
     match kind {
         Kind::Profile => reduce::<ProfileSpec>(shown, &[]),
-        // Its name is in the path.
+        // The name is in the path.
         Kind::Tenant => reduce::<TenantSpec>(shown, &["name"]),
         Kind::EventType => reduce::<EventTypeSpec>(shown, &[]),
         Kind::Source => reduce::<SourceSpec>(shown, &[]),
@@ -286,7 +286,7 @@ fn as_written(kind: Kind, shown: Json) -> anyhow::Result<Json> {
     }
 }
 
-/// Names of the fields of a type, from its schema.
+/// Names of a type's fields, from its schema.
 fn fields<T: PartialSchema>() -> HashSet<String> {
     match T::schema() {
         RefOr::T(Schema::Object(object)) => object.properties.keys().cloned().collect(),
@@ -294,8 +294,8 @@ fn fields<T: PartialSchema>() -> HashSet<String> {
     }
 }
 
-/// Takes out what the manifest says nothing of: whatever it is, or what it is by default. The server
-/// shows the profile that counts, also where none was chosen.
+/// Removes a member that the manifest does not set: always, or only if it has the default value.
+/// The server shows the effective profile even where none was chosen.
 fn leave_out(current: &mut Json, wanted: &Json, member: &str, default: Option<&str>) {
     let by_default = default.is_none_or(|default| current[member] == default);
     if wanted.get(member).is_none()
@@ -306,7 +306,7 @@ fn leave_out(current: &mut Json, wanted: &Json, member: &str, default: Option<&s
     }
 }
 
-/// What an answer to a new resource tells that is worth showing.
+/// Members of the response to a new resource that are worth showing.
 fn told(kind: Kind, answer: &Json) -> Map<String, Json> {
     let names: &[&str] = match kind {
         Kind::Webhook => &["id", "secret", "public_key", "warnings"],
@@ -320,7 +320,7 @@ fn told(kind: Kind, answer: &Json) -> Map<String, Json> {
     names.iter().filter_map(member).collect()
 }
 
-/// Version and digest of the newest version of a plugin. A row is a version, or a plugin with its
+/// Version and digest of a plugin's newest version. A row is a version, or a plugin with its
 /// `versions`.
 fn newest(rows: &[Json], name: &str) -> Option<(u64, String)> {
     let rows = rows.iter().filter(|row| row["name"] == name);

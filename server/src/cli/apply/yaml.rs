@@ -1,4 +1,4 @@
-//! YAML that remembers where everything stands.
+//! YAML with the line number of every value.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 use serde_json::{Map, Number, Value as Json};
 use serde_saphyr::Spanned;
 
-/// A value and the line it begins on, counted from 1 in the whole file.
+/// A value and its first line, counted from 1 in the whole file.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     line: u64,
@@ -20,7 +20,7 @@ enum Tree {
     Map(Vec<(String, Node)>),
 }
 
-/// Text that is no YAML, and where.
+/// A YAML syntax error and its line.
 #[derive(Debug, thiserror::Error)]
 #[error("line {line}: {detail}")]
 pub(super) struct NoYaml {
@@ -28,12 +28,12 @@ pub(super) struct NoYaml {
     detail: String,
 }
 
-/// The documents of a file, in order; empty ones are left out.
+/// The documents of a file in order, without empty ones.
 pub(super) fn documents(text: &str) -> Result<Vec<Node>, NoYaml> {
     let mut found = Vec::new();
     for (before, document) in split(text) {
         let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
-        // Empty lines in front make the parser count as the file does.
+        // Leading empty lines make the parser count lines from the start of the file.
         let padded = format!("{}{document}", "\n".repeat(before));
         let parsed = serde_saphyr::from_str_with_options::<Spanned<Tree>>(&padded, options);
         let node = Node::from(parsed.map_err(|error| NoYaml {
@@ -48,7 +48,7 @@ pub(super) fn documents(text: &str) -> Result<Vec<Node>, NoYaml> {
 }
 
 /// Each document with the number of lines before it. A line that begins with `---` ends a document
-/// wherever it stands, also inside a block of text (YAML 1.2, 9.2).
+/// anywhere, even inside a block scalar (YAML 1.2, 9.2).
 fn split(text: &str) -> Vec<(usize, String)> {
     let mut documents = vec![(0, String::new())];
     for (number, line) in text.split_inclusive('\n').enumerate() {
@@ -83,7 +83,7 @@ impl Node {
         }
     }
 
-    /// The line of what an RFC 6901 pointer means, or of the innermost part of it that is there.
+    /// The line of the value at an RFC 6901 pointer, or of the innermost existing part of it.
     pub(super) fn line_of(&self, pointer: &str) -> u64 {
         let mut node = self;
         for part in pointer.split('/').skip(1) {

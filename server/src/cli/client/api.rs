@@ -1,4 +1,4 @@
-//! A small client of Antar's API.
+//! A small client for Antar's API.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -18,16 +18,16 @@ use serde_json::Value as Json;
 
 use crate::cli::terminal::usage::Usage;
 
-/// Longest wait for one answer. An upload is compiled before it is answered.
+/// Timeout of a call. An upload is compiled before it is answered.
 const ANSWER_MS_MAX: u64 = 60_000;
-/// Longest answer that is read.
+/// Bytes of a response read at most.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
-/// Items asked for at once.
+/// Items requested per page.
 const PAGE_ITEMS: usize = 100;
-/// Pages of one list that are read.
+/// Pages of a list read at most.
 const PAGES_MAX: usize = 10_000;
 
-/// Calls with one key.
+/// Calls the API with one key.
 pub(crate) struct Client {
     /// `http://127.0.0.1:8090`
     base: String,
@@ -35,13 +35,13 @@ pub(crate) struct Client {
     http: Http,
 }
 
-/// The machine's certificates are only read when they are needed.
+/// The machine's certificates are read only when TLS is needed.
 enum Http {
     Plain(Hyper<HttpConnector, Full<Bytes>>),
     Tls(Hyper<HttpsConnector<HttpConnector>, Full<Bytes>>),
 }
 
-/// Why a call has no good answer.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
     #[error("{0}")]
@@ -54,7 +54,7 @@ pub(crate) enum CallError {
     NoJson { what: String, text: String },
 }
 
-/// An `application/problem+json` answer (RFC 9457).
+/// An `application/problem+json` response (RFC 9457).
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Problem {
@@ -65,23 +65,23 @@ pub(crate) struct Problem {
     pub(crate) errors: Vec<FieldProblem>,
 }
 
-/// One field that is wrong.
+/// An error in one field.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct FieldProblem {
     /// RFC 6901
     pub(crate) pointer: String,
     pub(crate) detail: String,
-    /// Inside the text of the field.
+    /// Line inside the field's text.
     pub(crate) line: Option<usize>,
     pub(crate) column: Option<usize>,
     pub(crate) suggestion: Option<String>,
 }
 
 impl Problem {
-    /// The code and a sentence.
+    /// The code and a description.
     pub(crate) fn summary(&self) -> String {
-        // With a list of errors, `detail` only says the first of them once more.
+        // With a list of errors, `detail` only repeats the first of them.
         let general = self.detail.is_empty() || !self.errors.is_empty() && !self.title.is_empty();
         let text = if general { &self.title } else { &self.detail };
         let hint = match self.status {
@@ -149,7 +149,7 @@ impl Client {
         self.call(Method::GET, path, "application/json", Bytes::new()).await
     }
 
-    /// What is there, or `None` when nothing is.
+    /// Gets a resource, or `None` if it does not exist.
     pub(crate) async fn find(&self, path: &str) -> Result<Option<Json>, CallError> {
         match self.get(path).await {
             Ok(found) => Ok(Some(found)),
@@ -171,7 +171,7 @@ impl Client {
         self.call(Method::DELETE, path, "application/json", Bytes::new()).await
     }
 
-    /// All of a list, page by page.
+    /// Reads a whole list, page by page.
     pub(crate) async fn list(&self, path: &str) -> Result<Vec<Json>, CallError> {
         let mut rows = Vec::new();
         let mut cursor = String::new();
@@ -184,7 +184,7 @@ impl Client {
         Ok(rows)
     }
 
-    /// Sends `body` as it is; the answer's JSON, or null when it has no body.
+    /// Sends `body` unchanged and returns the response's JSON, or null if it has no body.
     pub(crate) async fn call(
         &self,
         method: Method,
@@ -213,7 +213,7 @@ impl Client {
 }
 
 impl Client {
-    /// A body that is read as it comes, once its head says that all is well.
+    /// Opens a streaming response; fails unless the status in its head is a success.
     pub(super) async fn stream(&self, path: &str) -> Result<Incoming, CallError> {
         let request = self.request(Method::GET, path, "application/json", Bytes::new());
         let answer = self.in_time(request).await?;
@@ -265,7 +265,7 @@ impl Client {
     }
 }
 
-/// Of a chain of causes, the last says what happened: "Connection refused".
+/// The last error in the chain of causes, which describes the actual failure: "Connection refused".
 fn innermost(error: &dyn std::error::Error) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
@@ -274,7 +274,7 @@ fn innermost(error: &dyn std::error::Error) -> String {
     innermost.to_string()
 }
 
-/// What the answer says, also when something between here and Antar gave it.
+/// Reads an error response, which may come from a proxy in front of Antar.
 fn problem(status: u16, body: &[u8]) -> Problem {
     let mut problem: Problem = serde_json::from_slice(body).unwrap_or_default();
     problem.status = status;
@@ -284,7 +284,7 @@ fn problem(status: u16, body: &[u8]) -> Problem {
     problem
 }
 
-/// `text` as one segment of a path, or a value in a query.
+/// Encodes `text` as one segment of a path, or a value in a query.
 pub(crate) fn segment(text: &str) -> String {
     const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
     utf8_percent_encode(text, PLAIN).to_string()

@@ -1,4 +1,4 @@
-//! `antar explain`
+//! `antar explain`: why an event was delivered to each webhook, or not.
 
 use serde_json::Value as Json;
 

@@ -1,4 +1,4 @@
-//! What was sent, sent once more to an address of choice.
+//! Sends recorded requests again, to an address of the user's choice.
 
 use std::time::{Duration, Instant};
 
@@ -16,27 +16,27 @@ use url::Url;
 use crate::cli::terminal::usage::Usage;
 use crate::model::is_of_connection;
 
-/// Longest wait for the answer.
+/// Timeout of the response.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
-/// How much of the answer is read.
+/// Bytes of the response read at most.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
-/// Where requests go.
+/// Address that requests are sent to.
 pub(super) struct Target {
     url: Url,
     http: Client<HttpConnector, Full<Bytes>>,
 }
 
-/// How it went.
+/// Result of a forwarded request.
 pub(super) struct Forwarded {
-    /// None: nobody answered.
+    /// `None` if there was no response.
     pub(super) status: Option<u16>,
-    /// Why nobody answered.
+    /// Why there was no response.
     pub(super) error: Option<String>,
     pub(super) took_ms: u128,
-    /// Headers that were left out, because their values are masked.
+    /// Headers left out because their values are masked.
     pub(super) left_out: Vec<String>,
-    /// The body has masked places.
+    /// Whether the body has masked parts.
     pub(super) body_masked: bool,
 }
 
@@ -50,7 +50,8 @@ impl Target {
         Ok(Target { url, http: Client::builder(TokioExecutor::new()).build_http() })
     }
 
-    /// The same method, headers and body; what is masked in the record is not known here.
+    /// Sends the same method, headers and body, without headers whose values are masked in the
+    /// record.
     pub(super) async fn send(&self, sent: &Json) -> anyhow::Result<Forwarded> {
         let began = Instant::now();
         let body = sent["body"].as_str().unwrap_or_default();
@@ -70,7 +71,7 @@ impl Target {
         let answered = tokio::time::timeout(ANSWER_MAX, async {
             let answer = self.http.request(request).await.map_err(|e| innermost(&e))?;
             let status = answer.status().as_u16();
-            // To its end, so that the connection can be used again.
+            // Read to the end, so that the connection can be reused.
             let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
             body.map_err(|e| e.to_string())?;
             Ok(status)
@@ -103,7 +104,7 @@ impl Forwarded {
         })
     }
 
-    /// What a reader should know beside the answer.
+    /// Remarks to show beside the response.
     pub(super) fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         if !self.left_out.is_empty() {

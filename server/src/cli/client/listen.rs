@@ -1,4 +1,4 @@
-//! `antar listen`
+//! `antar listen`: prints and forwards delivery attempts as they happen.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use super::sse::{Event, Reader};
 use super::webhook;
 use crate::cli::terminal::screen::{BOLD, DIM, GREEN, RED, Screen, YELLOW};
 
-/// Waits between two tries to reach the server again: from the first, doubled, to the last.
+/// Backoff between attempts to reconnect: from the first, doubled, to the last.
 const AWAY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
-/// The server shows that it is there every 15 seconds; a stream silent for longer is dead.
+/// The server sends a heartbeat every 15 seconds; a stream that is silent for longer is dead.
 const SILENT_MAX: Duration = Duration::from_secs(45);
 
 /// Prints deliveries as they are attempted, and can forward them to this machine.
@@ -68,7 +68,7 @@ pub(crate) async fn run(arguments: Arguments, screen: Screen) -> anyhow::Result<
                 listening.began();
                 listening.follow(body).await?
             }
-            // Asking again would not help.
+            // Repeating the request would not help.
             Err(CallError::Problem(problem)) if problem.status < 500 => {
                 return Err(CallError::Problem(problem).into());
             }
@@ -113,7 +113,7 @@ impl Listening {
         }
     }
 
-    /// Shows what comes until the stream ends; says why it did.
+    /// Prints events until the stream ends, and returns the reason.
     async fn follow(&self, mut body: hyper::body::Incoming) -> anyhow::Result<String> {
         let mut reader = Reader::default();
         loop {

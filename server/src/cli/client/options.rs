@@ -36,7 +36,7 @@ impl ApiOptions {
     }
 }
 
-/// Where the data folder of a server at `url` may be: nowhere, unless it is on this machine.
+/// Possible data folders of a server at `url`; none unless it is on this machine.
 fn data_folders(url: &str) -> Vec<PathBuf> {
     let host = url::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
     if !host.is_some_and(|host| matches!(host.as_str(), "localhost" | "127.0.0.1" | "[::1]")) {

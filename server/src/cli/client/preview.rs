@@ -1,4 +1,4 @@
-//! `antar preview`
+//! `antar preview`: dry run of an event through a webhook's stages.
 
 use antar_json::{Builder, Document};
 use bytes::Bytes;
@@ -73,7 +73,7 @@ impl Arguments {
     }
 }
 
-/// Stages, request and warnings, for a terminal.
+/// Prints stages, request and warnings on a terminal.
 fn show(preview: &Json, screen: Screen) {
     for stage in preview["stages"].as_array().into_iter().flatten() {
         screen.line(&stage_line(stage, screen));
@@ -125,7 +125,7 @@ fn plugin_lines(plugin: &Json) -> Vec<String> {
     lines
 }
 
-/// Tokens without a value, and warnings.
+/// Prints unresolved tokens and warnings.
 pub(super) fn notes(answer: &Json, screen: Screen) {
     let tokens: Vec<&str> =
         answer["unresolved"].as_array().into_iter().flatten().filter_map(Json::as_str).collect();

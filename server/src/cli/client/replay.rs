@@ -1,4 +1,4 @@
-//! `antar replay`
+//! `antar replay`: sends old events to a webhook again.
 
 use std::io::Write;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::{request, webhook};
 use crate::cli::terminal::screen::{BOLD, DIM, GREEN, RED, Screen, YELLOW};
 use crate::cli::terminal::usage::Usage;
 
-/// How often a replay is asked how far it is.
+/// Interval of polling a replay's progress.
 const ASK_EVERY: Duration = Duration::from_millis(500);
 
 /// Sends old events to a webhook again.
@@ -175,7 +175,7 @@ fn show_plan(plan: &Json, screen: Screen) {
     }
 }
 
-/// The request, or why there is none.
+/// The rendered request, or why there is none.
 fn rendered(preview: &Json) -> Vec<String> {
     let request = &preview["request"];
     if request.is_object() {
@@ -189,7 +189,7 @@ fn rendered(preview: &Json) -> Vec<String> {
     vec![format!("no request: {} at {}: {}", text("outcome"), text("stage"), text("reason"))]
 }
 
-/// Asks whoever sits there.
+/// Asks the user to confirm.
 fn agreed(plan: &Json, webhook: &Json, screen: Screen) -> anyhow::Result<bool> {
     if !screen.can_ask() {
         return Err(Usage::error("nobody is there to ask: --yes begins, --dry-run only shows"));
@@ -202,7 +202,7 @@ fn agreed(plan: &Json, webhook: &Json, screen: Screen) -> anyhow::Result<bool> {
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
-/// Shows how far it is until it has ended; Ctrl-C stops it.
+/// Shows progress until the replay ends; Ctrl-C stops the replay.
 async fn follow(
     client: &Client,
     path: &str,
@@ -220,7 +220,7 @@ async fn follow(
             () = tokio::time::sleep(ASK_EVERY) => {}
             _ = &mut stopping => {
                 match client.send(Method::POST, &format!("{path}/stop"), &json!({})).await {
-                    // It has ended meanwhile.
+                    // The replay has ended meanwhile.
                     Err(CallError::Problem(problem)) if problem.status == 409 => {}
                     stopped => drop(stopped?),
                 }

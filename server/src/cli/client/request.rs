@@ -1,4 +1,4 @@
-//! A request, an answer, and what is said of them, as people read it.
+//! Requests, responses and warnings, formatted for people.
 
 use serde_json::Value as Json;
 
@@ -10,7 +10,7 @@ pub(super) fn lines(request: &Json) -> Vec<String> {
     lines
 }
 
-/// What follows the first line of either.
+/// The lines after the first of a request or response.
 pub(super) fn headers_and_body(message: &Json) -> Vec<String> {
     let headers = message["headers"].as_object().into_iter().flatten();
     let header =
@@ -19,7 +19,7 @@ pub(super) fn headers_and_body(message: &Json) -> Vec<String> {
     headers.map(header).chain(body).collect()
 }
 
-/// What looks like a slip in a webhook: `warning: /body 2:9 …`.
+/// A warning about a likely mistake in a webhook: `warning: /body 2:9 …`.
 pub(crate) fn warning(warning: &Json) -> String {
     let text = |name: &str| warning[name].as_str().unwrap_or_default();
     let place = match (warning["line"].as_u64(), warning["column"].as_u64()) {

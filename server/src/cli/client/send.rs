@@ -1,4 +1,4 @@
-//! `antar send`
+//! `antar send`: posts events.
 
 use std::path::PathBuf;
 
@@ -117,7 +117,7 @@ fn attribute(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-/// One result for one event, a list for an array.
+/// The results: one for a single event, a list for an array.
 fn results(answer: &Json) -> &[Json] {
     let list = answer.as_array().or_else(|| answer["data"].as_array());
     list.map_or(std::slice::from_ref(answer), Vec::as_slice)

@@ -1,17 +1,17 @@
 //! Server-Sent Events, read line by line: <https://html.spec.whatwg.org/multipage/server-sent-events.html>
 
-/// Longest text of one event.
+/// Bytes of one event at most.
 const EVENT_BYTES_MAX: usize = 64 << 20;
 
 /// One event.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Event {
-    /// `message` when the stream does not say.
+    /// `message` unless the stream names the event.
     pub(super) name: String,
     pub(super) data: String,
 }
 
-/// What came of a stream and is no whole event yet.
+/// Parser of a stream; holds the event received so far.
 #[derive(Default)]
 pub(super) struct Reader {
     bytes: Vec<u8>,
@@ -19,13 +19,13 @@ pub(super) struct Reader {
     data: Vec<String>,
 }
 
-/// An event that never ends.
+/// An event that exceeds the limit.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an event has more than {EVENT_BYTES_MAX} bytes")]
 pub(super) struct TooLong;
 
 impl Reader {
-    /// Takes what came, and gives the events that it completes.
+    /// Appends received bytes and returns the events that they complete.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<Vec<Event>, TooLong> {
         self.bytes.extend_from_slice(bytes);
         let mut events = Vec::new();
@@ -53,7 +53,8 @@ impl Reader {
         match field {
             "event" => value.clone_into(&mut self.name),
             "data" => self.data.push(value.to_owned()),
-            // A comment has no name; ids are of no use to one who can't go back.
+            // A comment has an empty field name; ids are useless, since this client can't resume a
+            // stream.
             _ => {}
         }
         None

@@ -1,4 +1,4 @@
-//! `antar test`
+//! `antar test`: sends a test request as a webhook would.
 
 use antar_json::{Builder, Document};
 use anyhow::bail;

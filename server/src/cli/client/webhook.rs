@@ -1,4 +1,4 @@
-//! `antar webhook`, and a webhook as people name it.
+//! `antar webhook`, and the lookup of a webhook by id or name.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::api::{Client, segment};
 use super::options::ApiOptions;
 use crate::cli::terminal::screen::Screen;
 
-/// How often a webhook that is drained is asked what is left.
+/// Interval of polling a webhook that is drained.
 const ASK_EVERY: Duration = Duration::from_millis(500);
 
 /// Switches a webhook on and off, and deals with all of its deliveries at once.
@@ -146,7 +146,7 @@ impl Retry {
     }
 }
 
-/// The webhook with this id or name.
+/// Finds the webhook with this id or name.
 pub(super) async fn find(client: &Client, tenant: &str, wanted: &str) -> anyhow::Result<Json> {
     let path = format!("/v1/tenants/{}/webhooks", segment(tenant));
     if wanted.parse::<uuid::Uuid>().is_ok()

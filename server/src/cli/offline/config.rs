@@ -1,4 +1,4 @@
-//! `antar config`
+//! `antar config`: lists all settings with their explanations, defaults and values.
 
 use serde_json::{Value as Json, json};
 
@@ -38,7 +38,7 @@ const GROUPS: &[(&str, &str)] = &[
     ("templates", "Bounds of one template."),
 ];
 
-/// Settings whose explanation stands beside their type, in the plugin host and the template crate.
+/// Settings that are explained next to their type, in the plugin host and the template crate.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("plugins.call_time_ms", "How long one call may take, from making the instance to its answer."),
     ("plugins.describe_time_ms", "The same for the one call of `describe` at upload."),
@@ -146,7 +146,7 @@ pub(crate) fn run(arguments: &Arguments, screen: Screen) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Paths of all settings, in order: what the configuration has, not what is said of it.
+/// Paths of all settings in order, taken from the configuration rather than from its explanations.
 pub(crate) fn paths() -> Vec<String> {
     let defaults = serde_json::to_value(Config::default()).unwrap_or_default();
     let mut paths = Vec::new();
@@ -180,7 +180,7 @@ fn at<'a>(config: &'a Json, path: &str) -> &'a Json {
     &config[group][field]
 }
 
-/// The value as it may be seen: without the password of the database.
+/// The value for display, without the database password.
 fn shown(path: &str, value: &Json) -> Json {
     match (path, value.as_str()) {
         ("server.database_url", Some(text)) => {
@@ -190,7 +190,7 @@ fn shown(path: &str, value: &Json) -> Json {
     }
 }
 
-/// The URL without its password, if it has one.
+/// The URL with its password masked, if it has one.
 fn masked(url: &str) -> Option<String> {
     let mut url = url::Url::parse(url).ok()?;
     url.password()?;
@@ -198,7 +198,7 @@ fn masked(url: &str) -> Option<String> {
     Some(url.into())
 }
 
-/// The page docs/configuration.md.
+/// Generates the page docs/configuration.md.
 fn markdown() -> String {
     let mut page = INTRODUCTION.to_owned();
     let settings = settings();
@@ -252,7 +252,7 @@ end of a name: `_ms` are milliseconds, `bytes` are bytes.
 This page is made by `antar config --markdown`.
 ";
 
-/// `(24 h)`, `(4 MiB)`: a large number once more, for people.
+/// `(24 h)`, `(4 MiB)`: a large number in a readable unit.
 fn spelt(name: &str, number: &serde_json::Number) -> String {
     let Some(value) = number.as_u64() else { return String::new() };
     let units: &[(u64, &str)] = if name.contains("_ms") {

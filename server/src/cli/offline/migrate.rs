@@ -1,4 +1,4 @@
-//! `antar migrate`
+//! `antar migrate`: applies database migrations while the server is stopped.
 
 use anyhow::Context;
 use serde_json::json;
@@ -30,7 +30,7 @@ Examples:
 
 pub(crate) async fn run(arguments: Arguments, screen: Screen) -> anyhow::Result<()> {
     let config = arguments.options.load(&[], environment())?;
-    // Held until the end, so that no server runs beside it.
+    // Held until the end, so that no server runs at the same time.
     let folder = DataFolder::open(&config.server)?;
     let settings = Settings {
         url: folder.database_url().to_owned(),

@@ -22,7 +22,7 @@ pub(crate) struct ServerOptions {
 }
 
 impl ServerOptions {
-    /// The configuration with `flags` (path of the setting, value) on top.
+    /// Loads the configuration, with `flags` (path of the setting, value) taking precedence.
     pub(crate) fn load(
         &self,
         flags: &[(&str, Option<&str>)],
@@ -32,7 +32,7 @@ impl ServerOptions {
             ("server.data_dir", self.data_dir.as_deref()),
             ("server.database_url", self.database_url.as_deref()),
         ];
-        // The last word counts, so a flag is a variable that comes after all others.
+        // The last value wins, so flags become variables after all others.
         let flags = own.iter().chain(flags).filter_map(|(path, value)| {
             value.map(|value| (Config::variable(path), value.to_owned()))
         });
@@ -40,7 +40,7 @@ impl ServerOptions {
     }
 }
 
-/// The environment, without what is no UTF-8.
+/// The environment, without variables that are not UTF-8.
 pub(crate) fn environment() -> impl Iterator<Item = (String, String)> {
     let text = |text: OsString| text.into_string().ok();
     std::env::vars_os().filter_map(move |(name, value)| Some((text(name)?, text(value)?)))

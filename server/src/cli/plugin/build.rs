@@ -1,4 +1,4 @@
-//! `antar plugin build`
+//! `antar plugin build`: compiles a project to a .wasm file.
 
 use serde_json::json;
 
@@ -35,12 +35,12 @@ pub(super) fn run(_arguments: &Arguments, screen: Screen) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// A line of the compiler, or of who looks for one.
+/// Prints a line of the compiler, or of the search for one.
 pub(super) fn progress(line: &str) {
     eprintln!("{line}");
 }
 
-/// The path from the current folder, where that is shorter.
+/// The path relative to the current folder, if it is below it.
 pub(super) fn shown(path: &std::path::Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();
     path.strip_prefix(here).unwrap_or(path).display().to_string()

@@ -2,7 +2,7 @@
 
 use antar_json::Document;
 
-/// How a check ended.
+/// Outcome of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
     Passed,
@@ -11,15 +11,15 @@ pub(super) enum Ended {
     Failed,
 }
 
-/// One thing that was looked at.
+/// One check of a plugin.
 #[derive(Clone, Debug)]
 pub(super) struct Check {
     pub(super) suite: &'static str,
     pub(super) name: String,
     pub(super) ended: Ended,
-    /// What was seen, or the reason.
+    /// What was observed, or the reason.
     pub(super) detail: String,
-    /// Of a fixture that failed: expected, and got.
+    /// For a failed fixture: the expected answer and the actual one.
     pub(super) answers: Option<(Document, Document)>,
 }
 
@@ -33,7 +33,7 @@ impl Check {
         Check { suite, name: name.to_owned(), ended, detail: detail.into(), answers: None }
     }
 
-    /// Of a check every plugin has to hold.
+    /// A check that every plugin must pass.
     pub(super) fn of(name: &str, result: Result<String, String>) -> Check {
         match result {
             Ok(detail) => Check::new("conformance", name, Ended::Passed, detail),

@@ -1,4 +1,4 @@
-//! What every plugin has to hold, in whatever language it was written.
+//! Checks that every plugin must pass, in whatever language it is written.
 
 use antar_json::{Builder, Document, Kind, Value};
 
@@ -8,17 +8,17 @@ use super::local::{Event, Local};
 use super::{duration, odd, size};
 use crate::plugin::{CallError, CallReport, Kind as PluginKind, Outcome, Place};
 
-/// What is put into events to see whether it comes out as it went in.
+/// Member added to events to check that it comes out unchanged.
 const MARK: &str = "antar_check";
 const MARKED: &str = r#"{"z":8202522731445525542,"a":-9007199254740993,"price":1.10,"text":"Ay\u0075 é 😀 \" \\ \n","empty":{},"list":[3,1,2,null,true,[]],"Z":{"b":1,"a":{"y":0,"x":18446744073709551615}}}"#;
-/// Of the large event. A posted event may be larger; most are a hundredth of it.
+/// Size of the large event. A posted event may be larger; most are a hundredth of it.
 const LARGE_BYTES: usize = 256 << 10;
-/// As many as a posted event may have.
+/// Attributes that a posted event may have at most.
 const ATTRIBUTES_MAX: usize = 64;
-/// Of a document in a message.
+/// Characters of a document shown in a message.
 const SHOWN_CHARS: usize = 160;
 
-/// A compiled plugin under test, with events and configs that it understands.
+/// A compiled plugin under test, with events and a config that it accepts.
 struct Subject<'a> {
     local: &'a Local,
     /// Events of the fixtures, and one without data.
@@ -26,7 +26,7 @@ struct Subject<'a> {
     config: String,
 }
 
-/// All checks, in an order in which the first that fails explains the most.
+/// Runs all checks, ordered so that the first failure explains the most.
 pub(super) async fn run(local: &Local, fixtures: &[Fixture]) -> Vec<Check> {
     let mut events: Vec<_> = fixtures.iter().map(|f| (f.event.clone(), f.place)).collect();
     events.push((Event::with_data("{}"), Place::Webhook));
@@ -45,7 +45,8 @@ pub(super) async fn run(local: &Local, fixtures: &[Fixture]) -> Vec<Check> {
     ]
 }
 
-/// A config that the plugin accepts: the longest of the fixtures', else one made from its schema.
+/// A config that the plugin accepts: the longest of the fixtures', or else one generated from its
+/// schema.
 fn config(local: &Local, fixtures: &[Fixture]) -> String {
     let accepted =
         |text: &str| text.parse().is_ok_and(|config| local.config_errors(&config).is_empty());
@@ -61,7 +62,7 @@ fn config(local: &Local, fixtures: &[Fixture]) -> String {
 }
 
 impl Subject<'_> {
-    /// A call that must give an answer of some kind; a request for a retry is one.
+    /// Calls the plugin, which must give a valid answer; a request for a retry counts as one.
     async fn ask(&self, event: &Event, config: &str, place: Place) -> Result<CallReport, String> {
         let report = self.local.call(event, config, place).await;
         match &report.result {
@@ -207,7 +208,8 @@ impl Subject<'_> {
         ))
     }
 
-    /// What the plugin does not touch has to stay: integers to the last digit, the order of keys.
+    /// Data that the plugin does not touch must stay unchanged: integers to the last digit, the
+    /// order of keys.
     async fn numbers_and_order(&self) -> Check {
         const NAME: &str = "numbers and key order";
         if self.local.plugin.kind() == PluginKind::Filter {
@@ -239,7 +241,7 @@ impl Subject<'_> {
     }
 }
 
-/// The object with one more member.
+/// The object with the member `MARK` added.
 fn with_mark(data: &str) -> String {
     let (Ok(data), Ok(mark)) = (data.parse::<Document>(), MARKED.parse::<Document>()) else {
         return data.to_owned();
@@ -258,8 +260,8 @@ fn compare(path: &str, whole: &str, got: Value<'_>) -> Result<(), String> {
     whole.root().get(MARK).map_or(Ok(()), |sent| same(path, sent, got))
 }
 
-/// Whether a value is what was sent. Texts may be escaped otherwise, and a fraction written
-/// otherwise: both mean the same.
+/// Compares a value with the one that was sent. Different escapes in texts and different spellings
+/// of fractions are equal.
 fn same(path: &str, sent: Value<'_>, got: Value<'_>) -> Result<(), String> {
     let differs =
         || Err(format!("{path} was {} and came back as {}", short(sent.raw()), short(got.raw())));
@@ -292,7 +294,7 @@ fn same(path: &str, sent: Value<'_>, got: Value<'_>) -> Result<(), String> {
     if is_equal { Ok(()) } else { differs() }
 }
 
-/// The beginning of a text.
+/// The beginning of a text, for a message.
 fn short(text: &str) -> String {
     match text.char_indices().nth(SHOWN_CHARS) {
         Some((end, _)) => format!("{}…", &text[..end]),

@@ -1,4 +1,4 @@
-//! Fixtures: tests as files, an event in and what is expected of it.
+//! Fixtures: tests as files, each with an event and the expected answer.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use antar_json::{Builder, Document, Kind, ParseError, Value};
 use super::local::Event;
 use crate::plugin::{CallError, Outcome, Place, Replacement};
 
-/// One file of a project's `fixtures`.
+/// One file in the `fixtures` folder of a project.
 pub(super) struct Fixture {
     pub(super) event: Event,
     /// JSON text.
@@ -21,7 +21,7 @@ const FORM: &str =
 const EXPECT: &str = "`expect` is \"pass\", {\"drop\": \"reason\"}, {\"data\": {…}}, \
                       {\"split\": [{\"data\": {…}}]}, {\"retry\": \"reason\"} or {\"fail\": \"reason\"}";
 
-/// The `.json` files of a folder, by name; none where there is no folder.
+/// The `.json` files of a folder, sorted by name; none if the folder does not exist.
 pub(super) fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
@@ -30,7 +30,7 @@ pub(super) fn files(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// The JSON of a file. What is wrong is said with file, line and column.
+/// Reads a JSON file. Errors name the file, line and column.
 pub(super) fn read_json(file: &Path) -> Result<Document, String> {
     let text = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
     Document::parse(&text, antar_json::Limits::default()).map_err(|error: ParseError| {
@@ -57,7 +57,7 @@ impl Fixture {
             Some("\"intake\"") => Place::Intake,
             Some("\"webhook\"") => Place::Webhook,
             Some(other) => return Err(wrong(&format!("`at` is intake or webhook, not {other}"))),
-            // What can be answered at intake only is expected there.
+            // These answers are valid at intake only.
             None if ["split", "event_type", "attributes"]
                 .iter()
                 .any(|k| expect.get(k).is_some()) =>
@@ -80,7 +80,7 @@ fn is_answer(expect: Value<'_>) -> bool {
     expect.str_eq("pass") || keys.iter().any(|key| expect.get(key).is_some())
 }
 
-/// An event as it would be posted. What is left out is filled with something plausible.
+/// Reads an event as it would be posted, with plausible values for missing members.
 pub(super) fn read_event(given: Value<'_>) -> Result<Event, String> {
     let data = given.get("data");
     if data.is_some_and(|data| data.kind() != Kind::Object) {
@@ -110,7 +110,7 @@ pub(super) fn read_event(given: Value<'_>) -> Result<Event, String> {
     Ok(event)
 }
 
-/// An answer in the form of a fixture's `expect`.
+/// An answer in the format of a fixture's `expect`.
 pub(super) fn answer(result: &Result<Outcome, CallError>) -> Document {
     let mut out = Builder::new();
     match result {
@@ -133,7 +133,7 @@ fn one(out: &mut Builder, key: &str, value: &str) {
     out.object().key(key).string(value).end();
 }
 
-/// `{"data": …}`, with what else it sets.
+/// Writes `{"data": …}` and whatever else the replacement sets.
 pub(super) fn write(out: &mut Builder, replacement: &Replacement) {
     out.object().key("data").copy(replacement.data.root());
     if let Some(event_type) = &replacement.event_type {

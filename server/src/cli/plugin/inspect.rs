@@ -1,4 +1,4 @@
-//! `antar plugin inspect`
+//! `antar plugin inspect`: shows what a .wasm file contains and imports.
 
 use std::path::PathBuf;
 
@@ -29,18 +29,18 @@ Examples:
   antar plugin inspect build/vip-only.wasm
   antar plugin inspect other.wasm --format json | jq .imports";
 
-/// Memory of WebAssembly is counted in these.
+/// Size of a WebAssembly memory page.
 const PAGE_BYTES: u64 = 64 << 10;
 
-/// What the bytes say.
+/// Contents of a .wasm file.
 #[derive(Default)]
 struct Contents {
     is_component: bool,
-    /// Why a module can't be made a component.
+    /// Why a module can't be turned into a component.
     refused: Option<String>,
     imports: Vec<String>,
     exports: Vec<String>,
-    /// What its memories begin with, all together.
+    /// Initial size of all its memories.
     memory_bytes: u64,
     modules: usize,
 }
@@ -64,7 +64,7 @@ pub(super) async fn run(arguments: &Arguments, screen: Screen) -> anyhow::Result
     plugin.map(|_| ()).with_context(|| format!("a server refuses {}", named()))
 }
 
-/// Whether a plugin may import it. The host has the last word.
+/// Whether a plugin may import it. The host makes the final decision.
 fn is_allowed(import: &str) -> bool {
     import.starts_with("antar:plugin/") || is_wasi(import)
 }
@@ -88,7 +88,7 @@ fn contents(wasm: &[u8]) -> anyhow::Result<Contents> {
     }
 }
 
-/// The outermost imports and exports, and all memories.
+/// Reads the outermost imports and exports, and all memories.
 fn read(wasm: &[u8], is_component: bool) -> anyhow::Result<Contents> {
     let mut contents = Contents { is_component, ..Contents::default() };
     let mut depth = 0_usize;

@@ -1,4 +1,4 @@
-//! `antar plugin list`
+//! `antar plugin list`: lists a tenant's plugins.
 
 use serde_json::Value as Json;
 

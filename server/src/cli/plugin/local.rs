@@ -1,4 +1,4 @@
-//! The server's host of plugins, in this process.
+//! The server's plugin host, in this process.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use crate::plugin::{
     Call, CallReport, Host, HostError, Limits, Now, Owner, Place, Plugin, UploadError,
 };
 
-/// A compilation that takes longer is told of.
+/// A compilation that takes longer is announced.
 const SILENT_MS: u64 = 1_500;
 
-/// A plugin that can be called here, with the limits that a server would have that is started with
-/// this environment.
+/// A compiled plugin that can be called locally, with the limits of a server started in this
+/// environment.
 pub(super) struct Local {
     pub(super) host: Host,
     pub(super) plugin: Plugin,
@@ -36,7 +36,7 @@ pub(super) struct Event {
 }
 
 impl Event {
-    /// With something plausible everywhere else, as the SDKs' tests have it.
+    /// An event with this data and plausible other members, the same as in the SDKs' tests.
     pub(super) fn with_data(data: impl Into<String>) -> Event {
         Event {
             id: "01997c5a-0000-7000-8000-000000000001".into(),
@@ -50,14 +50,15 @@ impl Event {
 }
 
 impl Local {
-    /// Compiles a file as an upload is.
+    /// Compiles a file like an upload.
     pub(super) async fn load(file: &Path) -> anyhow::Result<Local> {
         let named = || file.display().to_string();
         let wasm = std::fs::read(file).with_context(named)?;
         Local::of(wasm).await?.with_context(named)
     }
 
-    /// The same with a file's bytes. The outer error is of this machine, not of the file.
+    /// Compiles a file's bytes. The outer error is a failure of this machine, the inner one of the
+    /// file.
     pub(super) async fn of(wasm: Vec<u8>) -> anyhow::Result<Result<Local, UploadError>> {
         let host = host()?;
         let plugin = compile(&host, wasm).await;
@@ -78,21 +79,21 @@ impl Local {
         self.host.call(&self.plugin, call).await
     }
 
-    /// What the plugin's schema has against a config, as sentences.
+    /// Errors of a config against the plugin's schema, as sentences.
     pub(super) fn config_errors(&self, config: &antar_json::Document) -> Vec<String> {
         let errors = self.plugin.config_errors(&config.root().to_serde()).into_iter();
         errors.map(|error| format!("config{}: {}", error.pointer, error.detail)).collect()
     }
 }
 
-/// A host for one call at a time, that keeps what it compiled for the next command.
+/// A host for one call at a time, which caches compiled code for the next command.
 fn host() -> anyhow::Result<Host> {
     let limits = Limits {
         instances_max: 1,
-        // A person is waiting, who may stop it.
+        // The user is waiting and can interrupt it.
         compile_time_ms: 600_000,
         cache_bytes_max: 512 << 20,
-        // Checks make it fail on purpose.
+        // Checks make the plugin fail on purpose.
         breaker_failures_max: 0,
         ..Config::load(None, environment())?.plugins
     };
@@ -108,7 +109,7 @@ fn host() -> anyhow::Result<Host> {
     Ok(Host::open(limits, None, now)?)
 }
 
-/// Compiles as the server does, and says so when it takes long.
+/// Compiles like the server, and prints a message if it takes long.
 async fn compile(host: &Host, wasm: Vec<u8>) -> Result<Plugin, UploadError> {
     let owner = Owner::default();
     let compiled = host.compile(wasm.into(), &owner);
@@ -121,7 +122,7 @@ async fn compile(host: &Host, wasm: Vec<u8>) -> Result<Plugin, UploadError> {
     compiled.await
 }
 
-/// Where programs keep what they can make again, by the custom of the platform.
+/// The platform's folder for caches.
 fn cache_folder() -> Option<PathBuf> {
     let var = |name| std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
     let caches = if cfg!(target_os = "macos") {

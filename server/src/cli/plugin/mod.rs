@@ -1,7 +1,7 @@
-//! `antar plugin`: from nothing to a plugin that runs.
+//! `antar plugin`: creates, builds, tests, inspects and uploads plugins.
 //!
-//! What is done with a plugin's file (`test`, `run`, `inspect`) is done by the host that the server
-//! uses, here in this process. `push` and `list` call the API.
+//! Commands on a plugin's file (`test`, `run`, `inspect`) use the server's plugin host in this
+//! process. `push` and `list` call the API.
 
 mod build;
 mod check;

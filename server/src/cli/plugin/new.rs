@@ -1,4 +1,4 @@
-//! `antar plugin new`
+//! `antar plugin new`: creates a project.
 
 use std::path::{Path, PathBuf};
 

@@ -1,16 +1,16 @@
-//! Events and configs such as a plugin meets sooner or later.
+//! Unusual events and configs that a plugin meets sooner or later.
 
 use antar_json::{Builder, Document, Kind, Value};
 use serde_json::{Value as Json, json};
 
-/// Documents that are made from one another.
+/// Variants of a document at most.
 const VARIANTS_MAX: usize = 120;
-/// How deep members are replaced.
+/// Depth to which members are replaced.
 const LEVELS: usize = 3;
-/// How deep a sample config is made.
+/// Depth of a generated sample config.
 const SCHEMA_LEVELS: usize = 8;
 
-/// Data that no schema promises to be otherwise.
+/// Unusual data that a plugin must expect, since no schema rules it out.
 pub(super) fn data() -> Vec<String> {
     let deep = format!("{{\"deep\":{}{}}}", "[".repeat(90), "]".repeat(90));
     let wide: Vec<String> = (0..500).map(|n| format!("\"key-{n}\":{n}")).collect();
@@ -41,7 +41,7 @@ pub(super) fn large_data(bytes: usize) -> String {
     format!("{{\"contacts\":[{}]}}", vec![one; count.max(1)].join(","))
 }
 
-/// Copies of an object in each of which one member is something else.
+/// Copies of an object, each with another value for one member.
 pub(super) fn variants(document: &Document) -> Vec<String> {
     let mut found = Vec::new();
     let mut paths = vec![(document.root(), 0)];
@@ -64,7 +64,7 @@ pub(super) fn variants(document: &Document) -> Vec<String> {
 }
 
 fn copy_with(value: Value<'_>, old: Value<'_>, new: Value<'_>, out: &mut Builder) {
-    // Every value begins at a byte of its own.
+    // No two values begin at the same byte.
     if std::ptr::eq(value.raw().as_ptr(), old.raw().as_ptr()) {
         out.copy(new);
     } else if value.kind() == Kind::Object {

@@ -1,4 +1,4 @@
-//! The project of a plugin: a folder with `antar-plugin.yaml`.
+//! A plugin's project: a folder with `antar-plugin.yaml`.
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -11,14 +11,14 @@ use crate::cli::terminal::usage::Usage;
 use crate::model::PluginName;
 use crate::plugin::Kind;
 
-/// The file that says what a project is.
+/// The file that describes a project.
 pub(super) const FILE: &str = "antar-plugin.yaml";
-/// Folders whose files are made, not written: they don't say that a build is too old.
+/// Folders that don't count when a build is checked for being out of date, mostly generated ones.
 const MADE: &[&str] = &["target", "build", "fixtures", "node_modules", "dist", "__pycache__"];
-/// Files of a project that are looked at.
+/// Files of a project examined at most.
 const FILES_MAX: usize = 20_000;
 
-/// A folder with a plugin in it.
+/// A folder with a plugin's source.
 #[derive(Debug)]
 pub(super) struct Project {
     pub(super) folder: PathBuf,
@@ -27,7 +27,7 @@ pub(super) struct Project {
     pub(super) lang: Lang,
 }
 
-/// What stands in the file.
+/// Content of the project's file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
@@ -63,7 +63,7 @@ impl WrittenKind {
 }
 
 impl Project {
-    /// The project that the current folder is in.
+    /// The project that contains the current folder.
     pub(super) fn here() -> anyhow::Result<Project> {
         let folder = std::env::current_dir().context("the current folder")?;
         Project::around(&folder)?.ok_or_else(|| {
@@ -75,7 +75,7 @@ impl Project {
         })
     }
 
-    /// The project that a folder is in, if it is in one.
+    /// The project that contains a folder, if any.
     pub(super) fn around(folder: &Path) -> anyhow::Result<Option<Project>> {
         let found = folder.ancestors().find(|folder| folder.join(FILE).is_file());
         found.map(Project::read).transpose()
@@ -102,7 +102,7 @@ impl Project {
         Ok(Project { folder: folder.to_owned(), name, kind, lang })
     }
 
-    /// The content of the file.
+    /// Content of the file for a new project.
     pub(super) fn written(name: &PluginName, kind: WrittenKind, lang: Lang) -> String {
         format!(
             "# For `antar plugin build`, `test` and `push`.\nname: {name}\nkind: {}\nlang: {}\n",
@@ -111,17 +111,17 @@ impl Project {
         )
     }
 
-    /// Where `build` puts the plugin.
+    /// Path of the built plugin.
     pub(super) fn wasm(&self) -> PathBuf {
         self.folder.join("build").join(format!("{}.wasm", self.name))
     }
 
-    /// Where the fixtures are.
+    /// Folder of the fixtures.
     pub(super) fn fixtures(&self) -> PathBuf {
         self.folder.join("fixtures")
     }
 
-    /// Compiles it, and returns the path of the file.
+    /// Compiles the project and returns the path of the .wasm file.
     pub(super) fn build(&self, progress: &mut dyn FnMut(&str)) -> anyhow::Result<PathBuf> {
         let made = self.lang.language().build(self, progress)?;
         let wasm = self.wasm();
@@ -133,7 +133,7 @@ impl Project {
         Ok(wasm)
     }
 
-    /// The file, after a build when there is none or something was changed since.
+    /// The .wasm file, built first if it is missing or older than the sources.
     pub(super) fn built(&self, progress: &mut dyn FnMut(&str)) -> anyhow::Result<PathBuf> {
         let wasm = self.wasm();
         let made = std::fs::metadata(&wasm).and_then(|metadata| metadata.modified()).ok();
@@ -144,8 +144,8 @@ impl Project {
     }
 }
 
-/// The file to work on: the one that was named, or the project's, built when needed. With the
-/// project, if there is one that it belongs to.
+/// The file to work on: the named one, or the current project's, built if needed. With it, the
+/// project that it belongs to, if any.
 pub(super) fn file_or_built(
     file: Option<&Path>,
     progress: &mut dyn FnMut(&str),
@@ -162,7 +162,7 @@ pub(super) fn file_or_built(
     Ok((file.to_owned(), Project::around(folder)?))
 }
 
-/// When the last of the project's own files was changed.
+/// Time of the newest change to the project's own files.
 fn newest_change(folder: &Path) -> Option<SystemTime> {
     let mut folders = vec![folder.to_owned()];
     let mut newest = None;

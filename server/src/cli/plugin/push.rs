@@ -1,4 +1,4 @@
-//! `antar plugin push`
+//! `antar plugin push`: uploads a plugin and waits until it is compiled.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,9 +16,9 @@ use crate::cli::terminal::screen::{GREEN, Screen};
 use crate::cli::terminal::usage::Usage;
 use crate::model::PluginName;
 
-/// Between two looks at an upload that is being compiled.
+/// Interval of polling an upload that is being compiled.
 const LOOK_MS: u64 = 250;
-/// A large interpreter takes some tens of seconds.
+/// Polls at most; compiling a large interpreter takes some tens of seconds.
 const LOOKS_MAX: u64 = 2_400;
 
 /// Uploads a plugin as a new version, and waits until it can be used.
@@ -65,7 +65,7 @@ pub(super) async fn run(arguments: Arguments, screen: Screen) -> anyhow::Result<
     Ok(())
 }
 
-/// Waits for the end of a compilation in the background.
+/// Waits until a background compilation has ended.
 async fn compiled(
     client: &Client,
     plugins: &str,

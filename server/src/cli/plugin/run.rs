@@ -1,4 +1,4 @@
-//! `antar plugin run`
+//! `antar plugin run`: calls a plugin with one event.
 
 use std::path::PathBuf;
 
@@ -107,7 +107,7 @@ fn show(report: &CallReport, screen: Screen) {
         let mut out = Builder::new();
         fixture::write(&mut out, replacement);
         let all = out.finish();
-        // Most set nothing but the data.
+        // Most replacements set only the data.
         let only_data = all.root().members().count() == 1;
         screen.line(&if only_data { pretty(&replacement.data) } else { pretty(&all) });
     }

@@ -1,4 +1,4 @@
-//! `antar plugin test`
+//! `antar plugin test`: runs a plugin's fixtures and the conformance checks.
 
 use std::path::{Path, PathBuf};
 
@@ -104,7 +104,7 @@ fn finish(checks: &[Check], screen: Screen) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs one fixture. It comes back for the checks that use its event, where it could be read.
+/// Runs one fixture. Returns it, if it could be read, for the checks that use its event.
 async fn run_fixture(local: &Local, path: &Path) -> (Check, Option<Fixture>) {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let fixture = match Fixture::read(path) {
@@ -175,7 +175,7 @@ fn json(check: &Check) -> Document {
     out.finish()
 }
 
-/// The lines in which two documents differ, with some around them.
+/// The lines in which two documents differ, with some context.
 fn diff(expected: &Document, got: &Document, screen: Screen) -> Vec<String> {
     const LINES_AROUND: usize = 3;
     let (expected, got) = (pretty(expected), pretty(got));

@@ -1,4 +1,4 @@
-//! `antar receive`: a receiver to try things with.
+//! `antar receive`: a receiver for trying out webhooks.
 
 mod verify;
 
@@ -17,7 +17,7 @@ use crate::cli::terminal::pretty::pretty;
 use crate::cli::terminal::screen::{BOLD, DIM, GREEN, RED, Screen, YELLOW};
 use verify::{HmacHeader, Known, Verdict, verify};
 
-/// Longest body that is read.
+/// Bytes of a body at most.
 const BODY_BYTES_MAX: usize = 64 << 20;
 
 /// Receives webhooks on this machine, prints them, and verifies who sent them.
@@ -130,7 +130,7 @@ impl Receiver {
                 "headers": headers, "body": text, "verified": verified, "not_verified": not_verified,
                 "answered": self.status.as_u16()}));
         }
-        // One write, so that requests at the same time do not mix.
+        // Written at once, so that concurrent requests do not mix.
         let mut lines = vec![
             String::new(),
             format!("#{number} {}", screen.paint(BOLD, &format!("{method} {path}"))),

@@ -1,5 +1,5 @@
-//! Whether a request comes from who knows the secret: written from the documents of the schemes, as
-//! a receiver's author would, without the signer's code.
+//! Verification of a request's signature or secret, written from the documents of the schemes as a
+//! receiver's author would, without the signer's code.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -8,13 +8,13 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 use sha2::{Sha256, Sha512};
 
-/// How far a timestamp may lie from now, as the Standard Webhooks libraries have it.
+/// Largest difference of a timestamp from now, the same as in the Standard Webhooks libraries.
 const TOLERANCE_S: u64 = 300;
 
-/// A secret or public key that senders may use.
+/// A secret or public key of a sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Known {
-    /// For people; empty when it has none.
+    /// Name for people; empty if none was given.
     name: String,
     text: String,
 }
@@ -28,14 +28,14 @@ pub(super) struct HmacHeader {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// By what, and with which secret.
+    /// How, and with which secret.
     Verified(String),
     NotVerified(String),
-    /// Nothing in the request looks like a proof.
+    /// The request contains no signature or secret.
     NoSignature,
 }
 
-/// Reads `SECRET` or `NAME=SECRET`. A base64 text may end with `=`, and is no name then.
+/// Parses `SECRET` or `NAME=SECRET`. A base64 text may end with `=` and is not a name then.
 pub(super) fn known(text: &str) -> Result<Known, String> {
     let named = text.split_once('=').filter(|(name, secret)| {
         let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c));
@@ -55,7 +55,7 @@ pub(super) fn known(text: &str) -> Result<Known, String> {
     Ok(known)
 }
 
-/// Reads `HEADER` or `HEADER:PREFIX`.
+/// Parses `HEADER` or `HEADER:PREFIX`.
 pub(super) fn hmac_header(text: &str) -> Result<HmacHeader, String> {
     let (name, prefix) = text.split_once(':').unwrap_or((text, ""));
     if name.is_empty() {
@@ -65,13 +65,13 @@ pub(super) fn hmac_header(text: &str) -> Result<HmacHeader, String> {
 }
 
 impl Known {
-    /// Key of v1: base64 after `whsec_`.
+    /// Key for v1: the base64 after `whsec_`.
     fn bytes(&self) -> Option<Vec<u8>> {
         let text = self.text.strip_prefix("whsec_").unwrap_or(&self.text);
         BASE64_STANDARD.decode(text).ok()
     }
 
-    /// Key of v1a: given as such, or that of the secret.
+    /// Key for v1a: the given public key, or that of the secret.
     fn public_key(&self) -> Option<VerifyingKey> {
         if let Some(text) = self.text.strip_prefix("whpk_") {
             let bytes: [u8; 32] = BASE64_STANDARD.decode(text).ok()?.try_into().ok()?;
@@ -90,8 +90,8 @@ impl Known {
     }
 }
 
-/// Looks for every proof there is: Standard Webhooks, HMACs, secrets sent as they are. One that holds
-/// is enough; what does not hold beside it is told.
+/// Checks all kinds of proof: Standard Webhooks, HMACs, secrets sent as they are. One valid proof
+/// is enough; invalid ones beside it are reported.
 pub(super) fn verify(
     headers: &[(String, String)],
     body: &[u8],
@@ -158,7 +158,7 @@ fn standard(
     Some(Err("webhook-signature matches no secret that is known".to_owned()))
 }
 
-/// The version of a signature that is right.
+/// The version of a valid signature.
 fn matches(signature: &str, known: &Known, message: &[u8]) -> Option<&'static str> {
     let (version, text) = signature.split_once(',')?;
     let bytes = BASE64_STANDARD.decode(text).ok()?;
@@ -189,7 +189,7 @@ fn plain_hmac(
     Some(proof.ok_or_else(|| format!("{name} is no HMAC of the body with a secret that is known")))
 }
 
-/// The algorithm, which the length tells, of an HMAC that is right.
+/// The algorithm of a valid HMAC, determined by its length.
 fn hmac_of(value: &str, key: &[u8], body: &[u8]) -> Option<&'static str> {
     for bytes in [hex::decode(value).ok(), BASE64_STANDARD.decode(value).ok()].into_iter().flatten()
     {
@@ -211,7 +211,7 @@ fn check<M: Mac + KeyInit>(key: &[u8], message: &[u8], signature: &[u8]) -> bool
         .is_ok_and(|mac| mac.chain_update(message).verify_slice(signature).is_ok())
 }
 
-/// A header whose value is a secret, alone, as a bearer token, or as a password.
+/// Finds a header whose value is a secret, alone, as a bearer token, or as a password.
 fn secret_itself(headers: &[(String, String)], secrets: &[Known]) -> Option<String> {
     let password = |value: &str| {
         let pair = BASE64_STANDARD.decode(value.strip_prefix("Basic ")?).ok()?;
@@ -232,7 +232,7 @@ fn secret_itself(headers: &[(String, String)], secrets: &[Known]) -> Option<Stri
 mod tests {
     use super::*;
 
-    /// The vector of the Standard Webhooks libraries.
+    /// Test vector of the Standard Webhooks libraries.
     const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
     const BODY: &[u8] = br#"{"email":"test@example.com","username":"test_user"}"#;
     const SENT_S: u64 = 1_649_367_553;

@@ -13,7 +13,7 @@ use tracing_subscriber::fmt::{FormatFields, FormattedFields};
 
 use crate::config::ServerConfig;
 
-/// Logs go to standard error.
+/// Starts the log, which goes to standard error.
 pub(super) fn start(config: &ServerConfig) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.log)
         .map_err(|error| anyhow!("server.log: `{}`: {error}; try `info`", config.log))?;
@@ -28,8 +28,9 @@ pub(super) fn start(config: &ServerConfig) -> anyhow::Result<()> {
     started.map_err(|error| anyhow!("the log can't be started: {error}"))
 }
 
-/// The fields of a span as a JSON object, which stands in each line of the log from within the span.
-/// Every request has a span: the library's own way, by a tree of values, costs more than the rest of it.
+/// Formats the fields of a span as a JSON object, which is part of each log line from within the
+/// span. Every request has a span, and the library's formatter, which builds a tree of values,
+/// costs more than the rest of the span.
 struct SpanFields;
 
 impl<'writer> FormatFields<'writer> for SpanFields {
@@ -49,7 +50,7 @@ impl<'writer> FormatFields<'writer> for SpanFields {
     }
 }
 
-/// Adds fields to the object that `text` is, or is to become.
+/// Appends fields to `text`, which is empty or a JSON object.
 fn write_fields(text: &mut String, record: impl FnOnce(&mut dyn Visit)) {
     if text.pop().is_none() {
         text.push('{');
@@ -59,15 +60,15 @@ fn write_fields(text: &mut String, record: impl FnOnce(&mut dyn Visit)) {
 }
 
 struct Fields<'a> {
-    /// An object without its end.
+    /// A JSON object without its closing brace.
     text: &'a mut String,
 }
 
 impl Fields<'_> {
-    /// `value` is written as it is: a number, or `true`.
+    /// Writes `value` unquoted: a number, or `true`.
     fn put(&mut self, field: &Field, value: impl Display) {
         let separator = if self.text.len() > 1 { "," } else { "" };
-        // A string takes whatever is written to it.
+        // Writing to a string can't fail.
         let _ = write!(self.text, "{separator}\"{}\":{value}", field.name());
     }
 }
@@ -96,7 +97,7 @@ impl Visit for Fields<'_> {
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        // JSON has no infinity, and no number that is none.
+        // JSON has neither infinity nor NaN.
         if value.is_finite() {
             self.put(field, value);
         } else {

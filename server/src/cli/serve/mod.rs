@@ -1,4 +1,4 @@
-//! `antar serve`
+//! `antar serve`: runs the server.
 
 mod log;
 
@@ -11,7 +11,7 @@ use crate::cli::offline::options::{ServerOptions, environment};
 use crate::config::Config;
 use crate::fault;
 
-/// Variables that are no settings of the server.
+/// Variables that are not settings of the server.
 const OTHER_VARIABLES: &[&str] = &[
     "ANTAR_URL",
     "ANTAR_KEY",
@@ -86,7 +86,7 @@ impl Arguments {
     }
 }
 
-/// Variables that look like settings and are none: most likely misspelt.
+/// Variables that look like settings but are none, and are most likely misspelt.
 fn unknown_variables(names: impl Iterator<Item = String>) -> Vec<String> {
     let known: Vec<String> =
         crate::cli::offline::config::paths().iter().map(|path| Config::variable(path)).collect();
@@ -96,8 +96,8 @@ fn unknown_variables(names: impl Iterator<Item = String>) -> Vec<String> {
         .collect()
 }
 
-/// As many open files as the system lets this process have: each attempt under way is one, and many
-/// systems begin with 1,024.
+/// Raises the limit of open files as far as the system permits: each attempt in flight needs one,
+/// and many systems start with 1,024.
 fn raise_open_files(config: &Config) {
     let wanted = config.delivery.in_flight_max + config.delivery.slow_in_flight_max;
     match rlimit::increase_nofile_limit(u64::MAX) {
@@ -112,7 +112,7 @@ fn raise_open_files(config: &Config) {
     }
 }
 
-/// Faults that a test asked for.
+/// Arms the faults that a test requests.
 fn arm_faults(dev: bool) -> anyhow::Result<()> {
     let Ok(text) = std::env::var(fault::VARIABLE) else { return Ok(()) };
     if !dev {
@@ -126,7 +126,7 @@ fn arm_faults(dev: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Binds, or says what to do.
+/// Binds the address; an error says what to do.
 fn listen(address: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).map_err(|error| {
         let fix = match error.kind() {

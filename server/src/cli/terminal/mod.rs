@@ -1,4 +1,4 @@
-//! What people read: prose on a terminal, JSON lines in a pipe, and how a wrong call is told.
+//! Output for people: prose on a terminal, JSON lines in a pipe, and errors about wrong usage.
 
 pub(super) mod pretty;
 pub(super) mod screen;

@@ -1,8 +1,8 @@
-//! JSON over several lines, with everything else as it was written.
+//! JSON over several lines, with values kept as they were written.
 
 use antar_json::{Document, Kind, Value};
 
-/// `document` with two spaces for each level. Numbers, escapes and the order of keys stay.
+/// Formats `document` with two spaces per level. Numbers, escapes and the order of keys stay.
 pub(crate) fn pretty(document: &Document) -> String {
     let mut out = String::with_capacity(document.text().len() * 2);
     write(&mut out, document.root(), 0);

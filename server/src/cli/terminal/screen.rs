@@ -1,4 +1,4 @@
-//! What is printed: prose on a terminal, JSON lines in a pipe.
+//! Output: prose on a terminal, JSON lines in a pipe.
 
 use std::io::{IsTerminal, Write};
 
@@ -13,7 +13,7 @@ pub(crate) enum Format {
     Json,
 }
 
-/// Standard output. What can't be written, because nobody reads any more, is not.
+/// Standard output. Write errors, such as a closed pipe, are ignored.
 #[derive(Clone, Copy)]
 pub(crate) struct Screen {
     format: Format,
@@ -37,7 +37,7 @@ impl Screen {
         }
     }
 
-    /// JSON lines, wherever they go.
+    /// JSON lines, even on a terminal.
     pub(crate) fn lines() -> Screen {
         Screen { format: Format::Json, colour: false }
     }
@@ -46,30 +46,30 @@ impl Screen {
         self.format == Format::Text
     }
 
-    /// One line of whatever format.
+    /// Prints one line in either format.
     pub(crate) fn line(self, text: &str) {
         let _ = writeln!(std::io::stdout(), "{text}");
     }
 
-    /// A line that the next one of its kind takes the place of, on a terminal; [`Screen::line`] goes
-    /// on below it once it was ended with an empty text.
+    /// Prints a line that the next progress line replaces on a terminal. An empty text ends it;
+    /// then [`Screen::line`] continues below it.
     pub(crate) fn progress(self, text: &str) {
         let mut out = std::io::stdout();
         let _ = if text.is_empty() { writeln!(out) } else { write!(out, "\r\x1b[K{text}") };
         let _ = out.flush();
     }
 
-    /// Whether somebody is there to answer a question.
+    /// Whether a user is there to answer a question.
     pub(crate) fn can_ask(self) -> bool {
         self.is_text() && std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
     }
 
-    /// `text` in a style, where styles are seen.
+    /// `text` in a style, if styles are shown.
     pub(crate) fn paint(self, style: &str, text: &str) -> String {
         if self.colour { format!("\x1b[{style}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
-    /// Why a command failed, on standard error.
+    /// Prints why a command failed to standard error.
     pub(crate) fn error(self, error: &anyhow::Error) {
         let mut out = std::io::stderr();
         let _ = match self.format {
@@ -78,7 +78,7 @@ impl Screen {
         };
     }
 
-    /// One JSON line.
+    /// Prints one JSON line.
     pub(crate) fn json(self, value: &Json) {
         self.line(&value.to_string());
     }

@@ -1,6 +1,6 @@
-//! A call that was written wrongly.
+//! Wrong usage of a command.
 
-/// A call that can't work as it was written: exit code 2.
+/// A command line that can't work as it was written: exit code 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Usage(String);

@@ -1,4 +1,5 @@
-//! Event types: the tenant's own, the operator's, and what their payloads offer to templates.
+//! Event types of tenants and of the operator, and the template variables that their payloads
+//! offer.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +39,8 @@ impl EventTypeView {
     }
 }
 
-/// Everything that the tenant can name, by type; the tenant's own goes first, then its profile's.
+/// All event types that the tenant can name, by name. A tenant's own type overrides its profile's,
+/// which overrides the operator's.
 fn catalog(access: &Access<Read>) -> BTreeMap<EventType, EventTypeView> {
     let mut found = BTreeMap::new();
     for known in access.app.registry.event_types() {
@@ -55,14 +57,15 @@ fn catalog(access: &Access<Read>) -> BTreeMap<EventType, EventTypeView> {
     found
 }
 
-/// A posted type; its name is that of the path, and may be left out.
+/// Reads a posted event type. With `name`, which comes from the path, the body may leave its name
+/// out but must not differ.
 fn posted(body: &Body, name: Option<&EventType>) -> Result<EventTypeSpec, Problem> {
     let document = body.document()?;
     let document = match name {
         Some(name) => patch::with_default(document.root(), "name", name.as_str()),
         None => document,
     };
-    // What the answers show beside the type's own fields.
+    // The view shows `owner` beside the type's own fields.
     let spec: EventTypeSpec = read(&patch::without(document.root(), &["owner"]))?;
     match name {
         Some(name) if spec.name != *name => {

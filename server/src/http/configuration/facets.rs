@@ -40,7 +40,7 @@ pub(crate) struct FacetValues {
     values: Vec<FacetValue>,
 }
 
-/// The facets of the tenant's profile and of those of its webhooks.
+/// Facets of the tenant's profile and of its webhooks' profiles.
 fn facets<N: Needs>(access: &Access<N>) -> Vec<FacetView> {
     access.tenant.read(|state| {
         let profiles = state.webhooks().map(|webhook| &webhook.profile).chain([&state.profile]);

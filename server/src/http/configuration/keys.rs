@@ -1,4 +1,4 @@
-//! Keys to the API.
+//! API keys of the operator and of tenants.
 
 use std::sync::Arc;
 

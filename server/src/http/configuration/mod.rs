@@ -1,4 +1,4 @@
-//! All other resources of a tenant and of the operator.
+//! Configuration resources of tenants and of the operator, other than webhooks.
 
 pub(super) mod event_types;
 pub(super) mod facets;

@@ -1,4 +1,4 @@
-//! Plugins: uploaded, listed, tried out.
+//! Plugins: upload, list, delete and test.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -61,7 +61,8 @@ impl PluginView {
         PluginView { meta: meta.clone(), paused: None }
     }
 
-    /// The newest version that can be called, else the newest; or the one of `NAME@VERSION`.
+    /// Finds the version `NAME@VERSION`; for a bare name, the newest version that can be called, or
+    /// else the newest.
     fn find(state: &TenantState, name: &str) -> Option<PluginView> {
         if let Some(stored) = state.plugin(name) {
             return Some(PluginView::ready(stored));

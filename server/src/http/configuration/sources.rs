@@ -1,4 +1,4 @@
-//! Sources: incoming URLs, as they are configured. Calls to them are in `incoming.rs`.
+//! Sources: configuration of incoming URLs. Calls to these URLs are handled in `incoming.rs`.
 
 use std::sync::Arc;
 
@@ -77,7 +77,7 @@ impl SourceView {
     }
 }
 
-/// The path that the profile documents, else `/in/…`.
+/// The URL of a source, with the path that its profile documents, or else `/in/…`.
 fn url_of(source: &Source, config: &Config, secret: &str) -> String {
     let server = &config.server;
     let base = match server.public_url.trim_end_matches('/') {

@@ -1,4 +1,4 @@
-//! Tenants.
+//! Tenants: list, create, replace and erase.
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! Attempts as they happen, as Server-Sent Events.
+//! Live stream of delivery attempts as Server-Sent Events.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -19,7 +19,7 @@ use crate::http::edge::path::Query;
 use crate::live::{Heard, Listener, Message, NoListener};
 use crate::model::{Attempt, DeliveryId, EventId, EventType, Millis, State, TypeFilter, WebhookId};
 
-/// How often a silent stream shows that it is there, so that nothing in between takes it for dead.
+/// Interval of heartbeats, so that proxies don't close a silent stream as dead.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// The delivery of an attempt, as it stands after it.
@@ -108,7 +108,7 @@ pub(crate) async fn stream(access: Access<Read>, Query(query): Query<ListenQuery
     Ok(HttpResponse::Ok()
         .content_type("text/event-stream")
         .insert_header((CACHE_CONTROL, "no-store"))
-        // What nginx would otherwise collect before it passes it on.
+        // Disables response buffering in nginx.
         .insert_header(("x-accel-buffering", "no"))
         .streaming(told(listener, query)))
 }
@@ -119,9 +119,9 @@ struct Telling {
     heartbeat: Interval,
 }
 
-/// The stream's text, until the server stops or nobody reads it any more.
+/// Text of the stream, until the server stops or the client disconnects.
 fn told(listener: Listener, query: ListenQuery) -> impl Stream<Item = Result<Bytes, Infallible>> {
-    // The first one comes at once: whoever called learns that it listens.
+    // The first tick fires at once, so the client learns that the stream is open.
     let mut heartbeat = tokio::time::interval(HEARTBEAT);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let telling = Telling { listener, query, heartbeat };
@@ -152,11 +152,11 @@ impl Telling {
     }
 }
 
-/// Its id is that of the delivery with the number of the attempt.
+/// A Server-Sent Event; its id consists of the delivery's id and the attempt's number.
 fn event_of(message: &Message) -> String {
     let (id, attempts) = (message.delivery.id, message.delivery.attempts);
     let mut text = format!("event: attempt\nid: {id}-{attempts}\n");
-    // JSON of serde has no line breaks.
+    // `serde_json` writes no line breaks.
     if let Ok(data) = serde_json::to_string(&LiveView::of(message)) {
         let _ = write!(text, "data: {data}\n\n");
     }

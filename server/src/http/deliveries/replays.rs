@@ -1,4 +1,4 @@
-//! Replays: begun at a webhook, then looked at and stopped.
+//! Replays: started at a webhook, then listed, read and stopped.
 
 use serde::{Deserialize, Serialize};
 

@@ -174,7 +174,7 @@ pub(crate) async fn cancel(access: Access<Manage>, Id(id): Id<DeliveryId>) -> An
     answer::ok(&view(&access, id).await?)
 }
 
-/// Adds to a conflict with `state` what a person would do about it.
+/// Appends a hint on what to do to the conflict of a delivery in `state`.
 fn hint(state: State, hint: &'static str) -> impl Fn(StoreError) -> Problem {
     move |error| match error {
         StoreError::Conflict(detail) if detail.ends_with(state.as_str()) => {

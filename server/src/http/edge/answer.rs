@@ -1,11 +1,11 @@
-//! Answers that are a success.
+//! Success responses.
 
 use actix_web::HttpResponse;
 use serde::Serialize;
 
 use super::error::Problem;
 
-/// What handlers return.
+/// Return type of handlers.
 pub(crate) type Answer = Result<HttpResponse, Problem>;
 
 pub(crate) fn ok(view: &impl Serialize) -> Answer {
@@ -20,7 +20,7 @@ pub(crate) fn accepted(view: &impl Serialize) -> Answer {
     Ok(HttpResponse::Accepted().json(view))
 }
 
-/// 201 for what is new, 200 for what was there.
+/// 201 for a new resource, 200 for an existing one.
 pub(crate) fn put(created: bool, view: &impl Serialize) -> Answer {
     let mut answer = if created { HttpResponse::Created() } else { HttpResponse::Ok() };
     Ok(answer.json(view))

@@ -1,7 +1,7 @@
-//! Who calls, and what that key may do.
+//! Authentication by API key, and authorization of requests.
 //!
-//! A handler names what it needs as the type of an argument: [`Access`] for what belongs to a
-//! tenant, [`Operator`] for what belongs to nobody, [`Caller`] for what every key may see.
+//! A handler declares the access it needs by the type of an argument: [`Access`] for a tenant's
+//! resources, [`Operator`] for resources outside of tenants, [`Caller`] for what every key may see.
 
 use std::future::{Ready, ready};
 use std::marker::PhantomData;
@@ -39,27 +39,27 @@ impl Needs for Manage {
     const SCOPE: Scope = Scope::Manage;
 }
 
-/// A call on the tenant in its path, by a key that may make it.
+/// A request on the tenant in its path, by a key that is authorized for it.
 pub(crate) struct Access<N> {
     pub(crate) app: web::Data<App>,
     pub(crate) tenant: Arc<Tenant>,
     needs: PhantomData<N>,
 }
 
-/// A call by a key of the operator.
+/// A request by an operator key.
 pub(crate) struct Operator<N> {
     pub(crate) app: web::Data<App>,
     needs: PhantomData<N>,
 }
 
-/// A call by any key.
+/// A request by any key.
 pub(crate) struct Caller<N> {
     pub(crate) app: web::Data<App>,
     pub(crate) key: Arc<ApiKey>,
     needs: PhantomData<N>,
 }
 
-/// What a key may do. `manage` includes the others; a key of the operator without scopes may
+/// Whether a key has a scope. `manage` includes the others; an operator key without scopes may do
 /// everything.
 #[must_use]
 pub(super) fn may(key: &ApiKey, scope: Scope) -> bool {
@@ -67,7 +67,8 @@ pub(super) fn may(key: &ApiKey, scope: Scope) -> bool {
     all || key.scopes.contains(&scope) || key.scopes.contains(&Scope::Manage)
 }
 
-/// Whether a key reaches a tenant at all. If not, the tenant is not there for it.
+/// Whether a key has access to a tenant at all. Without access, the tenant is reported as not
+/// found.
 #[must_use]
 pub(crate) fn reaches(key: &ApiKey, tenant: &TenantId) -> bool {
     key.tenant.as_ref().is_none_or(|own| own == tenant)
@@ -96,8 +97,8 @@ fn identify(req: &HttpRequest) -> Result<(web::Data<App>, Arc<ApiKey>), Problem>
     Ok((app, key))
 }
 
-/// The token of `Bearer TOKEN`, or the password of `Basic …`, which is how a browser can send one;
-/// the scheme's case does not matter (RFC 9110 §11.1).
+/// The token of `Bearer TOKEN`, or the password of `Basic …`, which a browser can send. The scheme
+/// is case-insensitive (RFC 9110 §11.1).
 fn key_text(header: &str) -> Option<String> {
     let (scheme, token) = header.split_once(' ')?;
     let token = token.trim();

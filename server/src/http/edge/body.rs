@@ -1,4 +1,5 @@
-//! Bodies: read up to a limit, then into a type, with a JSON pointer to what is wrong.
+//! Request bodies: read up to a size limit, then parsed into a type, with a JSON pointer to each
+//! error.
 
 use std::ops::Range;
 use std::pin::Pin;
@@ -19,10 +20,10 @@ use crate::config::Config;
 use crate::model::Invalid;
 use crate::pipeline::accept::intake::pointer_token;
 
-/// Longest time from the head of a request to the end of its body.
+/// Time limit from the head of a request to the end of its body.
 const BODY_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// A body of up to `intake.body_bytes_max`.
+/// A request body of at most `intake.body_bytes_max`.
 pub(crate) struct Body {
     pub(crate) bytes: Bytes,
     limits: Limits,
@@ -34,7 +35,7 @@ pub(crate) struct Body {
 pub(crate) struct Upload(pub(crate) Bytes);
 
 impl Body {
-    /// The body as JSON; an empty one is `{}`.
+    /// The body as JSON; an empty body is `{}`.
     pub(crate) fn document(&self) -> Result<Document, Problem> {
         let text: &[u8] = if self.bytes.is_empty() { b"{}" } else { &self.bytes };
         let malformed = |e: antar_json::ParseError| {
@@ -48,21 +49,22 @@ impl Body {
     }
 }
 
-/// Reads a document into a type.
+/// Deserializes a document into a type.
 pub(crate) fn read<T: DeserializeOwned>(document: &Document) -> Result<T, Problem> {
     serde_json::from_str(document.text()).map_err(|error| {
         let text = error.to_string();
         let detail = text.rsplit_once(" at line ").map_or(text.as_str(), |(detail, _)| detail);
-        // The text is compact, so all of it is line 1. The column counts the bytes that were read.
+        // The text is compact, so it is a single line; the column counts the bytes read.
         let at = error.column().saturating_sub(1);
-        // A string that did not parse is placed after the string, on the comma or bracket there; a
-        // missing field on the bracket of the object that lacks it.
+        // `serde_json` locates an error in a string after the string, on the comma or bracket
+        // there, and a missing field on the bracket of the object that lacks it.
         let after = !detail.starts_with("missing field");
         Problem::from(Invalid::at(pointer_at(document, at, after), detail))
     })
 }
 
-/// Pointer to the innermost value around a byte of the text, or just before it.
+/// JSON pointer to the innermost value that contains byte `at` of the text or, with `or_after`,
+/// that ends just before it.
 fn pointer_at(document: &Document, at: usize, or_after: bool) -> String {
     let (mut here, mut pointer) = (document.root(), String::new());
     loop {
@@ -88,7 +90,7 @@ fn pointer_at(document: &Document, at: usize, or_after: bool) -> String {
     }
 }
 
-/// Where a value stands in its document's text.
+/// Byte range of a value in its document's text.
 fn span(document: &Document, value: Value<'_>) -> Range<usize> {
     let start = value.raw().as_ptr().addr() - document.text().as_ptr().addr();
     start..start + value.raw().len()

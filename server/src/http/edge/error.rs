@@ -1,6 +1,6 @@
-//! The one catalogue of problems, and what every error of the layers below becomes in it.
+//! The catalogue of API problems, and the mapping of the lower layers' errors to it.
 //!
-//! Answers follow RFC 9457. What is internal is logged with the request's id and not shown.
+//! Responses follow RFC 9457. Internal errors are logged with the request's id and not shown.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -15,14 +15,14 @@ use crate::registry::ChangeError;
 use crate::seal::NoRandomness;
 use crate::store::StoreError;
 
-/// One kind of problem, for answers and for documentation.
+/// One kind of problem, for responses and documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Entry {
-    /// Stable; scripts compare it.
+    /// Stable, since scripts compare it.
     pub code: &'static str,
     pub status: u16,
     pub title: &'static str,
-    /// What whoever called can do about it.
+    /// What the caller can do about it.
     pub advice: &'static str,
 }
 
@@ -104,7 +104,7 @@ catalogue! {
 }
 
 impl Code {
-    /// The kind of a code as [`Invalid`] carries it.
+    /// Finds the kind by the code that [`Invalid`] carries.
     fn of_invalid(code: &str) -> Code {
         let found = Code::ALL.iter().find(|known| known.entry().code == code);
         found.copied().unwrap_or(Code::Invalid)
@@ -119,7 +119,7 @@ impl Code {
     }
 }
 
-/// An answer that is no success.
+/// An error response.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {detail}", .code.entry().code)]
 pub(crate) struct Problem {
@@ -161,7 +161,8 @@ impl Problem {
         Problem::new(Code::BadParameter, format!("`{name}`: {detail}"))
     }
 
-    /// The problem of a part of a document, told of the whole: `part` is a JSON pointer.
+    /// Turns the problem of a part of a document into one of the whole: prefixes pointers with
+    /// `part`, the JSON pointer of the part.
     #[must_use]
     pub(crate) fn below(mut self, part: &str) -> Problem {
         for error in &mut self.errors {
@@ -170,7 +171,7 @@ impl Problem {
         self
     }
 
-    /// Something of ours failed: the cause goes to the log and nowhere else.
+    /// An internal error. The cause goes to the log and is not shown to the caller.
     pub(crate) fn internal(cause: impl std::fmt::Display) -> Problem {
         tracing::error!(%cause, "internal error");
         Problem::new(Code::Internal, "the cause is in the server's log under this request's id")
@@ -305,7 +306,7 @@ impl From<Refused> for Problem {
 mod tests {
     use super::*;
 
-    /// The page `docs/errors.md`, from the catalogue.
+    /// Generates the page `docs/errors.md` from the catalogue.
     fn page() -> String {
         let mut page = String::from(
             "# Problems: what the API answers when it does not do what was asked\n\n\

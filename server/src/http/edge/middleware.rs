@@ -1,5 +1,5 @@
-//! What is done around every request: an id, a line in the log, figures, headers, and the request's
-//! id in the problems that come back.
+//! Middleware around every request: request id, access log, metrics, headers, and the request's id
+//! in problem responses.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -38,8 +38,8 @@ pub(crate) async fn handle(
         let path = masked(req.path(), &app.registry);
         tracing::info_span!("request", id, method, path = &*path)
     };
-    // A task of its own: a caller that hangs up does not stop a change between the database and
-    // the memory, or an event between the commit and its first attempt.
+    // Runs in a task of its own, so that a client that disconnects does not interrupt a change
+    // between the database and memory, or an event between the commit and its first attempt.
     let handling = actix_web::rt::spawn(next.call(req).instrument(span.clone()));
     let answered = match handling.await {
         Ok(Ok(answered)) => finish(answered.map_into_boxed_body(), &id),
@@ -48,8 +48,8 @@ pub(crate) async fn handle(
     };
     let (status, took) = (answered.status().as_u16(), began.elapsed());
     let took_ms = took.as_secs_f64() * 1e3;
-    // What went well is logged with `antar::access=debug`; a line for each event would cost more
-    // than the event.
+    // Successful requests are logged only with `antar::access=debug`, since a log line for each
+    // event would cost more than the event itself.
     span.in_scope(|| match status {
         ..400 => tracing::debug!(target: "antar::access", status, took_ms, "answered"),
         _ => tracing::info!(target: "antar::access", status, took_ms, "answered"),
@@ -63,7 +63,8 @@ pub(crate) async fn handle(
 type Kind = (&'static str, String, u16);
 
 thread_local! {
-    /// What counts requests of a kind, and their times: looked up by name once.
+    /// Request counter and duration histogram of each kind, cached to avoid looking them up by
+    /// name.
     static FIGURES: RefCell<HashMap<Kind, (Counter, Histogram)>> = RefCell::default();
 }
 
@@ -84,7 +85,7 @@ fn count(method: &'static str, route: String, status: u16, seconds: f64) {
     });
 }
 
-/// Puts the request's id into problems and into the headers.
+/// Adds the request's id to problems and to the headers.
 fn finish(mut answered: ServiceResponse<BoxBody>, id: &str) -> ServiceResponse<BoxBody> {
     let problem =
         answered.response().error().and_then(|error| error.as_error::<Problem>().cloned());
@@ -112,13 +113,14 @@ fn finish(mut answered: ServiceResponse<BoxBody>, id: &str) -> ServiceResponse<B
     }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if !headers.contains_key(CACHE_CONTROL) {
-        // Answers are about now, and some show a secret this once.
+        // Not cacheable: responses describe the present, and some contain a secret that is shown
+        // only once.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     answered
 }
 
-/// The caller's own id when it is short and plain, else a new one.
+/// The client's request id if it is short and consists of plain characters, else a new one.
 fn request_id(req: &ServiceRequest, app: &App) -> String {
     let given = req.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
     let plain = |id: &&str| {
@@ -128,13 +130,13 @@ fn request_id(req: &ServiceRequest, app: &App) -> String {
     given.filter(plain).map_or_else(|| uuid_v7(app.clock.now()).to_string(), ToOwned::to_owned)
 }
 
-/// Methods are the caller's words; figures know a few.
+/// Label of a method for metrics. Clients can send any method, so unknown ones share one label.
 fn known_method(method: &Method) -> &'static str {
     let known = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
     known.into_iter().find(|known| *known == method.as_str()).unwrap_or("OTHER")
 }
 
-/// A path for the log: without the secret of an incoming URL.
+/// The path for the log, with the secret of an incoming URL masked.
 fn masked<'a>(path: &'a str, registry: &Registry) -> Cow<'a, str> {
     match secret_in(path, |path| registry.match_incoming(path)) {
         Some(secret) => path.replacen(&format!("/{secret}"), &format!("/{MASK}"), 1).into(),

@@ -1,4 +1,4 @@
-//! What every call shares: keys, bodies, paths, pages, answers and problems.
+//! What all handlers share: authentication, bodies, paths, pages, responses and problems.
 
 pub(super) mod answer;
 pub(super) mod auth;

@@ -1,4 +1,4 @@
-//! Lists, page by page: `?limit=&cursor=` in, `{"data", "next_cursor"}` out.
+//! Paginated lists: `?limit=&cursor=` in, `{"data", "next_cursor"}` out.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use super::error::Problem;
 use crate::config::Config;
 use crate::store::Page;
 
-/// Items of a page when the call does not say.
+/// Page size of requests without a `limit`.
 const LIMIT: usize = 50;
 
 /// Which part of a list.
@@ -33,7 +33,7 @@ pub(crate) struct List<T> {
     pub(crate) next_cursor: Option<String>,
 }
 
-/// How many items a page of this call has.
+/// Page size for a requested limit.
 pub(crate) fn limit(asked: Option<usize>, config: &Config) -> Result<usize, Problem> {
     match asked {
         Some(0) => Err(Problem::parameter("limit", "is 1 or more")),
@@ -42,12 +42,12 @@ pub(crate) fn limit(asked: Option<usize>, config: &Config) -> Result<usize, Prob
 }
 
 impl<T> List<T> {
-    /// A list that is short by nature, in one page.
+    /// A complete list in one page, for lists that are always short.
     pub(crate) fn whole(data: Vec<T>) -> List<T> {
         List { data, next_cursor: None }
     }
 
-    /// A page of what is in memory, by ascending `key`.
+    /// A page of items in memory, by ascending `key`.
     pub(crate) fn of<K: Ord + Display + FromStr>(
         items: impl Iterator<Item = T>,
         key: impl Fn(&T) -> K,

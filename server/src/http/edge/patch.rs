@@ -1,9 +1,10 @@
-//! JSON merge patch (RFC 7396) over texts, so that numbers and escapes stay as they were posted.
+//! JSON merge patch (RFC 7396) on JSON text, which preserves numbers and escapes as they were
+//! posted.
 
 use antar_json::{Builder, Document, Kind, Value};
 
-/// `target` with `patch` laid over it: `null` takes a member out, objects are merged, everything
-/// else replaces. Members keep the target's order; new ones follow.
+/// Applies `patch` to `target`: `null` removes a member, objects are merged, everything else
+/// replaces. Members keep the target's order; new ones follow.
 #[must_use]
 pub(crate) fn merge(target: Value<'_>, patch: Value<'_>) -> Document {
     let mut out = Builder::new();
@@ -36,7 +37,7 @@ fn write(out: &mut Builder, target: Option<Value<'_>>, patch: Value<'_>) {
     out.end();
 }
 
-/// An object without some of its members. Anything else stays as it is.
+/// An object without some of its members. Other values are returned unchanged.
 #[must_use]
 pub(crate) fn without(object: Value<'_>, names: &[&str]) -> Document {
     if object.kind() != Kind::Object {
@@ -53,7 +54,8 @@ pub(crate) fn without(object: Value<'_>, names: &[&str]) -> Document {
     out.finish()
 }
 
-/// An object with one more member, unless it has one of this name.
+/// An object with one member added, unless it has one of this name. Other values are returned
+/// unchanged.
 #[must_use]
 pub(crate) fn with_default(object: Value<'_>, name: &str, value: &str) -> Document {
     if object.kind() != Kind::Object || object.get(name).is_some() {
@@ -72,7 +74,7 @@ pub(crate) fn with_default(object: Value<'_>, name: &str, value: &str) -> Docume
 mod tests {
     use super::*;
 
-    /// The examples of RFC 7396, appendix A; the order of members is ours.
+    /// Examples of RFC 7396, appendix A, except for the order of members.
     #[test]
     fn examples_of_the_rfc() {
         for (target, patch, expected) in [

@@ -1,4 +1,4 @@
-//! Ids in paths and parameters in queries, parsed into their types.
+//! Extractors that parse ids in paths and parameters in queries into their types.
 
 use std::borrow::Cow;
 use std::future::{Ready, ready};
@@ -10,14 +10,14 @@ use serde::de::DeserializeOwned;
 
 use super::error::{Code, Problem};
 
-/// The last name in the path of a route. What does not parse can't exist: 404.
+/// The last parameter in the path of a route. A value that does not parse can't exist: 404.
 pub(crate) struct Id<T>(pub(crate) T);
 
-/// The query, read into `T`; a parameter that `T` does not know is a problem, not a filter that
-/// does nothing.
+/// The query, parsed into `T`. A parameter unknown to `T` is an error, not a filter that is
+/// silently ignored.
 pub(crate) struct Query<T>(pub(crate) T);
 
-/// A segment without its percent-encoding.
+/// Percent-decodes a path segment.
 pub(crate) fn decoded(segment: &str) -> Cow<'_, str> {
     percent_encoding::percent_decode_str(segment).decode_utf8_lossy()
 }

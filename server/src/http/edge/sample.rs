@@ -1,4 +1,5 @@
-//! Events to try things with: what a call leaves out is filled in from the catalog.
+//! Sample events for previews, tests and checks of settings; what a request leaves out comes from
+//! the catalog.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,8 +31,8 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// The event for a webhook. Without a type it is one that the webhook takes; data and attributes
-    /// that were left out are those of the type's example.
+    /// The sample event for a webhook. A missing type is replaced by one that the webhook accepts,
+    /// missing data and attributes by those of the type's example.
     pub(crate) fn event(
         self,
         app: &App,
@@ -59,7 +60,8 @@ impl Sample {
     }
 }
 
-/// An event as somebody would post it; without `data` the example of its type is taken, or none.
+/// An event as it would be posted. Without `data`, the example of its type is used, or `{}` if it
+/// has none.
 pub(crate) fn posted(
     app: &App,
     tenant: &Tenant,
@@ -77,7 +79,7 @@ pub(crate) fn posted(
     Ok(draft.event(tenant.id.clone(), app.clock.now()))
 }
 
-/// A posted event with the example's data, or none.
+/// A posted event with the example's data, or `{}`.
 fn filled_up(event: Value<'_>, known: Option<&CatalogType>) -> Document {
     let mut out = Builder::new();
     out.object();
@@ -113,7 +115,8 @@ pub(crate) fn catalog_type(
     own.or_else(of_profile).or_else(of_operator)
 }
 
-/// A type that a webhook takes: the first it names, or the first of its catalog that it accepts.
+/// A type that a webhook accepts: the first that it names, or the first of its catalog that matches
+/// its filters.
 fn type_for(tenant: &Tenant, webhook: &Webhook) -> Result<EventType, Problem> {
     let filters = &webhook.spec.event_types;
     if let Some(named) = filters.iter().find_map(|filter| filter.as_str().parse().ok()) {
@@ -128,11 +131,11 @@ fn type_for(tenant: &Tenant, webhook: &Webhook) -> Result<EventType, Problem> {
     }
 }
 
-/// A type for a filter that nothing in the catalog fits: `a.test` for `a.*`.
+/// A type for a filter that matches nothing in the catalog: `a.test` for `a.*`.
 fn made_up(filter: &str) -> Result<EventType, Problem> {
     let prefix = filter.strip_suffix('*').filter(|prefix| !prefix.is_empty());
     let text = format!("{}test", prefix.unwrap_or("webhook."));
-    // A prefix near the longest type leaves no room.
+    // A prefix close to the maximum length of a type leaves no room for more.
     text.parse()
         .or_else(|_: String| "webhook.test".parse())
         .map_err(|e: String| Problem::internal(e))

@@ -1,4 +1,4 @@
-//! Settings as documents: posted with a secret beside them, and saved as what a patch is laid over.
+//! Settings as JSON documents: posted with a secret beside them, and saved as the base of a patch.
 
 use antar_json::Document;
 use serde::Serialize;
@@ -9,7 +9,7 @@ use super::error::Problem;
 use super::patch;
 use crate::model::{FieldError, Invalid, Secret};
 
-/// A document without its `secret`, and the secret.
+/// Splits a document into its settings and its `secret`.
 pub(crate) fn take_secret(document: &Document) -> Result<(Document, Option<Secret>), Problem> {
     let root = document.root();
     let secret = match root.get("secret") {
@@ -23,8 +23,8 @@ pub(crate) fn take_secret(document: &Document) -> Result<(Document, Option<Secre
     Ok((patch::without(root, &["secret"]), secret))
 }
 
-/// Reads settings that some members, named by `beside`, were taken away from. Whoever misspells one
-/// of these is told of them too.
+/// Reads settings from which the members in `beside` were removed. Errors about unknown fields list
+/// these members too, since they can be misspelt as well.
 pub(crate) fn settings<T: DeserializeOwned>(
     document: &Document,
     beside: &[&str],
@@ -43,7 +43,7 @@ pub(crate) fn settings<T: DeserializeOwned>(
     })
 }
 
-/// A spec as the document that a patch is laid over.
+/// A spec as the document that a patch is applied to.
 pub(crate) fn saved(spec: &impl Serialize) -> Result<Document, Problem> {
     let text = serde_json::to_string(spec).map_err(Problem::internal)?;
     text.parse().map_err(Problem::internal)

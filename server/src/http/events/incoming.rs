@@ -1,5 +1,5 @@
-//! Calls from outside: to `/in/{source}/{secret}`, or to the path of a profile. They need no key;
-//! the secret in the URL is one.
+//! Calls from outside to `/in/{source}/{secret}` or to the path of a profile. They need no API key,
+//! since the URL contains a secret.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ pub(crate) async fn own_path(app: web::Data<App>, req: HttpRequest, body: Body) 
     call(&app, &req, &body, &source, &secret).await
 }
 
-/// Whatever no route takes: the paths of profiles, and 404.
+/// Requests that match no route: the paths of profiles, and 404.
 pub(crate) async fn other_path(app: web::Data<App>, req: HttpRequest, body: Body) -> Answer {
     match app.registry.match_incoming(req.path()) {
         Some((source, secret)) => {
@@ -45,7 +45,7 @@ fn nothing_here() -> Problem {
     Problem::new(Code::NotFound, "nothing answers at this path; `/docs` lists all calls")
 }
 
-/// The source behind a URL, when the secret is right and it is enabled.
+/// The enabled source behind a URL, if the secret matches.
 fn find(app: &App, source: &str, secret: &str) -> Option<Arc<Source>> {
     let source = app.registry.source(source.parse().ok()?)?;
     (source.secret.is(secret) && source.spec.enabled).then_some(source)
@@ -77,12 +77,12 @@ async fn call(app: &App, req: &HttpRequest, body: &Body, source: &str, secret: &
     Ok(taken(&source))
 }
 
-/// The path as it was called, but for the secret.
+/// The path as it was called, without the secret.
 fn without_secret(path: &str, secret: &str) -> String {
     path.replacen(&format!("/{secret}"), "", 1)
 }
 
-/// Names in lower case; a header that comes again is one with commas (RFC 9110 §5.3).
+/// Names in lower case; repeated headers are joined with commas (RFC 9110 §5.3).
 fn headers(req: &HttpRequest) -> Vec<(String, String)> {
     let mut headers: Vec<(String, String)> = Vec::with_capacity(req.headers().len());
     for (name, value) in req.headers() {
@@ -98,7 +98,7 @@ fn headers(req: &HttpRequest) -> Vec<(String, String)> {
     headers
 }
 
-/// The profile's answer.
+/// The success response that the profile defines.
 fn taken(source: &Source) -> HttpResponse {
     let incoming = source.profile.spec.incoming.as_ref();
     let (status, body) =

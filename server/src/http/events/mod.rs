@@ -1,4 +1,4 @@
-//! Events come in and are looked at.
+//! Events: the resource, and calls to incoming URLs.
 
 pub(super) mod incoming;
 pub(super) mod resource;

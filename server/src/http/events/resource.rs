@@ -1,4 +1,4 @@
-//! Events: posted, listed, looked at.
+//! Events: publish, list and get.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -161,7 +161,7 @@ fn read(req: &HttpRequest, body: &Body, limits: &IntakeConfig) -> Result<Batch, 
     Ok(intake::parse(&body.bytes, limits, intake::draft)?)
 }
 
-/// The request as one that is carried out once, when it has a key for that.
+/// The idempotency key of a request, if it has one, with a digest of the request.
 fn once(req: &HttpRequest, body: &Body, many: bool) -> Result<Option<OnceRequest>, Problem> {
     const KEY_BYTES_MAX: usize = 255;
     let Some(key) = req.headers().get("idempotency-key") else { return Ok(None) };
@@ -171,7 +171,7 @@ fn once(req: &HttpRequest, body: &Body, many: bool) -> Result<Option<OnceRequest
     })?;
     let mut digest = Sha256::new();
     for (name, value) in req.headers() {
-        // In binary mode the event stands in these headers.
+        // In binary content mode, these headers are part of the event.
         if name == CONTENT_TYPE || name.as_str().starts_with("ce-") {
             digest.update(name.as_str());
             digest.update([0]);
@@ -188,7 +188,7 @@ fn once(req: &HttpRequest, body: &Body, many: bool) -> Result<Option<OnceRequest
     }))
 }
 
-/// Status and text of the answer.
+/// Status and text of the response.
 fn answered(many: bool, answers: &[pipeline::Answer]) -> (u16, String) {
     if let Some(problem) = all_refused(many, answers) {
         let text = serde_json::to_string(&problem.body(None)).unwrap_or_default();
@@ -201,7 +201,7 @@ fn answered(many: bool, answers: &[pipeline::Answer]) -> (u16, String) {
     (202, text.unwrap_or_default())
 }
 
-/// The problem of a request none of whose events was taken.
+/// The problem of a request whose events were all refused.
 fn all_refused(many: bool, answers: &[pipeline::Answer]) -> Option<Problem> {
     let mut refused = Vec::new();
     for answer in answers {

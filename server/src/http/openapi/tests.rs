@@ -1,4 +1,4 @@
-//! What the description must say, held against the routes and what handlers take.
+//! Checks of the description against the routes and against what handlers accept.
 
 use serde::de::DeserializeOwned;
 
@@ -66,7 +66,7 @@ fn operations_have_ids_of_their_own_a_summary_and_a_key() {
     }
 }
 
-/// The parameters that `T` takes, as its refusal of another one lists them.
+/// Names of the parameters that `T` accepts, from its error about an unknown one.
 fn taken<T: DeserializeOwned>() -> Vec<String> {
     let Err(error) = actix_web::web::Query::<T>::from_query("no%20such=") else {
         panic!("a query that takes anything")

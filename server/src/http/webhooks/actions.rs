@@ -1,4 +1,4 @@
-//! What is done to a webhook: tested, switched on and off, brought back.
+//! Actions on a webhook: test, rotate its secret, enable, disable, pause, resume, revert.
 
 use antar_json::Document;
 use serde::{Deserialize, Serialize};

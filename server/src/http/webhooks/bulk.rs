@@ -1,4 +1,4 @@
-//! What is done to all deliveries of a webhook at once.
+//! Bulk operations on all deliveries of a webhook.
 
 use serde::{Deserialize, Serialize};
 
@@ -78,7 +78,8 @@ pub(crate) async fn retry(access: Access<Manage>, Id(id): Id<WebhookId>, body: B
     let (mut retried, mut more) = (0, true);
     let max = access.app.config.delivery.bulk_max;
     while more && retried < max {
-        // A batch of its own transaction each, so that nobody waits long for the database.
+        // Each batch is a transaction of its own, so that no other writer waits long for the
+        // database.
         const BATCH_MAX: usize = 500;
         let limit = BATCH_MAX.min(max - retried);
         let held = find(&access.tenant, id)?.hold_reason();
@@ -88,7 +89,7 @@ pub(crate) async fn retry(access: Access<Manage>, Id(id): Id<WebhookId>, body: B
         more = count == limit;
     }
     if webhook.hold_reason().is_some() {
-        // It may have been opened meanwhile.
+        // The webhook may have been opened meanwhile.
         access.app.pipeline.release_if_open(&access.tenant, id).await?;
     }
     access.app.dispatcher.wake();

@@ -1,4 +1,4 @@
-//! Why an event was delivered, or not.
+//! Explanations of why an event was delivered, or not.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub(crate) async fn event(
     Id(id): Id<EventId>,
     Query(mut paging): Query<Paging>,
 ) -> Answer {
-    // Whoever asks wants to see them all.
+    // By default, the page holds as many webhooks as possible.
     paging.limit = paging.limit.or(Some(access.app.config.tenant.page_max));
     let event = access.app.store.history.get_event(&access.tenant.id, &id, None).await?;
     let deliveries = newest_deliveries(&access, &event, None).await?;
@@ -80,7 +80,8 @@ pub(crate) async fn webhook(
     answer::ok(&about(&webhook, &event, delivery, &context))
 }
 
-/// What else has a say in how a delivery stands.
+/// Other state that affects a delivery: whether its webhook rests, and which delivery it waits
+/// behind.
 async fn context(
     access: &Access<Read>,
     id: WebhookId,
@@ -99,7 +100,7 @@ async fn context(
     })
 }
 
-/// A delivery whose webhook is no longer there.
+/// Explanation of a delivery whose webhook was deleted.
 fn of_deleted(delivery: &Delivery) -> Explanation {
     Explanation {
         webhook_id: delivery.webhook_id,
@@ -118,7 +119,7 @@ fn about(
     context: &DeliveryContext,
 ) -> Explanation {
     match (&event.dropped_reason, delivery) {
-        // Its data was never stored, so what webhooks want says nothing.
+        // The event's data was never stored, so the webhook's filters can't be evaluated.
         (Some(reason), None) => Explanation {
             webhook_id: webhook.id,
             name: webhook.spec.name.clone(),
@@ -153,7 +154,7 @@ async fn newest_deliveries(
             .list_deliveries(tenant, &filter, ROWS_AT_ONCE, cursor.as_deref())
             .await?;
         for delivery in page.data {
-            // The same id from another source is another event.
+            // An event with the same id from another source is a different event.
             if delivery.event == event.event.key {
                 newest.entry(delivery.webhook_id).or_insert(delivery);
             }

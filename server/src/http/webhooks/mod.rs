@@ -1,4 +1,4 @@
-//! Webhooks: the resource, and what is done to one.
+//! Webhooks: the resource, and actions on it.
 
 pub(super) mod actions;
 pub(super) mod bulk;

@@ -1,4 +1,4 @@
-//! A dry run of the whole way of an event.
+//! Dry run of an event through the whole pipeline.
 
 use std::sync::Arc;
 

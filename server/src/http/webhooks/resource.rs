@@ -1,4 +1,4 @@
-//! Webhooks: created, read, changed, deleted. What is done to them is in `actions.rs`.
+//! Webhooks: create, read, change, delete. Actions on them are in `actions.rs`.
 
 use std::sync::Arc;
 
@@ -75,7 +75,7 @@ impl WebhookView {
         }
     }
 
-    /// With what a closer look at new settings found.
+    /// The view with warnings about the new settings.
     fn saved(access: &Access<Manage>, webhook: &Webhook) -> WebhookView {
         let warnings = access.app.registry.warnings(&access.tenant, webhook);
         WebhookView { warnings, ..WebhookView::of(webhook) }
@@ -111,7 +111,8 @@ pub(crate) struct WebhookPatch {
     paused: bool,
 }
 
-/// Members of the view that are no settings; a webhook that was read can be put back as it is.
+/// Read-only members of the view, which are ignored so that a webhook that was read can be put back
+/// as it is.
 const SHOWN_ONLY: [&str; 10] = [
     "id",
     "tenant",
@@ -125,7 +126,7 @@ const SHOWN_ONLY: [&str; 10] = [
     "warnings",
 ];
 
-/// A document without its `sample`, and the sample.
+/// Splits a document into its settings and its `sample`.
 fn take_sample(document: &Document) -> Result<(Document, Option<Sample>), Problem> {
     let root = document.root();
     let given = root.get("sample").filter(|value| !value.is_null());
@@ -134,7 +135,7 @@ fn take_sample(document: &Document) -> Result<(Document, Option<Sample>), Proble
     Ok((patch::without(root, &["sample"]), sample.map_err(|problem| problem.below("/sample"))?))
 }
 
-/// Refuses settings that can't be rendered for the sample that came with them.
+/// Refuses settings that can't be rendered for the posted sample.
 fn check_sample(
     access: &Access<Manage>,
     spec: &WebhookSpec,

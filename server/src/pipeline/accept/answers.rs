@@ -1,4 +1,4 @@
-//! What a poster is told, for each event and for a request that may be repeated.
+//! Answers to a post: one for each event, and the stored answer of a request with an `Idempotency-Key`.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -6,21 +6,21 @@ use std::sync::Arc;
 use crate::model::{EventId, Invalid, Millis, TenantId};
 use crate::store::{Accepted as Stored, Once};
 
-/// What became of one posted event.
+/// Result for one posted event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     Accepted { id: EventId, duplicate: bool, deliveries: u32 },
     Refused(Invalid),
 }
 
-/// Events that one draft became, ready to be stored.
+/// The events made from one draft, ready to be stored.
 pub(crate) struct Made {
     pub(crate) id: EventId,
     /// Range in the batch.
     pub(crate) events: Range<usize>,
 }
 
-/// Status and body for what became of the events.
+/// Builds status and body of the answer from the results of the events.
 pub type AnswerOnce = Arc<dyn Fn(&[Answer]) -> (u16, String) + Send + Sync>;
 
 /// A request with an `Idempotency-Key`.
@@ -28,7 +28,7 @@ pub struct OnceRequest {
     pub key: String,
     /// Digest of the request.
     pub request_hash: Vec<u8>,
-    /// Makes status and body of the answer, which are kept with the key.
+    /// Builds status and body of the answer, which are stored with the key.
     pub answer: AnswerOnce,
 }
 

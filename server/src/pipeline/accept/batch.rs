@@ -1,13 +1,13 @@
-//! What the events of one request become before the commit.
+//! Collects the events of one request, with their deliveries, before the commit.
 
 use super::learn_facets::Learned;
 use crate::store::NewEvent;
 
-/// What a request becomes on its way to the commit.
+/// Events and deliveries of a request, to be committed together.
 #[derive(Default)]
 pub(crate) struct Batch {
     pub(crate) events: Vec<NewEvent>,
-    /// Of all events together.
+    /// Deliveries of all events together.
     pub(crate) deliveries: usize,
     pub(crate) learned: Vec<Learned>,
 }
@@ -18,7 +18,7 @@ impl Batch {
         self.events.push(new);
     }
 
-    /// Drops the events from `first` on: their draft was refused after all.
+    /// Removes the events from `first` on, because their draft was refused.
     pub(crate) fn take_back(&mut self, first: usize) {
         let refused = self.events.drain(first..);
         self.deliveries -= refused.map(|new| new.deliveries.len()).sum::<usize>();

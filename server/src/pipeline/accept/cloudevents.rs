@@ -1,6 +1,6 @@
 //! CloudEvents 1.0 over HTTP: structured, batched and binary. `source`, `subject` and extensions
-//! become attributes; the data must be a JSON object, as everywhere. Read from our own documents
-//! and not through a library, because those pass numbers and keys through sorted maps and `f64`.
+//! become attributes; the data must be a JSON object, as everywhere. Uses Antar's own JSON documents
+//! instead of a library, because libraries pass numbers and keys through `f64` and sorted maps.
 
 use antar_json::{Document, Kind, Value};
 
@@ -8,7 +8,7 @@ use super::intake::{Draft, Reader, parse_document, pointer_token};
 use crate::config::IntakeConfig;
 use crate::model::{Attributes, EventId, EventType, Invalid, Millis};
 
-/// An event in JSON format (CloudEvents JSON Event Format §3).
+/// Reads an event in JSON format (CloudEvents JSON Event Format §3).
 pub fn structured(event: Value<'_>, limits: &IntakeConfig) -> Result<Draft, Invalid> {
     if event.kind() != Kind::Object {
         return Err(Invalid::at("", "a CloudEvent is a JSON object"));
@@ -28,7 +28,7 @@ pub fn structured(event: Value<'_>, limits: &IntakeConfig) -> Result<Draft, Inva
     fields.finish(data)
 }
 
-/// An event in binary mode (HTTP Protocol Binding §3.1): `ce-` headers and the data as body.
+/// Reads an event in binary mode (HTTP Protocol Binding §3.1): `ce-` headers and the data as body.
 pub fn binary<'a>(
     headers: impl Iterator<Item = (&'a str, &'a str)>,
     body: &[u8],

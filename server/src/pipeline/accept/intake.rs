@@ -1,4 +1,4 @@
-//! From posted bytes to checked events. One pass over the text; the data stays as posted.
+//! Parses and validates posted events. One pass over the text; the data stays as posted.
 
 use antar_json::{Document, Kind, ParseError, Value};
 
@@ -7,7 +7,7 @@ use crate::model::{
     Attributes, Event, EventId, EventKey, EventType, FieldError, Invalid, Millis, TenantId,
 };
 
-/// An event as posted: checked, but not yet given an id and a time of acceptance.
+/// A posted event: validated, but without defaults for id and timestamp.
 #[derive(Clone, Debug)]
 pub struct Draft {
     pub id: Option<EventId>,
@@ -19,7 +19,7 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// The event, with what was left out.
+    /// The event, with defaults for omitted fields.
     #[must_use]
     pub fn event(self, tenant: TenantId, now: Millis) -> Event {
         let source = self.attributes.iter().find(|(name, _)| name == "source");
@@ -33,10 +33,10 @@ impl Draft {
     }
 }
 
-/// What was posted.
+/// The content of a post.
 pub enum Batch {
     One(Result<Draft, Invalid>),
-    /// In posted order; each is checked on its own.
+    /// In posted order; each is validated independently.
     Many(Vec<Result<Draft, Invalid>>),
 }
 
@@ -51,7 +51,7 @@ pub enum Refused {
     TooMany { count: usize, max: usize },
 }
 
-/// Reads one event or an array, each element by `read`.
+/// Parses one event or an array of events; `read` reads each of them.
 pub fn parse(
     body: &[u8],
     limits: &IntakeConfig,
@@ -75,7 +75,7 @@ pub fn parse(
     }
 }
 
-/// Reads JSON within the limits of intake.
+/// Parses JSON within the intake limits.
 pub fn parse_document(body: &[u8], limits: &IntakeConfig) -> Result<Document, ParseError> {
     let limits =
         antar_json::Limits { bytes_max: limits.body_bytes_max, depth_max: limits.depth_max };
@@ -110,7 +110,7 @@ pub fn draft(event: Value<'_>, limits: &IntakeConfig) -> Result<Draft, Invalid> 
     reader.finish(id, event_type, timestamp, attributes, data)
 }
 
-/// Collects everything that is wrong, so that one answer names it all.
+/// Collects all errors of an event, so that one response reports them all.
 #[derive(Default)]
 pub(super) struct Reader {
     errors: Vec<FieldError>,
@@ -121,7 +121,7 @@ impl Reader {
         self.errors.push(FieldError::new(pointer, detail));
     }
 
-    /// A string member, read by `parse`.
+    /// Reads a string member with `parse`.
     pub(super) fn parsed<T>(
         &mut self,
         pointer: &str,
@@ -164,7 +164,7 @@ impl Reader {
         attributes
     }
 
-    /// Adds one attribute, within the limits. A name that comes again replaces the first.
+    /// Adds one attribute, within the limits. A repeated name replaces the earlier value.
     pub(super) fn attribute(
         &mut self,
         attributes: &mut Attributes,

@@ -1,4 +1,4 @@
-//! A tenant's plugins on everything that comes in, before anything is routed or stored.
+//! Runs a tenant's intake plugins on every posted event, before it is routed or stored.
 
 use antar_json::Document;
 
@@ -7,19 +7,19 @@ use crate::pipeline::attempt::transform::{PluginInput, call_plugin};
 use crate::pipeline::compiled::tenant::Tenant;
 use crate::plugin::{CallError, Host, Outcome, Place, Replacement};
 
-/// Why an event does not go on.
+/// Why an event is not processed further.
 pub(crate) enum Stopped {
-    /// Accepted and done with. The event has no data any more.
+    /// Accepted, but dropped by a plugin. The event no longer has its data.
     Dropped {
         event: Box<Event>,
         reason: String,
     },
-    /// The poster shall try again.
+    /// The client must retry the request.
     Reject(String),
     Invalid(Invalid),
 }
 
-/// The events that one becomes: itself, changed, or split.
+/// Returns the events that one event becomes: unchanged, replaced, or split.
 pub(crate) async fn run(
     host: &Host,
     tenant: &Tenant,
@@ -34,7 +34,7 @@ pub(crate) async fn run(
         for event in events {
             match one(host, tenant, used, event).await {
                 Ok(becomes) => next.extend(becomes),
-                // Of several parts the others go on.
+                // If one part of a split event is dropped, the others continue.
                 Err(stopped @ Stopped::Dropped { .. }) => dropped = Some(stopped),
                 Err(stopped) => return Err(stopped),
             }
@@ -78,11 +78,11 @@ async fn one(
         Err(error) => {
             let reason = format!("{}: {error}", used.plugin);
             match (used.on_error, error) {
-                // Nothing is wrong with it: `skip` would leave out what the user wants done.
+                // The plugin itself is fine: `on_error: skip` would omit a step that the user configured.
                 (_, CallError::NotReady { .. }) => Err(Stopped::Reject(reason)),
                 (IntakeOnError::Skip, _) => Ok(vec![event]),
                 (IntakeOnError::Drop, _) => Err(dropped(&event, reason)),
-                // Asking again would not help.
+                // A retry would not help.
                 (IntakeOnError::Reject, CallError::Fail(_)) => {
                     let mut invalid = Invalid::at("", reason);
                     invalid.code = "refused_by_plugin";
@@ -94,7 +94,7 @@ async fn one(
     }
 }
 
-/// What is kept of a dropped event: id, type and times, never data.
+/// Keeps id, type and times of a dropped event, never its data.
 fn dropped(event: &Event, reason: String) -> Stopped {
     let empty: Document = antar_json::Document::from(&serde_json::json!({}));
     let bare = Event::new(
@@ -124,7 +124,7 @@ fn replaced(event: &Event, with: Replacement, number: Option<usize>) -> Result<E
         Some(number) => format!("{}:{number}", event.key.id).parse().map_err(invalid)?,
         None => event.key.id.clone(),
     };
-    // The key's source stays the posted one, so that a repeated post is still found.
+    // The key's source stays the posted one, so that a repeated post is still detected.
     let key = EventKey { id, ..event.key.clone() };
     Ok(Event::new(key, event_type, event.timestamp, attributes, with.data.root()))
 }

@@ -7,7 +7,7 @@ use crate::pipeline::compiled::facet_values::{scalars_at, values};
 use crate::pipeline::compiled::tenant::TenantState;
 use crate::pipeline::compiled::webhook::Webhook;
 
-/// A value that was not known yet, with the text shown to people.
+/// A new facet value, with the label shown to people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Learned {
     pub facet: String,
@@ -15,8 +15,8 @@ pub struct Learned {
     pub label: Option<String>,
 }
 
-/// Values that the tenant has not seen, for facets of its profile and of the webhooks that want
-/// the event. Learning stops at `values_max` for each facet, and at values too long to choose from.
+/// Returns the values that are new to the tenant, for facets of its profile and of the matching
+/// webhooks. Facets with `values_max` known values are skipped, and so are values too long to choose from.
 pub(crate) fn learn(
     state: &TenantState,
     event: &Event,

@@ -1,4 +1,4 @@
-//! From posted bytes to what is committed: parsing, intake plugins, schemas, new deliveries.
+//! Accepts events, from posted bytes to the commit: parsing, intake plugins, schemas, new deliveries.
 
 pub(super) mod answers;
 pub(super) mod batch;

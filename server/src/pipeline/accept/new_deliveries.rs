@@ -1,4 +1,4 @@
-//! Makes the deliveries of an event, and the jobs of those that start at once.
+//! Creates the deliveries of an event, and the jobs of those that start at once.
 
 use super::ordering_keys::keys_of;
 use crate::model::{DeliveryId, Event, Millis, State, WebhookId, reason};
@@ -6,7 +6,8 @@ use crate::pipeline::attempt::job::Job;
 use crate::pipeline::compiled::webhook::Webhook;
 use crate::store::{NewDelivery, NewEvent};
 
-/// A delivery of a wanted event: started at once where there is room, else kept for later.
+/// Creates the delivery of an event to a matching webhook: started at once if there is room, else pending,
+/// or missed if the webhook is disabled.
 #[must_use]
 pub(crate) fn new_delivery(
     webhook: &Webhook,
@@ -19,7 +20,8 @@ pub(crate) fn new_delivery(
     let (state, reason, next_attempt_at) = match webhook.hold_reason() {
         Some(reason @ reason::WEBHOOK_DISABLED) => (State::Missed, Some(reason), None),
         Some(reason) => (State::Pending, Some(reason), None),
-        // Whether anything with its key is open, or came before, the database knows alone.
+        // With keys it can't start here: only the database can tell whether another delivery with
+        // the key is open or came before.
         None if keys.is_none() && delay_ms == 0 && starts_now(webhook.id) => {
             (State::InFlight, None, None)
         }
@@ -35,8 +37,8 @@ pub(crate) fn new_delivery(
     }
 }
 
-/// A delivery of an old event: due at once, and no duplicate of the first, since that is what is
-/// wanted. It takes its place behind those with its key.
+/// Creates a delivery of an old event: due at once, and exempt from deduplication because the repeat is
+/// intended. It queues behind the deliveries with its order key.
 #[must_use]
 pub fn replayed_delivery(webhook: &Webhook, event: &Event, now: Millis) -> NewDelivery {
     let mut delivery = new_delivery(webhook, event, now, |_| false);
@@ -47,13 +49,13 @@ pub fn replayed_delivery(webhook: &Webhook, event: &Event, now: Millis) -> NewDe
     delivery
 }
 
-/// When the first delivery is due of those that wait by their webhook's wish.
+/// Earliest due time of the deliveries that their webhook delays, orders or deduplicates.
 pub(crate) fn waits_until(new: &NewEvent) -> Option<Millis> {
     let wished = |d: &&NewDelivery| d.keys.is_some() || d.next_attempt_at > Some(new.accepted_at);
     new.deliveries.iter().filter(wished).filter_map(|d| d.next_attempt_at).min()
 }
 
-/// The webhooks that an event's deliveries are held for.
+/// The webhooks for which deliveries of the event are held.
 pub(crate) fn held_in(new: &NewEvent) -> impl Iterator<Item = WebhookId> {
     let held = |d: &&NewDelivery| d.state == State::Pending && d.next_attempt_at.is_none();
     new.deliveries.iter().filter(held).map(|delivery| delivery.webhook_id)

@@ -1,5 +1,6 @@
-//! Events about webhooks, in their tenant's own stream: `antar.webhook.failing` and
-//! `antar.webhook.disabled`. They go to webhooks that name them, and never to the one they are about.
+//! Operator events about webhooks, in their tenant's own stream: `antar.webhook.failing` and
+//! `antar.webhook.disabled`. They go to webhooks that subscribe to them by name, and never to the one
+//! they are about.
 
 use antar_json::Builder;
 
@@ -7,10 +8,10 @@ use super::intake::Draft;
 use crate::model::Millis;
 use crate::pipeline::compiled::webhook::Webhook;
 
-/// What a tenant is told of a webhook.
+/// A change of a webhook that its tenant is notified of.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum OperatorEvent {
-    /// Halfway to its end.
+    /// Halfway to being disabled.
     Failing {
         since: Millis,
     },
@@ -19,7 +20,7 @@ pub enum OperatorEvent {
     },
 }
 
-/// The event. It is the same, and so its id, whichever node finds it out.
+/// Builds the event. Its id is the same on whichever node detects the change.
 #[must_use]
 pub fn draft(
     webhook: &Webhook,

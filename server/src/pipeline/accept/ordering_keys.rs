@@ -1,5 +1,5 @@
-//! The keys of a delivery: by which those that belong together are found. They are of the event as
-//! it was posted, since they must be known before anything is sent.
+//! Order and deduplication keys of a delivery. They are rendered from the event as posted, because they
+//! must be known before anything is sent.
 
 use sha2::{Digest, Sha256};
 
@@ -8,10 +8,10 @@ use crate::pipeline::attempt::render::text_of;
 use crate::pipeline::compiled::webhook::{Plan, Webhook};
 use crate::store::{Keys, OrderKey};
 
-/// Longer ones are kept as their digest.
+/// Longer keys are stored as their digest.
 const KEY_BYTES_MAX: usize = 200;
 
-/// A delivery's keys, where its webhook asks for any and the event has one.
+/// A delivery's keys, if its webhook configures any and the event has a value for one.
 #[must_use]
 pub(super) fn keys_of(webhook: &Webhook, event: &Event, now: Millis) -> Option<Box<Keys>> {
     let Plan { order, dedupe, .. } = &*webhook.plan;
@@ -32,7 +32,7 @@ pub(super) fn keys_of(webhook: &Webhook, event: &Event, now: Millis) -> Option<B
     (order.is_some() || dedupe.is_some()).then(|| Box::new(Keys { order, dedupe }))
 }
 
-/// The key as it is stored; none is blank.
+/// The key as stored; none if it is blank.
 fn storable_key(key: String) -> Option<String> {
     let key = key.trim();
     if key.is_empty() {

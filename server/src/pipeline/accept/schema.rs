@@ -1,9 +1,9 @@
-//! Events held against their type's schema.
+//! Validates events against their type's schema.
 
 use crate::model::{Event, Invalid, SchemaMode};
 use crate::pipeline::compiled::tenant::Tenant;
 
-/// Marks an event that misses its type's schema, or refuses it where the type says so.
+/// Marks an event that violates its type's schema, or rejects it if the type's `schema_mode` is `reject`.
 pub(crate) fn check_schema(tenant: &Tenant, event: &mut Event) -> Result<(), Invalid> {
     let known = tenant.read(|state| state.catalog_type(&event.event_type).cloned());
     let Some(known) = known else { return Ok(()) };

@@ -1,4 +1,4 @@
-//! A call from outside becomes one or more events.
+//! Sources: turn an inbound HTTP call into one or more events.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::config::IntakeConfig;
 use crate::model::{EventId, Invalid, Millis, Secret, SourceId, SourceSpec, TenantId};
 use crate::pipeline::compiled::profile::Profile;
 
-/// A source made ready.
+/// A compiled source.
 #[derive(Clone)]
 pub struct Source {
     pub id: SourceId,
@@ -26,10 +26,10 @@ pub struct Source {
     pub updated_at: Millis,
 }
 
-/// One HTTP call as it came.
+/// One inbound HTTP call.
 pub struct Call<'a> {
     pub method: &'a str,
-    /// Without the secret: what follows it is kept.
+    /// The path without the secret segment; segments after it remain.
     pub path: &'a str,
     pub query: &'a str,
     /// Names in lower case.
@@ -37,11 +37,11 @@ pub struct Call<'a> {
     pub body: &'a [u8],
 }
 
-/// Headers that carry the caller's credentials are no event's business.
+/// Headers that carry the caller's credentials; events do not contain them.
 const LEFT_OUT: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "set-cookie"];
 
 impl Call<'_> {
-    /// `{"method", "path", "query", "headers", "body"}`; a body that is no text is `body_base64`.
+    /// `{"method", "path", "query", "headers", "body"}`; a body that is not text becomes `body_base64`.
     #[must_use]
     pub fn document(&self, limits: &IntakeConfig) -> Document {
         let mut out = Builder::new();
@@ -82,7 +82,7 @@ impl Call<'_> {
     }
 }
 
-/// A query or form as an object; a name that repeats becomes an array.
+/// Writes a query or form as an object; a repeated name becomes an array.
 fn write_form(out: &mut Builder, form: &[u8]) {
     let mut fields: Vec<(String, Vec<String>)> = Vec::new();
     for (name, value) in url::form_urlencoded::parse(form) {

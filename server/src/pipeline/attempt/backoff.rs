@@ -1,65 +1,65 @@
-//! How hard a receiver may be hit after it said that it is too much: it rests, then gets one
-//! request at a time until answers are good again. Values in, values out.
+//! Backoff for an overloaded receiver (429 or 503): it rests, which means it gets no requests, then gets
+//! one request at a time until responses succeed again. Values in, values out.
 
 use crate::model::Millis;
 
-/// What an attempt says of its receiver as a whole.
+/// What an attempt shows about its receiver as a whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Feedback {
-    /// Nothing: it was not asked, or its answer is about the delivery.
+    /// Nothing: no request was sent, or the response concerns only the delivery.
     #[default]
     Nothing,
     Fine,
-    /// 429 or 503, perhaps with a time.
+    /// 429 or 503, with the time of `Retry-After` if there is one.
     TooFast {
         retry_at: Option<Millis>,
     },
-    /// No answer, or one that was no success.
+    /// No response, or an unsuccessful one.
     Failed {
         answered: bool,
     },
 }
 
-/// The bounds of rests.
+/// Bounds of the rest periods.
 #[derive(Clone, Copy, Debug)]
 pub struct BackoffLimits {
-    /// Longest rest of our own choice.
+    /// Longest rest that the backoff itself chooses.
     pub slow_ms_max: i64,
-    /// Longest rest that a receiver may ask for.
+    /// Longest rest that a receiver can request.
     pub retry_after_ms_max: i64,
 }
 
-/// The shortest rest of our own choice.
+/// Shortest rest that the backoff itself chooses.
 const SLOW_MS_MIN: i64 = 1_000;
 
-/// The tempo of one receiver. Full speed without a backoff.
+/// Backoff state of one receiver. The default is full speed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Backoff {
-    /// What the next rest is at least, doubled with each that was too short and halved with each
-    /// good answer; 0: full speed.
+    /// Length of a rest: doubled after a rest that was too short, halved after one that was long
+    /// enough and with each success; 0: full speed.
     backoff_ms: i64,
     rests_until: Millis,
 }
 
 impl Backoff {
-    /// One request at a time.
+    /// Whether the receiver gets one request at a time.
     #[must_use]
     pub fn is_slow(&self) -> bool {
         self.backoff_ms > 0
     }
 
-    /// Nothing is to be sent before.
+    /// No request is sent before this time.
     #[must_use]
     pub fn rests_until(&self) -> Millis {
         self.rests_until
     }
 
-    /// The clock was set back: the rest ends that much earlier by it.
+    /// Ends the rest `by_ms` earlier after the clock was set back.
     pub fn set_back(&mut self, by_ms: i64) {
         self.rests_until = self.rests_until.plus_ms(-by_ms);
     }
 
-    /// Takes in what an attempt that ended at `now` said.
+    /// Applies the feedback of an attempt that ended at `now`.
     pub fn observe(&mut self, feedback: Feedback, now: Millis, limits: BackoffLimits) {
         match feedback {
             Feedback::Nothing | Feedback::Failed { .. } => {}
@@ -74,7 +74,7 @@ impl Backoff {
     fn slow_down(&mut self, retry_at: Option<Millis>, now: Millis, limits: BackoffLimits) {
         let max = limits.slow_ms_max.max(SLOW_MS_MIN);
         let rested_ms = now.0.saturating_sub(self.rests_until.0);
-        // Answers to what was sent before the rest began are one and the same complaint.
+        // Responses to requests sent before the rest began count as the same complaint.
         if rested_ms >= 0 {
             let went_well = rested_ms >= self.backoff_ms;
             let next = if went_well { self.backoff_ms / 2 } else { self.backoff_ms * 2 };
@@ -142,7 +142,7 @@ mod tests {
         let mut backoff = Backoff::default();
         let hints = |at| Feedback::TooFast { retry_at: Some(Millis(at)) };
         assert_eq!(observed(&mut backoff, hints(30_000), 10_000), 30_000);
-        // One that came later and asks for less does not shorten it.
+        // A later response that requests less does not shorten the rest.
         assert_eq!(observed(&mut backoff, hints(12_000), 10_500), 30_000);
         assert_eq!(observed(&mut backoff, hints(i64::MAX), 40_000), 640_000);
     }

@@ -1,6 +1,6 @@
-//! Header fields of a request in the making.
+//! Header list of a request under construction.
 
-/// Header fields in order; of two with the same name, whatever its case, the later takes the place.
+/// Header fields in order; a later field replaces an earlier one of the same name (case-insensitive).
 pub(super) struct HeaderList<T>(Vec<(String, T)>);
 
 impl<T> HeaderList<T> {

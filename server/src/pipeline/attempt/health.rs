@@ -1,31 +1,31 @@
-//! Whether a receiver works at all: one that has failed for long gets probes only, and in the end
-//! its webhook is disabled, after a warning halfway. Values in, values out.
+//! Receiver health (circuit breaker): a receiver that has failed for long gets only probes, and in the
+//! end its webhook is disabled, after a warning halfway. Values in, values out.
 
 use super::backoff::Feedback;
 use crate::model::Millis;
 
-/// When what happens.
+/// Thresholds for probing, warning and disabling.
 #[derive(Clone, Copy, Debug)]
 pub struct HealthLimits {
-    /// Attempts in a row that have failed before only probes go out.
+    /// Consecutive failed attempts required before only probes are sent.
     pub failures_min: u32,
-    /// For how long it must have failed.
+    /// Duration of failure required before only probes are sent.
     pub failing_after_ms: i64,
-    /// The wait before the first probe; it doubles with each that fails.
+    /// Wait before the first probe; it doubles with each failed probe.
     pub probe_ms_min: i64,
     pub probe_ms_max: i64,
-    /// Nothing but failures for so long disables the webhook; half of it warns.
+    /// Duration of failure that disables the webhook; half of it triggers a warning.
     pub disable_after_ms: i64,
 }
 
-/// A receiver that has done nothing but fail since `since`.
+/// Health of a receiver without a success since `since`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Health {
     pub since: Millis,
     failures: u32,
-    /// The tenant was told.
+    /// The tenant was warned.
     pub told: bool,
-    /// The database knows of it.
+    /// The failure is recorded in the database.
     pub known: bool,
     probes: Option<Probes>,
 }
@@ -36,27 +36,27 @@ struct Probes {
     wait_ms: i64,
 }
 
-/// What a failure leads to.
+/// What the caller must do after a failure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Consequence {
-    /// It fails for long: the database is to know since when.
+    /// Record in the database since when the receiver fails and whether it is probed.
     pub note: bool,
-    /// From now on only probes go out.
+    /// Send only probes from now on.
     pub probes_only: bool,
-    /// Half of the time is over.
+    /// Half of `disable_after_ms` has passed: warn the tenant.
     pub warn: bool,
-    /// All of it is.
+    /// All of `disable_after_ms` has passed: disable the webhook.
     pub disable: bool,
 }
 
 impl Health {
-    /// After the first failure.
+    /// State of a receiver that starts to fail at `now`; `fail` counts the first failure itself.
     #[must_use]
     pub fn new(now: Millis) -> Health {
         Health { since: now, failures: 0, told: false, known: false, probes: None }
     }
 
-    /// As another node, or an earlier run, left it: a probe goes out at `now`.
+    /// State as another node or an earlier run stored it; if `probed`, the next probe is due at `now`.
     #[must_use]
     pub fn found(
         since: Millis,
@@ -70,19 +70,19 @@ impl Health {
         Health { since, failures, told, known: true, probes: probed.then_some(probes) }
     }
 
-    /// Only probes go out.
+    /// Whether only probes are sent.
     #[must_use]
     pub fn is_probed(&self) -> bool {
         self.probes.is_some()
     }
 
-    /// When the next probe goes out.
+    /// When the next probe is due.
     #[must_use]
     pub fn probe_at(&self) -> Option<Millis> {
         Some(self.probes?.next_at)
     }
 
-    /// The clock was set back: all of it was, or is to be, that much earlier by it.
+    /// Moves all times back by `by_ms` after the clock was set back.
     pub fn set_back(&mut self, by_ms: i64) {
         self.since = self.since.plus_ms(-by_ms);
         if let Some(probes) = &mut self.probes {
@@ -90,7 +90,7 @@ impl Health {
         }
     }
 
-    /// A probe goes out; another one follows, should nothing be heard of it.
+    /// Notes that a probe is sent at `now`, and schedules the next one in case no result arrives.
     pub fn probe(&mut self, now: Millis, limits: HealthLimits) {
         if let Some(probes) = &mut self.probes {
             probes.wait_ms = (probes.wait_ms * 2).min(limits.probe_ms_max);
@@ -98,13 +98,13 @@ impl Health {
         }
     }
 
-    /// There was nothing to probe with: the next delivery is made like any other, and if it fails
-    /// the probes go on.
+    /// Stops probing because no delivery waits that could be the probe: the next delivery is sent
+    /// normally, and if it fails, probing resumes.
     pub fn trust_once(&mut self) {
         self.probes = None;
     }
 
-    /// Takes in a failure. Success is the end of it, and nothing that is asked here.
+    /// Counts a failure. On a success the caller discards the `Health` instead.
     pub fn fail(&mut self, now: Millis, limits: HealthLimits) -> Consequence {
         self.failures = self.failures.saturating_add(1);
         let failing_ms = now.0.saturating_sub(self.since.0);
@@ -125,7 +125,7 @@ impl Health {
     }
 }
 
-/// Whether what was said is a failure of the receiver.
+/// Whether the feedback is a failure of the receiver.
 #[must_use]
 pub fn failed(feedback: Feedback) -> bool {
     matches!(feedback, Feedback::Failed { .. } | Feedback::TooFast { .. })

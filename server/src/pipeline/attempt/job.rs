@@ -1,4 +1,4 @@
-//! A delivery as work for this node.
+//! A delivery as a unit of work for this node.
 
 use std::sync::Arc;
 
@@ -12,15 +12,15 @@ pub struct Job {
     pub event: Arc<Event>,
     /// Attempts made so far.
     pub attempts: u32,
-    /// Those of them that the schedule does not count: it was begun anew by hand after them.
+    /// Attempts that the retry schedule does not count, because a manual retry restarted it after them.
     pub schedule_start: u32,
     pub frozen: Option<Frozen>,
-    /// Others with its key may wait for it.
+    /// Other deliveries with the same order key may wait for it.
     pub ordered: bool,
 }
 
 impl Job {
-    /// The first attempt of a new delivery.
+    /// The job for the first attempt of a new delivery.
     #[must_use]
     pub fn first(delivery_id: DeliveryId, webhook_id: WebhookId, event: Arc<Event>) -> Job {
         Job {

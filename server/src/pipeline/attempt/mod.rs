@@ -1,5 +1,5 @@
-//! From a stored event to what is recorded of one try: transform, render, sign, and the decision
-//! about what comes next. Values in, values out; only `transform` waits, for plugins.
+//! One attempt of a delivery, from the stored event to the record: transform, render, sign, the retry
+//! decision, and the health of the receiver. Values in, values out; only `transform` awaits plugins.
 
 pub mod backoff;
 mod header_list;

@@ -1,4 +1,4 @@
-//! What is to be recorded of an attempt, and what it says of its receiver.
+//! Turns the result of an attempt into the record to store and the feedback about its receiver.
 
 use super::backoff::Feedback;
 use super::job::Job;
@@ -9,8 +9,8 @@ use crate::model::{Attempt, Frozen, Millis, Stage, State};
 use crate::pipeline::compiled::webhook::Webhook;
 use crate::store::{FrozenRequest, Owner, Record};
 
-/// How an attempt ended: what to write down, and why the receiver of this revision is gone for
-/// good, if it is.
+/// Result of an attempt: the record to store, the feedback, and in `disable` the error if the receiver
+/// of this revision is gone for good.
 pub struct Attempted {
     pub record: Record,
     pub disable: Option<String>,
@@ -18,26 +18,26 @@ pub struct Attempted {
 }
 
 impl Attempted {
-    /// It ended before it was sent.
+    /// Sets the stage at which the attempt ended before sending.
     pub(crate) fn at(mut self, stage: Stage) -> Attempted {
         self.record.stage = Some(stage);
         self
     }
 }
 
-/// What an attempt saw.
+/// Observations of one attempt.
 pub(crate) struct Observed {
     pub(crate) attempt: Attempt,
-    /// The request, where it is the first that reached sending.
+    /// The request, if it is the first of its delivery that reached sending.
     pub(crate) frozen: Option<Frozen>,
     pub(crate) verdict: Verdict,
     pub(crate) hints: ReceiverHints,
-    /// Why it was no success.
+    /// Why it was not a success.
     pub(crate) error: String,
 }
 
 impl Observed {
-    /// A stage before sending wants another try.
+    /// A stage before sending failed in a way that is retried.
     pub(crate) fn not_sent(attempt: Attempt, error: String) -> Observed {
         let (verdict, hints) = (Verdict::NotSent, ReceiverHints::default());
         Observed { attempt, frozen: None, verdict, hints, error }
@@ -54,17 +54,17 @@ impl Observed {
     }
 }
 
-/// Turns what was observed into what is recorded.
+/// Turns observations into the record to store.
 pub(crate) struct Outcome<'a> {
     pub(crate) owner: &'a Owner,
     pub(crate) job: &'a Job,
     pub(crate) now: Millis,
-    /// Longest wait that a receiver may ask for.
+    /// Longest wait that a receiver can request.
     pub(crate) retry_after_ms_max: i64,
 }
 
 impl Outcome<'_> {
-    /// Applies the retry policy. `random` gives a number from 0 to 1, to spread waits by.
+    /// Applies the retry policy. `random` returns a number from 0 to 1 for jitter.
     pub(crate) fn decide(
         &self,
         webhook: &Webhook,
@@ -83,7 +83,7 @@ impl Outcome<'_> {
             hints,
             retry_after_ms_max: self.retry_after_ms_max,
             now: self.now,
-            // A success has no wait to be spread.
+            // A success has no wait, so it needs no jitter.
             random: if verdict == Verdict::Success { 0.5 } else { random() },
         });
         let attempt = Some(attempt);
@@ -98,7 +98,7 @@ impl Outcome<'_> {
             Next::Failed(given_up) => {
                 let why = given_up_text(given_up, hints, number, &error);
                 let mut attempted = self.ended(attempt, frozen, State::Failed, Some(why));
-                // A request from older settings says nothing of the receiver of today.
+                // A request frozen at an older revision says nothing about today's receiver.
                 let made_at = job.frozen.as_ref().map_or(webhook.revision, |f| f.revision);
                 let disable = given_up == GivenUp::Gone && made_at == webhook.revision;
                 attempted.disable = disable.then_some(error);

@@ -1,5 +1,5 @@
-//! From a frozen request to one that can go out: secrets put in, signed, and a masked copy of it
-//! for the record.
+//! Prepare stage: fills the secrets into a frozen request and signs it, and keeps what is needed to
+//! record it with secrets masked.
 
 use std::collections::HashSet;
 use std::sync::OnceLock;
@@ -18,31 +18,31 @@ use crate::pipeline::client::send::Outgoing;
 use crate::pipeline::compiled::tenant::Tenant;
 use crate::pipeline::compiled::webhook::Webhook;
 
-/// A request ready to go, and what may be shown of it.
+/// A request ready to send, with its masked form.
 pub struct Prepared {
     pub outgoing: Outgoing,
     shown: Shown,
-    /// Values that must not show up in a stored answer.
+    /// Values that must not appear in a stored response.
     sensitive: Vec<Secret>,
-    /// Made of them when there is something to mask.
+    /// Built from `sensitive` once there is something to mask.
     masker: OnceLock<Masker>,
 }
 
-/// What is shown of a request in the place of what goes out, where that has a secret in it.
+/// Masked replacements for the parts of a request that contain a secret; none: shown as sent.
 struct Shown {
     url: Option<String>,
-    /// As many as go out.
+    /// One for each outgoing header, in the same order.
     headers: Vec<ShownHeader>,
     body: Option<String>,
 }
 
 struct ShownHeader {
     value: Option<String>,
-    /// A signer made it.
+    /// Added by a signer.
     signed: bool,
 }
 
-/// Why a rendered request can't go out.
+/// Why a rendered request can't be sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CannotPrepare {
     #[error(transparent)]
@@ -55,7 +55,7 @@ pub enum CannotPrepare {
     Scheme,
 }
 
-/// What a request is prepared with.
+/// Inputs of `prepare` besides the request.
 #[derive(Clone, Copy)]
 pub struct PrepareInput<'a> {
     pub tenant: &'a Tenant,
@@ -63,11 +63,11 @@ pub struct PrepareInput<'a> {
     pub event_id: &'a EventId,
     pub delivery_id: DeliveryId,
     pub now: Millis,
-    /// Plain HTTP is fine, whatever the profile says.
+    /// Permits plain HTTP even if the profile requires HTTPS.
     pub dev: bool,
 }
 
-/// Puts the secrets in, checks the URL's scheme and signs.
+/// Fills in the secrets, checks the URL's scheme and signs.
 pub fn prepare(
     input: PrepareInput<'_>,
     frozen: &Frozen,
@@ -75,7 +75,7 @@ pub fn prepare(
 ) -> Result<Prepared, CannotPrepare> {
     let mut secrets = Secrets { tenant: input.tenant, used: Vec::new() };
     let url = secrets.fill(&frozen.url)?;
-    // One with a secret in it is not kept.
+    // A URL that contains a secret is not cached.
     let first_url = secrets.used.is_empty().then_some(&input.webhook.plan.first_url);
     check_scheme(&url, input)?;
     let body = frozen.body.as_ref().map(|body| secrets.fill(body)).transpose()?;
@@ -152,12 +152,12 @@ fn check_scheme(url: &str, input: PrepareInput<'_>) -> Result<(), CannotPrepare>
     Ok(())
 }
 
-/// Of a body that was made of text.
+/// The text of a body that was built from text.
 fn text_of(body: Bytes) -> String {
     String::from_utf8(body.into()).unwrap_or_default()
 }
 
-/// Looks secrets up and remembers which were used.
+/// Looks up secrets and collects the ones that were used.
 struct Secrets<'a> {
     tenant: &'a Tenant,
     used: Vec<Secret>,
@@ -174,7 +174,7 @@ impl Secrets<'_> {
 }
 
 impl Prepared {
-    /// Names of the headers that signers made, in lower case.
+    /// Names of the headers added by signers, in lower case.
     #[must_use]
     pub fn signed(&self) -> HashSet<String> {
         let headers = self.outgoing.headers.iter().zip(&self.shown.headers);
@@ -182,7 +182,7 @@ impl Prepared {
         signed.map(|((name, _), _)| name.to_ascii_lowercase()).collect()
     }
 
-    /// As sent, secrets masked.
+    /// The request as sent, with secrets masked.
     #[must_use]
     pub fn sent(self) -> SentRequest {
         let Prepared { outgoing, shown, .. } = self;
@@ -191,7 +191,7 @@ impl Prepared {
             name.make_ascii_lowercase();
             (name, shown.value.unwrap_or(value))
         });
-        // Nobody else has the body any more: it is not copied.
+        // No other reference to the body is left, so this does not copy it.
         let body = outgoing.body.map(|body| shown.body.unwrap_or_else(|| text_of(body)));
         SentRequest {
             method: outgoing.method.as_str().to_owned(),
@@ -201,7 +201,7 @@ impl Prepared {
         }
     }
 
-    /// The answer with every used secret masked, should the receiver echo one.
+    /// Masks every used secret in a response, in case the receiver echoes one.
     #[must_use]
     pub fn mask(&self, mut response: Response) -> Response {
         response.body = self.mask_text(response.body);
@@ -211,7 +211,7 @@ impl Prepared {
         response
     }
 
-    /// A text about the answer, masked likewise.
+    /// Masks every used secret in a text about the response.
     #[must_use]
     pub fn mask_text(&self, text: String) -> String {
         if !Masker::may_be_needed(&self.sensitive, &text) {

@@ -1,28 +1,29 @@
-//! What a receiver asks for in the head of an answer that is no success: to wait, to be left alone.
+//! Hints in an unsuccessful response: when to retry, that the receiver is overloaded, or to stop
+//! sending.
 
 use crate::model::{Millis, Response};
 
-/// A wish about this delivery or all of them.
+/// A receiver's instruction to stop this delivery or all deliveries.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Instruction {
     /// `webhook-delivery: disable`: no more deliveries at all.
     Disable,
-    /// `webhook-delivery: abort-message`: no more attempts of this one.
+    /// `webhook-delivery: abort-message`: no more attempts of this delivery.
     Abort,
 }
 
-/// The wishes of an answer.
+/// The hints in one response.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ReceiverHints {
-    /// `Retry-After`: not before then.
+    /// `Retry-After`: no attempt before this time.
     pub retry_at: Option<Millis>,
     pub instruction: Option<Instruction>,
-    /// 429 or 503: all deliveries to it are too many.
+    /// 429 or 503: the receiver gets too many requests, not only this delivery.
     pub overloaded: bool,
 }
 
 impl ReceiverHints {
-    /// Reads an answer that came at `now`. What makes no sense asks for nothing.
+    /// Reads the hints of a response received at `now`; malformed ones are ignored.
     #[must_use]
     pub fn of(response: &Response, now: Millis) -> ReceiverHints {
         let header = |name: &str| response.headers.get(name);
@@ -42,7 +43,7 @@ impl ReceiverHints {
 /// Seconds, or a date in one of HTTP's three forms (RFC 9110, sections 10.2.3 and 5.6.7).
 fn retry_at(text: &str, now: Millis) -> Option<Millis> {
     if text.bytes().all(|b| b.is_ascii_digit()) {
-        // More than fits is for ever, and cut by the cap.
+        // A number that overflows saturates; the caller caps it.
         let seconds = if text.is_empty() { return None } else { text.parse::<i64>() };
         return Some(now.plus_ms(seconds.unwrap_or(i64::MAX).saturating_mul(1_000)));
     }

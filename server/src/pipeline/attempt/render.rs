@@ -1,5 +1,5 @@
-//! From an event and a webhook's plan to a request, with markers where secrets stand. No clock, no
-//! database, no network: the same input gives the same bytes.
+//! Render stage: builds a request from an event and a webhook's plan, with markers in place of secrets.
+//! No clock, no database, no network: the same input yields the same bytes.
 
 use antar_json::{Builder, Document};
 use antar_template::{Piece, RenderError, Scope, Template, Unresolved};
@@ -11,7 +11,7 @@ use crate::model::{DeliveryId, Event, Frozen, FrozenHeader, Method, TenantId, is
 use crate::pipeline::compiled::profile::PayloadParts;
 use crate::pipeline::compiled::webhook::Webhook;
 
-/// What one rendering is about.
+/// Inputs of one rendering.
 #[derive(Clone, Copy)]
 pub struct RenderInput<'a> {
     pub webhook: &'a Webhook,
@@ -28,7 +28,7 @@ pub struct CannotRender {
     /// `url`, `body` or `headers.NAME`.
     pub place: String,
     pub error: String,
-    /// All tokens without a value, where that is why.
+    /// All tokens without a value, if that is the reason.
     pub unresolved: Vec<String>,
 }
 
@@ -38,11 +38,11 @@ impl CannotRender {
     }
 }
 
-/// Makes the request that every attempt of the delivery sends.
+/// Renders the request that every attempt of the delivery sends.
 pub fn render(input: RenderInput<'_>, transformed: &Transformed) -> Result<Frozen, CannotRender> {
     let unresolved = input.webhook.plan.unresolved;
     let mut rendered = render_with(input, transformed, unresolved);
-    // Whoever mends one wants to know of them all.
+    // Report all unresolved tokens, not only the first one.
     if let (Err(error), Unresolved::Fail) = (&mut rendered, unresolved)
         && let Ok(otherwise) = render_with(input, transformed, Unresolved::Empty)
     {
@@ -110,9 +110,9 @@ fn render_with(
     Ok(Frozen { revision, method: plan.method, url, headers, body, unresolved })
 }
 
-/// A text of the event as it was posted; none where something in it has no value.
+/// Renders a template on the event as posted; none if it fails or a token has no value.
 pub(crate) fn text_of(template: &Template, webhook: &Webhook, event: &Event) -> Option<String> {
-    // It is of the event: every delivery of it has the same one.
+    // The text belongs to the event: all deliveries of it get the same one.
     let delivery_id = DeliveryId(uuid::Uuid::nil());
     let name = webhook.spec.name.as_str();
     let parts = PayloadParts { event, data: event.data(), delivery_id, webhook: name };
@@ -126,13 +126,13 @@ pub(crate) fn text_of(template: &Template, webhook: &Webhook, event: &Event) -> 
 /// `Antar/VERSION`.
 const USER_AGENT: &str = concat!("Antar/", env!("CARGO_PKG_VERSION"));
 
-/// GET and DELETE carry a body only when the webhook writes one.
+/// GET and DELETE carry a body only if the webhook configures one.
 fn has_default_body(method: Method) -> bool {
     !matches!(method, Method::Get | Method::Delete)
 }
 
-/// Headers that name `antar.attempt`: made anew for each attempt and never frozen. At save it is
-/// checked that they name nothing else of the event.
+/// Renders the headers that use `antar.attempt`, anew for each attempt and never frozen. A save rejects
+/// such headers if they use anything else of the event.
 pub fn attempt_headers(
     input: RenderInput<'_>,
     attempt: u32,
@@ -180,7 +180,7 @@ pub(crate) fn meta_of_source(tenant: &TenantId) -> Document {
     out.finish()
 }
 
-/// Puts in what a header's template gives; one that names the attempt is made anew for each.
+/// Adds the header that a template renders; skips one that uses the attempt (`attempt_headers` adds it).
 fn put_rendered(
     headers: &mut HeaderList<Vec<Piece>>,
     name: &str,

@@ -1,21 +1,21 @@
-//! Whether and when to try again: a decision from values, acted on by somebody else.
+//! Retry policy: decides from values whether and when to try again; the caller acts on the decision.
 
 use super::receiver_hints::{Instruction, ReceiverHints};
 use crate::model::{Millis, Retry};
 
-/// How an attempt went.
+/// How an attempt ended, as far as retries are concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Success,
-    /// An answer that was no success.
+    /// An unsuccessful response.
     Status(u16),
-    /// No answer came.
+    /// No response.
     NoAnswer,
-    /// A stage before sending wants another try.
+    /// A stage before sending failed in a way that is retried.
     NotSent,
 }
 
-/// What a decision is made from.
+/// Inputs of the decision.
 #[derive(Clone, Copy, Debug)]
 pub struct Tried<'a> {
     pub retry: &'a Retry,
@@ -23,10 +23,10 @@ pub struct Tried<'a> {
     pub attempts: u32,
     pub verdict: Verdict,
     pub hints: ReceiverHints,
-    /// Longest wait that a receiver may ask for.
+    /// Longest wait that a receiver can request.
     pub retry_after_ms_max: i64,
     pub now: Millis,
-    /// From 0 to 1.
+    /// From 0 to 1, for jitter.
     pub random: f64,
 }
 
@@ -34,7 +34,7 @@ pub struct Tried<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     Delivered,
-    /// `asked`: later than the schedule has it, because the receiver asked for that.
+    /// `asked`: later than scheduled, because the receiver requested it with `Retry-After`.
     RetryAt {
         at: Millis,
         asked: bool,
@@ -46,17 +46,17 @@ pub enum Next {
 /// Why there is no further attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GivenUp {
-    /// The schedule has come to its end.
+    /// All attempts of the schedule are used up.
     Spent,
-    /// The webhook's `retry` does not want it tried again.
+    /// The webhook's `retry` does not cover this result.
     NotRetried,
-    /// The receiver said so of this delivery.
+    /// The receiver aborted this delivery.
     Aborted,
-    /// The receiver said that it is gone for good: the webhook is disabled.
+    /// The receiver reports that it is gone for good: the webhook is disabled.
     Gone,
 }
 
-/// Decides after an attempt.
+/// Decides what to do after an attempt.
 #[must_use]
 pub fn decide(tried: &Tried<'_>) -> Next {
     let Tried { retry, attempts, verdict, hints, now, .. } = *tried;
@@ -84,7 +84,7 @@ pub fn decide(tried: &Tried<'_>) -> Next {
     }
 }
 
-/// The wait after attempt number `attempts`; the last one of the schedule repeats.
+/// The wait after attempt number `attempts`; the last wait of the schedule repeats.
 #[expect(clippy::cast_possible_truncation, reason = "schedule waits are u32 seconds")]
 fn wait_ms(retry: &Retry, attempts: u32, random: f64) -> i64 {
     let place = usize::try_from(attempts.saturating_sub(1)).unwrap_or(usize::MAX);
@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(ordering(Instruction::Disable, Verdict::Success), Next::Delivered);
     }
 
-    /// Whatever is asked and drawn: never before the schedule, never after schedule and cap.
+    /// For any hint and random number: never before the schedule, never after both schedule and cap.
     #[test]
     fn bounds_hold_for_all_values() {
         let retry = retry(1.0);

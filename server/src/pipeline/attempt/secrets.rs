@@ -1,22 +1,22 @@
-//! Secrets in texts: found in whatever shape they were written, masked, or taken out again.
+//! Finds secrets in texts, in every escaped form (shape), and masks them or replaces them by markers.
 
 use antar_template::{Escape, MASK, Piece};
 use zeroize::Zeroizing;
 
 use crate::model::Secret;
 
-/// Shorter ones would blot out half of an innocent text.
+/// Shorter secrets are not masked: they would match too much unrelated text.
 const SECRET_BYTES_MIN: usize = 6;
 
-/// A secret as it stands in a header, a JSON string, a URL, a form: what a receiver echoes is what
-/// it was sent. Longest first, because one shape may be a part of another.
+/// The forms of a secret in a header, a JSON string, a URL or a form body: a receiver echoes what it
+/// was sent. Longest first, because one shape may contain another.
 fn shapes(secret: &Secret) -> Vec<(Zeroizing<String>, Escape)> {
     let text = secret.reveal();
     if text.len() < SECRET_BYTES_MIN {
         return Vec::new();
     }
     let mut shapes: Vec<(Zeroizing<String>, Escape)> = Vec::new();
-    // The quotes of a JSON value are no part of the secret.
+    // The quotes of a JSON value are not part of the secret.
     for escape in Escape::ALL.into_iter().filter(|escape| *escape != Escape::JsonValue) {
         let shape = Zeroizing::new(escape.escaped(text));
         if !shapes.iter().any(|(known, _)| *known == shape) {
@@ -27,16 +27,16 @@ fn shapes(secret: &Secret) -> Vec<(Zeroizing<String>, Escape)> {
     shapes
 }
 
-/// Masks secrets in what others wrote: a receiver echoes what it was sent, whole or in parts, and
-/// maybe quoted once more.
+/// Masks secrets in text from outside: a receiver may echo what it was sent, whole or in parts, and
+/// possibly quoted once more.
 pub struct Masker {
     /// Longest first.
     shapes: Vec<Zeroizing<String>>,
 }
 
 impl Masker {
-    /// Whether a text is long enough to hold one of the secrets, or a part of one that is masked.
-    /// Most answers are not, which spares making a masker.
+    /// Whether a text is long enough to contain one of the secrets, or a part of one that is masked.
+    /// Most responses are shorter, which avoids building a masker.
     pub fn may_be_needed<'a>(secrets: impl IntoIterator<Item = &'a Secret>, text: &str) -> bool {
         // No shape is shorter than the secret itself.
         let shortest = |secret: &Secret| match secret.reveal() {
@@ -60,7 +60,7 @@ impl Masker {
 
     fn add(&mut self, secret: &Secret) {
         for (shape, _) in shapes(secret) {
-            // A body that is quoted in a JSON answer, by writers that escape slashes and by others.
+            // A body quoted in a JSON response, by serializers that escape slashes and by others.
             let quoted = Zeroizing::new(Escape::JsonText.escaped(&shape));
             for more in [Zeroizing::new(quoted.replace('/', "\\/")), quoted, shape] {
                 if !self.shapes.contains(&more) {
@@ -81,8 +81,8 @@ impl Masker {
     }
 }
 
-/// What a receiver sees of a URL that is a secret as a whole: path and query, and of these the parts
-/// that are long enough to be keys.
+/// The parts that a receiver sees of a URL that is a secret as a whole: path and query, and those
+/// segments and parameters of them that are long enough to be keys.
 fn url_parts(text: &str) -> Vec<Secret> {
     const KEY_BYTES_MIN: usize = 16;
     let Some(url) = is_url(text).then(|| url::Url::parse(text).ok()).flatten() else {
@@ -99,7 +99,7 @@ fn is_url(text: &str) -> bool {
     ["https://", "http://"].iter().any(|scheme| text.starts_with(scheme))
 }
 
-/// Puts markers where a plugin wrote a secret of its config, so that it is not stored.
+/// Replaces secrets that a plugin copied from its config by markers, so that they are not stored.
 #[must_use]
 pub(super) fn mark(mut pieces: Vec<Piece>, secrets: &[(String, Secret)]) -> Vec<Piece> {
     for (name, secret) in secrets {

@@ -1,4 +1,4 @@
-//! Signatures: values in, headers out.
+//! Sign stage: computes the signature and authentication headers of a request. Values in, headers out.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -9,7 +9,7 @@ use crate::model::{
     Algorithm, DeliveryId, Encoding, EventId, Millis, Secret, Signer, StandardVersion,
 };
 
-/// What is signed.
+/// The values that signatures cover.
 #[derive(Clone, Copy)]
 pub struct SignInput<'a> {
     pub event_id: &'a EventId,
@@ -19,15 +19,15 @@ pub struct SignInput<'a> {
     pub body: &'a [u8],
 }
 
-/// The secrets of a webhook.
+/// The secrets available to a webhook's signers.
 pub struct Keys<'a> {
     pub main: &'a Secret,
-    /// The one before a rotation, while it is still valid.
+    /// The secret before the last rotation, while it is still valid.
     pub previous: Option<&'a Secret>,
     pub named: &'a dyn Fn(&str) -> Option<Secret>,
 }
 
-/// A header that proves something.
+/// A header made by a signer.
 #[derive(Clone, Debug)]
 pub struct SignedHeader<'a> {
     pub name: &'a str,
@@ -47,7 +47,7 @@ pub enum CannotSign {
     TooShort(String),
 }
 
-/// Makes the headers of all `signers`, in order. Several `standard` signers share theirs.
+/// Computes the headers of all `signers`, in order. Several `standard` signers share one set of headers.
 pub fn sign<'a>(
     signers: &'a [Signer],
     keys: &Keys<'_>,
@@ -91,7 +91,7 @@ impl Keys<'_> {
     }
 }
 
-/// Standard Webhooks: `{id}.{timestamp}.{body}`; after a rotation with both secrets.
+/// Standard Webhooks: signs `{id}.{timestamp}.{body}`; after a rotation with both secrets.
 fn standard(
     headers: &mut Vec<SignedHeader<'_>>,
     version: StandardVersion,
@@ -103,7 +103,7 @@ fn standard(
     let id = input.event_id.as_str();
     let message = [id.as_bytes(), b".", seconds.as_bytes(), b".", input.body];
     let current = keys.get(key)?;
-    // One from before the signers were changed may be none for this scheme.
+    // A previous secret may predate a change of signers and not fit this scheme; it is skipped.
     let previous = keys.previous.filter(|secret| key == "main" && is_standard(secret, version));
     let mut signatures = String::with_capacity(96);
     for secret in [Some(&current), previous].into_iter().flatten() {
@@ -165,7 +165,7 @@ pub fn public_key(secret: &Secret) -> Option<String> {
     Some(format!("whpk_{}", BASE64_STANDARD.encode(key.verifying_key().as_bytes())))
 }
 
-/// Fills in `over`. What is no placeholder stands for itself.
+/// Fills in the placeholders of `over`. Anything else, unknown placeholders included, is copied.
 fn message(over: &str, input: SignInput<'_>) -> Vec<u8> {
     let mut out = Vec::with_capacity(over.len() + input.body.len());
     let mut rest = over;
@@ -186,8 +186,8 @@ fn message(over: &str, input: SignInput<'_>) -> Vec<u8> {
     out
 }
 
-/// Of the parts of a message, one after the other. By ring, which is quick also where the processor has no
-/// instructions for SHA.
+/// The HMAC of the concatenated parts of a message. Uses ring, which is fast even on processors without
+/// SHA instructions.
 fn mac(algorithm: Algorithm, key: &[u8], message: &[&[u8]]) -> hmac::Tag {
     let algorithm = match algorithm {
         Algorithm::Sha1 => hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
@@ -218,7 +218,7 @@ mod tests {
         signed.into_iter().map(|header| (header.name.to_owned(), header.value)).collect()
     }
 
-    /// The vector of the Standard Webhooks libraries.
+    /// The test vector of the Standard Webhooks libraries.
     #[test]
     fn standard_webhooks_vector() {
         let body = r#"{"email":"test@example.com","username":"test_user"}"#;

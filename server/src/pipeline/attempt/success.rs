@@ -1,10 +1,10 @@
-//! Whether an answer is a success.
+//! Decides whether a response is a success.
 
 use super::retry::Verdict;
 use crate::model::Response;
 use crate::pipeline::compiled::webhook::Webhook;
 
-/// Whether an answer is a success, and the sentence if not.
+/// The verdict on a response, and the error message if it is not a success.
 pub(crate) fn check_success(
     webhook: &Webhook,
     answer: Result<&Response, String>,
@@ -32,7 +32,7 @@ pub(crate) fn check_success(
     (Verdict::Status(status), Some(error))
 }
 
-/// `{"status", "headers", "body"}` for `success` patterns; a body that is JSON is read as such.
+/// `{"status", "headers", "body"}` for `success` patterns; a JSON body is parsed.
 fn answer_document(response: &Response) -> antar_json::Document {
     let mut out = antar_json::Builder::new();
     out.object().key("status").number(response.status.into());

@@ -1,4 +1,4 @@
-//! The webhook's plugins, in order, each in a fresh instance.
+//! Transform stage: runs the webhook's plugins in order, each in a fresh instance.
 
 use antar_json::{Builder, Document, Value};
 
@@ -7,13 +7,13 @@ use crate::pipeline::compiled::tenant::Tenant;
 use crate::pipeline::compiled::webhook::Webhook;
 use crate::plugin::{Call, CallError, CallReport, Host, Outcome, Place};
 
-/// What is left of an event after a webhook's plugins.
+/// Result of running a webhook's plugins on an event.
 #[derive(Clone, Debug)]
 pub struct Transformed {
-    /// None: as posted.
+    /// None: unchanged, as posted.
     pub data: Option<Document>,
     pub headers: Vec<(String, String)>,
-    /// Secrets that stood in configs, and may stand in the data or headers now.
+    /// Secrets filled into plugin configs, which may now appear in the data or headers.
     pub secrets: Vec<(String, Secret)>,
 }
 
@@ -23,27 +23,27 @@ pub enum TransformEnd {
     Go(Transformed),
     /// A plugin dropped the event; the delivery ends.
     Drop(String),
-    /// Counts as an attempt, tried again by the schedule.
+    /// Counts as an attempt and is retried by the schedule.
     Retry(String),
     /// The delivery ends as failed.
     Fail(String),
-    /// A plugin is paused, or compiled anew. The delivery waits, and no attempt is counted.
+    /// A plugin is paused or being recompiled. The delivery waits, and no attempt is counted.
     Hold {
         reason: String,
         retry_in_ms: u64,
     },
 }
 
-/// One call, for previews.
+/// One plugin call, reported for previews.
 #[derive(Clone, Debug)]
 pub struct Step {
     pub plugin: String,
     pub before: Document,
-    /// None when there is nothing to report: no plugin of that name.
+    /// None if the plugin was not called: it, or a secret of its config, does not exist.
     pub report: Option<CallReport>,
 }
 
-/// Runs all plugins of `webhook` on `event`. `seen` is told of every call.
+/// Runs all plugins of `webhook` on `event`. `seen` is called with every step.
 pub async fn transform(
     host: &Host,
     tenant: &Tenant,
@@ -86,10 +86,10 @@ pub async fn transform(
                 now.headers.extend(replacement.headers);
             }
             Ok(Outcome::Drop(reason)) => return TransformEnd::Drop(named(used, &reason)),
-            // The host refuses it per webhook.
+            // Not expected: the host already rejects a split at a webhook.
             Ok(Outcome::Split(_)) => return TransformEnd::Fail(named(used, "split at a webhook")),
             Err(CallError::Fail(reason)) => return TransformEnd::Fail(named(used, &reason)),
-            // Nothing is wrong with it: `skip` would leave out what the user wants done.
+            // The plugin itself is fine: `on_error: skip` would omit a step that the user configured.
             Err(error @ CallError::NotReady { retry_in_ms }) => {
                 return TransformEnd::Hold { reason: named(used, &error.to_string()), retry_in_ms };
             }
@@ -114,7 +114,7 @@ fn named(used: &PluginUse, reason: &str) -> String {
     format!("{}: {reason}", used.plugin)
 }
 
-/// What a plugin is called with.
+/// Input of a plugin call.
 #[derive(Clone, Copy)]
 pub struct PluginInput<'a> {
     pub event: &'a Event,
@@ -123,7 +123,7 @@ pub struct PluginInput<'a> {
     pub place: Place,
 }
 
-/// Calls a tenant's plugin by name, its config's secrets filled in.
+/// Calls a tenant's plugin by name, with the secrets of its config filled in.
 pub async fn call_plugin(
     host: &Host,
     tenant: &Tenant,
@@ -151,7 +151,7 @@ pub async fn call_plugin(
     Ok(host.call(&plugin, call).await)
 }
 
-/// Puts values where `{"$secret": "NAME"}` stands; none when there is nothing to put.
+/// Replaces each `{"$secret": "NAME"}` by its value; none if the config names no secret.
 fn fill_secrets(config: &Document, tenant: &Tenant) -> Result<Option<Document>, String> {
     if !config.text().contains("\"$secret\"") {
         return Ok(None);
@@ -197,7 +197,7 @@ fn secret_name(value: Value<'_>) -> Option<String> {
     (members.next().is_none() && key.str_eq("$secret")).then(|| name.as_str().map(Into::into))?
 }
 
-/// The secrets that a config names, for checks at save.
+/// Names of the secrets that a config refers to.
 #[must_use]
 pub fn secrets_of(config: Value<'_>) -> Vec<String> {
     if let Some(name) = secret_name(config) {

@@ -1,12 +1,12 @@
-//! Which addresses may be connected to. Asked at save, where the URL names an address, and at
-//! every connect, where names have been resolved: a name may point elsewhere by then.
+//! Address policy: which addresses deliveries may connect to. Checked at save if the URL contains an
+//! address, and at every connect after name resolution, because a name may resolve differently by then.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::LazyLock;
 
 use ipnet::IpNet;
 
-/// Permits public addresses, and what the operator added.
+/// Permits public addresses and the networks that the operator added.
 #[derive(Clone, Debug, Default)]
 pub struct AddressPolicy {
     /// Permits 127.0.0.0/8 and ::1.
@@ -56,7 +56,7 @@ impl AddressPolicy {
         if permitted { Ok(()) } else { Err(Refused(address)) }
     }
 
-    /// Checks a URL's host where it says an address, or is a name for this machine.
+    /// Checks a URL's host if it is an address or a name for this machine; other names pass.
     pub fn check_host(&self, host: &str) -> Result<(), Refused> {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let name = bare.trim_end_matches('.').to_ascii_lowercase();
@@ -67,7 +67,7 @@ impl AddressPolicy {
     }
 }
 
-/// IPv6 has given out 2000::/3 alone; what lies outside is special.
+/// Of IPv6, only 2000::/3 is allocated as global unicast; everything outside is special-purpose.
 fn is_public(address: IpAddr) -> bool {
     let given_out = match address {
         IpAddr::V4(_) => true,
@@ -76,7 +76,7 @@ fn is_public(address: IpAddr) -> bool {
     given_out && !NOT_PUBLIC.iter().any(|network| network.contains(&address))
 }
 
-/// The IPv4 address that an IPv6 one stands for (mapped, NAT64, 6to4), else the address itself.
+/// The IPv4 address embedded in an IPv6 one (mapped, NAT64, 6to4), else the address itself.
 fn embedded(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else { return address };
     let [s0, s1, s2, _, _, _, s6, s7] = v6.segments();

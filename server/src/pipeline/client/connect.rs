@@ -1,4 +1,4 @@
-//! A connection to a receiver: its name resolved, every address checked, one of them taken.
+//! Connector for receivers: resolves the name, checks every address, and connects to one of them.
 
 use std::future::Future;
 use std::io::{Error, ErrorKind};
@@ -16,10 +16,10 @@ use super::address::AddressPolicy;
 use super::dns_cache::DnsCache;
 use super::timing::Stopwatch;
 
-/// How long an address may take while there is another one to try.
+/// Connect timeout of one address while there is another one to try.
 const EACH: Duration = Duration::from_secs(3);
 
-/// Resolves, checks every address, and connects to the first that takes it.
+/// Resolves, checks every address, and connects to the first one that accepts.
 #[derive(Clone)]
 pub(super) struct Guarded {
     pub(super) policy: Arc<AddressPolicy>,

@@ -1,6 +1,6 @@
-//! Addresses of host names, remembered for a while: a lookup costs a thread, and a receiver that
-//! gets a thousand deliveries has one name. The system's resolver tells no lifetime, so it is a
-//! setting. What is remembered is checked at every connect, like what was just looked up.
+//! DNS cache: a lookup occupies a thread, and a thousand deliveries to one receiver share one name. The
+//! system's resolver reports no TTL, so the lifetime is a setting. Cached addresses are checked against
+//! the address policy at every connect, like fresh ones.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// Names that were looked up lately.
+/// Recently resolved names.
 pub(super) struct DnsCache {
     keep: Duration,
     max: usize,
@@ -19,7 +19,7 @@ pub(super) struct DnsCache {
 #[derive(Default)]
 struct Entry {
     found: Mutex<Option<Addresses>>,
-    /// Held by the one who looks it up; the others wait for what he finds.
+    /// Held during a lookup; concurrent callers wait for its result.
     looked_up: tokio::sync::Mutex<()>,
 }
 
@@ -37,7 +37,7 @@ impl Entry {
 }
 
 impl DnsCache {
-    /// Keeps up to `max` names for `keep`; zero: each is looked up anew.
+    /// Caches up to `max` names for `keep`; if `keep` is zero, every call looks up the name.
     pub(super) fn new(keep: Duration, max: usize) -> DnsCache {
         DnsCache { keep, max, known: Mutex::default() }
     }
@@ -66,12 +66,12 @@ impl DnsCache {
         Ok((addresses, true))
     }
 
-    /// The next call looks it up anew: none of its addresses took a connection.
+    /// Removes a name, because none of its addresses accepted a connection: the next call looks it up.
     pub(super) fn forget(&self, host: &str) {
         self.known.lock().remove(host);
     }
 
-    /// Where a name is kept, if there is room.
+    /// The cache entry of a name, if there is room for it.
     fn place(&self, host: &str) -> Option<Arc<Entry>> {
         if self.keep.is_zero() {
             return None;

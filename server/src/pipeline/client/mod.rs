@@ -1,4 +1,4 @@
-//! One HTTP request to an address that was checked.
+//! The HTTP client of deliveries: address policy, DNS cache, connections, and timing of requests.
 
 pub mod address;
 pub(super) mod connect;

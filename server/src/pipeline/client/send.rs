@@ -1,5 +1,5 @@
-//! One HTTP request: checked address, one deadline over everything, no redirects. HTTP/2 where the
-//! receiver's TLS offers it, else HTTP/1.1.
+//! Sends one HTTP request: address checked, one deadline for the whole exchange, no redirects. HTTP/2 if
+//! the receiver negotiates it over TLS, else HTTP/1.1.
 
 #[cfg(test)]
 mod tests;
@@ -24,25 +24,25 @@ use super::timing::{Stopwatch, TimedConnector, Timing};
 use crate::config::DeliveryConfig;
 use crate::model::{Fields, Method, Response};
 
-/// The protocols that a receiver may choose from, the preferred one first.
+/// Protocols offered to the receiver (ALPN), the preferred one first.
 const OFFERED: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
-/// A connection that failed sooner than this is tried once more, at once.
+/// A connection that fails sooner than this is retried once, immediately.
 const QUICK: Duration = Duration::from_secs(1);
 
-/// A request as it goes out: nothing left to fill in.
+/// A request ready to send, with nothing left to fill in.
 #[derive(Clone)]
 pub struct Outgoing {
     pub method: Method,
     pub url: String,
-    /// The URL taken apart, where that is done already.
+    /// The parsed URL, if already available.
     pub uri: Option<Uri>,
     pub headers: Vec<(String, String)>,
     pub body: Option<Bytes>,
     pub timeout_ms: u64,
 }
 
-/// Why no answer came.
+/// Why no complete response was received.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
     #[error("the request can't be sent: {0}")]
@@ -63,7 +63,7 @@ pub enum SendError {
     Broke(String),
 }
 
-/// What came of a request: all of an answer, or why not, and what came of it all the same.
+/// Result of a request: the response, or an error with the part of the response received before it.
 #[derive(Clone, Debug)]
 pub struct Sent {
     pub response: Option<Response>,
@@ -71,7 +71,7 @@ pub struct Sent {
 }
 
 impl Sent {
-    /// The answer, if it came to its end.
+    /// The response, if it was received without an error.
     pub fn answer(&self) -> Result<&Response, &SendError> {
         const NOTHING: &SendError = &SendError::TimedOut(0);
         match (&self.error, &self.response) {
@@ -87,10 +87,10 @@ impl From<SendError> for Sent {
     }
 }
 
-/// Carries requests in place of the real network, where a node is simulated.
+/// Carries requests in place of the real network when a node is simulated.
 pub type Network = Arc<dyn Fn(Outgoing) -> BoxFuture<'static, Sent> + Send + Sync>;
 
-/// The client of all deliveries.
+/// The HTTP client shared by all deliveries.
 #[derive(Clone)]
 pub struct Sender {
     network: Option<Network>,
@@ -102,14 +102,14 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// Fails where the machine has no root certificates.
+    /// Fails if the machine has no root certificates.
     pub fn new(policy: AddressPolicy, config: &DeliveryConfig) -> std::io::Result<Sender> {
         let mut tls = rustls::ClientConfig::builder().with_native_roots()?.with_no_client_auth();
         tls.alpn_protocols = OFFERED.iter().map(|name| name.to_vec()).collect();
         Ok(Sender::with_tls(policy, config, tls))
     }
 
-    /// One whose deliveries go to `network`.
+    /// A sender whose requests go to `network`.
     #[must_use]
     pub fn over(network: Network, policy: AddressPolicy, config: &DeliveryConfig) -> Sender {
         let nobody = rustls::RootCertStore::empty();
@@ -137,16 +137,16 @@ impl Sender {
         Sender { network: None, client, policy, dns_cache, tls, response_bytes_max }
     }
 
-    /// Why nothing would be sent to this URL, as far as its text tells: its host is an address
-    /// that is not permitted. A name is looked at when it is resolved.
+    /// Why a request to this URL would be refused, judged by its text: its host is an address that is
+    /// not permitted. A name is checked when it is resolved.
     #[must_use]
     pub fn refuses(&self, url: &str) -> Option<String> {
         let url = url::Url::parse(url).ok()?;
         Some(self.policy.check_host(url.host_str()?).err()?.to_string())
     }
 
-    /// Sends and reads the answer up to its limit. Where there is no connection, and that was quick
-    /// to learn, the same request is sent once more.
+    /// Sends a request and reads the response up to the size limit. If the connection fails quickly,
+    /// the same request is sent once more.
     pub async fn send(&self, outgoing: &Outgoing) -> Sent {
         if let Some(network) = &self.network {
             let within = Duration::from_millis(outgoing.timeout_ms);
@@ -174,7 +174,7 @@ impl Sender {
         sent(coming, ended)
     }
 
-    /// As [`Sender::send`], over a connection of its own, once, and says what took how long.
+    /// Like [`Sender::send`], but over a new connection and without a second try; returns the timing, too.
     pub async fn send_timed(&self, outgoing: &Outgoing) -> (Sent, Timing) {
         let request = match request(outgoing) {
             Ok(request) => request,
@@ -226,11 +226,11 @@ impl Sender {
     }
 }
 
-/// A client that keeps little of an answer in memory.
+/// A client builder that buffers little of a response in memory.
 fn client(response_bytes_max: usize) -> Builder {
     const STREAM_WINDOW: u32 = 64 << 10;
     const CONNECTION_WINDOW: u32 = 1 << 20;
-    // The least that the library takes.
+    // hyper accepts no smaller buffer.
     let buffer_max = response_bytes_max.max(8 << 10);
     let mut builder = Client::builder(TokioExecutor::new());
     builder
@@ -242,7 +242,7 @@ fn client(response_bytes_max: usize) -> Builder {
     builder
 }
 
-/// An answer as far as it has come.
+/// A response as far as it has been received.
 struct Coming {
     status: u16,
     headers: Fields,
@@ -266,7 +266,7 @@ fn sent(coming: Option<Coming>, ended: Result<(), SendError>) -> Sent {
     Sent { response, error }
 }
 
-/// One deadline over the whole exchange.
+/// Applies one deadline to the whole exchange.
 async fn in_time(
     timeout_ms: u64,
     exchange: impl Future<Output = Result<(), SendError>>,
@@ -275,9 +275,9 @@ async fn in_time(
     ended.unwrap_or(Err(SendError::TimedOut(timeout_ms)))
 }
 
-/// A URL taken apart, or why it is none.
+/// Parses a URL, or reports why it is not one.
 pub(crate) fn uri_of(url: &str) -> Result<Uri, String> {
-    // `url` writes internationalised names and odd characters in the form that HTTP wants.
+    // `url` encodes internationalised names and special characters in the form that HTTP requires.
     let url = url::Url::parse(url).map_err(|e| format!("the URL is none: {e}"))?;
     url.as_str().parse().map_err(|e| format!("the URL is none: {e}"))
 }
@@ -297,7 +297,7 @@ fn request(outgoing: &Outgoing) -> Result<Request<Full<Bytes>>, SendError> {
     request.body(Full::new(body)).map_err(|e| bad(e.to_string()))
 }
 
-/// The headers that fit into `bytes_max`; those of one name are one field (RFC 9110 §5.3).
+/// The headers that fit into `bytes_max`; those of one name are joined into one field (RFC 9110 §5.3).
 fn fields(headers: &http::HeaderMap, bytes_max: usize) -> Fields {
     let mut room = bytes_max;
     let fields = headers.keys().filter_map(|name| {
@@ -316,9 +316,9 @@ fn fields(headers: &http::HeaderMap, bytes_max: usize) -> Fields {
     fields.collect()
 }
 
-/// Why there is no head of an answer.
+/// Classifies why no response head was received.
 fn no_answer(error: &Error) -> SendError {
-    // The client's own words say only that it was the client.
+    // The client's own message says only that the client failed; its causes say why.
     let cause = std::error::Error::source(error);
     let text = cause.map_or_else(|| chain(error), chain);
     let causes = || std::iter::successors(cause, |error| error.source());
@@ -332,14 +332,14 @@ fn no_answer(error: &Error) -> SendError {
     if error.is_connect() {
         return SendError::Connect(text);
     }
-    // Both protocols say it in words alone.
+    // Both protocols report it only in the text of the error.
     if ["message head is too large", "header list"].iter().any(|words| text.contains(words)) {
         return SendError::HeadTooLarge;
     }
     SendError::Broke(text)
 }
 
-/// An error with its causes; hyper's own text alone says little.
+/// An error with its causes; hyper's own message alone says little.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

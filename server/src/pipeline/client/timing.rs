@@ -1,4 +1,4 @@
-//! A stopwatch beside one exchange: what took how long.
+//! Stopwatch for one HTTP exchange: measures how long each part takes.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -75,7 +75,7 @@ fn micros(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// A connector whose end is the end of the TLS handshake, where there is one.
+/// A connector that records the end of the TLS handshake, if there is one.
 #[derive(Clone)]
 pub struct TimedConnector<C> {
     inner: C,

@@ -1,10 +1,10 @@
-//! What an event has at the paths of facets.
+//! Extracts facet values from events.
 
 use antar_json::{Kind, Value};
 
 use crate::model::FacetSpec;
 
-/// The scalars at a facet's path, as text; an array counts as its elements.
+/// The scalars at a facet's path, as text; an array yields its elements.
 pub(crate) fn values(spec: &FacetSpec, document: Value<'_>) -> Vec<String> {
     scalars_at(&spec.path, document)
 }

@@ -1,4 +1,4 @@
-//! Configuration made ready to use: tenants, webhooks and profiles as they stand in memory.
+//! Compiled configuration: tenants, webhooks and profiles in the form that the pipeline uses in memory.
 
 pub(super) mod facet_values;
 pub mod profile;

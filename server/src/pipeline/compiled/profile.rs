@@ -1,4 +1,4 @@
-//! A profile made ready: its catalog compiled, its payload as a function.
+//! A compiled profile: its catalog with compiled schemas, and its default payload as a function.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ impl CatalogType {
         Ok(CatalogType { spec, schema })
     }
 
-    /// The first way in which `data` misses the schema.
+    /// The first violation of the schema in `data`.
     #[must_use]
     pub fn miss(&self, data: Value<'_>) -> Option<SchemaMiss> {
         let schema = self.schema.as_ref()?;
@@ -42,10 +42,10 @@ impl CatalogType {
         Some(SchemaMiss { pointer: error.instance_path().to_string(), detail: error.to_string() })
     }
 
-    /// The example as an event; an empty one where there is none.
+    /// The example as an event; its data is empty if there is no example.
     #[must_use]
     pub fn example_event(&self, tenant: &TenantId) -> Event {
-        // Any time will do, as long as it is always the same.
+        // Any constant time will do.
         const TIMESTAMP: Millis = Millis(1_773_144_000_000);
         let spec = &self.spec;
         let key = EventKey {
@@ -60,7 +60,7 @@ impl CatalogType {
     }
 }
 
-/// Where data does not follow its type's schema.
+/// Where data violates its type's schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SchemaMiss {
     /// Below `data`.
@@ -68,17 +68,17 @@ pub struct SchemaMiss {
     pub detail: String,
 }
 
-/// The conventions of one platform, ready to use.
+/// The conventions of one platform, compiled.
 pub struct Profile {
     pub spec: ProfileSpec,
     pub types: HashMap<EventType, Arc<CatalogType>>,
     pub headers: Vec<(String, Template)>,
     pub test_headers: Vec<(String, Template)>,
-    /// Complete: what the profile leaves out is the built-in one's.
+    /// Complete: omitted settings are filled from the built-in profile.
     pub retry: Retry,
 }
 
-/// What a default payload is made of.
+/// Inputs of a default payload.
 #[derive(Clone, Copy)]
 pub struct PayloadParts<'a> {
     pub event: &'a Event,
@@ -90,13 +90,13 @@ pub struct PayloadParts<'a> {
 }
 
 impl Profile {
-    /// What the default payload of a type is made of, in order.
+    /// The entries of a type's default payload, in order.
     #[must_use]
     pub fn entries(&self, event_type: &EventType) -> &[PayloadEntry] {
         self.spec.payloads.get(event_type).unwrap_or(&self.spec.payload)
     }
 
-    /// The default payload, which is also the root of templates.
+    /// Builds the default payload, which is also the root of templates.
     #[must_use]
     pub fn payload(&self, parts: PayloadParts<'_>) -> Document {
         let entries = self.entries(&parts.event.event_type);
@@ -108,7 +108,7 @@ impl Profile {
                 PayloadEntry::Value { key, value } => {
                     if write_value(&mut out, key, value, parts) {
                         taken.push(key);
-                        // `data.x` under its own name is taken from the rest as well.
+                        // The rest excludes `x` of `data.x` under its own name as well.
                         if let PayloadValue::DataPath(path) = value {
                             taken.push(path);
                         }
@@ -132,7 +132,7 @@ impl Profile {
     }
 }
 
-/// Writes `key` with its value, or nothing where it does not resolve.
+/// Writes `key` with its value; returns false and writes nothing if the value does not resolve.
 fn write_value(
     out: &mut Builder,
     key: &str,

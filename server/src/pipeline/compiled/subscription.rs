@@ -1,4 +1,4 @@
-//! What a webhook wants: event types, facets and a rule, as one decision that can explain itself.
+//! A webhook's subscription: event types, facets and a rule as one decision, with a reason for a mismatch.
 
 use antar_json::{Document, Value};
 use antar_rules::{Mismatch, Pattern};
@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::facet_values::values;
 use crate::model::{FacetFilter, FacetSpec, TypeFilter};
 
-/// The three parts of a subscription. An event must satisfy all.
+/// The three parts of a subscription. An event must satisfy all of them.
 #[derive(Clone)]
 pub struct Subscription {
     event_types: Vec<TypeFilter>,
@@ -21,7 +21,7 @@ struct Facet {
     filter: FacetFilter,
 }
 
-/// Why an event is not wanted.
+/// Why an event does not match.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct WhyNot {
     /// `event_types`, `facets` or `rule`.
@@ -30,9 +30,9 @@ pub struct WhyNot {
     pub reason: String,
     /// The path that decided, from the rule document's root.
     pub path: String,
-    /// What was wanted there, as JSON text.
+    /// The condition there, as JSON text.
     pub wanted: String,
-    /// What was there, as JSON text; null when nothing was.
+    /// The value found there, as JSON text; null if there is none.
     pub found: Option<String>,
 }
 
@@ -47,7 +47,7 @@ impl Subscription {
         Subscription { event_types, facets, rule }
     }
 
-    /// A pattern that matches at least what is wanted, for the index to narrow with.
+    /// A pattern that matches all events of the subscription, and maybe more, for the index to narrow by.
     #[must_use]
     pub fn pattern(&self) -> Pattern {
         let facets = self.facets.iter().filter_map(Facet::pattern);
@@ -77,18 +77,18 @@ impl Subscription {
         self.filter_for(event_type).is_some()
     }
 
-    /// The dotted paths that the rule looks at.
+    /// The dotted paths that the rule reads.
     pub fn rule_paths(&self) -> impl Iterator<Item = &str> {
         self.rule.paths()
     }
 
-    /// The first of its event types that takes this one.
+    /// The first type filter that accepts this type.
     #[must_use]
     pub fn filter_for(&self, event_type: &str) -> Option<&TypeFilter> {
         self.event_types.iter().find(|filter| filter.accepts(event_type))
     }
 
-    /// None when the event is wanted.
+    /// None if the event matches.
     #[must_use]
     pub fn why_not(&self, event_type: &str, document: Value<'_>) -> Option<WhyNot> {
         if !self.accepts_type(event_type) {
@@ -132,8 +132,8 @@ impl Facet {
         }
     }
 
-    /// Exact values to narrow by. Only where the facet constrains every type: elsewhere an event
-    /// without the value may still be wanted.
+    /// Exact values to narrow by, only if the facet constrains every type: otherwise an event without
+    /// the value may still match.
     fn pattern(&self) -> Option<Pattern> {
         let values = match &self.filter {
             FacetFilter::Any(any) => any.as_slice(),
@@ -143,7 +143,7 @@ impl Facet {
         if values.is_empty() || !self.spec.event_types.is_empty() {
             return None;
         }
-        // A value may stand in the event as a string, or as a number or boolean of that text.
+        // The event may contain a value as a string, or as a number or boolean with that text.
         let scalars =
             values.iter().filter_map(|v| serde_json::from_str::<serde_json::Value>(v).ok());
         let scalars = scalars.filter(|v| v.is_number() || v.is_boolean());
@@ -170,7 +170,7 @@ impl Facet {
     }
 }
 
-/// A pattern that we wrote. One that the engine refuses narrows nothing.
+/// Parses a generated pattern. One that the engine refuses narrows nothing.
 fn pattern(json: &serde_json::Value) -> Pattern {
     Pattern::parse(Document::from(json).root()).unwrap_or_else(|_| Pattern::match_all())
 }

@@ -1,5 +1,5 @@
-//! What is configured for one tenant, compiled and in memory: all that the way of an event needs,
-//! so that nothing is read from the database before the first attempt.
+//! A tenant's configuration, compiled and in memory: all that the pipeline needs, so that nothing is read
+//! from the database before the first attempt.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub struct Tenant {
     state: RwLock<TenantState>,
 }
 
-/// What is behind the lock.
+/// The state behind the lock.
 pub struct TenantState {
     pub spec: TenantSpec,
     pub created_at: Millis,
@@ -31,9 +31,9 @@ pub struct TenantState {
     pub secrets: BTreeMap<SecretName, StoredSecret>,
     /// Versions by name, oldest first.
     pub plugins: BTreeMap<PluginName, BTreeMap<u32, StoredPlugin>>,
-    /// Versions that are being compiled, or can't be.
+    /// Versions that are being compiled, or failed to compile.
     pub uploads: BTreeMap<PluginName, BTreeMap<u32, PluginMeta>>,
-    /// Known values of facets with the text shown to people, by facet.
+    /// Known values by facet, each with the label shown to people.
     pub facet_values: BTreeMap<String, BTreeMap<String, Option<String>>>,
     webhooks: HashMap<WebhookId, Arc<Webhook>>,
     webhook_names: HashMap<String, WebhookId>,
@@ -76,7 +76,7 @@ impl Tenant {
         Tenant { id, state: RwLock::new(state) }
     }
 
-    /// Takes over all that the other one knows.
+    /// Takes over the state of `fresh`.
     pub fn replace(&self, fresh: &Tenant) {
         std::mem::swap(&mut *self.state.write(), &mut *fresh.state.write());
     }
@@ -121,7 +121,7 @@ impl TenantState {
         }
     }
 
-    /// A version is ready, or deleted.
+    /// Removes the upload of a version that is ready or deleted.
     pub fn forget_upload(&mut self, name: &PluginName, version: u32) {
         if let Some(versions) = self.uploads.get_mut(name) {
             versions.remove(&version);
@@ -145,7 +145,7 @@ impl TenantState {
         self.webhooks.get(&id)
     }
 
-    /// Puts in or replaces a webhook. The index is touched only when the subscription changed.
+    /// Inserts or replaces a webhook. The index is updated only if the plan is a new one.
     pub fn put_webhook(&mut self, webhook: Arc<Webhook>) {
         let known = self.webhooks.get(&webhook.id);
         if !known.is_some_and(|known| Arc::ptr_eq(&known.plan, &webhook.plan)) {
@@ -157,7 +157,7 @@ impl TenantState {
         self.webhooks.insert(webhook.id, webhook);
     }
 
-    /// Another one may have the name by now.
+    /// Frees the name of a webhook, unless another one has taken it since.
     fn forget_webhook_name(&mut self, id: WebhookId) {
         let Some(known) = self.webhooks.get(&id) else { return };
         if self.webhook_names.get(&known.spec.name) == Some(&id) {
@@ -171,7 +171,7 @@ impl TenantState {
         self.webhooks.remove(&id);
     }
 
-    /// The webhooks that want `event`, disabled ones included, oldest first.
+    /// The webhooks that subscribe to `event`, disabled ones included, oldest first.
     #[must_use]
     pub fn route(&self, event: &Event) -> Vec<Arc<Webhook>> {
         let document = event.document.root();

@@ -1,5 +1,5 @@
-//! What templates can name in the events of a type: the paths of its default payload, learned from
-//! the type's JSON Schema and its example.
+//! Variables that templates can use in the events of a type: the paths of its default payload, derived
+//! from the type's JSON Schema and its example.
 
 use antar_json::{Document, Kind, Value};
 use serde::Serialize;
@@ -29,31 +29,31 @@ pub enum VariableKind {
     Array,
 }
 
-/// How a payload is built, as far as the catalog knows.
+/// The structure of a payload, as far as the catalog describes it.
 #[derive(Clone, Debug, Default)]
 pub struct Shape {
-    /// None where neither schema nor example say.
+    /// None if neither schema nor example determine it.
     kind: Option<VariableKind>,
     description: String,
     example: Option<Document>,
     members: Vec<(String, Shape)>,
     element: Option<Box<Shape>>,
-    /// An object may have members that are not among `members`.
+    /// The object may have members that are not among `members`.
     open: bool,
 }
 
 /// What a path leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found<'a> {
-    /// Something of this kind, where it is known.
+    /// A value, with its kind if known.
     There(Option<VariableKind>),
-    /// Nothing is said about it: an object's members are not all known.
+    /// Unknown: not all members of the object there are known.
     Open { below: usize, known: Vec<&'a str> },
-    /// Nothing can be there. The first `below` steps of the path exist, `known` are the members there.
+    /// No value can be there. The first `below` steps of the path exist; `known` are the members there.
     Nowhere { below: usize, known: Vec<&'a str> },
 }
 
-/// The default payload of the events of a type, as `profile` sends it.
+/// The shape of the default payload that `profile` sends for events of a type.
 #[must_use]
 pub fn shape(profile: &Profile, known: &CatalogType, tenant: &TenantId) -> Shape {
     let spec = &known.spec;
@@ -87,7 +87,7 @@ pub fn shape(profile: &Profile, known: &CatalogType, tenant: &TenantId) -> Shape
     root
 }
 
-/// The `data` of the events of a type.
+/// The shape of `data` in the events of a type.
 #[must_use]
 pub fn data_shape(known: &CatalogType) -> Shape {
     let schema = known.spec.schema.as_ref().map(Document::root);
@@ -95,7 +95,7 @@ pub fn data_shape(known: &CatalogType) -> Shape {
     Reader { root: schema }.read(schema, example, 0)
 }
 
-/// What stands under a key of the payload.
+/// The shape of the value under a key of the payload.
 fn value_shape(value: &PayloadValue, data: &Shape, example: Option<Value<'_>>) -> Shape {
     let described = |text: &str| Shape {
         description: text.to_owned(),
@@ -118,7 +118,7 @@ fn value_shape(value: &PayloadValue, data: &Shape, example: Option<Value<'_>>) -
     }
 }
 
-/// What nothing is known of.
+/// The shape of a value about which nothing is known.
 static OPEN: Shape = Shape {
     kind: None,
     description: String::new(),
@@ -133,20 +133,20 @@ impl Shape {
         Reader { root: None }.read(None, example, 0)
     }
 
-    /// A key already written wins, as in the payload.
+    /// Adds a member; a key that exists wins, as in the payload.
     fn add(&mut self, key: String, shape: Shape) {
         if !self.members.iter().any(|(known, _)| *known == key) {
             self.members.push((key, shape));
         }
     }
 
-    /// The shape below `steps`, or the last one on the way and how many steps it took.
+    /// The shape below `steps`, or the last shape on the way and the number of steps to it.
     fn at<'p>(&self, steps: impl Iterator<Item = &'p str>) -> Result<&Shape, (&Shape, usize)> {
         let mut shape = self;
         for (count, step) in steps.enumerate() {
             let next = match step {
                 "[]" => {
-                    // `each` goes through objects as well; what their members are is not looked at.
+                    // `each` iterates over objects as well; their members are treated as unknown.
                     let inner = shape.kind != Some(VariableKind::Scalar);
                     shape.element.as_deref().or(inner.then_some(&OPEN))
                 }
@@ -162,7 +162,7 @@ impl Shape {
         Ok(shape)
     }
 
-    /// What a path from the root leads to. The step `[]` is any element of an array.
+    /// Finds what a path from the root leads to. The step `[]` is any element of an array.
     #[must_use]
     pub fn find(&self, steps: &[String]) -> Found<'_> {
         let (shape, below) = match self.at(steps.iter().map(String::as_str)) {
@@ -179,7 +179,7 @@ impl Shape {
         }
     }
 
-    /// Whether a rule's path may lead to something. Rules look into every element of an array.
+    /// Whether a rule's path may lead to a value. Rules search every element of an array.
     #[must_use]
     pub fn may_hold<'p>(&self, mut steps: impl Iterator<Item = &'p str>) -> bool {
         let mut shape = self;
@@ -195,8 +195,8 @@ impl Shape {
         }
     }
 
-    /// The paths that can be named, from the outside in. What is inside arrays is not among them;
-    /// `{{#each}}` goes through these.
+    /// The paths that templates can use, from the outside in. The insides of arrays are not among them;
+    /// `{{#each}}` iterates over arrays.
     #[must_use]
     pub fn variables(&self) -> Vec<Variable> {
         let mut found = Vec::new();
@@ -205,7 +205,7 @@ impl Shape {
     }
 
     fn walk(&self, path: &str, found: &mut Vec<Variable>) {
-        /// A catalog is read by people.
+        /// Limits the list to what people can read.
         const VARIABLES_MAX: usize = 1_000;
         let named = self.members.iter().filter(|(name, _)| !name.is_empty() && !name.contains(']'));
         for (name, shape) in named {
@@ -225,7 +225,7 @@ impl Shape {
     }
 }
 
-/// Other keys stand in brackets in a path.
+/// Whether a key needs no brackets in a path.
 fn can_be_named(name: &str) -> bool {
     name.chars().all(|c| c.is_alphanumeric() || "_-$@".contains(c))
 }
@@ -238,7 +238,7 @@ fn kind_of(value: Value<'_>) -> VariableKind {
     }
 }
 
-/// Reads schema and example side by side.
+/// Derives a shape from schema and example together.
 struct Reader<'a> {
     /// The whole schema, for `$ref`.
     root: Option<Value<'a>>,
@@ -246,14 +246,14 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn read(&self, schema: Option<Value<'a>>, example: Option<Value<'_>>, depth: usize) -> Shape {
-        /// Schemas may refer to themselves.
+        /// Bounds the recursion, because schemas may refer to themselves.
         const DEPTH_MAX: usize = 16;
         if depth == DEPTH_MAX {
             return OPEN.clone();
         }
         let parts = schema.map(|schema| self.parts(schema, depth)).unwrap_or_default();
         let said = |name: &str| parts.iter().find_map(|part| part.get(name));
-        // Where alternatives differ, anything may come.
+        // If alternatives differ in type, the kind is unknown.
         let mut kinds = parts.iter().filter_map(|part| part.get("type").and_then(kind_named));
         let first = kinds.next();
         let mixed = first.is_some_and(|first| kinds.any(|other| other != first));
@@ -280,8 +280,8 @@ impl<'a> Reader<'a> {
         }
         let more = said("additionalProperties").is_some_and(|more| more.as_bool() != Some(false));
         let object = shape.kind == Some(VariableKind::Object);
-        // A schema that names no member of an object leaves them to whoever sends; an example alone
-        // shows all there is, unless it is empty.
+        // If a schema names no members of an object, any may occur; an example alone is taken as
+        // complete, unless it is empty.
         let vague = !described && (schema.is_some() || shape.members.is_empty());
         shape.open = object && (more || vague || said("patternProperties").is_some());
         if shape.kind == Some(VariableKind::Array) {
@@ -294,7 +294,7 @@ impl<'a> Reader<'a> {
         shape
     }
 
-    /// A schema with what it refers to and what it is put together from.
+    /// A schema with its `$ref` target and the parts of its `allOf`, `anyOf` and `oneOf`, recursively.
     fn parts(&self, schema: Value<'a>, depth: usize) -> Vec<Value<'a>> {
         const PARTS_MAX: usize = 64;
         let (mut parts, mut next) = (Vec::new(), vec![schema]);
@@ -311,7 +311,7 @@ impl<'a> Reader<'a> {
         parts
     }
 
-    /// What a `$ref` inside the same document means.
+    /// The target of a `$ref` inside the same document.
     fn referred(&self, schema: Value<'a>) -> Option<Value<'a>> {
         let reference = schema.get("$ref")?.as_str()?;
         let mut steps = reference.strip_prefix('#')?.split('/').skip(1);

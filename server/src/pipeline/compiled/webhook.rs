@@ -1,5 +1,5 @@
-//! A webhook made ready: parsed, compiled and filled up from its profile. Never changed; a save
-//! makes a new one.
+//! A compiled webhook: parsed, compiled and completed from its profile. Immutable; a save creates a new
+//! one.
 
 use std::sync::{Arc, OnceLock};
 
@@ -14,7 +14,7 @@ use crate::model::{
 };
 use crate::pipeline::client::send::uri_of;
 
-/// Everything that a delivery needs to know of its webhook.
+/// Everything that a delivery needs from its webhook.
 #[derive(Clone)]
 pub struct Webhook {
     pub id: WebhookId,
@@ -24,16 +24,16 @@ pub struct Webhook {
     pub revision: u32,
     pub enabled: bool,
     pub paused: bool,
-    /// Why it was disabled, when not by hand.
+    /// Why it was disabled, unless by hand.
     pub disabled_reason: Option<String>,
-    /// Since when its receiver has done nothing but fail, while only probes are sent to it.
+    /// Since when its receiver has only failed, while only probes are sent to it.
     pub failing_since: Option<Millis>,
     pub created_at: Millis,
     pub updated_at: Millis,
     pub profile: Arc<Profile>,
     pub plan: Arc<Plan>,
     pub secret: Secret,
-    /// The secret before the last rotation, valid until then.
+    /// The secret before the last rotation, and the end of its validity.
     pub previous_secret: Option<(Secret, Millis)>,
 }
 
@@ -60,12 +60,12 @@ pub struct Plan {
     pub dedupe: Option<DedupePlan>,
 }
 
-/// The URL that the first delivery went to, taken apart: mostly all others go there too.
+/// Caches the parsed URL of the first delivery, because most other deliveries go to the same URL.
 #[derive(Default)]
 pub struct FirstUrl(OnceLock<(String, Option<Uri>)>);
 
 impl FirstUrl {
-    /// `url` taken apart, if it is the first one.
+    /// `url` in parsed form, if it equals the first one.
     pub fn uri(&self, url: &str) -> Option<Uri> {
         let (first, uri) = self.0.get_or_init(|| (url.to_owned(), uri_of(url).ok()));
         if first == url { uri.clone() } else { None }
@@ -79,7 +79,7 @@ pub struct OrderPlan {
     pub gives_way_attempts: u32,
 }
 
-/// How duplicates are found.
+/// How duplicates are detected.
 pub struct DedupePlan {
     pub key: Template,
     pub window_ms: i64,

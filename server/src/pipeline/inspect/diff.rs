@@ -1,4 +1,4 @@
-//! What changed between two documents, member by member. Numbers differ where their text does.
+//! Compares two JSON documents member by member. Numbers differ if their text differs.
 
 use antar_json::{Document, Kind, Value};
 use serde::Serialize;
@@ -18,8 +18,8 @@ pub struct Change {
     pub after: Option<Document>,
 }
 
-/// The differences from `before` to `after`, in the order of `before`, what is new at the end. Of
-/// more than [`CHANGES_MAX`] the first ones.
+/// The differences from `before` to `after`, in the order of `before`, with additions at the end; only
+/// the first [`CHANGES_MAX`] are returned.
 #[must_use]
 pub fn diff(before: Value<'_>, after: Value<'_>) -> Vec<Change> {
     let mut changes = Vec::new();
@@ -27,7 +27,7 @@ pub fn diff(before: Value<'_>, after: Value<'_>) -> Vec<Change> {
     changes
 }
 
-/// More are no help to anybody.
+/// Limits the list to what people can read.
 pub const CHANGES_MAX: usize = 200;
 
 fn compare(path: &str, before: Value<'_>, after: Value<'_>, changes: &mut Vec<Change>) {
@@ -59,7 +59,7 @@ fn compare(path: &str, before: Value<'_>, after: Value<'_>, changes: &mut Vec<Ch
     }
 }
 
-/// What is under a key or at an index on either side.
+/// Compares the values under a key or at an index.
 fn step(
     path: &str,
     key: &str,

@@ -1,4 +1,4 @@
-//! Why something was delivered, or not.
+//! Explains why an event was delivered to a webhook, or why not.
 
 use serde::Serialize;
 use serde_json::{Value as Json, json};
@@ -23,13 +23,13 @@ pub struct Explanation {
     pub detail: Json,
 }
 
-/// What is known beside a delivery's row.
+/// Facts about a delivery that its row does not contain.
 #[derive(Clone, Debug, Default)]
 pub struct DeliveryContext {
     pub now: Millis,
-    /// Its receiver said that it is too much, and has a rest.
+    /// End of the backoff of its overloaded receiver.
     pub rests_until: Option<Millis>,
-    /// The event whose delivery has the same key and goes first.
+    /// The event whose delivery has the same order key and goes first.
     pub behind: Option<EventId>,
 }
 
@@ -75,7 +75,7 @@ pub fn explain(
     }
 }
 
-/// How a delivery stands, and what to do about it.
+/// The state of a delivery and what to do about it, as a sentence.
 fn sentence(webhook: &Webhook, delivery: &Delivery, context: &DeliveryContext) -> Option<String> {
     let now = context.now;
     let said = delivery.reason.as_deref();
@@ -153,7 +153,7 @@ fn busy(until: Option<Millis>) -> String {
     )
 }
 
-/// What may keep a due delivery waiting.
+/// The limits that may keep a due delivery waiting.
 fn limits(webhook: &Webhook) -> String {
     let limits = &webhook.spec.limits;
     let rate = limits.rate_per_s.map(|rate| format!("{rate} starts per second"));

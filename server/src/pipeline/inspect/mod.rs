@@ -1,4 +1,4 @@
-//! Questions about an event: what would happen to it, what did, and why not.
+//! Inspection of events and webhooks: previews, test requests, explanations and diffs.
 
 pub mod diff;
 pub mod explain;

@@ -1,4 +1,4 @@
-//! A dry run of the whole way of an event, for people to look at. Nothing is stored or sent.
+//! Preview: a dry run of the whole pipeline for one event, for people to read. Nothing is stored or sent.
 
 use std::time::Instant;
 
@@ -53,7 +53,7 @@ pub struct Preview {
 }
 
 impl Pipeline {
-    /// Runs every stage but the sending on `event` for `webhook`, enabled or not.
+    /// Runs every stage except sending on `event` for `webhook`, enabled or not.
     pub async fn preview(&self, tenant: &Tenant, webhook: &Webhook, event: &Event) -> Preview {
         let mut preview = Preview {
             stages: Vec::new(),
@@ -140,7 +140,7 @@ impl Pipeline {
         }
     }
 
-    /// What can be said of an address without asking for it.
+    /// A warning about a URL, as far as that is possible without sending a request.
     fn warn_of_url(&self, url: &str) -> Option<FieldError> {
         if let Some(refused) = self.sender.refuses(url) {
             return Some(FieldError::new("/url", refused));
@@ -176,7 +176,7 @@ impl Preview {
         self.push("intake", StageOutcome::Pass, reason, began, detail);
     }
 
-    /// True when the event is wanted.
+    /// True if the webhook's subscription accepts the event.
     fn route(&mut self, webhook: &Webhook, event: &Event) -> bool {
         let began = Instant::now();
         let why =
@@ -195,14 +195,14 @@ impl Preview {
     }
 }
 
-/// Knows the secrets that plugins see in their configs, and might show.
+/// A masker for the secrets that plugins get in their configs and might output.
 fn config_masker(tenant: &Tenant, webhook: &Webhook) -> Masker {
     let names = webhook.plan.plugins.iter().flat_map(|used| secrets_of(used.config.root()));
     let secrets: Vec<Secret> = names.filter_map(|name| tenant.secret(&name)).collect();
     Masker::of(&secrets)
 }
 
-/// One plugin's call, for people, without secrets.
+/// Describes one plugin call for people, with secrets masked.
 fn describe(step: &Step, masker: &Masker) -> Json {
     let Some(report) = &step.report else {
         return json!({ "plugin": step.plugin, "outcome": "fail", "reason": "there is no such plugin" });
@@ -239,11 +239,11 @@ fn describe(step: &Step, masker: &Masker) -> Json {
 }
 
 fn masked(data: &Document, masker: &Masker) -> Document {
-    // A secret that is a part of the JSON itself, such as a digit, can't be masked in it.
+    // Masking a secret that is part of the JSON itself, such as a number, can leave invalid JSON.
     masker.mask(data.text().to_owned()).parse().unwrap_or_else(|_| Document::empty_object())
 }
 
-/// How large a request became, and what is missing in it.
+/// The sizes of a rendered request, and its unresolved tokens.
 fn describe_rendered(frozen: &Frozen) -> Json {
     let shown = antar_template::masked;
     json!({

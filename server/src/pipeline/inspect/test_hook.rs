@@ -1,4 +1,4 @@
-//! A real request at somebody's wish, to see whether a webhook works.
+//! Test hook: sends a real request on demand, to check whether a webhook works.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,21 +13,21 @@ use crate::pipeline::compiled::tenant::Tenant;
 use crate::pipeline::compiled::webhook::Webhook;
 use crate::pipeline::{Pipeline, render_input, took_ms};
 
-/// What a test saw.
+/// Result of a test request.
 #[derive(Clone, Debug, Default)]
 pub struct TestReport {
     pub request: Option<SentRequest>,
     pub response: Option<Response>,
-    /// Why it was no success.
+    /// Why it was not a success.
     pub error: Option<String>,
     pub unresolved: Vec<String>,
     pub took_ms: u64,
-    /// None when nothing was sent.
+    /// None if nothing was sent.
     pub timing: Option<Timing>,
 }
 
 impl Pipeline {
-    /// A real request from today's configuration, with the profile's test headers and a fresh
+    /// Sends a real request from the current configuration, with the profile's test headers and a new
     /// delivery id. Nothing is stored.
     pub async fn test(&self, tenant: &Tenant, webhook: &Webhook, event: Event) -> TestReport {
         let began = Instant::now();

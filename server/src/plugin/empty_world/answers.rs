@@ -1,7 +1,7 @@
-//! Answers of functions that are not known one by one, made from the type of their result.
+//! Answers of WASI functions that are not implemented one by one, derived from their result type.
 //!
-//! What can fail fails, with the error that says best that something is not permitted. What can be
-//! empty is empty. A resource that must be is one that can do nothing.
+//! A function that can fail does so, with the error closest to "not permitted". Otherwise it
+//! returns an empty value. A resource that it has to return is one that can do nothing.
 
 use wasmtime::{
     bail,
@@ -10,7 +10,7 @@ use wasmtime::{
 
 use super::{Context, handle};
 
-/// Names of errors in the order in which they are taken: those of sockets, files, HTTP, streams.
+/// Names of errors in order of preference: those of sockets, files, HTTP, streams.
 const ERRORS: [&str; 8] = [
     "access-denied",
     "not-permitted",
@@ -22,7 +22,7 @@ const ERRORS: [&str; 8] = [
     "other",
 ];
 
-/// The answer of a function with this result.
+/// The answer of a function with this result type.
 pub(super) fn refusal(context: &mut Context<'_>, kind: &Type) -> wasmtime::Result<Val> {
     match kind {
         Type::Result(result) => {

@@ -1,14 +1,14 @@
-//! The world that WASI gives a guest here: an empty one.
+//! The WASI of guests: an empty world.
 //!
 //! The tool chains of interpreters (JavaScript, Python) import all of WASI, whether the author's
-//! code asks for it or not, and their start-up calls some of it. So every function is there and
-//! answers, whichever 0.2.x its import names: there are no files, no network, no environment, no
-//! arguments, nothing to read. What is written to standard output and error goes to the plugin's
-//! log. Time stands at the event's own and goes on only when it is waited for; random bytes follow
-//! from the event's id. So the same event gives the same answer, however often it is tried.
+//! code uses it or not, and call some of it at start-up. So every function exists and answers,
+//! whichever 0.2.x its import names: there are no files, no network, no environment, no arguments
+//! and no input. Standard output and error go to the plugin's log. The clock starts at the event's
+//! time and advances only when it is read or waited for; random bytes derive from the event's id.
+//! So the same event gives the same answer at every attempt.
 //!
-//! A few functions are named in [`known`]. All others get their answer from the type of their
-//! result, see [`answers`].
+//! [`known`] implements a few functions. All others are answered by the type of their result, see
+//! [`answers`].
 
 mod answers;
 pub(super) mod state;
@@ -25,7 +25,7 @@ pub(super) use self::state::World;
 use self::state::{STDERR, STDOUT};
 use super::guest::Guest;
 
-/// What a resource of WASI is: a number, and nothing behind it.
+/// The type of all WASI resources: a number with nothing behind it.
 struct Nothing;
 
 type Context<'a> = StoreContextMut<'a, Guest>;
@@ -36,7 +36,7 @@ pub(super) fn is_wasi(name: &str) -> bool {
     name.starts_with("wasi:")
 }
 
-/// Defines every import of WASI that `component` has. The others are left alone.
+/// Defines every WASI import of `component`. Other imports are left alone.
 pub(super) fn link(
     linker: &mut wasmtime::component::Linker<Guest>,
     engine: &Engine,
@@ -90,7 +90,7 @@ fn function(
     })
 }
 
-/// What does more than to refuse. Names are those of WASI 0.2.
+/// Functions that do more than refuse, by their names in WASI 0.2.
 fn known(interface: &str, member: &str) -> Option<Known> {
     Some(match (interface, member) {
         ("wasi:cli/exit", _) => |_, _| bail!("it called exit"),
@@ -148,9 +148,9 @@ fn known(interface: &str, member: &str) -> Option<Known> {
     })
 }
 
-/// What a stream takes at once.
+/// Bytes that a stream accepts at once.
 const WRITE_BYTES_MAX: u64 = 64 << 10;
-/// Random bytes of one call.
+/// Random bytes that one function call returns at most.
 const RANDOM_BYTES_MAX: u64 = 64 << 10;
 
 fn write(context: &mut Context<'_>, given: &[Val]) -> wasmtime::Result<Val> {
@@ -187,7 +187,7 @@ fn timer(context: &mut Context<'_>, at_ns: u64) -> wasmtime::Result<Val> {
     handle(context, Some(timer))
 }
 
-/// A resource for the guest: the one of this number, or a new one.
+/// A resource for the guest, with this number or a new one.
 fn handle(context: &mut Context<'_>, number: Option<u32>) -> wasmtime::Result<Val> {
     let number = match number {
         Some(number) => number,
@@ -197,8 +197,8 @@ fn handle(context: &mut Context<'_>, number: Option<u32>) -> wasmtime::Result<Va
     Ok(Val::Resource(ResourceAny::try_from_resource(resource, context)?))
 }
 
-/// A copy of what a guest gave in which resources are their numbers. Reading them gives borrowed
-/// ones back, which must be done before the call returns.
+/// Copies an argument, with resources replaced by their numbers. Reading a borrowed resource also
+/// ends the borrow, which must happen before the call returns.
 fn without_handles(context: &mut Context<'_>, value: &Val) -> wasmtime::Result<Val> {
     Ok(match value {
         Val::Resource(resource) => {

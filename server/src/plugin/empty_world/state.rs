@@ -4,30 +4,30 @@ use std::collections::HashMap;
 
 use wasmtime::bail;
 
-/// What the clock goes on by when it is looked at.
+/// How far each reading advances the clock.
 pub(super) const STEP_NS: u64 = 1_000;
 pub(super) const STDOUT: u32 = 1;
 pub(super) const STDERR: u32 = 2;
-/// The first number that means nothing.
+/// The first handle number without a fixed meaning.
 const FIRST: u32 = 16;
-/// Handles that one call may have open. Interpreters need a dozen.
+/// Handles that one call may have open. Interpreters need about a dozen.
 const HANDLES_MAX: u32 = 10_000;
 
-/// What an instance that imports WASI sees of the world.
+/// Clock, randomness and resources of an instance that imports WASI.
 pub(in crate::plugin) struct World {
     wall_clock_ms: u64,
     elapsed_ns: u64,
     random: u64,
     next: u32,
     open: u32,
-    /// When timers are due, by handle.
+    /// Due times of timers in nanoseconds, by handle.
     timers: HashMap<u32, u64>,
 }
 
 impl World {
     /// `wall_clock_ms` is the event's time; equal seeds give equal random bytes.
     pub(in crate::plugin) fn new(wall_clock_ms: u64, seed: &str) -> World {
-        // FNV-1a: any number that follows from the text does.
+        // FNV-1a; any hash of the text would do.
         let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         World {
             wall_clock_ms,
@@ -39,14 +39,14 @@ impl World {
         }
     }
 
-    /// Time since the call began. Every look takes a step, so that a guest that waits in a loop
-    /// gets there.
+    /// Time since the call started. Every reading advances it by a step, so that a guest that waits
+    /// in a loop makes progress.
     pub(super) fn now_ns(&mut self) -> u64 {
         self.elapsed_ns = self.elapsed_ns.saturating_add(STEP_NS);
         self.elapsed_ns
     }
 
-    /// Seconds and nanoseconds since 1970: the event's time, and what was waited since.
+    /// Seconds and nanoseconds since 1970: the event's time plus the time elapsed since.
     pub(super) fn wall_clock(&self) -> (u64, u32) {
         let ms = self.wall_clock_ms.saturating_add(self.elapsed_ns / 1_000_000);
         let rest_ms = u32::try_from(ms % 1_000).unwrap_or_default();
@@ -62,7 +62,7 @@ impl World {
         word ^ (word >> 31)
     }
 
-    /// A number for a new resource.
+    /// Allocates the handle of a new resource.
     pub(super) fn handle(&mut self) -> wasmtime::Result<u32> {
         if self.open >= HANDLES_MAX {
             bail!("more than {HANDLES_MAX} handles are open");
@@ -85,14 +85,14 @@ impl World {
         }
     }
 
-    /// Whether something is ready. All but timers always are.
+    /// Whether a pollable is ready. All but timers always are.
     pub(super) fn is_ready(&mut self, handle: u32) -> bool {
         let now_ns = self.now_ns();
         self.timers.get(&handle).is_none_or(|at_ns| *at_ns <= now_ns)
     }
 
-    /// The places in `waited` of what is ready. When nothing is, time goes on to the first timer:
-    /// nobody waits in fact.
+    /// Indices in `waited` of the pollables that are ready. If none is, the clock jumps to the
+    /// first timer, without any real waiting.
     pub(super) fn wait(&mut self, waited: &[u32]) -> Vec<u32> {
         let due = |world: &World, handle: &u32| world.timers.get(handle).copied().unwrap_or(0);
         let first = waited.iter().map(|handle| due(self, handle)).min().unwrap_or(0);

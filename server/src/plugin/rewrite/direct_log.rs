@@ -1,10 +1,10 @@
-//! A module's log without two modules around it.
+//! The direct log: lets a module write log lines without two more modules around it.
 //!
-//! A component's import that takes text needs the memory of the module that calls it, which is there
-//! only when the module is. So tool chains put one module with a table before it and another that
-//! fills the table behind it, which cost every call 0.8 µs, written or not. A function that takes
-//! numbers needs neither. So a module that imports nothing but the log gets a
-//! function of its own in place of that import, which reads the text and hands it over by eight bytes
+//! A component's import that takes text needs the memory of the calling module, which exists only
+//! once that module is instantiated. So tool chains add a module with a table before it, and
+//! another after it that fills the table. They cost every call 0.8 µs, even if it logs nothing. An
+//! import that takes only numbers needs neither. So a module that imports nothing but the log gets
+//! a function of its own in place of that import, which reads the text and passes it on eight bytes
 //! at a time.
 
 use wasm_encoder::{
@@ -16,22 +16,22 @@ use wit_parser::Resolve;
 
 use super::facts::Facts;
 
-/// The interface that such a module imports in fact.
+/// The interface that a rewritten module really imports.
 pub(crate) const NAME: &str = "antar:host/direct-log";
 const WIT: &str = include_str!("host.wit");
 
-/// Numbers of what is added to a module.
+/// Indices of the import, its replacement and their types.
 pub(super) struct DirectLog {
-    /// Of the import.
+    /// Function index of the import.
     import: u32,
     import_type: u32,
-    /// Of the function in its place.
+    /// Function index of the replacement.
     write: u32,
     write_type: u32,
 }
 
-/// The module, which says what its import is. None if that can't be said; a module without it could
-/// not become a component.
+/// Embeds the type of the new import in the module. None if that is impossible; without it, the
+/// module could not become a component.
 pub(super) fn with_import(mut module: Vec<u8>) -> Option<Vec<u8>> {
     let mut resolve = Resolve::default();
     let package = resolve.push_source("host.wit", WIT).ok()?;
@@ -42,7 +42,7 @@ pub(super) fn with_import(mut module: Vec<u8>) -> Option<Vec<u8>> {
 }
 
 impl DirectLog {
-    /// None when the module has no log, or imports something else.
+    /// None if the module doesn't import the log, or imports another function.
     pub(super) fn of(facts: &Facts, added_types: u32, added_functions: u32) -> Option<DirectLog> {
         let (import, write_type) = facts.log?;
         let wanted = facts.other_imports == 0 && facts.has_code && facts.memory.is_some();
@@ -70,7 +70,7 @@ impl DirectLog {
         functions.function(self.write_type);
     }
 
-    /// `write(level, at, left)`, with the text at `at`.
+    /// Adds the function `write(level, at, left)`; the text is at `at`.
     pub(super) fn add_code(&self, code: &mut CodeSection) {
         let (level, at, left, word, place) = (0, 1, 2, 3, 4);
         let byte = MemArg { offset: 0, align: 0, memory_index: 0 };
@@ -83,7 +83,7 @@ impl DirectLog {
         write.local_get(at).i32_const(8).i32_add().local_set(at);
         write.local_get(left).i32_const(8).i32_sub().local_set(left);
         write.br(1).end().end();
-        // The rest byte by byte, from the last: there may be no memory behind it.
+        // The rest byte by byte, from the last: an eight-byte load could exceed the memory.
         write.local_get(left).local_set(place);
         write.block(BlockType::Empty).loop_(BlockType::Empty);
         write.local_get(place).i32_eqz().br_if(1);
@@ -114,7 +114,7 @@ mod tests {
             (call_indirect (param i32 i32 i32) (local.get 0) (local.get 1) (local.get 2)
                 (i32.const 0))))"#;
 
-    /// What the host gets when the guest writes `len` bytes from `at`.
+    /// The calls that the host gets when the guest writes `len` bytes from `at`.
     fn told(export: &str, at: i32, len: i32) -> Option<Vec<(i32, i32, u64)>> {
         let bytes = module(&wat::parse_str(GUEST).unwrap(), true, Room::Tight).unwrap().unwrap();
         let engine = Engine::default();

@@ -1,32 +1,33 @@
-//! What there is to know of a module before it is rewritten.
+//! Facts about a module that decide how it is rewritten.
 
 use wasmparser::{BinaryReaderError, Import, MemoryType, Operator, Parser, Payload, TypeRef};
 
 use super::super::bindings;
 
-/// The section by which the SDK's allocator says that it begins in the memory there is.
+/// Custom section that marks the SDK's arena allocator, which starts in the initial memory.
 const ARENA: &str = "antar:arena";
 
-/// Counts, and what the module has.
+/// Counts and properties of a module.
 #[derive(Default)]
 pub(super) struct Facts {
     pub(super) types: u32,
-    /// With those that it imports.
+    /// Including imported ones.
     pub(super) functions: u32,
     pub(super) globals: u32,
     pub(super) has_globals: bool,
     pub(super) has_code: bool,
     pub(super) has_data: bool,
     pub(super) has_arena: bool,
-    /// Of its own.
+    /// Memories that it defines itself.
     pub(super) memories: usize,
-    /// The only one, none imported, and an ordinary one: pages of 64 KiB, addresses of 32 bits.
+    /// The only memory, if it is not imported and an ordinary one: pages of 64 KiB, 32-bit
+    /// addresses, not shared.
     pub(super) memory: Option<MemoryType>,
-    /// Whether it asks for more of it.
+    /// Whether it contains a `memory.grow`.
     pub(super) grows: bool,
-    /// The function that it imports for its log, and its type.
+    /// Index and type of the imported function for the log.
     pub(super) log: Option<(u32, u32)>,
-    /// Functions that it imports, all others.
+    /// Number of all other imported functions.
     pub(super) other_imports: u32,
 }
 
@@ -86,7 +87,7 @@ impl Facts {
         Ok(facts)
     }
 
-    /// What its memory begins with; more than there can be, where it has none of that kind.
+    /// Initial size of its ordinary memory; without one, more than any memory can have.
     pub(super) fn memory_pages(&self) -> u64 {
         self.memory.map_or(u64::from(u32::MAX), |memory| memory.initial)
     }
@@ -96,7 +97,7 @@ fn is_ordinary(memory: &MemoryType) -> bool {
     !memory.memory64 && !memory.shared && memory.page_size_log2.is_none()
 }
 
-/// Whether this is the function that lines of the log go through.
+/// Whether this imports the function that writes log lines.
 pub(super) fn is_log(import: &Import<'_>) -> bool {
     (import.module, import.name) == (bindings::LOG, "write")
 }

@@ -1,10 +1,9 @@
-//! What is done to an upload before it is compiled, so that its calls take less time. A guest sees
-//! nothing of it.
+//! Rewrites uploads before they are compiled, so that calls take less time. Guests don't notice.
 //!
-//! * A memory that grows at once has a reserve for that: [`reserve`].
-//! * A small memory gets its data by instructions, not by a mapping, so that its slot does for any
+//! * A memory that grows gets a reserve of spare pages: [`reserve`].
+//! * A small memory gets its data by instructions, not by a mapping, so that its slot can serve any
 //!   plugin afterwards.
-//! * A module writes to its log without two more modules around it: [`direct_log`].
+//! * A module writes log lines without two more modules around it: [`direct_log`].
 
 mod direct_log;
 mod facts;
@@ -23,33 +22,34 @@ use self::{direct_log::DirectLog, facts::Facts, reserve::Reserve};
 
 pub(super) use self::direct_log::NAME as DIRECT_LOG;
 
-/// A change of what is done to modules changes this, so that older code is not used.
+/// Version of the rewrite. Increment it with every change, so that older code is not used.
 pub(super) const VERSION: u8 = 3;
 
-/// The largest memory, in pages of 64 KiB, that is cleared as a whole after a call. Larger ones cost
-/// more to clear than to ask the kernel for what was written, which takes 1.8 µs.
+/// The largest memory, in pages of 64 KiB, that is zeroed as a whole after a call. For larger ones
+/// that costs more than querying the kernel for the written pages, which takes 1.8 µs.
 pub(super) const CLEARED_PAGES_MAX: u64 = 3;
 
 type Error = reencode::Error<Infallible>;
 
-/// What a memory has that the guest did not ask for yet.
+/// Spare memory of a guest at the start of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Room {
-    /// Enough for most events. To find out what was written of it takes longer than a small call.
+    /// Enough for most events. Finding out which of it was written takes longer than a small call.
     Ample,
-    /// As little as small events need, so that all of it can be cleared.
+    /// Only what small events need, so that the whole memory can be cleared.
     Tight,
 }
 
-/// A module or component, its modules rewritten. What can't be read is for the compiler to refuse.
+/// Rewrites a module, or all modules of a component. An upload that can't be parsed is returned
+/// unchanged; the compiler refuses it.
 pub(super) fn rewritten(wasm: &[u8], room: Room) -> Cow<'_, [u8]> {
     let is_module = Parser::is_core_wasm(wasm);
     let made = if is_module { module(wasm, true, room) } else { component(wasm, room) };
     made.ok().flatten().map_or(Cow::Borrowed(wasm), Cow::Owned)
 }
 
-/// Whether it is worth being compiled with tight room as well: it has one memory, which grows, begins
-/// small enough to be cleared, and has room for a small event then.
+/// Whether it is worth compiling the tight form as well: the upload has one memory, which grows,
+/// starts small enough to be cleared, and then has room for a small event.
 pub(super) fn can_be_tight(wasm: &[u8]) -> bool {
     let Ok(facts) = facts_of_all(wasm) else { return false };
     let mut with_memory = facts.iter().filter(|facts| facts.memories > 0);
@@ -60,12 +60,12 @@ pub(super) fn can_be_tight(wasm: &[u8]) -> bool {
     ample.is_some() && has_room && is_cleared(facts, tight.as_ref())
 }
 
-/// Whether a memory is small enough for that, with its reserve.
+/// Whether the memory with its reserve is small enough to be cleared.
 fn is_cleared(facts: &Facts, reserve: Option<&Reserve>) -> bool {
     facts.memory_pages() + reserve.map_or(0, Reserve::pages) <= CLEARED_PAGES_MAX
 }
 
-/// Of a module, or of all modules that a component has, at whatever depth.
+/// Facts of a module, or of all modules in a component at any depth.
 fn facts_of_all(wasm: &[u8]) -> Result<Vec<Facts>, Error> {
     if Parser::is_core_wasm(wasm) {
         return Ok(vec![Facts::of(wasm)?]);
@@ -79,11 +79,11 @@ fn facts_of_all(wasm: &[u8]) -> Result<Vec<Facts>, Error> {
     Ok(facts)
 }
 
-/// None when no module is changed.
+/// Rewrites the modules of a component. None if no module changes.
 fn component(bytes: &[u8], room: Room) -> Result<Option<Vec<u8>>, Error> {
     let mut made = Component::new();
     let mut is_changed = false;
-    // Modules and components inside of this one.
+    // Depth of nested modules and components; 0 is the outermost.
     let mut depth = 0_usize;
     for payload in Parser::new(0).parse_all(bytes) {
         let payload = payload?;
@@ -119,8 +119,8 @@ fn part<'a>(bytes: &'a [u8], range: &std::ops::Range<u64>) -> Result<&'a [u8], E
     bytes.get(at(range.start)..at(range.end)).ok_or(Error::InvalidCodeSectionSize)
 }
 
-/// None when there is nothing to change. `is_whole` when it is the upload itself: in a component,
-/// what its imports are is settled.
+/// Rewrites a module. None if there is nothing to change. `is_whole` is true if the module is the
+/// upload itself; within a component, its imports are already fixed.
 fn module(bytes: &[u8], is_whole: bool, room: Room) -> Result<Option<Vec<u8>>, Error> {
     let facts = Facts::of(bytes)?;
     let mut rewrite = Rewrite::of(&facts, is_whole, room);
@@ -136,7 +136,7 @@ fn module(bytes: &[u8], is_whole: bool, room: Room) -> Result<Option<Vec<u8>>, E
     })
 }
 
-/// What is changed in a module.
+/// Changes to one module.
 struct Rewrite {
     reserve: Option<Reserve>,
     direct_log: Option<DirectLog>,
@@ -239,8 +239,7 @@ impl Reencode for Rewrite {
         Ok(())
     }
 
-    /// An address that is a sum is worked out when an instance is made, and so the data is copied
-    /// then.
+    /// Writes addresses as sums. These are computed at instantiation, so the data is copied then.
     fn parse_data(
         &mut self,
         data: &mut DataSection,
@@ -258,7 +257,7 @@ impl Reencode for Rewrite {
         utils::parse_data(self, data, segment)
     }
 
-    /// Names of functions are for debuggers, and would be of others now.
+    /// Drops function names: they are for debuggers, and would now be those of other functions.
     fn parse_custom_section(
         &mut self,
         module: &mut Module,

@@ -1,9 +1,10 @@
-//! Room for guests that ask for memory.
+//! The memory reserve: spare pages for the first `memory.grow` of a guest.
 //!
-//! Most allocators begin with `memory.grow`. In a fresh instance that costs more than a small call:
+//! Most allocators start with `memory.grow`. In a fresh instance that costs more than a small call:
 //! two changes of page protection, for which the threads of the process wait for each other. So a
-//! module's memory begins a little larger than it says, and its `memory.grow` is a function that
-//! hands out this reserve first. The guest sees the sizes that it would have seen.
+//! module's memory starts a little larger than declared, and its `memory.grow` becomes a function
+//! that hands out this reserve first. As long as the reserve lasts, the guest sees the same sizes
+//! as without it.
 
 use wasm_encoder::{
     BlockType, CodeSection, ConstExpr, Function, FunctionSection, GlobalSection, GlobalType,
@@ -13,26 +14,26 @@ use wasmparser::Operator;
 
 use super::{CLEARED_PAGES_MAX, Room, facts::Facts};
 
-/// 256 KiB: what one call with a small event takes.
+/// 256 KiB, enough for one call with a small event.
 const PAGES: u64 = 4;
-/// Larger memories are left as they are, so that none outgrows its slot by the reserve.
+/// Memories that would be larger with the reserve get none, so that none outgrows its slot by it.
 const MEMORY_PAGES_MAX: u64 = 100;
 
-/// Numbers of what is added to a module.
+/// Indices and sizes of what is added to a module.
 pub(super) struct Reserve {
-    /// The memory's size as the guest sees it, in pages.
+    /// Global with the memory's size as the guest sees it, in pages.
     size_global: u32,
-    /// Pages of the reserve that are left.
+    /// Global with the pages left in the reserve.
     left_global: u32,
     grow_type: u32,
     grow_function: u32,
-    /// What the memory begins with.
+    /// Declared initial size of the memory.
     memory_pages: u32,
     pages: u32,
 }
 
 impl Reserve {
-    /// None when the module has no memory that grows, or one that needs no reserve.
+    /// None if the module has no memory that grows, or its memory needs or permits no reserve.
     pub(super) fn of(facts: &Facts, room: Room) -> Option<Reserve> {
         let memory = facts.memory?;
         let pages = match room {
@@ -57,7 +58,7 @@ impl Reserve {
         self.pages.into()
     }
 
-    /// What stands in place of an instruction that has to do with the memory's size.
+    /// The replacement of an instruction that grows or measures the memory.
     pub(super) fn instruction<'a>(&self, operator: &Operator<'_>) -> Option<Instruction<'a>> {
         match operator {
             Operator::MemoryGrow { mem: 0 } => Some(Instruction::Call(self.grow_function)),
@@ -81,7 +82,7 @@ impl Reserve {
         }
     }
 
-    /// `memory.grow`, from the reserve while that is enough.
+    /// Adds the function for `memory.grow`, which uses the reserve as long as it suffices.
     pub(super) fn add_code(&self, code: &mut CodeSection) {
         let (size, left) = (self.size_global, self.left_global);
         let (wanted, before) = (0, 1);
@@ -94,7 +95,7 @@ impl Reserve {
         write.else_();
         write.local_get(wanted).memory_grow(0).local_tee(before);
         write.i32_const(-1).i32_ne().if_(BlockType::Empty);
-        // What is left of the reserve lies below the new pages now, and is given up.
+        // The rest of the reserve now lies below the new pages and is given up.
         write.local_get(before).local_get(wanted).i32_add().global_set(size);
         write.i32_const(0).global_set(left);
         write.end().end().local_get(before).end();
@@ -124,7 +125,7 @@ mod tests {
         wat::parse_str(GUEST.replace("\"memory\") 2)", &format!("\"memory\") {memory})"))).unwrap()
     }
 
-    /// What a guest sees of its memory while it asks for more, and how large it is in fact.
+    /// The sizes that a guest sees while it grows its memory, and the real size at the end.
     fn seen(bytes: &[u8], asks: &[i32]) -> (Vec<i32>, u64) {
         let engine = Engine::default();
         let module = Module::new(&engine, bytes).unwrap();
@@ -155,9 +156,9 @@ mod tests {
         let asks = [0, 1, 3, 0, -1];
         assert_eq!(seen(&ample, &asks).0, seen(&plain, &asks).0);
         assert_eq!(seen(&tight, &asks).0, seen(&plain, &asks).0);
-        // An ample reserve was enough: the memory has not grown.
+        // The ample reserve was enough: the memory has not grown.
         assert_eq!((seen(&ample, &asks).1, seen(&ample, &[]).1, seen(&tight, &[]).1), (6, 6, 3));
-        // Beyond the reserve it grows in fact.
+        // Beyond the reserve the memory really grows.
         assert_eq!(seen(&ample, &[3, 2, 1]).0, [2, 2, 5, 6, 8, 8, 9]);
         assert_eq!(seen(&ample, &[3, 2, 1]).1, 9);
         assert_eq!(seen(&ample, &[70_000, 4]).0, [2, -1, 2, 2, 6]);

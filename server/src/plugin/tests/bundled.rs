@@ -1,10 +1,10 @@
-//! The plugins that come with Antar, and the SDK that they are written with.
+//! The bundled plugins, and the SDK that they are written with.
 
 use antar_json::{Builder, Document, Value};
 
 use super::{super::Kind, *};
 
-/// An outcome in the form in which fixtures expect it.
+/// An outcome in the form of a fixture's `expect`.
 fn as_expected(result: &Result<Outcome, CallError>) -> Document {
     let mut out = Builder::new();
     let (key, text) = match result {
@@ -100,7 +100,7 @@ async fn typed_data_stays_exact_and_large_data_grows_the_memory() {
     assert_eq!(bench.plugin.description(), "Does one thing or another.\n\nFor tests.");
 }
 
-/// Data as deep as an answer may be, through recursion on the stack that guests are built with.
+/// Data as deep as an answer may be, processed recursively on the stack that guests are built with.
 #[tokio::test]
 async fn a_guests_stack_is_enough_for_the_deepest_data() {
     let bench = Bench::new(Guest::Typed).await;

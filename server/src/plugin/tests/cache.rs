@@ -1,4 +1,5 @@
-//! Compiled code on disk: found again, never trusted when changed, of this version only, bounded.
+//! The cache of compiled code: found again after a restart, never trusted when changed, of this
+//! version only, bounded.
 
 use std::{fs, path::Path, sync::Arc};
 
@@ -10,7 +11,7 @@ use super::{
     *,
 };
 
-/// A filter that passes everything. `note` makes files with other digests.
+/// A filter that passes everything. Each `note` makes a file with another digest.
 fn passes(note: &str) -> Bytes {
     filter(1, &format!("(data (i32.const 4000) \"{note}\")")).into()
 }
@@ -67,7 +68,7 @@ async fn changed_code_is_not_run_but_made_anew() {
         assert_eq!(host.compiler.compiled(), 1);
         assert_eq!(fs::read(&file).unwrap().len(), good.len());
     }
-    // Code of another plugin under this one's name is no better.
+    // Code of another plugin under this one's name is refused as well.
     let host = host(folder.path(), limits());
     let other = passes("two");
     drop(compiled(&host, &other).await);
@@ -86,7 +87,7 @@ async fn the_cache_of_another_version_is_ignored_and_rebuilt() {
     let name = file.file_name().unwrap().to_str().unwrap().to_owned();
     let (version, rest) = name.split_once('-').unwrap();
     assert_eq!(version.len(), 16);
-    // As an older server would have left it.
+    // As an older server would have left the file.
     let older = folder.path().join(format!("{}-{rest}", "0".repeat(16)));
     fs::rename(&file, &older).unwrap();
     let host = host(folder.path(), limits());

@@ -1,5 +1,5 @@
-//! Uploads that no compiler would make. Each must be refused or held to its limits, and everything
-//! else must go on.
+//! Uploads that no compiler would produce. Each must be refused or held to its limits, and other
+//! plugins must keep working.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ const FILTER: &str = r#"(component
     (instance (export "antar:plugin/filter@1.0.0")
         (export "describe" (func $describe)) (export "run" (func $run))))"#;
 
-/// A number as WASM writes it.
+/// A number in LEB128, the encoding of WASM.
 fn leb(mut number: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
@@ -57,7 +57,7 @@ fn section(id: u8, content: &[u8]) -> Vec<u8> {
     [&[id][..], &leb(content.len()), content].concat()
 }
 
-/// The filter with one more section behind it.
+/// The filter with one more section at its end.
 fn with_section(id: u8, content: &[u8]) -> Vec<u8> {
     [filter(1, ""), section(id, content)].concat()
 }
@@ -65,7 +65,7 @@ fn with_section(id: u8, content: &[u8]) -> Vec<u8> {
 const MODULE: &[u8] = b"\0asm\x01\0\0\0";
 const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 
-/// A module with a function that it exports a million times.
+/// A module that exports one function a million times.
 fn a_million_exports() -> Vec<u8> {
     let mut exports = leb(1_000_000);
     for number in 0..1_000_000 {
@@ -139,7 +139,7 @@ async fn what_asks_for_too_much_is_refused_at_upload() {
 async fn what_is_large_or_deep_and_not_used_harms_nobody() {
     let host = Host::new(limits()).unwrap();
     let good = upload(&host, filter(1, "")).await.unwrap();
-    // Taken or not, it must end.
+    // Accepted or refused, the upload must end.
     for unused in [with_section(1, &a_million_exports()), with_section(4, &nested(2_000))] {
         if let Ok(plugin) = upload(&host, unused).await {
             still_works(&host, &plugin).await;
@@ -175,7 +175,7 @@ async fn the_operator_may_give_one_plugin_less_or_more() {
     let small = host.share(&other, &of("acme", "small")).unwrap();
     let result = host.call(&small, call("{}", "{}")).await.result;
     assert_eq!(result, Err(CallError::TooMuchMemory { limit_bytes: 1 << 20 }));
-    // Code that is linked in the small pool can't serve one that needs the large.
+    // Code linked in the small pool can't serve a plugin that needs the large one.
     assert!(host.share(&other, &of("acme", "big")).is_none());
 }
 

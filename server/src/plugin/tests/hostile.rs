@@ -1,4 +1,4 @@
-//! Guests that misbehave. Each call must end as told here, and everything else must go on.
+//! Guests that misbehave. Each call must end as expected here, and other calls must keep working.
 
 use std::time::{Duration, Instant};
 
@@ -93,10 +93,10 @@ async fn large_answers_are_refused_before_they_fill_the_host() {
     let refused = Err(CallError::BadOutput("more than 1048576 bytes".into()));
     assert_eq!(bench.ask(r#"{"mode":"big","count":1100000}"#).await, refused);
     assert_eq!(bench.ask(r#"{"mode":"big","count":2200000}"#).await, refused);
-    // 100 MiB don't even fit into the guest,
+    // 100 MiB don't even fit into the guest's memory.
     let none = Err(CallError::TooMuchMemory { limit_bytes: 16 << 20 });
     assert_eq!(bench.ask(r#"{"mode":"big","count":104857600}"#).await, none);
-    // unless it says the same megabyte a hundred, or a hundred thousand times.
+    // A list that repeats one megabyte a hundred or a hundred thousand times fits, and is refused.
     assert_eq!(bench.ask(r#"{"mode":"alias","count":100}"#).await, refused);
     assert_eq!(bench.ask(r#"{"mode":"alias","count":100000}"#).await, refused);
 }
@@ -116,8 +116,8 @@ async fn nothing_that_was_written_is_seen_again_however_much_it_was() {
     for (n, pages) in [1, 1, 3, 20, 1, 200, 4].into_iter().enumerate() {
         let posted = format!("{{}}{}", " ".repeat(1_000 - 10 * n));
         let config = format!(r#"{{"mode":"stain","count":{pages}}}"#);
-        // At first with a memory that is cleared. Where that was too small there is more room for
-        // as much the next time.
+        // The first call runs in the tight form, whose memory is cleared. Its memory has to grow,
+        // so the next call of the same size runs in the ample form.
         for is_cleared in [true, false] {
             let fitting = made.fitting(posted.len() + config.len());
             let is_tight = !std::ptr::eq(fitting, &raw const made.ample);

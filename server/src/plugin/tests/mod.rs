@@ -1,4 +1,4 @@
-//! The host with real guests, compiled from source.
+//! Tests of the host with real guests, compiled from source.
 
 mod bundled;
 mod cache;
@@ -21,12 +21,13 @@ struct Bench {
     plugin: Plugin,
 }
 
-/// One host with the usual limits, and what it compiled: that takes longer than everything else.
+/// One host with the usual limits and the plugins it has compiled. Tests share it because compiling
+/// takes longer than everything else.
 static SHARED: OnceCell<Arc<Host>> = OnceCell::const_new();
 static COMPILED: Mutex<Vec<(Guest, Plugin)>> = Mutex::const_new(Vec::new());
 
-/// Few slots, so that a test does not reserve what a server does, and patience with a machine that
-/// runs many tests at once.
+/// Few slots, so that a test reserves less than a server does, and long time-outs for a machine
+/// that runs many tests at once.
 fn limits() -> Limits {
     Limits {
         instances_max: 4,
@@ -62,7 +63,7 @@ impl Bench {
         self.host.call(&self.plugin, call).await
     }
 
-    /// The result for a webhook, with this config.
+    /// The result of a call for a webhook, with this config.
     async fn ask(&self, config: &str) -> Result<Outcome, CallError> {
         self.report(call("{}", config)).await.result
     }
@@ -81,7 +82,7 @@ fn call<'a>(data: &'a str, config: &'a str) -> Call<'a> {
     }
 }
 
-/// The text of new data.
+/// The new data of a replacement, as text.
 fn data(result: Result<Outcome, CallError>) -> String {
     match result {
         Ok(Outcome::Replace(replacement)) => replacement.data.text().to_owned(),

@@ -1,4 +1,4 @@
-//! What is taken, and what is refused and why.
+//! Which uploads are accepted, and which are refused and why.
 
 use antar_test_guests::from_text;
 
@@ -27,7 +27,7 @@ async fn an_upload_is_known_by_its_digest_and_can_be_loaded_again() {
         inspection: plugin.inspection().clone(),
     };
     let again = host.load(known, &Owner::default()).await.unwrap();
-    // This host keeps no code.
+    // This host has no cache.
     let report = host.call(&again, call("{}", "{}")).await;
     assert_eq!(report.result, Err(CallError::NotReady { retry_in_ms: 1_000 }));
     assert_eq!((again.is_ready(), again.kind(), again.pool()), (false, Kind::Transform, None));
@@ -93,7 +93,7 @@ async fn more_uploads_than_may_wait_are_refused_as_busy() {
     let host = Host::new(Limits { uploads_waiting_max: 2, ..limits() }).unwrap();
     let wasm = || Bytes::from(Guest::Hostile.wasm());
     let owner = Owner::default();
-    // The compiler is taken.
+    // Occupy the compiler.
     let turn = host.compiles.clone().acquire_owned().await.unwrap();
     let (mut first, mut second) =
         (Box::pin(host.compile(wasm(), &owner)), Box::pin(host.compile(wasm(), &owner)));
@@ -105,7 +105,7 @@ async fn more_uploads_than_may_wait_are_refused_as_busy() {
     }
     let refused = host.compile(wasm(), &owner).await.unwrap_err();
     assert!(matches!(refused, UploadError::Busy { uploads: 2, limit: 2, .. }), "{refused}");
-    // One gives up waiting, and leaves its place to another.
+    // One upload gives up waiting and leaves its place to another.
     drop(second);
     let third = host.compile(wasm(), &owner);
     drop(turn);

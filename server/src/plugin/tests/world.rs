@@ -1,8 +1,8 @@
-//! What a guest that imports WASI sees: nothing but its event.
+//! Guests that import WASI: they see nothing but their event.
 
 use super::*;
 
-/// What the guest says that it saw, on an event of this id.
+/// What the guest reports on an event with this id.
 async fn seen_of(id: &str, what: &str) -> Result<String, CallError> {
     let bench = Bench::new(Guest::Wasi).await;
     let config = format!("\"{what}\"");

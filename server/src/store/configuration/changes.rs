@@ -1,4 +1,4 @@
-//! What other nodes changed in the configuration. PostgreSQL tells it; on SQLite there are no others.
+//! Configuration changes by other nodes, from PostgreSQL notifications; on SQLite there are no other nodes.
 
 use std::time::Duration;
 
@@ -10,27 +10,27 @@ use crate::store::db::conn::Connector;
 use crate::store::db::error::StoreError;
 use crate::store::db::listener::Listener;
 
-/// Beyond that the listener waits; the database keeps what it has to say.
+/// Changes buffered before the listener waits; PostgreSQL queues the rest.
 const CHANGES_MAX: usize = 1_024;
-/// How often a silent connection is asked whether it is still there.
+/// How often a silent connection is probed.
 const PROBE_EVERY: Duration = Duration::from_secs(10);
-/// Wait before the next try to connect.
+/// Wait before reconnecting.
 const RECONNECT_AFTER: Duration = Duration::from_secs(1);
 
-/// Something that stands otherwise in the database than it is known here.
+/// A part of the configuration that differs from what this node has in memory.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ConfigurationChange {
     Webhook(TenantId, WebhookId),
     /// Anything else of a tenant, or the tenant itself.
     Tenant(TenantId),
     Keys,
-    /// Profiles, the operator's event types, or whatever changed while nobody listened.
+    /// Profiles, the operator's event types, or anything changed while the listener was disconnected.
     All,
 }
 
 impl Configuration {
-    /// What other nodes change from now on; none where no other node can be. After a loss of the
-    /// connection it goes on with [`ConfigurationChange::All`].
+    /// Changes by other nodes from now on; none if there can be no other node. After a lost connection the
+    /// stream continues with [`ConfigurationChange::All`].
     ///
     /// # Errors
     /// `Unavailable`.
@@ -45,7 +45,7 @@ impl Configuration {
             while let Err(error) = forward(&mut listener, &changes).await {
                 tracing::warn!(%error, "news of other nodes can't be heard; trying again");
                 listener = listen_again(&connector).await;
-                // A listener that has ended is told nothing.
+                // An error means that the receiver is gone.
                 let _ = changes.send(ConfigurationChange::All).await;
             }
         });
@@ -53,7 +53,7 @@ impl Configuration {
     }
 }
 
-/// Passes on what is said, until the connection breaks or nobody wants to know any more.
+/// Forwards notifications until the connection breaks or the receiver is gone.
 async fn forward(
     listener: &mut Listener,
     changes: &mpsc::Sender<ConfigurationChange>,
@@ -80,7 +80,7 @@ async fn listen_again(connector: &Connector) -> Listener {
     }
 }
 
-/// Reads `TABLE TENANT ID`. What it does not know is reason to read everything.
+/// Parses `TABLE TENANT ID`. After anything unknown the whole configuration is read again.
 fn parse(notification: &str) -> ConfigurationChange {
     let mut words = notification.split(' ');
     let (table, tenant, id) = (words.next(), words.next().unwrap_or(""), words.next());

@@ -1,4 +1,4 @@
-//! Known values of facets, told by the host or learned from events.
+//! Known facet values, supplied by the host or learned from events.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -15,13 +15,13 @@ pub struct FacetValueRow {
     pub tenant: TenantId,
     pub facet: String,
     pub value: String,
-    /// The text shown to people; none: the value.
+    /// Display text; none: the value.
     pub label: Option<String>,
     pub updated_at: Millis,
 }
 
 impl Configuration {
-    /// Replaces all known values of a facet by `rows`, whose tenant and facet are these.
+    /// Replaces all known values of a facet with `rows`, which carry this tenant and facet.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -51,7 +51,7 @@ impl Configuration {
             .await
     }
 
-    /// Adds values that were seen in events; those that are known stay as they are.
+    /// Adds values seen in events; known values stay unchanged.
     ///
     /// # Errors
     /// `Unavailable`.

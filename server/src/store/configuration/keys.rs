@@ -1,4 +1,4 @@
-//! Keys to the API, hashed.
+//! API keys, stored as hashes.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -25,7 +25,7 @@ impl Configuration {
     }
 
     /// # Errors
-    /// `NameTaken` when its id or hash is there; `Unavailable`.
+    /// `NameTaken` when its id or hash already exists; `Unavailable`.
     pub async fn insert_key(&self, key: ApiKey) -> Result<(), StoreError> {
         self.db
             .write(move |conn| {

@@ -1,4 +1,4 @@
-//! What is configured: one file per table, the snapshot of all of it, and changes by other nodes.
+//! Stored configuration: one file per table, the snapshot of all of it, and changes by other nodes.
 
 pub(super) mod changes;
 pub(super) mod event_types;
@@ -15,7 +15,7 @@ pub(super) mod webhooks;
 
 use super::db::database::Database;
 
-/// Everything that is configured.
+/// All configuration tables.
 #[derive(Clone)]
 pub struct Configuration {
     db: Database,

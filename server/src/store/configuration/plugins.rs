@@ -1,4 +1,4 @@
-//! Uploaded plugins: immutable versions, with their bytes.
+//! Uploaded plugins: immutable versions with their bytes.
 
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
@@ -39,8 +39,7 @@ struct Columns {
 }
 
 impl Configuration {
-    /// Stores a new version and returns its number, one above the highest (`row.meta.version` does
-    /// not matter).
+    /// Stores a new version and returns its number, one above the highest (`row.meta.version` is ignored).
     ///
     /// # Errors
     /// `NameTaken` when another node stored a version at the same moment: call again.
@@ -87,8 +86,8 @@ impl Configuration {
             .await
     }
 
-    /// What became of a version that was being compiled: everything but its name, number and
-    /// bytes.
+    /// Stores the result of compiling a version: description, config schema, state, error, pool and time per
+    /// call.
     ///
     /// # Errors
     /// `NotFound` when it was deleted meanwhile, `Unavailable`.
@@ -136,7 +135,7 @@ impl Configuration {
         wasm.ok_or(StoreError::NotFound)
     }
 
-    /// Deletes one version, or all of a plugin.
+    /// Deletes one version, or all versions of a plugin.
     ///
     /// # Errors
     /// `NotFound`, `Unavailable`.

@@ -1,4 +1,4 @@
-//! Profiles.
+//! Profiles of the operator, except the built-in one.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;

@@ -1,4 +1,4 @@
-//! Named secrets of tenants. They arrive sealed; what they say is never known here.
+//! Named secrets of tenants. They arrive sealed; the store never sees their plain text.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;

@@ -1,5 +1,4 @@
-//! Single values that belong to the database as a whole, such as the fingerprint of the key that
-//! its secrets are sealed with.
+//! Single values of the database as a whole, such as the fingerprint of the key that seals its secrets.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -44,8 +43,8 @@ impl Configuration {
             .await
     }
 
-    /// Sets a value that nobody has set yet, and returns the one that stands: of several nodes
-    /// that start together, all get the same.
+    /// Sets a value unless it is set already, and returns the stored one: nodes that start together all get
+    /// the same.
     ///
     /// # Errors
     /// `Unavailable`.

@@ -1,4 +1,4 @@
-//! The whole configuration at once, as one state of it.
+//! The whole configuration, read as one consistent snapshot.
 
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
@@ -20,7 +20,7 @@ use crate::store::db::conn::run;
 use crate::store::db::error::StoreError;
 use crate::store::db::schema::{facet_values, profiles, secrets, sources, tenants};
 
-/// All configuration: everything but events, deliveries and the bytes of plugins.
+/// All configuration: everything but events, deliveries and plugin bytes.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     pub tenants: Vec<TenantRow>,
@@ -35,7 +35,7 @@ pub struct Snapshot {
 }
 
 impl Configuration {
-    /// Reads all configuration, each kind in the order of its key.
+    /// Reads all configuration, each kind ordered by its key; API keys the oldest first.
     ///
     /// # Errors
     /// `Corrupt`, `Unavailable`.
@@ -43,7 +43,7 @@ impl Configuration {
         self.load_of(None).await
     }
 
-    /// Reads what one tenant has, its keys aside: `keys` are all there are.
+    /// Reads the configuration of one tenant; `keys` are those of all tenants.
     ///
     /// # Errors
     /// `Corrupt`, `Unavailable`.

@@ -1,4 +1,4 @@
-//! Sources.
+//! Sources of tenants, with their sealed secrets.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;

@@ -1,4 +1,4 @@
-//! Tenants, and the end of them.
+//! Tenants and their erasure.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -12,7 +12,7 @@ use crate::store::db::schema::{
     replays, secrets, sources, tenants, webhook_revisions, webhooks,
 };
 
-/// Events or deliveries of a tenant that one transaction deletes, so that others get their turn.
+/// Events or deliveries of a tenant deleted per transaction, so that other transactions run in between.
 const DELETE_BATCH: i64 = 500;
 
 #[derive(Clone, PartialEq, Eq, Debug, Queryable, Insertable)]
@@ -40,7 +40,7 @@ impl Configuration {
                     if count == 1 {
                         return Ok(false);
                     }
-                    // Of two that create it at the same time both succeed.
+                    // Two concurrent creations both succeed.
                     run!(conn, |c| diesel::insert_into(tenants::table)
                         .values(&row)
                         .on_conflict(tenants::id)
@@ -53,11 +53,11 @@ impl Configuration {
             .await
     }
 
-    /// Erases a tenant with everything of it. Events and deliveries go first, in small batches;
-    /// the rest in one transaction at the end, so that what was interrupted can be called again.
+    /// Erases a tenant and all its data. Events and deliveries go first, in small batches; the rest in one
+    /// transaction at the end, so that an interrupted erasure can be repeated.
     ///
     /// # Errors
-    /// `NotFound` when there is neither tenant nor anything of it; `Unavailable`.
+    /// `NotFound` when neither the tenant nor any data of it exists; `Unavailable`.
     pub async fn delete_tenant(&self, tenant: &TenantId) -> Result<(), StoreError> {
         let mut erased = 0;
         loop {
@@ -121,7 +121,7 @@ macro_rules! delete_from {
 }
 
 async fn delete_rest(conn: &mut Conn, tenant: TenantId) -> Result<usize, StoreError> {
-    // Whatever came in since the batches.
+    // Deliveries created since the batches.
     while delete_deliveries(conn, &tenant).await? > 0 {}
     let of_webhooks = webhooks::table.filter(webhooks::tenant.eq(&tenant)).select(webhooks::id);
     let of_webhooks = webhook_revisions::webhook_id.eq_any(of_webhooks);

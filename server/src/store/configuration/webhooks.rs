@@ -22,20 +22,20 @@ pub struct WebhookRow {
     pub spec: String,
     /// Sealed.
     pub secret: Vec<u8>,
-    /// The one before the last rotation, sealed.
+    /// The secret before the last rotation, sealed.
     pub secret_before: Option<Vec<u8>>,
-    /// Until when that one signs too.
+    /// The secret before signs too until then.
     pub secret_before_until: Option<Millis>,
     pub enabled: bool,
     pub paused: bool,
     pub disabled_reason: Option<String>,
-    /// Counts saves from 1.
+    /// Number of saves, counted from 1.
     pub revision: u32,
     pub created_at: Millis,
     pub updated_at: Millis,
 }
 
-/// A webhook as it was saved once.
+/// A saved version of a webhook.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RevisionRow {
     pub revision: u32,
@@ -103,7 +103,7 @@ impl From<Columns> for WebhookRow {
 }
 
 impl Configuration {
-    /// A webhook as it is stored now; none where it was deleted.
+    /// A webhook as currently stored; none if it was deleted.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -134,11 +134,11 @@ impl Configuration {
             .await
     }
 
-    /// Replaces a webhook that still stands at `expected_revision`, and keeps the new revision:
-    /// its number, one more, is returned (`row.revision` does not matter).
+    /// Replaces a webhook that is still at `expected_revision`, and stores the new revision. Returns its
+    /// number, one higher (`row.revision` is ignored).
     ///
     /// # Errors
-    /// `NotFound`; `Conflict` when somebody else saved meanwhile; `NameTaken`; `Unavailable`.
+    /// `NotFound`; `Conflict` when another save came first; `NameTaken`; `Unavailable`.
     pub async fn update_webhook(
         &self,
         row: WebhookRow,
@@ -163,8 +163,8 @@ impl Configuration {
             .await
     }
 
-    /// Enables, disables, pauses. No new revision. What it means for waiting deliveries is up to
-    /// [`Configuration::hold_webhook`] and [`Configuration::release_webhook`].
+    /// Enables, disables, pauses. No new revision. Waiting deliveries are left to `Queue::hold_webhook` and
+    /// `Queue::release_webhook`.
     ///
     /// # Errors
     /// `NotFound`, `Unavailable`.
@@ -194,7 +194,7 @@ impl Configuration {
             .await
     }
 
-    /// Puts a new secret in place; `before` goes on signing until its time. No new revision.
+    /// Replaces the secret; `before` keeps signing until its time. No new revision.
     ///
     /// # Errors
     /// `NotFound`, `Unavailable`.

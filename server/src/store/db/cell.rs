@@ -1,11 +1,11 @@
-//! Values of rows that are written.
+//! Column values of rows to be written.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// A value of a row.
+/// A column value.
 pub(crate) type Cell<'a> = CellOf<Cow<'a, str>>;
-/// One that is kept with others: where in their text.
+/// A column value in a buffer of rows: its text is a range of the buffer's text.
 pub(super) type StoredCell = CellOf<Range<usize>>;
 
 #[derive(Clone, PartialEq, Debug)]
@@ -52,7 +52,7 @@ impl StoredCell {
 }
 
 impl Cell<'_> {
-    /// How it stands in the key of a row: ids as lower-case hex.
+    /// The value as part of a row's key: ids as lower-case hex.
     pub(crate) fn spelled(&self) -> String {
         match self {
             Cell::Text(text) => text.clone().into_owned(),

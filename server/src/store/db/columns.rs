@@ -1,4 +1,4 @@
-//! How the model's words stand in columns.
+//! Conversions between types of the model and database columns.
 
 use diesel::backend::Backend;
 use diesel::deserialize::{self, FromSql, FromSqlRow};
@@ -12,7 +12,7 @@ use crate::model::{
     SourceId, State, TenantId, WebhookId,
 };
 
-/// Text whose form the type checks.
+/// Text columns; the type checks the form of what is read.
 macro_rules! text_column {
     ($($name:ident as $column:ident),*) => {$(
         #[derive(AsExpression, FromSqlRow)]
@@ -51,7 +51,7 @@ text_column!(
     ReplayState as ReplayStateColumn
 );
 
-/// The 16 bytes of a UUID.
+/// Binary columns with the 16 bytes of a UUID.
 macro_rules! uuid_column {
     ($($name:ident as $column:ident),*) => {$(
         #[derive(AsExpression, FromSqlRow)]
@@ -111,12 +111,12 @@ where
     }
 }
 
-/// A count as a column; what no count is reads as 0 or the largest.
+/// A count read from a column; values out of range become 0 or `u32::MAX`.
 pub(crate) fn count_of(value: i64) -> u32 {
     u32::try_from(value.max(0)).unwrap_or(u32::MAX)
 }
 
-/// The operator's own things stand under the tenant ''.
+/// Value of a tenant column; `''` for rows of the operator.
 pub(crate) fn tenant_text(tenant: Option<&TenantId>) -> &str {
     tenant.map_or("", TenantId::as_str)
 }
@@ -128,7 +128,7 @@ pub(crate) fn tenant_of(text: String) -> Result<Option<TenantId>, StoreError> {
     text.try_into().map(Some).map_err(StoreError::Corrupt)
 }
 
-/// PostgreSQL refuses U+0000 in text; on both databases it becomes U+FFFD.
+/// Replaces U+0000, which PostgreSQL rejects in text, by U+FFFD; the same on both databases.
 pub(crate) fn storable(text: &str) -> std::borrow::Cow<'_, str> {
     if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
 }

@@ -1,5 +1,5 @@
-//! Connections to either database. Only this, `migrate.rs` and `rows.rs` know that there are two; everything
-//! else writes a query once, and [`run`] and [`each`] send it to whichever is there.
+//! Connections to either database. Only this file, `migrate.rs` and `rows.rs` contain code for both; all
+//! other code writes a query once, and [`run`] and [`each`] send it to the database in use.
 
 use std::time::Duration;
 
@@ -19,13 +19,13 @@ use super::settings::Settings;
 use super::simulated_latency::Pace;
 use crate::model::Millis;
 
-/// Plans stay with their prepared statements while tables grow: one that was made when a table was
-/// small must not read all of it when it is large. Every statement has an index.
+/// PostgreSQL keeps the plan of a prepared statement while tables grow: a plan made for a small table must
+/// not scan the whole table when it is large. Every statement has an index to use.
 const BY_INDEX: &str =
     "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off";
 
-/// Group commit's few statements get their values as arrays: no plan is better for others, and making one
-/// for each commit took an eighth of PostgreSQL's time.
+/// The few statements of group commit take their values as arrays: the best plan does not depend on the
+/// values, and planning at each commit took an eighth of PostgreSQL's time.
 const PLAN_ONCE: &str = "SET plan_cache_mode = force_generic_plan";
 
 /// A connection to either database.
@@ -36,8 +36,8 @@ pub(crate) enum Conn {
 
 pub(super) type Sqlite = SyncConnectionWrapper<SqliteConnection, Place>;
 
-/// Sends one query: `run!(conn, |c| tenants::table.load::<TenantRow>(c))`. With a second name,
-/// that is the backend's type: `run!(conn, |c, Db| boxed::<Db>(filter).load::<Row>(c))`.
+/// Sends one query: `run!(conn, |c| tenants::table.load::<TenantRow>(c))`. A second name is bound to
+/// the backend's type: `run!(conn, |c, Db| boxed::<Db>(filter).load::<Row>(c))`.
 macro_rules! run {
     ($conn:expr, |$c:ident $(, $db:ident)?| $query:expr) => {
         match $conn {
@@ -55,8 +55,8 @@ macro_rules! run {
     };
 }
 
-/// Sends one statement for each row and gives what each returned, in order. The statement is
-/// prepared once. On PostgreSQL the rows go out together, without waiting for each other's answer.
+/// Sends one statement for each row and returns the results in order. The statement is prepared once. On
+/// PostgreSQL the statements are pipelined: none waits for the answer to another.
 macro_rules! each {
     ($conn:expr, $rows:expr, |$row:ident, $c:ident| $query:expr) => {
         match $conn {
@@ -98,11 +98,11 @@ macro_rules! each {
     };
 }
 
-/// Statements that are sent to PostgreSQL before the first of them is answered.
+/// Statements in one PostgreSQL pipeline at most.
 pub(crate) const SENT_AHEAD_MAX: usize = 256;
 
-/// Loads rows that are changed next in the same transaction. On PostgreSQL it locks them and
-/// leaves out those that another node has locked.
+/// Loads rows that the same transaction changes next. On PostgreSQL it locks them and skips rows that
+/// another node has locked.
 macro_rules! load_to_change {
     ($conn:expr, $row:ty, $query:expr) => {
         match $conn {
@@ -116,11 +116,11 @@ macro_rules! load_to_change {
 
 pub(crate) use {each, load_to_change, run};
 
-/// Where a statement of SQLite runs: the library blocks.
+/// The thread that runs SQLite's statements: the library blocks.
 pub(crate) enum Place {
-    /// On the caller's thread, which is there for nothing else.
+    /// The caller's thread, which does nothing else.
     Here,
-    /// On the runtime's threads for blocking work.
+    /// The runtime's threads for blocking work.
     Aside,
 }
 
@@ -143,7 +143,7 @@ impl SpawnBlocking for Place {
     }
 }
 
-/// Knows how to open connections.
+/// Opens connections.
 #[derive(Clone)]
 pub(crate) enum Connector {
     Sqlite {
@@ -151,7 +151,7 @@ pub(crate) enum Connector {
         busy_timeout_ms: u32,
         pace: Option<Pace>,
     },
-    /// `node` tells other nodes who changed something.
+    /// `node` identifies this node in notifications of changes.
     Postgres {
         url: String,
         answer_timeout: Duration,
@@ -162,14 +162,14 @@ pub(crate) enum Connector {
 /// What a connection is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// The one of group commit.
+    /// The connection of group commit.
     Writer,
-    /// One of several, for all the rest. On SQLite it cannot write.
+    /// A pooled connection for everything else. On SQLite it is read-only.
     Lent,
 }
 
 impl Connector {
-    /// Reads the URL: `sqlite:PATH`, `postgres://…` or `postgresql://…`.
+    /// Parses the URL: `sqlite:PATH`, `postgres://…` or `postgresql://…`.
     pub(crate) fn new(settings: &Settings) -> Result<Connector, StoreError> {
         let url = settings.url.as_str();
         if let Some(path) = url.strip_prefix("sqlite:") {
@@ -187,7 +187,7 @@ impl Connector {
             let (answer_timeout, node) = (settings.answer_timeout, settings.node.clone());
             return Ok(Connector::Postgres { url: url.to_owned(), answer_timeout, node });
         }
-        // The URL may hold a password: it is not repeated.
+        // The error does not repeat the URL, which may contain a password.
         Err(StoreError::Setup(
             "a database URL is sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE".to_owned(),
         ))
@@ -198,12 +198,12 @@ impl Connector {
         matches!(self, Connector::Sqlite { .. })
     }
 
-    /// True where the writer has a thread that is there for nothing else.
+    /// True where the writer has a thread of its own.
     pub(crate) fn writer_may_block(&self) -> bool {
         self.has_one_writer() && self.pace().is_none()
     }
 
-    /// Opens a connection. `Place::Here` on a thread that may block.
+    /// Opens a connection. `Place::Here` requires a thread that may block.
     pub(crate) async fn open(&self, role: Role, place: Place) -> Result<Conn, StoreError> {
         match self {
             Connector::Sqlite { path, busy_timeout_ms, pace } => {
@@ -217,11 +217,11 @@ impl Connector {
                 Ok(Conn::Sqlite(Box::new(SyncConnectionWrapper::with_runtime(conn, place))))
             }
             Connector::Postgres { url, node, .. } => {
-                // Boxed: it is large, and rare among what a store's calls wait for.
+                // Boxed: the future is large, and calls to the store rarely wait for it.
                 let conn = self.in_time(Box::pin(async {
                     let conn = AsyncPgConnection::establish(url).await;
                     let mut conn = conn.map_err(StoreError::unavailable)?;
-                    // A UUID: nothing in it ends the text.
+                    // `node` is a UUID and needs no escaping.
                     conn.batch_execute(&format!("SET antar.node = '{node}'")).await?;
                     conn.batch_execute(BY_INDEX).await?;
                     if role == Role::Writer {
@@ -241,15 +241,15 @@ impl Connector {
         }
     }
 
-    /// Waits as long as a simulated database takes; a real one takes its time itself.
+    /// Waits for the simulated latency; returns at once for a real database.
     pub(crate) async fn wait(&self) {
         if let Some(pace) = self.pace() {
             pace.wait().await;
         }
     }
 
-    /// Gives up on PostgreSQL where it does not answer; SQLite's calls return in any case. What was
-    /// under way may be done all the same, and its connection is of no more use.
+    /// Limits `work` to PostgreSQL's answer timeout; SQLite's calls return in any case. After a timeout the
+    /// work may still take effect, and its connection is unusable.
     pub(crate) async fn in_time<T>(
         &self,
         work: impl Future<Output = Result<T, StoreError>>,
@@ -259,8 +259,8 @@ impl Connector {
         done.map_err(|_| StoreError::unavailable("the database did not answer in time"))?
     }
 
-    /// Runs `writer` to its end: SQLite's on a thread of its own, where its statements block
-    /// nobody and need no hand-over; PostgreSQL's as a task.
+    /// Runs `writer` to its end: on SQLite in a thread of its own, where its statements may block and need no
+    /// hand-over to another thread; on PostgreSQL as a task.
     pub(crate) fn spawn_writer<F>(&self, writer: F) -> Result<(), StoreError>
     where
         F: Future<Output = ()> + Send + 'static,
@@ -280,7 +280,8 @@ impl Connector {
         Ok(())
     }
 
-    /// What moves SQLite's log into its file, beside the writer; none on PostgreSQL.
+    /// Checkpoints SQLite's write-ahead log, concurrently with the writer. None on PostgreSQL and with
+    /// simulated latency.
     pub(crate) fn checkpointer(&self) -> Option<impl FnMut() + Send + 'static> {
         let Connector::Sqlite { path, busy_timeout_ms, pace: None } = self.clone() else {
             return None;
@@ -299,8 +300,8 @@ impl Connector {
     }
 }
 
-/// `synchronous=FULL`: a commit that was answered survives power loss. No automatic checkpoint: it
-/// would run inside somebody's commit. Simulated, it is the other way round in both.
+/// `synchronous=FULL`: an acknowledged commit survives power loss. No automatic checkpoints: they would
+/// run within a caller's commit. With simulated latency both are the other way round.
 fn open_sqlite(
     path: &str,
     role: Role,
@@ -309,7 +310,7 @@ fn open_sqlite(
 ) -> Result<SqliteConnection, StoreError> {
     let mut conn = SqliteConnection::establish(path).map_err(StoreError::unavailable)?;
     let (query_only, cache_kib) = match role {
-        // Some commits go through all that is cached.
+        // Not larger: some commits visit every cached page.
         Role::Writer => ("OFF", 16 << 10),
         Role::Lent => ("ON", 8 << 10),
     };
@@ -326,17 +327,17 @@ fn open_sqlite(
     Ok(conn)
 }
 
-/// [`Conn::begin`] for a connection that others may send on meanwhile.
+/// [`Conn::begin`] for a shared connection, on which other statements may be sent at the same time.
 pub(super) async fn begin_postgres(mut conn: &AsyncPgConnection) -> Result<(), StoreError> {
     Ok(conn.batch_execute("BEGIN").await?)
 }
 
 impl Conn {
-    /// None where its other end has closed it, as far as is known without asking.
+    /// None if the server is known to have closed the connection; sends nothing to find out.
     pub(crate) fn if_alive(mut self) -> Option<Conn> {
         if let Conn::Postgres(conn) = &mut self {
             let mut said = std::pin::pin!(conn.notifications_stream());
-            // Nobody listens on it: whatever comes is its end.
+            // This connection has no LISTEN: whatever the stream yields is the connection's end.
             if said.next().now_or_never().is_some() {
                 return None;
             }
@@ -348,8 +349,8 @@ impl Conn {
         Ok(run!(self, |c| c.batch_execute(sql))?)
     }
 
-    /// Opens a transaction that writes. SQLite takes its lock at once, so that it cannot fail
-    /// later for want of it.
+    /// Begins a write transaction. SQLite takes the write lock at once, so that no later statement fails for
+    /// lack of it.
     pub(crate) async fn begin(&mut self) -> Result<(), StoreError> {
         match self {
             Conn::Sqlite(_) => self.execute_text("BEGIN IMMEDIATE").await,
@@ -357,7 +358,7 @@ impl Conn {
         }
     }
 
-    /// Opens a transaction that sees one state of everything.
+    /// Begins a read transaction on one consistent snapshot.
     pub(crate) async fn begin_read(&mut self) -> Result<(), StoreError> {
         let sql = match self {
             Conn::Sqlite(_) => "BEGIN",
@@ -366,7 +367,7 @@ impl Conn {
         self.execute_text(sql).await
     }
 
-    /// What the database's clock shows; the one statement that asks for it.
+    /// The time of PostgreSQL's clock; none on SQLite. No other statement reads the clock.
     pub(crate) async fn time(&mut self) -> Result<Option<Millis>, StoreError> {
         match self {
             Conn::Sqlite(_) => Ok(None),
@@ -379,7 +380,7 @@ impl Conn {
         }
     }
 
-    /// Bytes of SQLite's file that are not free pages.
+    /// Bytes of SQLite's file without its free pages; none on PostgreSQL.
     pub(crate) async fn used_bytes(&mut self) -> Result<Option<u64>, StoreError> {
         match self {
             Conn::Postgres(_) => Ok(None),

@@ -1,4 +1,5 @@
-//! The database as every room uses it: reads on lent connections, writes where they may be made.
+//! Access to the database for the rest of the store: reads on pooled connections, writes through SQLite's
+//! writer or on a pooled connection to PostgreSQL.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +12,12 @@ use super::pool::{Lease, Pool};
 use super::settings::Settings;
 use super::write::{WriteQueue, write_job};
 
-/// Connections and the way to the writer; clones share them.
+/// The connection pool and the writer's queue; clones share both.
 #[derive(Clone)]
 pub(crate) struct Database {
     pub(crate) connector: Connector,
     pool: Pool,
-    /// Where SQLite's writes go.
+    /// Queue for SQLite's writes.
     writer: Arc<dyn WriteQueue>,
 }
 
@@ -31,7 +32,7 @@ impl Database {
         Database { connector, pool, writer }
     }
 
-    /// Asks the database whether it is there.
+    /// Checks that the database answers.
     pub(crate) async fn ping(&self) -> Result<(), StoreError> {
         let mut lease = self.read().await?;
         self.connector.in_time(lease.conn().execute_text("SELECT 1")).await?;
@@ -39,19 +40,18 @@ impl Database {
         Ok(())
     }
 
-    /// Closes all connections that are not lent. Nobody gets one any more.
+    /// Closes all idle connections; later requests for a connection fail.
     pub(crate) fn close(&self) {
         self.pool.close();
     }
 
-    /// A connection to read with.
+    /// A connection for reading.
     pub(crate) async fn read(&self) -> Result<Lease, StoreError> {
         self.connector.wait().await;
         self.pool.get().await
     }
 
-    /// Runs `write` in a transaction and returns when it is durable. An error of `write` undoes
-    /// it.
+    /// Runs `write` in a transaction and returns when it is durable. An error of `write` rolls it back.
     pub(crate) async fn write<R, F>(&self, write: F) -> Result<R, StoreError>
     where
         R: Send + 'static,

@@ -1,4 +1,4 @@
-//! What can go wrong, by what the caller does about it.
+//! Errors of the store, grouped by how the caller handles them.
 
 use std::sync::Arc;
 
@@ -6,28 +6,28 @@ use diesel::result::{DatabaseErrorKind, Error};
 
 use crate::fault::Injected;
 
-/// Why the store did not do it.
+/// Why a call to the store failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Another one of the tenant has this name. Nothing was written.
+    /// The tenant already has an object with this name. Nothing was written.
     #[error("the name is taken")]
     NameTaken,
     #[error("not found")]
     NotFound,
-    /// It stands differently than the caller thought; the text says how.
+    /// The stored state is not the one that the call requires; the text describes it.
     #[error("{0}")]
     Conflict(String),
-    /// The cursor of a list is none that the list gave out.
+    /// The cursor was not issued by this list.
     #[error("the cursor is none of this list")]
     BadCursor,
-    /// The queue before the disk is full. Nothing was written; try again in a moment.
+    /// The writer's queue is full. Nothing was written; try again in a moment.
     #[error("too much waits to be written; try again")]
     Busy,
-    /// The database is away, full or locked. Nothing of the call is durable, unless the connection
+    /// The database is unreachable, full or locked. Nothing of the call is durable, unless the connection
     /// broke during the commit itself: then it may be, and the call can be repeated.
     #[error("the database is not available: {0}")]
     Unavailable(#[source] Arc<dyn std::error::Error + Send + Sync>),
-    /// A stored value does not parse: not from this program, or from a newer one.
+    /// A stored value does not parse: another program or a newer version wrote it.
     #[error("stored data does not parse: {0}")]
     Corrupt(String),
     /// The settings or the migrations do not fit this database.
@@ -36,7 +36,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// True when the connection it happened on can go on: the database did as it was told.
+    /// True when the database has answered normally, so that the connection remains usable.
     pub(crate) fn is_answer(&self) -> bool {
         matches!(
             self,

@@ -1,4 +1,4 @@
-//! A connection to PostgreSQL that hears what other nodes changed.
+//! A PostgreSQL connection that receives notifications of changes made by other nodes.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ const LISTEN: &str = "LISTEN antar_news";
 
 pub(crate) struct Listener {
     conn: AsyncPgConnection,
-    /// What this node says itself begins with this.
+    /// Prefix of this node's own notifications.
     own: String,
 }
 
@@ -28,8 +28,8 @@ impl Listener {
         Ok(Listener { conn: *conn, own: format!("{node} ") })
     }
 
-    /// What another node said, without its name. None: nothing for a while, or it was this node;
-    /// the connection stands.
+    /// The next notification of another node, without that node's id. None: there was none within
+    /// `ask_after`, or it was this node's own; the connection is intact.
     pub(crate) async fn next(&mut self, ask_after: Duration) -> Result<Option<String>, StoreError> {
         let said = {
             let mut said = std::pin::pin!(self.conn.notifications_stream());

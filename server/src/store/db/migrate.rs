@@ -1,4 +1,4 @@
-//! Tables are brought up to date.
+//! Runs the schema migrations, and installs PostgreSQL's notification triggers.
 
 use diesel::connection::SimpleConnection;
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
@@ -11,19 +11,19 @@ use super::error::StoreError;
 const SQLITE_MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations/sqlite");
 const POSTGRES_MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations/postgres");
 
-/// Held while migrations run, so that nodes that start together do not run them twice. The number
-/// is the word `antar` in ASCII.
+/// Advisory lock held while migrations run, so that nodes that start together do not run them twice.
+/// The number is arbitrary, but the same in all versions.
 const MIGRATION_LOCK: &str = "SELECT pg_advisory_lock(418515444082)";
 const MIGRATION_UNLOCK: &str = "SELECT pg_advisory_unlock(418515444082)";
 
-/// Triggers that tell other nodes of changes; made anew at each start.
+/// Triggers that notify other nodes of changes; replaced at each start.
 const ANNOUNCE: &str = include_str!("announce.sql");
 
 impl Connector {
-    /// Runs what is missing and names it. `dry`: only names it.
+    /// Runs the pending migrations and returns their names. `dry`: only returns the names.
     pub(crate) async fn migrate(&self, dry: bool) -> Result<Vec<String>, StoreError> {
         match self.open(Role::Writer, Place::Aside).await? {
-            // In one transaction: whoever comes second finds nothing left to do.
+            // In one transaction: a second process finds nothing left to do.
             Conn::Sqlite(mut conn) => {
                 conn.spawn_blocking(move |conn| {
                     Ok(conn.immediate_transaction(|conn| {
@@ -42,7 +42,7 @@ impl Connector {
                         let told = SimpleConnection::batch_execute(&mut conn, ANNOUNCE);
                         done = told.map_err(|e| format!("triggers: {e}")).and(done);
                     }
-                    // The lock ends with the connection in any case.
+                    // If this fails, the lock ends with the connection.
                     let unlocked = SimpleConnection::batch_execute(&mut conn, MIGRATION_UNLOCK);
                     done.and_then(|names| unlocked.map(|()| names).map_err(|e| e.to_string()))
                 });

@@ -1,6 +1,6 @@
-//! The database: connections, the pool, rows for two databases, schema, migrations, pages, errors.
+//! Database access: connections, the pool, bulk changes, schema, migrations, list pages and errors.
 //!
-//! The only room that knows which of the two databases there is.
+//! Differences between SQLite and PostgreSQL belong here and nowhere else.
 
 pub(super) mod cell;
 pub(super) mod columns;

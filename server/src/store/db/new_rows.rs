@@ -1,17 +1,17 @@
-//! What is to be stored of an event and its deliveries, and what became of it.
+//! Events and deliveries to be stored, and the result of storing an event.
 
 use std::sync::Arc;
 
 use crate::model::{DeliveryId, Event, Millis, State, WebhookId};
 
-/// A node in one of its lives. It owns the deliveries that are in flight there.
+/// One run of a node, identified by its epoch. It owns the deliveries that are in flight there.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Owner {
     pub node: String,
     pub epoch: i64,
 }
 
-/// A delivery as routing made it.
+/// A delivery as created by routing.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NewDelivery {
     pub id: DeliveryId,
@@ -19,25 +19,25 @@ pub struct NewDelivery {
     /// `InFlight` (then the event's `owner` owns it), `Pending` or `Missed`.
     pub state: State,
     pub reason: Option<String>,
-    /// Counts for `Pending` only; none: held.
+    /// Used for `Pending` only; none: held.
     pub next_attempt_at: Option<Millis>,
-    /// None where the webhook asks for no keys, or the event has none.
+    /// None if the webhook uses no keys, or the event has none.
     pub keys: Option<Box<Keys>>,
 }
 
-/// By what a delivery is kept apart from others of its webhook.
+/// Keys that order and deduplicate a delivery among others of its webhook.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Keys {
     pub order: Option<OrderKey>,
-    /// The key, and since when another delivery with it makes this one a duplicate.
+    /// The key, and the time since which another delivery with it makes this one a duplicate.
     pub dedupe: Option<(String, Millis)>,
 }
 
-/// What keeps deliveries in order.
+/// Deliveries of a webhook with the same key are sent in order.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OrderKey {
     pub key: String,
-    /// Failed attempts after which it holds those behind it back no longer.
+    /// Failed attempts after which the delivery no longer holds back those behind it.
     pub gives_way_attempts: u32,
 }
 
@@ -46,17 +46,18 @@ pub struct OrderKey {
 pub struct NewEvent {
     pub event: Arc<Event>,
     pub deliveries: Vec<NewDelivery>,
-    /// A plugin dropped it at intake: id, type and this are stored, the data and attributes not.
+    /// Set if a plugin dropped the event at intake: id, type and this reason are stored, data and
+    /// attributes are not.
     pub dropped_reason: Option<String>,
     pub accepted_at: Millis,
     pub owner: Owner,
 }
 
-/// What became of an event.
+/// Result of storing an event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Accepted {
-    /// The tenant has an event of this id and source; nothing was stored.
+    /// The tenant already has an event with this id and source; nothing was stored.
     pub duplicate: bool,
-    /// How many deliveries it (or the first of its id) has.
+    /// Number of deliveries of the event, or of the stored event that it duplicates.
     pub deliveries: u32,
 }

@@ -1,4 +1,5 @@
-//! Pages of lists, newest first. A cursor says after what to go on; to callers it is opaque.
+//! Pages of lists, newest first. A cursor marks the entry after which the next page begins; callers treat
+//! it as opaque.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -6,15 +7,15 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::error::StoreError;
 use crate::model::Millis;
 
-/// A part of a list.
+/// One page of a list.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Page<T> {
     pub data: Vec<T>,
-    /// Where the next part begins; none at the end.
+    /// Cursor of the next page; none at the end.
     pub next_cursor: Option<String>,
 }
 
-/// The place after one entry: its time and what orders entries of the same time.
+/// Position after an entry: its time, and a tie-breaker among entries with the same time.
 pub(crate) struct Place {
     pub(crate) at: Millis,
     pub(crate) tie: String,
@@ -34,7 +35,7 @@ impl Place {
     }
 }
 
-/// Makes a page of rows that were asked for with one more than `limit`.
+/// Makes a page from a query for one row more than `limit`.
 pub(crate) fn page<T>(mut data: Vec<T>, limit: usize, place: impl Fn(&T) -> Place) -> Page<T> {
     let more = data.len() > limit;
     data.truncate(limit);
@@ -42,7 +43,7 @@ pub(crate) fn page<T>(mut data: Vec<T>, limit: usize, place: impl Fn(&T) -> Plac
     Page { data, next_cursor }
 }
 
-/// One more than `limit`, to learn whether there is a next page.
+/// One more than `limit`, to find out whether there is a next page.
 pub(crate) fn rows_to_ask(limit: usize) -> i64 {
     i64::try_from(limit.max(1)).unwrap_or(i64::MAX - 1) + 1
 }

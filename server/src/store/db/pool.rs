@@ -1,6 +1,5 @@
-//! A few connections that are lent out. One that is not given back in good order, because its call
-//! failed or its caller went away half-way, is thrown away: its transaction, its lock and its
-//! unread answers go with it.
+//! A small connection pool. A connection that is not given back, because its call failed or was dropped
+//! half-way, is closed: its transaction, its locks and its unread answers go with it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +18,7 @@ pub(crate) struct Pool {
     idle: Arc<Mutex<Vec<Conn>>>,
 }
 
-/// A connection for one call.
+/// A pooled connection, borrowed for one call.
 pub(crate) struct Lease {
     conn: Conn,
     idle: Arc<Mutex<Vec<Conn>>>,
@@ -36,7 +35,7 @@ impl Pool {
         }
     }
 
-    /// Waits for a free connection, for a while.
+    /// Waits for a free connection, up to `wait_max`.
     pub(crate) async fn get(&self) -> Result<Lease, StoreError> {
         let permit = tokio::time::timeout(self.wait_max, self.free.clone().acquire_owned())
             .await
@@ -49,19 +48,19 @@ impl Pool {
         Ok(Lease { conn, idle: self.idle.clone(), _permit: permit })
     }
 
-    /// One that broke while nobody used it goes: the database may have been away, and be back.
+    /// An idle connection. Drops those that broke while idle: the database may have restarted.
     fn idle_one(&self) -> Option<Conn> {
         let mut idle = self.idle.lock();
         std::iter::from_fn(|| idle.pop()).find_map(Conn::if_alive)
     }
 
-    /// Nobody gets a connection any more; the idle ones close.
+    /// Closes the idle connections; later requests fail.
     pub(crate) fn close(&self) {
         self.free.close();
         self.drop_idle();
     }
 
-    /// Closes the idle ones: after one was found broken, the others are likely to be.
+    /// Closes the idle connections: when one is broken, the others probably are too.
     pub(crate) fn drop_idle(&self) {
         self.idle.lock().clear();
     }
@@ -72,7 +71,7 @@ impl Lease {
         &mut self.conn
     }
 
-    /// Gives it back. Only after all went well and outside of a transaction.
+    /// Returns the connection to the pool. Only after success, and outside a transaction.
     pub(crate) fn give_back(self) {
         let Lease { conn, idle, .. } = self;
         idle.lock().push(conn);

@@ -1,6 +1,5 @@
-//! A change of many rows, written once and sent as its database likes it best: SQLite runs it for
-//! one row after the other with a statement that stays prepared, PostgreSQL gets each column as one
-//! array and does all rows in one statement.
+//! Bulk inserts and updates, written once for both databases: SQLite runs a prepared statement row by row,
+//! PostgreSQL gets each column as one array and changes all rows in one statement.
 
 use std::any::Any;
 use std::collections::HashSet;
@@ -20,7 +19,7 @@ use super::cell::{Cell, StoredCell};
 use super::conn::{self, Conn, Sqlite as SqliteConn};
 use super::error::StoreError;
 
-/// What a column holds; each may hold nulls.
+/// Type of a column; every column may contain nulls.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) enum Kind {
     Text,
@@ -29,24 +28,24 @@ pub(crate) enum Kind {
     Flag,
 }
 
-/// What is done with each row.
+/// How each row is written.
 pub(crate) enum Change {
-    /// Written to this table; left alone where its key is there already.
+    /// Inserts into this table; skips rows whose key exists.
     Insert(&'static str),
-    /// `UPDATE TABLE AS old SET … WHERE …`, with `:name` where the row's value of that column stands:
+    /// `UPDATE TABLE AS old SET … WHERE …`, with `:name` as placeholder for the row's value of that column:
     /// each column once, in the order of [`Statement::COLUMNS`].
     Update(&'static str),
 }
 
-/// A statement over rows.
+/// A statement applied to many rows.
 pub(crate) trait Statement: Any + Send + Sync {
     const CHANGE: Change;
     const COLUMNS: &'static [(&'static str, Kind)];
-    /// So many of the last columns of an insert are mostly null. They are left out where they are so in all
-    /// rows, since each value of each row has its price.
+    /// Number of trailing columns of an insert that are mostly null. They are left out if null in all rows:
+    /// every value of every row costs time.
     const SELDOM: usize = 0;
-    /// SQL over a changed row that tells which it was (PostgreSQL); the text that
-    /// [`Statement::key`] makes of its cells. Left out: the column `id` tells.
+    /// SQL expression that identifies a changed row (PostgreSQL), equal to [`Statement::key`] of its cells.
+    /// Default: the column `id`.
     const KEY: &'static str = "encode(old.id, 'hex')";
 
     fn key(row: &[Cell<'_>]) -> String {
@@ -55,7 +54,7 @@ pub(crate) trait Statement: Any + Send + Sync {
     }
 }
 
-/// The columns of a statement, with those that are seldom set or without.
+/// The columns of a statement, with or without those that are mostly null.
 fn columns<S: Statement>(all: bool) -> &'static [(&'static str, Kind)] {
     let seldom = if all { 0 } else { S::SELDOM };
     &S::COLUMNS[..S::COLUMNS.len() - seldom]
@@ -63,7 +62,7 @@ fn columns<S: Statement>(all: bool) -> &'static [(&'static str, Kind)] {
 
 /// The rows of a statement.
 pub(crate) struct Rows<S> {
-    /// Of all cells, one after the other.
+    /// Texts of all cells, concatenated.
     text: String,
     cells: Vec<StoredCell>,
     statement: PhantomData<S>,
@@ -95,7 +94,7 @@ impl<S: Statement> Rows<S> {
         self.cells.len() / S::COLUMNS.len()
     }
 
-    /// Does it; for each row whether it changed anything. No two rows may be of the same key.
+    /// Sends the rows and returns for each whether it changed anything. No two rows may have the same key.
     pub(crate) async fn send(self, conn: &mut Conn) -> Result<Vec<bool>, StoreError> {
         match conn {
             Conn::Sqlite(conn) => self.send_sqlite(conn).await,
@@ -125,7 +124,7 @@ impl<S: Statement> Rows<S> {
         Ok(self.which(&changed))
     }
 
-    /// Whether a row has a value in one of the columns that are seldom set.
+    /// Whether any row has a value in a column that is mostly null.
     fn has_seldom(&self) -> bool {
         let always = columns::<S>(false).len();
         (0..self.count())
@@ -157,7 +156,7 @@ impl<S: Statement> Rows<S> {
         AllRows(columns.collect(), PhantomData)
     }
 
-    /// For each row whether it is among the changed ones.
+    /// For each row, whether its key is among the changed ones.
     fn which(&self, changed: &[String]) -> Vec<bool> {
         let count = self.count();
         if changed.len() == count {
@@ -171,8 +170,7 @@ impl<S: Statement> Rows<S> {
     }
 }
 
-/// Sends two changes that do not need each other, at once where the database takes them so; opens the
-/// transaction before them, if `begin`.
+/// Sends two independent changes, pipelined on PostgreSQL. `begin`: begins the transaction before them.
 pub(crate) async fn send_both<A: Statement, B: Statement>(
     conn: &mut Conn,
     begin: bool,
@@ -191,18 +189,18 @@ pub(crate) async fn send_both<A: Statement, B: Statement>(
     Ok((first.send(conn).await?, second.send(conn).await?))
 }
 
-/// A row as SQLite takes it.
+/// The statement for one row on SQLite.
 struct OneRow<'a, S, const ALL: bool> {
     text: &'a str,
     cells: &'a [StoredCell],
-    /// Of an update: see [`pieces`].
+    /// For an update: see [`pieces`].
     pieces: &'a [&'static str],
     statement: PhantomData<S>,
 }
 
 impl<S: Statement, const ALL: bool> QueryFragment<Sqlite> for OneRow<'_, S, ALL> {
-    /// Walked several times for each row: to see that the statement is one that was prepared, and
-    /// to take the values.
+    /// Diesel walks this several times for each row: to find the prepared statement, and to collect the
+    /// values.
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
         match S::CHANGE {
             Change::Insert(table) => {
@@ -239,7 +237,7 @@ fn push_insert<S: Statement, DB: Backend>(
     }
 }
 
-/// Of an update, what stands before each column's place, and after the last.
+/// The SQL of an update, split at its placeholders: the text before each column, and after the last.
 fn pieces<S: Statement>() -> Vec<&'static str> {
     let Change::Update(mut rest) = S::CHANGE else { return Vec::new() };
     let mut pieces = Vec::with_capacity(S::COLUMNS.len() + 1);
@@ -271,7 +269,7 @@ impl<S: Statement, const ALL: bool> QueryId for OneRow<'_, S, ALL> {
     const HAS_STATIC_QUERY_ID: bool = true;
 }
 
-/// All rows as PostgreSQL takes them.
+/// The statement for all rows on PostgreSQL.
 struct AllRows<'a, S, const ALL: bool>(Vec<Column<'a>>, PhantomData<S>);
 
 enum Column<'a> {
@@ -332,9 +330,9 @@ impl<S: Statement, const ALL: bool> QueryFragment<Pg> for AllRows<'_, S, ALL> {
     }
 }
 
-/// With `new.name` in the place of each `:name`.
+/// Replaces each `:name` by `new.name`.
 fn named<S: Statement>(text: &str) -> String {
-    // The longest first: a name may begin with another one.
+    // Longest first: one name may be a prefix of another.
     let mut names: Vec<&str> = S::COLUMNS.iter().map(|(name, _)| *name).collect();
     names.sort_by_key(|name| std::cmp::Reverse(name.len()));
     names.iter().fold(text.to_owned(), |text, name| {

@@ -1,4 +1,4 @@
-//! The tables as diesel sees them; the migrations make them.
+//! Diesel's table definitions; the migrations create the tables.
 
 diesel::table! {
     tenants (id) {

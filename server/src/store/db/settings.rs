@@ -1,33 +1,33 @@
-//! How the database is reached.
+//! Settings of the store.
 
 use std::time::Duration;
 
 use super::simulated_latency::Pace;
 
-/// How the database is reached, and the bounds of what waits for it.
+/// How to reach the database, and limits on batches, queues and waits.
 #[derive(Clone)]
 pub struct Settings {
     /// `sqlite:PATH`, or `postgres://USER:PASSWORD@HOST/DATABASE` (without TLS).
     pub url: String,
     /// The node's id, a UUID.
     pub node: String,
-    /// Connections for reading; on PostgreSQL also for changes of the configuration.
+    /// Pooled connections: for reads, on PostgreSQL also for writes outside group commit.
     pub readers_max: usize,
-    /// Longest wait for one of them before a call fails.
+    /// Longest wait for a pooled connection before a call fails.
     pub reader_wait_ms: u64,
-    /// Events, deliveries and records that share one transaction. A single call may bring more.
+    /// Events, deliveries and records in one transaction at most; a single call may exceed it.
     pub commit_batch_max: usize,
-    /// How long SQLite's writer waits for more writes while many come.
+    /// How long SQLite's writer waits for more jobs under load.
     pub commit_wait: Duration,
-    /// Longest wait of a record that can wait for others to share its transaction with.
+    /// Longest delay of a record with `can_wait`, to share a transaction with other jobs.
     pub record_wait: Duration,
-    /// Calls that may wait for the next transaction; one more gets `Busy`.
+    /// Jobs queued for the writer at most; beyond that `accept` fails with `Busy` and other calls wait.
     pub commit_queue_max: usize,
     /// Longest wait for PostgreSQL: for a new connection, and for the statements of a transaction.
     pub answer_timeout: Duration,
     /// How long SQLite waits for a lock that another process holds.
     pub busy_timeout_ms: u32,
-    /// Simulates SQLite: on the caller's thread, at this pace, and not durable.
+    /// Simulated latency, on SQLite: calls run on the caller's thread, at this pace, and are not durable.
     pub pace: Option<Pace>,
 }
 

@@ -1,11 +1,11 @@
-//! How a simulated database takes its time. Everything runs on the caller's thread then, so that the
-//! same steps come in the same order again.
+//! Simulated database latency. Everything then runs on the caller's thread, so that a run repeats the same
+//! steps in the same order.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Says how long the next wait for the database is. Dropped while it waits, a call ends between
-/// two statements' transactions: before it began, or after it was committed.
+/// Returns the length of the next wait for the database. A call dropped during a wait never ends within a
+/// transaction: only before it began, or after it was committed.
 #[derive(Clone)]
 pub struct Pace(Arc<dyn Fn() -> Duration + Send + Sync>);
 

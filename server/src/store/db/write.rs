@@ -1,5 +1,5 @@
-//! A write as a value: it runs on the connection that may write, and its caller learns what became of it
-//! once the transaction has ended.
+//! Queued writes: closures that run on the writing connection, and whose callers get the result after the
+//! transaction has ended.
 
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
@@ -7,18 +7,18 @@ use tokio::sync::oneshot;
 use super::conn::Conn;
 use super::error::StoreError;
 
-/// A write of its own kind: does it, and returns what tells the caller after the commit.
+/// A queued write. Returns the function that answers the caller after the commit.
 pub(crate) type WriteJob =
     Box<dyn for<'a> FnOnce(&'a mut Conn) -> BoxFuture<'a, Result<Reply, Refusal>> + Send>;
-/// Is called with the commit's outcome.
+/// Called with the outcome of the commit.
 pub(crate) type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
-/// The write failed: what went wrong with the connection, if anything, after the caller was told.
+/// A failed write: its error, and the function that answers the caller.
 pub(crate) struct Refusal {
     pub(crate) error: StoreError,
     pub(crate) complete_all: Box<dyn FnOnce(StoreError) + Send>,
 }
 
-/// Takes writes where one connection alone may write, as on SQLite.
+/// Queue of writes for a database with a single writing connection, such as SQLite.
 pub(crate) trait WriteQueue: Send + Sync {
     /// Waits while the queue is full.
     ///
@@ -27,7 +27,7 @@ pub(crate) trait WriteQueue: Send + Sync {
     fn push(&self, job: WriteJob) -> BoxFuture<'_, Result<(), StoreError>>;
 }
 
-/// Makes a job of a write, and a place where its result appears after the commit.
+/// Wraps a write as a job, with a receiver for its result after the commit.
 pub(crate) fn write_job<R, F>(write: F) -> (WriteJob, oneshot::Receiver<Result<R, StoreError>>)
 where
     R: Send + 'static,
@@ -37,7 +37,7 @@ where
     let job: WriteJob = Box::new(move |conn| {
         Box::pin(async move {
             match write(conn).await {
-                // A caller that has gone does not undo the write; there is nobody to tell.
+                // A caller that has gone away does not undo the write.
                 Ok(result) => Ok(Box::new(move |committed: Result<(), StoreError>| {
                     let _ = sender.send(committed.map(|()| result));
                 }) as Reply),

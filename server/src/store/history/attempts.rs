@@ -1,4 +1,4 @@
-//! The table of attempts.
+//! The attempts table: reads and writes attempts and frozen requests.
 
 use std::collections::HashMap;
 
@@ -35,8 +35,8 @@ struct Row {
 }
 
 impl History {
-    /// The attempts of a delivery, the first one first. Their requests' bodies are those of the
-    /// frozen request, secrets masked.
+    /// The attempts of a delivery, oldest first. Request bodies come from the frozen request, with secrets
+    /// masked.
     ///
     /// # Errors
     /// `Unavailable`, `Corrupt`.
@@ -55,7 +55,7 @@ impl History {
     }
 }
 
-/// What a delivery sends, where one of its attempts has sent it, and it is kept.
+/// The frozen request of a delivery; none before an attempt has sent it, or if it is no longer stored.
 pub(super) async fn frozen(conn: &mut Conn, id: DeliveryId) -> Result<Option<Frozen>, StoreError> {
     let Some(request) = frozen_requests(conn, &[id]).await?.remove(&id) else { return Ok(None) };
     let its_event = events::tenant
@@ -72,7 +72,7 @@ pub(super) async fn frozen(conn: &mut Conn, id: DeliveryId) -> Result<Option<Fro
     Ok(Some(request.whole(data.as_deref())))
 }
 
-/// The same of many, as it is kept.
+/// The frozen requests of several deliveries, in stored form.
 pub(crate) async fn frozen_requests(
     conn: &mut Conn,
     ids: &[DeliveryId],
@@ -85,18 +85,18 @@ pub(crate) async fn frozen_requests(
         .load::<(DeliveryId, String)>(c))?;
     let mut requests = HashMap::with_capacity(ids.len());
     for (id, request) in rows {
-        // The first one stays.
+        // Rows come newest first: the request of the first attempt remains.
         requests.insert(id, from_json(&request)?);
     }
     Ok(requests)
 }
 
-/// An attempt as it is kept.
+/// An attempt to be stored.
 #[derive(Clone, Copy)]
 pub(crate) struct Tried<'a> {
     pub(crate) delivery_id: DeliveryId,
     pub(crate) attempt: &'a Attempt,
-    /// What it sent, where it is the first that did: JSON text.
+    /// The frozen request as JSON text, if this is the first attempt that sent it.
     pub(crate) frozen: Option<&'a str>,
 }
 
@@ -129,7 +129,7 @@ impl Statement for InsertAttempts {
     }
 }
 
-/// Attempts, of each delivery one at the most.
+/// The rows of these attempts; at most one for each delivery.
 pub(crate) fn rows(tried: &[Tried<'_>]) -> Result<Rows<InsertAttempts>, StoreError> {
     let mut rows = Rows::new();
     for one in tried {
@@ -138,7 +138,8 @@ pub(crate) fn rows(tried: &[Tried<'_>]) -> Result<Rows<InsertAttempts>, StoreErr
     Ok(rows)
 }
 
-/// Where a number is taken, by another owner, the next free one is used; `written` tells of [`rows`].
+/// Stores attempts whose number is taken, by another owner, with the next free number. `written`: for each
+/// of [`rows`], whether it was inserted.
 pub(crate) async fn renumber(
     conn: &mut Conn,
     tried: &[Tried<'_>],
@@ -199,7 +200,7 @@ impl Row {
             (Some(status), Some(headers)) => Some(Response {
                 status: u16::try_from(status).unwrap_or_default(),
                 headers: from_json(&headers)?,
-                // Empty too where bodies have had their time.
+                // Also empty after retention has removed bodies.
                 body: self.response_body.unwrap_or_default(),
                 truncated: self.response_truncated,
             }),

@@ -1,4 +1,4 @@
-//! Deliveries to look at.
+//! Reads deliveries: single ones, and lists.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -14,25 +14,25 @@ use crate::store::db::error::StoreError;
 use crate::store::db::page::{Page, Place, page, rows_to_ask};
 use crate::store::db::schema::deliveries;
 
-/// Which deliveries; what is none does not matter.
+/// Filter of a list of deliveries; a field that is none matches everything.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct DeliveryFilter {
     pub event_id: Option<EventId>,
     pub webhook_id: Option<WebhookId>,
     pub state: Option<State>,
     pub subject: Option<String>,
-    /// Made at or after.
+    /// Created at or after.
     pub since: Option<Millis>,
-    /// Made before.
+    /// Created before.
     pub until: Option<Millis>,
 }
 
-/// A delivery with what its attempts send.
+/// A delivery with its frozen request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StoredDelivery {
     pub delivery: Delivery,
     pub frozen: Option<Frozen>,
-    /// Attempts that the retry schedule does not count: those before it was last begun anew.
+    /// Attempts that the retry schedule does not count: those before it was last restarted.
     pub schedule_start: u32,
 }
 
@@ -74,7 +74,7 @@ impl Row {
             event: EventKey { tenant: self.tenant, source: self.event_source, id: self.event_id },
             webhook_id: self.webhook_id,
             state: self.state,
-            // In flight the column holds a wish to cancel: `by_hand.rs`.
+            // On a delivery in flight the column is a cancel request: `state_changes.rs`.
             reason: self.reason,
             stage: self.stage,
             attempts: count_of(self.attempts),
@@ -86,8 +86,8 @@ impl Row {
     }
 }
 
-/// Says nothing new beside the state; as text, so that the database sees that the index over the
-/// few rows that are not delivered fits.
+/// Redundant next to the filter on `state`. Literal SQL, so that the database can use the partial index over
+/// the few rows that are not delivered.
 pub(crate) fn unsent() -> diesel::expression::SqlLiteral<diesel::sql_types::Bool> {
     diesel::dsl::sql("state NOT IN ('delivered', 'in_flight')")
 }

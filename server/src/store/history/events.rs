@@ -1,4 +1,4 @@
-//! Events to look at, and to deliver again.
+//! Reads events, for display and for delivering them again.
 
 use antar_json::Document;
 use diesel::prelude::*;
@@ -12,7 +12,7 @@ use crate::store::db::error::StoreError;
 use crate::store::db::page::{Page, Place, page, rows_to_ask};
 use crate::store::db::schema::events;
 
-/// Which events; what is none does not matter.
+/// Filter of a list of events; a field that is none matches everything.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct EventFilter {
     pub event_type: Option<EventType>,
@@ -26,14 +26,14 @@ pub struct EventFilter {
 /// An event as it was accepted.
 #[derive(Clone, Debug)]
 pub struct StoredEvent {
-    /// Where the data is not kept, it and the attributes are empty.
+    /// If the data is not stored, data and attributes are empty.
     pub event: Event,
     pub accepted_at: Millis,
-    /// How many deliveries were made when it was accepted.
+    /// Number of deliveries created when it was accepted.
     pub deliveries: u32,
     /// Why a plugin dropped it at intake.
     pub dropped_reason: Option<String>,
-    /// False for a dropped event, and for one whose data has had its time.
+    /// False for a dropped event, and after retention has removed the data.
     pub data_kept: bool,
 }
 
@@ -138,7 +138,7 @@ impl History {
         }))
     }
 
-    /// One event of a tenant. Without a source, of several with this id the newest.
+    /// One event of a tenant. Without a source, the newest one with this id.
     ///
     /// # Errors
     /// `NotFound`, `Corrupt`, `Unavailable`.
@@ -167,7 +167,7 @@ impl History {
     }
 }
 
-/// The events of these keys that are still there, in no order.
+/// The stored events whose tenant and id occur in `keys`, in no particular order. Sources are not compared.
 pub(crate) async fn load(
     conn: &mut Conn,
     keys: &[EventKey],

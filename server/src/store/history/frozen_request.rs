@@ -1,37 +1,37 @@
-//! A frozen request as it is kept. Its body nearly always has the event's data in it as it was posted, and
-//! that stands in the event's own row.
+//! Frozen requests in stored form. The body nearly always contains the event's data as posted; it is cut out,
+//! because the event's own row has it.
 
 use antar_template::Piece;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Event, Frozen};
 
-/// Shorter data costs less than the note that it is left out.
+/// Shorter data takes less space than the record that it is cut out.
 const DATA_BYTES_MIN: usize = 48;
-/// By so much of it the data is looked for.
+/// Length of the start of the data by which it is searched for.
 const HEAD_BYTES: usize = 32;
 
-/// What a delivery sends, without the data of its event.
+/// The request of a delivery, without the data of its event.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct FrozenRequest {
     #[serde(flatten)]
     request: Frozen,
-    /// None: the data is not in it as it was posted, or is short.
+    /// None: the body does not contain the data as posted, or the data is short.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     data_at: Option<DataAt>,
 }
 
-/// Where the data is left out.
+/// The position from which the data was cut out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 struct DataAt {
-    /// Of the body, from 0.
+    /// Index in the body, from 0.
     piece: usize,
-    /// Of the piece, before which it stood.
+    /// Offset in the piece.
     byte: usize,
 }
 
 impl FrozenRequest {
-    /// `event` is the one that the delivery belongs to.
+    /// `event` is the delivery's event.
     #[must_use]
     pub fn new(mut request: Frozen, event: &Event) -> FrozenRequest {
         let data = event.data().raw();
@@ -44,7 +44,7 @@ impl FrozenRequest {
         FrozenRequest { request, data_at }
     }
 
-    /// All of it again. Where the data has had its time there is no body either.
+    /// The complete request. If cut-out data is no longer stored, there is no body either.
     pub(crate) fn whole(mut self, data: Option<&str>) -> Frozen {
         let Some(DataAt { piece, byte }) = self.data_at else { return self.request };
         let body = self.request.body.as_deref_mut().unwrap_or_default();
@@ -58,7 +58,7 @@ impl FrozenRequest {
     }
 }
 
-/// Takes the data out of a text; where it stood.
+/// Cuts the data out of a text and returns its position.
 fn cut(text: &mut String, data: &str) -> Option<usize> {
     if data.len() < DATA_BYTES_MIN {
         return None;

@@ -1,4 +1,4 @@
-//! What happened: events, deliveries, attempts, and how long they are kept.
+//! History: reads stored events, deliveries and attempts, and removes old ones.
 
 pub(super) mod attempts;
 pub(super) mod deliveries;
@@ -8,7 +8,7 @@ pub(super) mod retention;
 
 use super::db::database::Database;
 
-/// Events, deliveries and attempts as they happened.
+/// Stored events, deliveries and attempts.
 #[derive(Clone)]
 pub struct History {
     db: Database,

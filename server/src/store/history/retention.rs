@@ -1,4 +1,4 @@
-//! Forgetting what is old, in small transactions. What is still on its way is never forgotten.
+//! Retention: removes old events or their payloads in small transactions. Events with open deliveries stay.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,7 +11,7 @@ use crate::store::db::conn::{Conn, each, load_to_change, run};
 use crate::store::db::error::StoreError;
 use crate::store::db::schema::{attempts, deliveries, events};
 
-/// Which events are old.
+/// Selects old events.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Old {
     pub tenant: TenantId,
@@ -27,7 +27,7 @@ pub enum OldTypes {
 }
 
 impl OldTypes {
-    /// The only type, and the types that are left out.
+    /// The only type, and the excluded types.
     fn parts(&self) -> (Option<&str>, &[String]) {
         match self {
             OldTypes::Only(name) => (Some(name), &[]),
@@ -36,12 +36,12 @@ impl OldTypes {
     }
 }
 
-/// How far a pass came.
+/// Progress of a pass.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Pass {
-    /// Events that were forgotten, or lost their payload.
+    /// Events that were deleted, or lost their payload.
     pub changed: usize,
-    /// Where the next pass goes on; none: there is nothing more.
+    /// Where the next pass continues; none: nothing is left.
     pub next: Option<Millis>,
 }
 
@@ -83,8 +83,8 @@ impl History {
             .await
     }
 
-    /// Takes the data from up to `limit` old events that were accepted at or after `from`, and the
-    /// bodies from their deliveries and attempts.
+    /// Removes data and attributes of up to `limit` old events that were accepted at or after `from`, with
+    /// the frozen requests and response bodies of their attempts.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -121,7 +121,7 @@ impl History {
             .await
     }
 
-    /// When the oldest event of these types was accepted; `with_data`: of those that still have their data.
+    /// When the oldest event of these types was accepted. `with_data`: only events that still have data.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -152,8 +152,8 @@ impl History {
         Ok(oldest)
     }
 
-    /// Bytes of the database file that hold something; none on PostgreSQL, which shares its space
-    /// with others and gives it back later.
+    /// Bytes in use in SQLite's file; none on PostgreSQL, which shares its space with other databases and
+    /// frees it later.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -165,15 +165,15 @@ impl History {
     }
 }
 
-/// Events that are on their way to nobody, with their deliveries.
+/// Events without open deliveries, with their deliveries.
 struct Ended {
     keys: Vec<EventKey>,
     delivery_ids: Vec<DeliveryId>,
-    /// How far the look for them came.
+    /// Progress of the search for them.
     pass: Pass,
 }
 
-/// Up to `limit` old events, without those that are still on their way.
+/// Up to `limit` old events, without those that have open deliveries.
 async fn find_ended(
     conn: &mut Conn,
     old: &Old,
@@ -217,7 +217,7 @@ async fn find(
     Ok(rows.into_iter().map(key).collect())
 }
 
-/// Those of the events that are on their way to nobody, with their deliveries.
+/// Those of the events that have no open deliveries, with their deliveries.
 async fn ended(
     conn: &mut Conn,
     tenant: &TenantId,
@@ -247,10 +247,10 @@ async fn ended(
     Ok(ended)
 }
 
-/// Goes on at the last event found: those of the same millisecond may not all have been.
+/// The next pass continues at the last event found: others of the same millisecond may not have been found.
 fn pass(found: &[(EventKey, Millis)], changed: usize, limit: usize) -> Pass {
     let last = found.last().filter(|_| found.len() == limit).map(|(_, at)| *at);
-    // Where all of a full look are of one millisecond and none could go, the next one.
+    // If a full batch is of one millisecond and none of it could go, skip to the next millisecond.
     let stuck = changed == 0 && found.first().map(|(_, at)| *at) == last;
     Pass { changed, next: if stuck { last.map(|at| at.plus_ms(1)) } else { last } }
 }

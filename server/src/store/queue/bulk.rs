@@ -1,4 +1,4 @@
-//! What is done to many deliveries of a webhook, in small transactions.
+//! Bulk operations on the deliveries of a webhook, in small transactions.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -11,22 +11,22 @@ use crate::store::db::error::StoreError;
 use crate::store::db::schema::deliveries;
 use crate::store::history::deliveries::unsent;
 
-/// Deliveries that have ended without having arrived.
+/// Deliveries that ended without arriving.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RetrySelection {
     pub tenant: TenantId,
     pub webhook_id: WebhookId,
     /// Neither `Delivered` nor `InFlight` nor `Pending`.
     pub state: State,
-    /// Made at or after.
+    /// Created at or after.
     pub since: Option<Millis>,
-    /// Made before.
+    /// Created before.
     pub until: Option<Millis>,
 }
 
 impl Queue {
-    /// Begins the schedule of up to `limit` of these anew, the oldest first; `held` says why they
-    /// wait without a time. Returns how many; fewer than `limit`: there are no more.
+    /// Restarts the schedule of up to `limit` of these deliveries, the oldest first. With `held` they wait
+    /// without a due time, for that reason. Returns how many; fewer than `limit`: there are no more.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -74,7 +74,7 @@ impl Queue {
             .await
     }
 
-    /// How many deliveries of a webhook are in flight, and how many wait.
+    /// Number of a webhook's deliveries in flight, and of those waiting.
     ///
     /// # Errors
     /// `Unavailable`.

@@ -1,4 +1,4 @@
-//! Who works on what: due deliveries, and those whose owner is gone.
+//! Claims: a node takes due deliveries, and those whose owner is gone.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -24,35 +24,34 @@ use crate::store::db::schema::{deliveries, nodes};
 use crate::store::history::deliveries::Row;
 use crate::store::history::{attempts, events};
 
-/// Candidates of one transaction, where less are wanted: some of them may wait behind others.
+/// Candidates per transaction at least, even if fewer are wanted: some of them may wait behind others.
 const AT_ONCE_MIN: usize = 64;
 
-/// Deliveries of nodes that are gone that are taken over at once.
+/// Deliveries of dead nodes taken over per transaction.
 pub const TAKE_OVER_MAX: usize = 1_000;
 
-/// A delivery that is now in flight here.
+/// A delivery that is now in flight on this node.
 #[derive(Clone, Debug)]
 pub struct Claimed {
     pub delivery: Delivery,
     pub event: Event,
     pub frozen: Option<Frozen>,
-    /// Attempts that the retry schedule does not count: those before it was last begun anew.
+    /// Attempts that the retry schedule does not count: those before its last restart.
     pub schedule_start: u32,
 }
 
-/// What claims that failed may have put in flight all the same. A node claims one after the other: the
-/// next claim makes it due first.
+/// Deliveries that failed claims may have put in flight all the same. A node runs one claim after the other:
+/// the next claim first makes them due again.
 pub(crate) type UnknownClaims = Arc<Mutex<HashSet<UnknownOutcome>>>;
 
-/// A candidate as it stands: when it is due, whether it is compared with others of its key for duplicates, and
-/// whether it may go before those that are open.
+/// Current state of a candidate: its due time, whether it has a deduplication key, and whether it waits
+/// behind no other delivery with its key.
 type Stands = (DeliveryId, Option<Millis>, bool, bool);
 
 impl Queue {
-    /// Takes deliveries that are pending and due, the longest due first, in turns between
-    /// tenants and between their webhooks, and leaves out what is spared or waits behind another one
-    /// with its key. Duplicates are dropped. A delivery whose event's data
-    /// is no longer kept fails.
+    /// Claims deliveries that are pending and due, the longest due first, in turns between tenants and
+    /// between their webhooks. Leaves out those that are excluded or wait behind another one with their key.
+    /// Drops duplicates. Fails a delivery whose event's data is no longer stored.
     ///
     /// # Errors
     /// `Corrupt`, `Unavailable`.
@@ -72,14 +71,14 @@ impl Queue {
             };
             excluded.subtract(more.iter().map(|claimed| claimed.delivery.webhook_id));
             claimed.extend(more);
-            // What waits behind others may have hidden something that may go.
+            // The deferred deliveries may have hidden others that can be claimed.
             if put_off == 0 || claimed.len() >= limit {
                 return Ok(claimed);
             }
         }
     }
 
-    /// As [`Queue::claim_due`], of what one look finds; and how many of that were put off, because they wait
+    /// One scan of [`Queue::claim_due`]. Also returns the number of deliveries deferred because they wait
     /// behind others.
     async fn claim_some(
         &self,
@@ -115,7 +114,7 @@ impl Queue {
         }
     }
 
-    /// Makes due what claims that failed may have put in flight.
+    /// Makes due the deliveries that failed claims may have put in flight.
     async fn release_unknown(&self) -> Result<(), StoreError> {
         let unknown = self.unknown.lock().clone();
         if unknown.is_empty() {
@@ -131,7 +130,8 @@ impl Queue {
         Ok(())
     }
 
-    /// Takes the first of the candidates, as far as no other node did, and they may go.
+    /// Claims the first candidates that are not taken by another node and don't wait behind others. Also
+    /// returns the number of deliveries deferred.
     async fn claim(
         &self,
         now: Millis,
@@ -154,7 +154,7 @@ impl Queue {
         found
     }
 
-    /// `taken` gets what is put in flight, also where the commit then fails.
+    /// `taken` receives the deliveries put in flight, even if the commit then fails.
     async fn put_in_flight(
         &self,
         now: Millis,
@@ -167,7 +167,7 @@ impl Queue {
         self.db
             .write(move |conn| {
                 Box::pin(async move {
-                    // By id alone, lest PostgreSQL go through all that is due.
+                    // Filtered by id only; otherwise PostgreSQL may scan everything that is due.
                     let stand = load_to_change!(
                         conn,
                         Stands,
@@ -210,7 +210,7 @@ impl Queue {
             .await
     }
 
-    /// When the next one becomes due of those that are not yet.
+    /// Time at which the next delivery becomes due, after `now`.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -229,9 +229,8 @@ impl Queue {
         Ok(due_at)
     }
 
-    /// Makes due at once, uncounted, what earlier epochs of this node own, and what nodes own
-    /// whose lease has run out. Returns how many deliveries that were: [`TAKE_OVER_MAX`] where there
-    /// may be more.
+    /// Makes due at once the deliveries owned by earlier epochs of this node, and by nodes whose lease has
+    /// expired; no attempt is counted. Returns how many: [`TAKE_OVER_MAX`] if there may be more.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -251,8 +250,8 @@ impl Queue {
                             .eq(&owner.node)
                             .and(deliveries::owner_epoch.lt(owner.epoch)))
                         .assume_not_null();
-                    // What another node, or a last statement of one that is gone, holds just now is left
-                    // for the next look.
+                    // Rows locked by another node, or by the last statement of a dead one, are left for the
+                    // next call.
                     let orphans = load_to_change!(
                         conn,
                         (DeliveryId, bool),
@@ -264,7 +263,7 @@ impl Queue {
                     )?;
                     let mut rows = Rows::<TakeOver>::new();
                     for (id, wished) in &orphans {
-                        // Whoever wished to cancel it gets his will: nobody is at it any more.
+                        // No attempt is running any more, so a cancel request takes effect now.
                         let to = if *wished { State::Cancelled } else { State::Pending };
                         let due_at = (!wished).then_some(now);
                         rows.push([to.as_str().into(), due_at.into(), now.into(), id.0.into()]);
@@ -278,7 +277,7 @@ impl Queue {
     }
 }
 
-/// Deliveries that a node takes.
+/// Puts claimed deliveries in flight.
 struct BeginFlights;
 
 impl Statement for BeginFlights {
@@ -295,7 +294,7 @@ impl Statement for BeginFlights {
     ];
 }
 
-/// Deliveries whose owner is gone.
+/// Takes deliveries from an owner that is gone.
 struct TakeOver;
 
 impl Statement for TakeOver {
@@ -311,7 +310,7 @@ impl Statement for TakeOver {
     ];
 }
 
-/// What was claimed before an error; the error, where that is nothing.
+/// The deliveries claimed before an error; the error itself if there are none.
 fn those(claimed: Vec<Claimed>, error: StoreError) -> Result<Vec<Claimed>, StoreError> {
     if claimed.is_empty() {
         return Err(error);
@@ -320,7 +319,8 @@ fn those(claimed: Vec<Claimed>, error: StoreError) -> Result<Vec<Claimed>, Store
     Ok(claimed)
 }
 
-/// The candidates: one of each tenant in turn, of its webhooks in turn, and within a webhook in order.
+/// Orders candidates: one per tenant in turn, within a tenant one per webhook in turn, within a webhook as
+/// given.
 fn in_turns(due: &[Candidate]) -> Vec<DeliveryId> {
     let mut tenants: Turns<&TenantId, Turns<WebhookId, VecDeque<DeliveryId>>> = Turns::default();
     for Candidate { id, tenant, webhook_id } in due {
@@ -329,7 +329,7 @@ fn in_turns(due: &[Candidate]) -> Vec<DeliveryId> {
     std::iter::from_fn(|| tenants.next(|webhooks| webhooks.next(VecDeque::pop_front))).collect()
 }
 
-/// Queues by key, taken from in turn.
+/// Queues by key, popped in round-robin order.
 struct Turns<K, Q> {
     places: HashMap<K, usize>,
     queues: Vec<Q>,
@@ -352,7 +352,7 @@ impl<K: Eq + std::hash::Hash, Q: Default> Turns<K, Q> {
         &mut self.queues[place]
     }
 
-    /// What `take` finds in the queue whose turn it is; empty queues leave.
+    /// The result of `take` for the queue whose turn it is; empty queues leave the rotation.
     fn next<T>(&mut self, take: impl Fn(&mut Q) -> Option<T>) -> Option<T> {
         while let Some(place) = self.turn.pop_front() {
             if let Some(found) = take(&mut self.queues[place]) {

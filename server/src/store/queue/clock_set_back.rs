@@ -1,4 +1,4 @@
-//! Times that were written by a clock that has been set back since.
+//! Corrects due times written by a clock that has since been set back.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -9,15 +9,15 @@ use crate::store::db::conn::{each, load_to_change};
 use crate::store::db::error::StoreError;
 use crate::store::db::schema::deliveries;
 
-/// Deliveries that are moved at once.
+/// Deliveries moved per transaction.
 const AT_ONCE: usize = 1_000;
 
 impl Queue {
-    /// Makes deliveries that wait, and were last written later than `now`, wait from `now` on for as long
-    /// as they were to wait then. Returns how many.
+    /// Moves waiting deliveries last written later than `now`: they wait from `now` on for as long as they
+    /// had left when written. Returns how many.
     ///
     /// # Errors
-    /// `Unavailable`; then some may have been moved.
+    /// `Unavailable`; some may have been moved by then.
     pub async fn follow_clock_back(&self, now: Millis) -> Result<usize, StoreError> {
         let mut moved = 0;
         loop {
@@ -33,7 +33,7 @@ impl Queue {
         self.db
             .write(move |conn| {
                 Box::pin(async move {
-                    // Those that are moved come nearer: the farthest first, so that they are not met again.
+                    // Moved deliveries become due sooner: take the latest first, so that none is read twice.
                     let late = load_to_change!(
                         conn,
                         (DeliveryId, Millis, Millis),

@@ -1,9 +1,9 @@
-//! What is due, without going through it all again and again: behind a receiver that hangs there may be a million
-//! deliveries that are due and can't go.
+//! Finds due deliveries without scanning all of them again and again: behind a hanging receiver there may be
+//! a million deliveries that are due but blocked.
 //!
-//! Due deliveries stand in one order, by time. A node goes through them once, up to its *front*, and keeps of
-//! what it could not take no more than the webhook. A webhook that can go on is asked for what it has by an
-//! index of its own.
+//! All due deliveries have one order, by due time. A node scans them once, up to its *front*, and remembers
+//! only the webhook of a delivery that it could not take. The remaining deliveries of a webhook that can be
+//! claimed from again are read through an index by webhook.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -22,22 +22,22 @@ use crate::store::db::conn::{Conn, each, run};
 use crate::store::db::error::StoreError;
 use crate::store::db::schema::deliveries;
 
-/// Rows of one statement.
+/// Rows per query.
 const PAGE: usize = 4_000;
-/// The front stays so far behind the time: a transaction ends later than the time that it wrote.
+/// Distance of the front behind the current time: a transaction may commit later than the due time it wrote.
 const LATE_MS: i64 = 2_000;
-/// It may end even later, where a node or the database stood still. So often a second look at what stands before
-/// the front goes on: so many pages of what became due lately, and one of the rest.
+/// A transaction may commit even later if its node or the database stalls. A second scan of the deliveries
+/// before the front therefore continues at this interval: `LATELY_PAGES` pages of those that became due in
+/// the last `LATELY_MS`, and one page of the rest.
 const AGAIN_MS: i64 = 1_000;
 const LATELY_MS: i64 = 30_000;
 const LATELY_PAGES: usize = 4;
-/// Webhooks that are asked for what they have left, at each look.
+/// Webhooks per scan whose remaining deliveries are read.
 const ASKED_MAX: usize = 64;
-/// Candidates for each that is wanted, so that one webhook with many due deliveries leaves room for
-/// others.
+/// Candidates per delivery wanted, so that one webhook with many due deliveries leaves room for others.
 const LOOK_AHEAD: usize = 4;
 
-/// A delivery that is due, and may go.
+/// A delivery that is due and may be claimed.
 #[derive(Clone, Debug)]
 pub(super) struct Candidate {
     pub(super) id: DeliveryId,
@@ -45,40 +45,41 @@ pub(super) struct Candidate {
     pub(super) webhook_id: WebhookId,
 }
 
-/// A place in the order of what is due.
+/// A place in the order of due deliveries.
 type Place = (Millis, DeliveryId);
 type Row = (Millis, DeliveryId, TenantId, WebhookId);
 
-/// What a node has gone through.
+/// How far a node has scanned.
 #[derive(Clone, Default)]
 pub(crate) struct ScanProgress(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
     front: Option<Place>,
-    /// How far the second look has come, and when it goes on.
+    /// Position of the second scan, and when it continues.
     again: Again,
     again_at: Option<Millis>,
     skipped: Skipped,
 }
 
-/// Where the second look goes on: in what became due lately, and in the rest. None: at the first.
+/// Where the second scan continues: among deliveries that became due recently, and among the rest. None: at
+/// the beginning.
 #[derive(Clone, Copy, Default)]
 struct Again {
     lately: Option<Place>,
     rest: Option<Place>,
 }
 
-/// Webhooks that may have something before the front.
+/// Webhooks that may have due deliveries before the front.
 #[derive(Default)]
 struct Skipped {
     tenants: HashMap<WebhookId, TenantId>,
-    /// All of them; and some that have nothing any more, until their turn comes.
+    /// All of them in rotation, and some that have none left, until their turn comes.
     turns: VecDeque<WebhookId>,
 }
 
 impl Queue {
-    /// What is due and not spared: all of it, or a few times `limit`.
+    /// Due deliveries that are not excluded: all of them, or a few times `limit`.
     pub(super) async fn due(
         &self,
         now: Millis,
@@ -88,7 +89,7 @@ impl Queue {
         let mut scan = Scan::new(limit, excluded);
         let looked = self.db.connector.in_time(self.scan(now, &mut scan)).await;
         if looked.is_err() {
-            // The front may be behind them already.
+            // The front may have moved past them already.
             self.progress.leave(scan.found.iter());
         }
         looked.map(|()| scan.found)
@@ -123,7 +124,7 @@ impl Queue {
 }
 
 impl ScanProgress {
-    /// Where a look goes on. Where the clock was set back everything is looked at anew.
+    /// Where a scan continues. If the clock was set back, scanning starts over.
     pub(crate) fn front(&self, now: Millis) -> Option<Place> {
         let mut state = self.0.lock();
         if state.front.is_some_and(|(due_at, _)| due_at > now) {
@@ -132,7 +133,7 @@ impl ScanProgress {
         state.front
     }
 
-    /// Where a second look goes on, and until when, if it is time for that.
+    /// Where the second scan continues and its upper bound, if it is time to continue.
     fn again(&self, now: Millis) -> Option<(Again, Millis)> {
         let mut state = self.0.lock();
         let (until, _) = state.front?;
@@ -154,7 +155,7 @@ impl ScanProgress {
         }
     }
 
-    /// Webhooks that may go and may have something left, with how much is wanted of each.
+    /// Webhooks that may be claimed from and may have deliveries left, with the number wanted of each.
     fn ask(&self, scan: &mut Scan<'_>) -> Vec<(WebhookId, TenantId, usize)> {
         let Skipped { tenants, turns } = &mut self.0.lock().skipped;
         let mut asked = Vec::new();
@@ -181,7 +182,7 @@ impl ScanProgress {
         self.0.lock().skipped.tenants.remove(&webhook_id);
     }
 
-    /// These were not taken.
+    /// Remembers the webhooks of candidates that were not taken.
     pub(super) fn leave<'a>(&self, candidates: impl Iterator<Item = &'a Candidate>) {
         let mut state = self.0.lock();
         for Candidate { webhook_id, tenant, .. } in candidates {
@@ -189,7 +190,7 @@ impl ScanProgress {
         }
     }
 
-    /// Moves the front behind these rows, and makes candidates of those that may go.
+    /// Moves the front past these rows, and makes candidates of those that may be claimed.
     fn go_on(&self, rows: Vec<Row>, now: Millis, scan: &mut Scan<'_>) {
         let mut state = self.0.lock();
         for row in rows {
@@ -224,13 +225,13 @@ impl Skipped {
     }
 }
 
-/// What one look is for, and what it found.
+/// Input and result of one scan.
 struct Scan<'a> {
     webhooks: HashSet<WebhookId>,
     tenants: HashSet<&'a TenantId>,
     at_most: &'a HashMap<WebhookId, usize>,
     found_max: usize,
-    /// Webhooks that are asked for all that they have.
+    /// Webhooks whose deliveries are read by webhook in this scan.
     asked: HashSet<WebhookId>,
     counts: HashMap<WebhookId, usize>,
     found: Vec<Candidate>,
@@ -249,7 +250,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// How many deliveries of a webhook may go.
+    /// Number of deliveries of a webhook that may be claimed.
     fn room_of(&self, webhook_id: WebhookId, tenant: &TenantId) -> usize {
         if self.webhooks.contains(&webhook_id) || self.tenants.contains(tenant) {
             return 0;
@@ -257,7 +258,7 @@ impl<'a> Scan<'a> {
         self.at_most.get(&webhook_id).copied().unwrap_or(self.found_max)
     }
 
-    /// False where it can't go now.
+    /// False: it can't be claimed now.
     fn take(&mut self, id: DeliveryId, tenant: &TenantId, webhook_id: WebhookId) -> bool {
         let room = self.room_of(webhook_id, tenant);
         let count = self.counts.entry(webhook_id).or_default();
@@ -270,7 +271,7 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// What is due after a place, the longest due first.
+/// Deliveries due after a place, the longest due first.
 pub(crate) async fn page(
     conn: &mut Conn,
     after: Option<Place>,
@@ -298,7 +299,7 @@ pub(crate) async fn page(
         .load::<Row>(c))?)
 }
 
-/// What is due after a place, page by page. Where it would go on; none at the end.
+/// Reads the deliveries due after a place, page by page. Returns where to continue; none at the end.
 async fn pages(
     conn: &mut Conn,
     mut after: Option<Place>,
@@ -318,7 +319,7 @@ async fn pages(
     Ok(after)
 }
 
-/// Of each webhook so many of its deliveries that are due for longest.
+/// For each webhook the given number of its longest due deliveries.
 async fn left_of(
     conn: &mut Conn,
     webhooks: &[(WebhookId, TenantId, usize)],

@@ -1,20 +1,20 @@
-//! Webhooks and tenants that a claim passes over.
+//! Webhooks and tenants that a claim leaves out.
 
 use std::collections::HashMap;
 
 use crate::model::{TenantId, WebhookId};
 
-/// What a claim leaves for others, or for later.
+/// Exclusions and limits of a claim.
 #[derive(Clone, Debug, Default)]
 pub struct Excluded {
     pub webhooks: Vec<WebhookId>,
     pub tenants: Vec<TenantId>,
-    /// Webhooks of which only so many are wanted.
+    /// Webhooks from which only a limited number of deliveries is wanted.
     pub at_most: HashMap<WebhookId, usize>,
 }
 
 impl Excluded {
-    /// Deliveries of these webhooks were taken: that many fewer are wanted.
+    /// Lowers the limits by the deliveries taken from each webhook.
     pub fn subtract(&mut self, taken: impl Iterator<Item = WebhookId>) {
         for webhook_id in taken {
             if let Some(most) = self.at_most.get_mut(&webhook_id) {

@@ -1,4 +1,4 @@
-//! Webhooks that do nothing but fail, as all nodes see them.
+//! Webhooks whose deliveries only fail, as stored for all nodes.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -9,20 +9,20 @@ use crate::store::db::conn::run;
 use crate::store::db::error::StoreError;
 use crate::store::db::schema::webhooks;
 
-/// A webhook that has failed for long.
+/// A webhook that has been failing for a long time.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FailingWebhook {
     pub id: WebhookId,
     pub tenant: TenantId,
     pub since: Millis,
-    /// Its tenant was told.
+    /// Its tenant was notified.
     pub told: bool,
     /// Only probes are sent to it.
     pub probed: bool,
 }
 
 impl Queue {
-    /// All that fail and are enabled.
+    /// All enabled webhooks that fail.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -47,8 +47,7 @@ impl Queue {
         Ok(failing.collect())
     }
 
-    /// Notes since when a webhook fails, where that is not known yet, and whether only probes are
-    /// sent.
+    /// Records since when a webhook fails, unless that is already recorded, and whether only probes are sent.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -74,7 +73,7 @@ impl Queue {
             .await
     }
 
-    /// Notes that the tenant is told. False: another node did.
+    /// Records that the tenant is notified. False: another node has already done so.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -92,7 +91,7 @@ impl Queue {
             .await
     }
 
-    /// It works again, or is begun with anew.
+    /// Clears the record: the webhook works again, or gets a fresh start.
     ///
     /// # Errors
     /// `Unavailable`.

@@ -1,4 +1,4 @@
-//! Which delivery is next: claims, due times, ordering, leases, and changes of state by hand.
+//! The queue of deliveries: claims, due times, ordering, leases, and state changes by hand.
 
 pub(super) mod bulk;
 pub(super) mod claim;
@@ -15,13 +15,13 @@ use self::claim::UnknownClaims;
 use self::due::ScanProgress;
 use super::db::database::Database;
 
-/// Deliveries that wait, and the nodes that work on them.
+/// Waiting deliveries, and the nodes that work on them.
 #[derive(Clone)]
 pub struct Queue {
     db: Database,
-    /// What claims that failed may have put in flight.
+    /// Deliveries that failed claims may have put in flight.
     unknown: UnknownClaims,
-    /// How far this node has come in the order of what is due.
+    /// How far this node has scanned the order of due deliveries.
     pub(super) progress: ScanProgress,
 }
 

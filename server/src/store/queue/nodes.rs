@@ -1,4 +1,4 @@
-//! Nodes and their leases.
+//! Registration of nodes, their leases, and the database's clock.
 
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ use crate::store::db::new_rows::Owner;
 use crate::store::db::schema::nodes;
 
 impl Queue {
-    /// Begins a new life of a node: its epoch goes up, its lease runs until `now + lease_ms`.
+    /// Registers a node under its next epoch, with a lease until `now + lease_ms`.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -49,7 +49,7 @@ impl Queue {
             .await
     }
 
-    /// What the database's clock shows, and when it did; none on SQLite, which has none of its own.
+    /// The time of the database's clock and when it was read; none on SQLite, which has no clock of its own.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -60,13 +60,13 @@ impl Queue {
         let mut lease = self.db.read().await?;
         let asked_at = Instant::now();
         let now = lease.conn().time().await?;
-        // Half of the way there and back.
+        // Halfway between request and response.
         let shown_at = asked_at + asked_at.elapsed() / 2;
         lease.give_back();
         Ok(now.map(|now| (now, shown_at)))
     }
 
-    /// Renews the lease. False: a later life of this node has begun, and this one must end.
+    /// Renews the lease. False: a later epoch of this node has been registered, and this one must end.
     ///
     /// # Errors
     /// `Unavailable`.

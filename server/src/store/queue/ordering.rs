@@ -1,4 +1,4 @@
-//! Deliveries with keys: which may go, which is one too many, and who holds whom back.
+//! Deliveries with keys: ordering, deduplication, and which delivery blocks which.
 
 use diesel::dsl::sql;
 use diesel::expression::SqlLiteral;
@@ -14,8 +14,8 @@ use crate::store::db::new_rows::NewDelivery;
 use crate::store::db::rows::{Change, Kind, Rows, Statement};
 use crate::store::db::schema::{counters, deliveries};
 
-/// Something before it with its key is open, and has not given way. As text, so that the database sees
-/// that the index over the open ones fits.
+/// Condition: an earlier delivery with the same key is open and has not given way. Written as text so that
+/// the database recognizes that the partial index over open deliveries applies.
 macro_rules! behind {
     ($row:literal) => {
         concat!(
@@ -30,20 +30,21 @@ macro_rules! behind {
     };
 }
 
-/// It has no key, or waits behind nothing. Costs a look at one column where there is no key.
+/// Condition: the delivery has no key, or waits behind nothing. Without a key only one column is read.
 pub(super) fn in_order() -> SqlLiteral<Bool> {
     sql(concat!("(deliveries.order_key IS NULL OR NOT ", behind!("deliveries"), ")"))
 }
 
-/// Until then one that waits behind others is not looked at again, unless what it waits for
-/// ends ([`wake_next`]): for when that is not seen.
+/// How long a delivery that waits behind others is deferred. [`wake_next`] makes it due earlier; this is the
+/// fallback for an end that goes unnoticed.
 const LOOK_AGAIN_MS: i64 = 20_000;
 
-/// Due deliveries that wait behind others leave the front of what is due, lest every claim go through all of them.
+/// Defers due deliveries that wait behind others; at the front of the due order every claim would scan all of
+/// them.
 struct Defer;
 
 impl Statement for Defer {
-    // What it waits for may have ended since it was looked at.
+    // The delivery in front may have ended since the check.
     const CHANGE: Change = Change::Update(concat!(
         "UPDATE deliveries AS old SET next_attempt_at = :next_attempt_at, reason = :reason, \
          updated_at = :now WHERE old.id = :id AND ",
@@ -57,7 +58,7 @@ impl Statement for Defer {
     ];
 }
 
-/// Puts off deliveries that are due and wait behind others with their keys.
+/// Defers deliveries that are due and wait behind others with their keys.
 pub(super) async fn defer(
     conn: &mut Conn,
     ids: &[DeliveryId],
@@ -72,7 +73,7 @@ pub(super) async fn defer(
     Ok(())
 }
 
-/// Where a delivery stands among those with its key; none where it has no key, or is gone.
+/// A delivery's place among those with its key; none if it has no key or is gone.
 async fn place_of(
     conn: &mut Conn,
     id: DeliveryId,
@@ -86,7 +87,7 @@ async fn place_of(
     Ok(found.and_then(|(webhook_id, key, seq)| Some((webhook_id, key?, seq?))))
 }
 
-/// The next one that was put off behind this delivery becomes due, if it waits behind nothing else.
+/// Makes the next delivery that was deferred behind this one due, if it waits behind nothing else.
 pub(crate) async fn wake_next(
     conn: &mut Conn,
     id: DeliveryId,
@@ -105,7 +106,7 @@ pub(crate) async fn wake_next(
         .first::<DeliveryId>(c))
     .optional()?;
     let Some(next) = next else { return Ok(()) };
-    // Also one that is due: a claim that is about to put it off has it locked, and ends first.
+    // Includes one that is already due: a claim about to defer it holds its row lock and ends first.
     run!(conn, |c| diesel::update(deliveries::table.find(next))
         .filter(deliveries::state.eq(State::Pending))
         .filter(in_order())
@@ -118,19 +119,19 @@ pub(crate) async fn wake_next(
     Ok(())
 }
 
-/// Numbers of a transaction's deliveries with keys.
+/// Sequence numbers for one transaction's deliveries with keys.
 pub(crate) struct Places(std::ops::Range<i64>);
 
 impl Places {
-    /// The delivery's place among those with its keys; none where it has no keys.
+    /// The delivery's place among those with its keys; none if it has no keys.
     pub(crate) fn next(&mut self, delivery: &NewDelivery) -> Option<i64> {
         delivery.keys.as_ref().and_then(|_| self.0.next())
     }
 }
 
-/// Places for these deliveries, behind all that were given before. Nobody else gets any before
-/// this transaction has ended, so that order is that of commits, on however many nodes and
-/// whatever their clocks show. A transaction takes them before it changes deliveries.
+/// Reserves places for these deliveries, behind all places given out before. No other transaction gets any
+/// until this one has ended, so their order is the order of commits, on any number of nodes and whatever
+/// their clocks show. A transaction reserves places before it changes deliveries.
 pub(crate) async fn places(
     conn: &mut Conn,
     deliveries: impl Iterator<Item = &NewDelivery>,
@@ -148,7 +149,7 @@ pub(crate) async fn places(
     Ok(Places(first..first + count))
 }
 
-/// A delivery that holds another one back.
+/// A delivery that blocks another one.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Before {
     pub delivery_id: DeliveryId,
@@ -156,7 +157,7 @@ pub struct Before {
 }
 
 impl Queue {
-    /// The delivery that another one waits for, because it has the same key and was first.
+    /// The delivery that this one waits for: it has the same key and came first.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -181,7 +182,7 @@ impl Queue {
     }
 }
 
-/// What is known of a delivery that may be one too many.
+/// A delivery that may be a duplicate.
 struct Keyed {
     id: DeliveryId,
     webhook_id: WebhookId,
@@ -191,8 +192,8 @@ struct Keyed {
     seq: i64,
 }
 
-/// Drops those of `ids` that another delivery with the same key makes duplicates: one that came
-/// before, or is under way or was tried already. Returns the others.
+/// Drops those of `ids` that are duplicates of another delivery with the same key: one that came earlier, is
+/// in flight, or was already attempted. Returns the others.
 pub(super) async fn without_duplicates(
     conn: &mut Conn,
     ids: Vec<DeliveryId>,
@@ -241,8 +242,8 @@ async fn load_keyed(conn: &mut Conn, ids: &[DeliveryId]) -> Result<Vec<Keyed>, S
     Ok(keyed.collect())
 }
 
-/// The event of the delivery that makes this one a duplicate. One that failed, was cancelled or
-/// missed makes none: then this one is what is left.
+/// The event of the delivery that makes this one a duplicate. A delivery that failed, was cancelled or missed
+/// does not count: then this one is still needed.
 async fn first_of(conn: &mut Conn, keyed: &Keyed) -> Result<Option<EventId>, StoreError> {
     let first = run!(conn, |c| deliveries::table
         .filter(deliveries::webhook_id.eq(keyed.webhook_id))

@@ -1,7 +1,7 @@
-//! What people and webhook states do to deliveries: hold, release, cancel, retry.
+//! State changes of deliveries by API calls and webhook states: hold, release, cancel, retry.
 //!
-//! Cancelling one that is in flight writes its reason and nothing else: a reason on a delivery in
-//! flight is a wish to cancel, which the end of the attempt fulfils unless it delivered.
+//! Cancelling a delivery in flight only writes its reason: a reason on a delivery in flight is a cancel
+//! request, applied when the attempt ends unless it delivered.
 
 use diesel::dsl::sql;
 use diesel::prelude::*;
@@ -15,22 +15,23 @@ use crate::store::db::conn::{Conn, run};
 use crate::store::db::error::StoreError;
 use crate::store::db::schema::deliveries;
 
-/// Written as text, so that the database sees that the index over these rows fits.
+/// Written as text so that the database recognizes that the partial index over these rows applies.
 pub(super) fn waiting() -> diesel::expression::SqlLiteral<Bool> {
     sql("state = 'pending'")
 }
 
-/// What became of the open deliveries of a webhook.
+/// The open deliveries of a webhook that were cancelled.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Cancelled {
-    /// So many waited.
+    /// Number of waiting deliveries, cancelled at once.
     pub pending: usize,
-    /// These are cancelled when their attempt ends.
+    /// Cancelled when their attempt ends.
     pub in_flight: Vec<DeliveryId>,
 }
 
 impl Queue {
-    /// Pending deliveries of a webhook wait without a time; `reason` says why. Returns how many.
+    /// Holds the pending deliveries of a webhook: they wait without a due time, for `reason`. Returns how
+    /// many.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -58,7 +59,7 @@ impl Queue {
             .await
     }
 
-    /// Held deliveries of a webhook become due. Returns how many.
+    /// Makes the held deliveries of a webhook due. Returns how many.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -85,7 +86,7 @@ impl Queue {
             .await
     }
 
-    /// Lets the oldest go of those that are held because the webhook fails. False: there is none.
+    /// Releases the oldest of the deliveries held because the webhook fails. False: there is none.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -134,8 +135,8 @@ impl Queue {
             .await
     }
 
-    /// Begins the schedule of a failed, dropped, cancelled or missed delivery anew; one that waits
-    /// becomes due. Attempt numbers go on.
+    /// Restarts the schedule of a failed, dropped, cancelled or missed delivery; a waiting one becomes due.
+    /// Attempt numbers continue.
     ///
     /// # Errors
     /// `NotFound`; `Conflict` when it was delivered (replay the event instead) or is in flight.
@@ -157,7 +158,7 @@ impl Queue {
                             deliveries::reason.eq(None::<&str>),
                             deliveries::next_attempt_at.eq(Some(now)),
                             deliveries::schedule_start.eq(deliveries::attempts),
-                            // Whoever asks for it wants it in any case.
+                            // An explicit retry is never dropped as a duplicate.
                             deliveries::dedupe_key.eq(None::<&str>),
                             deliveries::updated_at.eq(now),
                         ))
@@ -168,8 +169,8 @@ impl Queue {
             .await
     }
 
-    /// Cancels a delivery that waits, or one in flight when its attempt ends without having
-    /// delivered. Returns where it stands now: `Cancelled` or `InFlight`.
+    /// Cancels a waiting delivery, or one in flight when its attempt ends without having delivered. Returns
+    /// its state now: `Cancelled` or `InFlight`.
     ///
     /// # Errors
     /// `NotFound`; `Conflict` when it has ended already.
@@ -191,7 +192,7 @@ impl Queue {
     }
 }
 
-/// Cancels a delivery that waits. False: it does not.
+/// Cancels a waiting delivery. False: it is not waiting.
 pub(crate) async fn cancel_one(
     conn: &mut Conn,
     id: DeliveryId,
@@ -219,14 +220,14 @@ async fn note_cancel(
     Ok(count == 1)
 }
 
-/// Why a delivery could not be moved.
+/// The error for a delivery whose state does not allow the change.
 async fn standing(conn: &mut Conn, id: DeliveryId) -> Result<StoreError, StoreError> {
     let state =
         run!(conn, |c| deliveries::table.find(id).select(deliveries::state).first::<State>(c))?;
     Ok(StoreError::Conflict(format!("the delivery is {}", state.as_str())))
 }
 
-/// Cancels what is pending of a webhook, and marks what is in flight.
+/// Cancels the pending deliveries of a webhook, and marks those in flight.
 pub(crate) async fn cancel_all(
     conn: &mut Conn,
     webhook_id: WebhookId,

@@ -1,5 +1,5 @@
-//! Deliveries of a commit whose outcome is not known: they may be in flight here though nobody has
-//! their job.
+//! Deliveries of a commit whose outcome is unknown: they may be in flight on this node although no job exists
+//! for them.
 
 use crate::model::{DeliveryId, Millis};
 use crate::store::db::conn::Conn;
@@ -15,7 +15,7 @@ pub(crate) struct UnknownOutcome {
     pub(crate) since: Millis,
 }
 
-/// Makes due what is in flight. To be done before anything of it could be claimed again.
+/// Makes those that are in flight due again. Must run before any of them can be claimed again.
 pub(crate) async fn release<'a>(
     conn: &mut Conn,
     unknown: impl IntoIterator<Item = &'a UnknownOutcome>,
@@ -34,7 +34,7 @@ pub(crate) async fn release<'a>(
     Ok(())
 }
 
-/// Back to what is due, if it is in flight under this owner.
+/// Makes a delivery due again if it is in flight under this owner.
 struct Release;
 
 impl Statement for Release {

@@ -1,5 +1,5 @@
-//! What a replay looks at: rows of the events or of the webhook's deliveries, oldest first, with
-//! what is needed to decide about each.
+//! Candidates of a replay: rows of the tenant's events or of the webhook's deliveries, oldest first, with the
+//! data needed to decide on each.
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,16 +18,17 @@ use crate::store::history::deliveries as of_deliveries;
 use crate::store::history::events as of_events;
 use crate::store::history::events::StoredEvent;
 
-/// One row that a selection goes through.
+/// One row of a selection.
 #[derive(Clone, Debug)]
 pub struct Candidate {
-    /// After this row a next call goes on.
+    /// Position of this row: the next call continues after it.
     pub position: String,
-    /// None: it, or its data, is no longer stored, or it was dropped at intake.
+    /// None: the event or its data is no longer stored, or it was dropped at intake.
     pub event: Option<Event>,
-    /// The selected delivery and its state, where deliveries are gone through.
+    /// The selected delivery and its state, if the selection is of deliveries.
     pub delivery: Option<(DeliveryId, State)>,
-    /// A missed event has another delivery to the webhook, or a new one has one at all.
+    /// Already sent: a missed event has another delivery to the webhook, or an event selected with `only_new`
+    /// has any.
     pub taken_up: bool,
 }
 
@@ -58,7 +59,7 @@ impl Replays {
         Ok(found)
     }
 
-    /// The newest event of each id that is there.
+    /// The newest stored event of each id.
     ///
     /// # Errors
     /// `Corrupt`, `Unavailable`.
@@ -203,8 +204,8 @@ async fn of_tenant(
     Ok(stored.into_iter().map(candidate).collect())
 }
 
-/// Sources and ids of those of the events that have a delivery to the webhook; `beside_missed`:
-/// one that is not `missed`.
+/// Sources and ids of those events that have a delivery to the webhook; with `beside_missed`, one that is not
+/// `missed`.
 async fn sent(
     conn: &mut Conn,
     asked: &Asked<'_>,
@@ -222,7 +223,7 @@ async fn sent(
     Ok(rows.into_iter().filter(|row| counts(row.2)).map(|(source, id, _)| (source, id)).collect())
 }
 
-/// The position is the number of ids that were looked at.
+/// Candidates of listed events. The position is the number of ids already examined.
 async fn listed(
     conn: &mut Conn,
     asked: &Asked<'_>,

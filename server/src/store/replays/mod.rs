@@ -1,4 +1,4 @@
-//! Replays: what they select, the candidates, and each step.
+//! Stored replays: their rows, candidates and steps.
 
 pub(super) mod candidates;
 pub(super) mod runs;
@@ -6,7 +6,7 @@ pub(super) mod step;
 
 use super::db::database::Database;
 
-/// Replays, and what they make.
+/// Replays, and the deliveries they create.
 #[derive(Clone)]
 pub struct Replays {
     db: Database,

@@ -1,4 +1,4 @@
-//! Replays: what is selected, how far it got, and who is at it.
+//! Replays as stored: their selection, progress and owner.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -12,7 +12,7 @@ use crate::store::db::new_rows::Owner;
 use crate::store::db::page::{Page, Place, page, rows_to_ask};
 use crate::store::db::schema::{nodes, replays};
 
-/// Nobody is at it: its node is gone, or began a new life.
+/// Condition: the replay has no live owner; its node is gone, or has a later epoch.
 macro_rules! orphan {
     ($gone:expr, $owner:expr) => {
         replays::owner_node
@@ -100,7 +100,7 @@ impl Replays {
     /// Stores a replay that `owner` runs.
     ///
     /// # Errors
-    /// `Conflict` when `running_max` of the tenant run already; `Unavailable`.
+    /// `Conflict` when `running_max` replays of the tenant are running; `Unavailable`.
     pub async fn start_replay(
         &self,
         replay: &Replay,
@@ -132,7 +132,7 @@ impl Replays {
             .await
     }
 
-    /// Ends a replay. False: it has ended already, or another node has it.
+    /// Ends a replay. False: it has ended already, or another node owns it.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -162,7 +162,7 @@ impl Replays {
             .await
     }
 
-    /// Stops a replay that runs, wherever it does.
+    /// Stops a running replay, whichever node runs it.
     ///
     /// # Errors
     /// `NotFound`; `Conflict` when it has ended already; `Unavailable`.
@@ -208,7 +208,7 @@ impl Replays {
         row.ok_or(StoreError::NotFound)?.replay()
     }
 
-    /// A replay while it runs and `owner` has it.
+    /// A replay, if it is running and owned by `owner`.
     ///
     /// # Errors
     /// `Corrupt`, `Unavailable`.
@@ -265,8 +265,8 @@ impl Replays {
         Ok(page(rows, limit, |r: &Replay| Place { at: r.started_at, tie: r.id.to_string() }))
     }
 
-    /// Replays that run and that nobody is at: those of earlier epochs of this node, and of nodes
-    /// whose lease has run out.
+    /// Running replays without a live owner: those of earlier epochs of this node, and of nodes whose lease
+    /// has expired.
     ///
     /// # Errors
     /// `Corrupt`, `Unavailable`.
@@ -289,7 +289,7 @@ impl Replays {
         rows.into_iter().map(Row::replay).collect()
     }
 
-    /// Takes over a replay that nobody is at. False: somebody else did.
+    /// Takes over a replay without a live owner. False: another node did so first.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -318,7 +318,7 @@ impl Replays {
             .await
     }
 
-    /// Forgets replays that ended before.
+    /// Deletes replays that ended before `before`.
     ///
     /// # Errors
     /// `Unavailable`.

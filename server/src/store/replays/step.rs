@@ -1,6 +1,5 @@
-//! A step of a replay: it makes deliveries and moves the position in one transaction, and only for
-//! the owner that began at the position it read. After a crash, or on another node, the replay goes
-//! on exactly there.
+//! A step of a replay creates deliveries and moves the position in one transaction, and only for the owner
+//! that began at the position it read. After a crash, or on another node, the replay continues exactly there.
 
 use std::sync::Arc;
 
@@ -21,29 +20,29 @@ use crate::store::queue::state_changes::cancel_one;
 use crate::store::writer::accept;
 use crate::store::writer::accept::InsertDeliveries;
 
-/// Deliveries to make, and where the replay stands after them.
+/// Deliveries to create, and the replay's position after them.
 #[derive(Clone, Debug)]
 pub struct ReplayStep {
     pub id: ReplayId,
     pub owner: Owner,
-    /// Where the replay must stand for the step to count.
+    /// Position that the replay must have for the step to count.
     pub from: String,
-    /// Where it stands afterwards.
+    /// Position afterwards.
     pub to: String,
-    /// New deliveries, each perhaps instead of one that waits and is cancelled. Where that one does
-    /// not wait any more, or the new one is there already, nothing is made.
+    /// New deliveries, each optionally replacing a waiting one, which is cancelled. If that one no longer
+    /// waits, or the new one already exists, none is created.
     pub deliveries: Vec<(Arc<Event>, NewDelivery, Option<DeliveryId>)>,
-    /// Looked at and left out, beside those of `deliveries` that turn out so.
+    /// Candidates left out, not counting those of `deliveries` that are not created.
     pub skipped: u64,
     pub now: Millis,
 }
 
 impl Replays {
-    /// Makes the deliveries of a step and moves the replay on. Says of each whether it was made.
+    /// Creates the deliveries of a step and moves the replay on. Returns for each whether it was created.
     ///
     /// # Errors
-    /// `Conflict` when the replay does not stand at `from`, was stopped, or has another owner: then
-    /// nothing was made. `Unavailable`.
+    /// `Conflict` when the replay is not at `from`, was stopped, or has another owner: then nothing was
+    /// created. `Unavailable`.
     pub async fn replay_step(&self, step: ReplayStep) -> Result<Vec<bool>, StoreError> {
         self.db
             .write(move |conn| {
@@ -79,7 +78,7 @@ impl Replays {
             .await
     }
 
-    /// Those of the deliveries that are due or held and not yet attempted, or being attempted.
+    /// Those of the deliveries that are due, held or being attempted.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -103,7 +102,7 @@ impl Replays {
     }
 }
 
-/// True: the delivery is new. One that is there already was made for the same event before.
+/// True: the delivery is new. An existing one was created for the same event before.
 async fn make(
     conn: &mut Conn,
     delivery: Rows<InsertDeliveries>,

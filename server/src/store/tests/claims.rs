@@ -1,4 +1,4 @@
-//! Who works on what.
+//! Claims: which node works on which delivery, in which order.
 
 use super::*;
 use crate::store::queue::due;
@@ -95,7 +95,7 @@ async fn what_cannot_go_is_gone_through_once() {
         assert_eq!(scanned.len(), 1, "none of the others is scanned again");
         assert_eq!(claim(later(1), &without_stuck).await, [second]);
 
-        // As if their transactions had begun long ago: a second look finds what became due lately at once, and
+        // As if committed by long transactions: a second scan finds recently due deliveries at once, and
         // the rest page by page.
         let late = pending(&store, "late", live, later(-20_000)).await;
         let very_late = pending(&store, "very-late", live, at(1)).await;
@@ -113,7 +113,7 @@ async fn what_cannot_go_is_gone_through_once() {
         }
         assert_eq!(found, [very_late]);
 
-        // When it may go on, the longest due go first, as many as it has room for.
+        // Once the webhook may continue, its longest due deliveries go first, as many as it has room for.
         let three = Excluded { at_most: [(stuck, 3)].into(), ..Excluded::default() };
         let claimed = store.queue.claim_due(later(9_000), &me(), 10, &three).await.unwrap();
         let due: Vec<_> = claimed.iter().map(|c| c.event.key.id.as_str().to_owned()).collect();
@@ -140,8 +140,8 @@ async fn nodes_that_claim_at_once_never_get_the_same() {
             tokio::spawn(async move {
                 let node = owner(&node.to_string(), 1);
                 let mut taken = Vec::new();
-                // A node may come away empty while others hold what is left: as long as something
-                // is due it asks again.
+                // A claim may return nothing while other nodes have locked the rest: repeat it as
+                // long as something is due.
                 while store.queue.next_due_after(ALWAYS).await.unwrap().is_some() {
                     taken.extend(ids(&store
                         .queue
@@ -218,7 +218,7 @@ async fn what_the_dead_owned_is_due_at_once_and_the_living_keep_theirs() {
         assert_eq!(stored.next_attempt_at, Some(now));
         assert_eq!(state_of(&store, of[1]).await, State::Cancelled);
         assert_eq!(state_of(&store, of[2]).await, State::InFlight);
-        // Its lease has run out.
+        // The other node's lease has expired.
         let later = at(15_001);
         assert_eq!(store.queue.take_over(&me_now, later).await.unwrap(), 1);
         assert_eq!(state_of(&store, of[2]).await, State::Pending);
@@ -308,7 +308,7 @@ async fn what_waits_behind_others_is_put_off_until_it_is_woken() {
             news.push(new.id);
             store.writer.accept(vec![event(&format!("e{n}")).to(new)]).await.unwrap();
         }
-        // Behind all of them, and free.
+        // Behind all of them, and without a key.
         let free =
             NewDelivery { next_attempt_at: Some(at(1)), ..delivery(webhook_id, State::Pending) };
         news.push(free.id);
@@ -326,7 +326,7 @@ async fn what_waits_behind_others_is_put_off_until_it_is_woken() {
         );
         store.writer.record(record(news[0], State::Delivered)).await.unwrap();
         assert_eq!(claim(at(2)).await, [news[1]]);
-        // Nobody wakes the next one: it is found all the same, later.
+        // The next one is not woken, but a later claim finds it anyway.
         let unseen = Record { ordered: false, ..record(news[1], State::Delivered) };
         store.writer.record(unseen).await.unwrap();
         assert_eq!(claim(at(3)).await, []);
@@ -354,7 +354,7 @@ async fn a_duplicate_is_dropped_when_its_turn_comes() {
             store.history.get_delivery(&tenant("t"), deliveries[1]).await.unwrap().delivery;
         assert_eq!((dropped.state, dropped.attempts), (State::Dropped, 0));
         assert!(dropped.reason.unwrap().contains("the event e1"));
-        // One that failed makes no other a duplicate.
+        // A failed delivery makes no other one a duplicate.
         store.writer.record(record(deliveries[0], State::Failed)).await.unwrap();
         let late = keyed(webhook_id, None, Some("k"));
         let late_id = late.id;

@@ -1,4 +1,4 @@
-//! Accepting: one commit for many, duplicates, keys, and what happens when it goes wrong.
+//! Accepting events: group commit, duplicates, idempotency keys, and failures.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -17,7 +17,7 @@ async fn many_callers_share_commits_and_each_gets_its_own_answer() {
             let store = store.clone();
             tokio::spawn(async move {
                 for n in 0..10 {
-                    // Every second id is one that all callers use.
+                    // All callers share every second id.
                     let id = if n % 2 == 0 { format!("{caller}-{n}") } else { format!("all-{n}") };
                     let new = event(&id).to(delivery(webhook(), State::InFlight));
                     let accepted = store.writer.accept(vec![new]).await.unwrap();
@@ -26,7 +26,7 @@ async fn many_callers_share_commits_and_each_gets_its_own_answer() {
                     if n % 2 == 0 {
                         assert!(!accepted[0].duplicate);
                     }
-                    // Durable for every reader, the duplicate's first too.
+                    // Visible to every reader, also if another caller's event was first.
                     store
                         .history
                         .get_event(&tenant("t"), &id.parse().unwrap(), None)
@@ -66,7 +66,7 @@ fn accept_elsewhere(store: Store, wait: bool) -> impl FnOnce() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn callers_are_told_on_whatever_runtime_they_wait() {
     on_each_database(async |store| {
-        // It ends while its callers are not told yet.
+        // Its runtime ends before its callers are answered.
         let gone = std::thread::spawn(accept_elsewhere(store.clone(), false));
         let other = std::thread::spawn(accept_elsewhere(store.clone(), true));
         let own = (0..20).map(|n| store.writer.accept(vec![event(&format!("own-{n}"))]));
@@ -205,7 +205,7 @@ async fn a_full_queue_answers_busy_at_once() {
     let settings = Settings { url: database.url(), commit_queue_max: 1, ..Settings::default() };
     let store = Store::connect(&settings).await.unwrap();
     store.migrate().await.unwrap();
-    // The writer waits inside this write until it is let go.
+    // The writer blocks in this write until `let_go`.
     let (started, has_started) = oneshot::channel();
     let (let_go, waits) = oneshot::channel::<()>();
     let busy = store.db.write(move |_| {
@@ -250,7 +250,7 @@ async fn what_was_accepted_is_there_after_opening_again() {
     for database in databases {
         let store = database.store().await;
         store.writer.accept(vec![event("a")]).await.unwrap();
-        // Not closed: another process finds it all the same.
+        // Not closed: another process sees the event anyway.
         let again = database.store().await;
         again.history.get_event(&tenant("t"), &"a".parse().unwrap(), None).await.unwrap();
         assert!(again.writer.accept(vec![event("a")]).await.unwrap()[0].duplicate);
@@ -271,7 +271,7 @@ async fn a_request_with_a_key_is_carried_out_once() {
             answer: Box::new(|accepted| (202, format!("{} stored", accepted.len()))),
         };
         assert_eq!(store.writer.idempotent(&tenant("t"), "k").await.unwrap(), None);
-        // Both at the same time: one is carried out, the other gets its answer.
+        // Two concurrent requests: one is carried out, the other gets its answer.
         let (a, b) = tokio::join!(
             store.writer.accept_once(vec![event("a"), event("b")], once(1)),
             store.writer.accept_once(vec![event("c")], once(2)),
@@ -293,7 +293,7 @@ async fn a_request_with_a_key_is_carried_out_once() {
 async fn a_caller_that_goes_away_leaves_no_lock_behind() {
     on_each_database(async |store| {
         store.configuration.put_setting("a", "1").await.unwrap();
-        // Reads that are dropped in the middle of their transaction: more than there are readers.
+        // Reads that are dropped in the middle of their transaction, more than the pool has connections.
         for _ in 0..20 {
             let mut lease = store.db.read().await.unwrap();
             lease.conn().begin_read().await.unwrap();
@@ -303,7 +303,7 @@ async fn a_caller_that_goes_away_leaves_no_lock_behind() {
         store.configuration.load().await.unwrap();
     })
     .await;
-    // A write that is dropped with its row locked. On SQLite the writer finishes it.
+    // A write that is dropped while it holds a row lock. On SQLite the writer finishes it.
     let Some(database) = Database::postgres().await else { return };
     let store = database.store().await;
     store.configuration.put_setting("a", "1").await.unwrap();
@@ -340,7 +340,7 @@ async fn a_record_that_nobody_waits_for_shares_the_commit_of_what_comes() {
         {
             let mut recorded = pin!(store.writer.record(patient));
             assert!(poll_immediate(&mut recorded).await.is_none());
-            // It came to the writer before this event, and would wait alone for a day.
+            // The record is queued before this event, and alone would wait for a day.
             let (recorded, accepted) = join!(recorded, store.writer.accept(vec![event("next")]));
             assert_eq!(recorded.unwrap().state, Some(State::Delivered));
             assert!(!accepted.unwrap()[0].duplicate);

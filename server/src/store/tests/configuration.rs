@@ -1,4 +1,4 @@
-//! Configuration: what is put comes back, names are unique, and a deleted tenant leaves nothing.
+//! Configuration: round trips, unique names, and complete deletion of a tenant.
 
 use diesel::sql_types::BigInt;
 use diesel::{QueryableByName, sql_query};
@@ -68,7 +68,7 @@ fn facet_row(tenant_name: &str, value: &str, label: Option<&str>) -> FacetValueR
     }
 }
 
-/// One of everything a tenant can have.
+/// Creates one of everything a tenant can have.
 async fn furnish(store: &Store, name: &str, hash: u8) -> WebhookRow {
     let (created_at, updated_at) = (NOW, NOW);
     let id = tenant(name);
@@ -126,7 +126,7 @@ struct Count {
     count: i64,
 }
 
-/// Rows of each table but those of no tenant.
+/// Row counts of the tables whose rows belong to tenants.
 async fn rows(store: &Store) -> Vec<(&'static str, i64)> {
     use diesel_async::RunQueryDsl as _;
 
@@ -257,7 +257,7 @@ async fn a_webhook_is_saved_by_revisions() {
             store.configuration.update_webhook(unknown, 2).await,
             Err(StoreError::NotFound)
         ));
-        // None clears.
+        // None clears the column.
         let cleared = WebhookRow { disabled_reason: None, ..changed };
         assert_eq!(store.configuration.update_webhook(cleared, 2).await.unwrap(), 3);
 

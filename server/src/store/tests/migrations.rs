@@ -1,4 +1,4 @@
-//! Both databases have the same tables.
+//! Migrations: both databases get the same tables.
 
 use std::collections::BTreeMap;
 use std::path::Path;

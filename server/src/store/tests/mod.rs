@@ -1,5 +1,5 @@
-//! Every test runs on SQLite, and on PostgreSQL where `ANTAR_TEST_DATABASE_URL` names a server on
-//! which databases may be made.
+//! Tests of the store. Each runs on SQLite, and on PostgreSQL if `ANTAR_TEST_DATABASE_URL` names a server
+//! on which databases may be created.
 
 mod claims;
 mod commits;
@@ -86,7 +86,7 @@ pub(super) async fn on_each_database(test: impl AsyncFn(Store)) {
 }
 
 pub(super) const NOW: Millis = Millis(1_800_000_000_000);
-/// Before everything.
+/// Earlier than any other time.
 pub(super) const ALWAYS: Millis = Millis(i64::MIN);
 
 pub(super) fn at(ms: i64) -> Millis {
@@ -215,7 +215,7 @@ pub(super) fn record(delivery_id: DeliveryId, to: State) -> Record {
     }
 }
 
-/// Stores an event with one delivery that stands in `state`, and gives the delivery's id.
+/// Stores an event with one delivery in `state` and returns the delivery's id.
 pub(super) async fn standing_in(store: &Store, state: State, webhook_id: WebhookId) -> DeliveryId {
     let first = match state {
         State::Pending | State::Missed => state,

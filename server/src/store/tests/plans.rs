@@ -1,5 +1,5 @@
-//! How the databases find what is asked for all the time: by an index, however much is stored. What
-//! `docs/storage.md` shows of it is made here.
+//! Query plans: frequent statements use an index, however much is stored. The plans in `docs/storage.md` are
+//! made here.
 
 use std::path::Path;
 
@@ -11,12 +11,12 @@ use parking_lot::Mutex;
 
 use super::*;
 
-/// Statements of the databases that are listened to, in order.
+/// Statements sent to the watched databases, in order.
 static HEARD: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
-/// The databases that are listened to: how their URLs end.
+/// The watched databases, by the ends of their URLs.
 static WATCHED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Hears what a connection is asked for.
+/// Records the statements of a connection.
 #[derive(Default)]
 struct Ear {
     url: Option<String>,
@@ -40,7 +40,7 @@ impl Instrumentation for Ear {
     }
 }
 
-/// What was asked of the database since the last call: reads and changes, each once.
+/// Distinct statements sent to the database since the last call, without inserts.
 fn heard(name: &str) -> Vec<String> {
     let mut statements = Vec::new();
     HEARD.lock().retain(|(url, statement)| {
@@ -54,7 +54,7 @@ fn heard(name: &str) -> Vec<String> {
     statements
 }
 
-/// Everything that is asked while events come, go and grow old.
+/// Makes all calls of an event's life, from intake to retention.
 async fn ask_everything(store: &Store, mut said: impl AsyncFnMut(&'static str)) {
     let (t, w) = (tenant("t1"), webhook());
     let pending = || NewDelivery { next_attempt_at: Some(at(-1)), ..delivery(w, State::Pending) };
@@ -71,7 +71,7 @@ async fn ask_everything(store: &Store, mut said: impl AsyncFnMut(&'static str)) 
     store.writer.accept(vec![event_of("t1", "a").to(pending())]).await.unwrap();
     said("an event is accepted").await;
     store.queue.claim_due(NOW, &me(), 2, &Excluded::default()).await.unwrap();
-    // The first one left some, for which their webhook is asked.
+    // The first claim left some, so this one queries by webhook.
     let claimed = store.queue.claim_due(NOW, &me(), 2, &Excluded::default()).await.unwrap();
     said("due deliveries are claimed").await;
     store.queue.next_due_after(NOW).await.unwrap();
@@ -126,7 +126,7 @@ fn by_sqlite(conn: &mut SqliteConnection, statement: &str) -> Vec<String> {
     steps.into_iter().map(|step| step.detail).filter(finds).collect()
 }
 
-/// How PostgreSQL does, whatever the values are.
+/// How PostgreSQL finds the rows of a statement, with a generic plan.
 async fn by_postgres(conn: &mut AsyncPgConnection, statement: &str) -> Vec<String> {
     conn.batch_execute(&format!("PREPARE asked AS {statement}")).await.unwrap();
     let count = (1..).take_while(|n| statement.contains(&format!("${n}"))).count();
@@ -140,14 +140,14 @@ async fn by_postgres(conn: &mut AsyncPgConnection, statement: &str) -> Vec<Strin
     steps.map(|step| step.trim_start_matches([' ', '-', '>']).to_owned()).collect()
 }
 
-/// A step that reads all that is stored.
+/// Whether a step scans a whole table of stored events, deliveries or attempts.
 fn reads_all(step: &str) -> bool {
     let stored = ["events", "deliveries", "attempts"].iter().any(|table| step.contains(table));
     let by_index = step.contains("USING") || !step.starts_with("SCAN");
     stored && (step.contains("Seq Scan") || !by_index)
 }
 
-/// A line of the table, of statements and how each is found; nothing where nothing is looked for.
+/// A line of the table, with the steps of the statements' plans; empty if they search no rows.
 fn line(what: &str, found: Vec<(String, Vec<String>)>) -> String {
     let mut steps = Vec::new();
     for (statement, steps_of_one) in found {
@@ -184,7 +184,7 @@ async fn sqlite_finds_what_is_asked_by_an_index() {
             let steps = by_sqlite(&mut conn, &statement);
             found.push((statement, steps));
         }
-        // Its connections are watched too.
+        // Discards the statements of this test's own connection, which is watched too.
         heard(&path);
         table += &line(what, found);
     })
@@ -223,6 +223,6 @@ async fn postgres_finds_what_is_asked_by_an_index() {
     drop(conn);
     store.close().await;
     database.remove().await;
-    // Plans differ between versions; the page shows those of one.
+    // Plans differ between versions of PostgreSQL; the page shows those of one.
     println!("{table}");
 }

@@ -1,4 +1,4 @@
-//! Recording attempts: whose record counts, and what is kept of the others.
+//! Records of attempts: which owner's record counts, and what is stored of others.
 
 use super::*;
 
@@ -28,7 +28,7 @@ async fn an_attempt_and_the_new_state_are_one_write() {
     .await;
 }
 
-/// A request as an attempt to send the events of these tests would keep it.
+/// A frozen request as an attempt to send an event of these tests stores it.
 fn frozen_request(body: &str) -> FrozenRequest {
     FrozenRequest::new(frozen(body), &event("any").event)
 }
@@ -117,10 +117,10 @@ async fn a_former_owner_adds_an_attempt_and_only_delivered_wins() {
         let successor = owner("me", 2);
         assert_eq!(store.queue.take_over(&successor, NOW).await.unwrap(), 1);
         store.queue.claim_due(NOW, &successor, 10, &Excluded::default()).await.unwrap();
-        // The former owner's failure changes nothing but the count.
+        // The former owner's failure changes only the count.
         let recorded = store.writer.record(record(id, State::Failed)).await.unwrap();
         assert_eq!(recorded, Recorded { state: Some(State::InFlight), ours: false });
-        // The new owner, who does not know of it, uses the same number.
+        // The new owner has no knowledge of it and uses the same number.
         let by_successor = Record {
             owner: successor.clone(),
             next_attempt_at: Some(at(1)),
@@ -135,12 +135,12 @@ async fn a_former_owner_adds_an_attempt_and_only_delivered_wins() {
             store.history.get_delivery(&tenant("t"), id).await.unwrap().delivery.attempts,
             2
         );
-        // Late news that it arrived counts, whoever brings it.
+        // A late `Delivered` counts, from any owner.
         let recorded = store.writer.record(record(id, State::Delivered)).await.unwrap();
         assert_eq!(recorded, Recorded { state: Some(State::Delivered), ours: false });
         let stored = store.history.get_delivery(&tenant("t"), id).await.unwrap().delivery;
         assert_eq!((stored.state, stored.next_attempt_at), (State::Delivered, None));
-        // And nothing takes it back.
+        // And it is final.
         let late = Record { owner: successor, ..record(id, State::Failed) };
         assert_eq!(store.writer.record(late).await.unwrap().state, Some(State::Delivered));
     })
@@ -162,7 +162,7 @@ async fn what_others_wait_behind_is_for_its_owner_to_end() {
         let successor = owner("me", 2);
         assert_eq!(store.queue.take_over(&successor, NOW).await.unwrap(), 1);
         store.queue.claim_due(NOW, &successor, 10, &Excluded::default()).await.unwrap();
-        // The successor has it in memory: those behind it must not go before it.
+        // The successor has it in memory: deliveries behind it must not overtake it.
         let recorded = store.writer.record(record(id, State::Delivered)).await.unwrap();
         assert_eq!(recorded, Recorded { state: Some(State::InFlight), ours: false });
         let by_successor = Record { owner: successor, ..record(id, State::Delivered) };

@@ -1,4 +1,4 @@
-//! Replays: what they look at, and steps that count once.
+//! Replays: their candidates, and steps that take effect once.
 
 use super::*;
 use crate::model::{Replay, ReplayId, ReplayOf, ReplayState, Selection};
@@ -33,7 +33,7 @@ fn replay(webhook_id: WebhookId, selection: Selection) -> Replay {
     }
 }
 
-/// Stores an event with one delivery in this state, which was made `ms` after the beginning.
+/// Stores an event with this delivery, accepted `ms` after `NOW`.
 async fn accepted(store: &Store, key: &str, ms: i64, new: NewDelivery) -> Arc<Event> {
     let new = NewEvent { accepted_at: at(ms), ..event(key).to(new) };
     let stored = new.event.clone();
@@ -41,8 +41,8 @@ async fn accepted(store: &Store, key: &str, ms: i64, new: NewDelivery) -> Arc<Ev
     stored
 }
 
-/// The ids of the events that a selection goes through, `limit` at a time, with whether they were
-/// taken up.
+/// The ids of the events that a selection goes through, `limit` at a time, and whether each was taken
+/// up.
 async fn gone_through(
     store: &Store,
     webhook_id: WebhookId,
@@ -139,7 +139,7 @@ async fn what_was_missed_and_sent_since_is_taken_up() {
         accepted(&store, "a", 0, delivery(w, State::Missed)).await;
         let again = event("b").to(delivery(w, State::Missed)).to(delivery(w, State::Pending));
         store.writer.accept(vec![again]).await.unwrap();
-        // The same id of another source is another event.
+        // The same id from another source is another event.
         accepted(&store, "s/a", 0, delivery(w, State::Pending)).await;
         let mut seen = gone_through(&store, w, &deliveries_in(Some(State::Missed)), 10).await;
         seen.sort();
@@ -174,7 +174,7 @@ async fn a_step_counts_once_and_for_its_owner_alone() {
             deliveries: vec![
                 (first.clone(), new.clone(), None),
                 (second, instead.clone(), Some(waiting.id)),
-                // The same once more: it is there.
+                // A repetition: this delivery exists already.
                 (first, new.clone(), None),
             ],
             skipped: 4,
@@ -239,7 +239,7 @@ async fn a_replay_goes_on_with_the_next_life_of_its_node_or_another_one() {
         assert!(matches!(refused, Err(StoreError::Conflict(_))));
         assert!(store.replays.orphaned_replays(&first, NOW).await.unwrap().is_empty());
         assert!(store.replays.orphaned_replays(&other, NOW).await.unwrap().is_empty());
-        // The lease has run out, and then the node comes back.
+        // The lease has expired, then the node returns.
         let orphans = store.replays.orphaned_replays(&other, at(2_000)).await.unwrap();
         assert_eq!(orphans, std::slice::from_ref(&replay));
         let next = store.queue.register_node("a", at(2_000), 1_000).await.unwrap();

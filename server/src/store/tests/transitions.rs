@@ -1,4 +1,4 @@
-//! Which call moves a delivery from which state to which: the table of the design.
+//! State transitions: which call moves a delivery from which state to which.
 
 use super::*;
 
@@ -30,7 +30,7 @@ async fn retry_by_hand() {
             assert_eq!(stored.delivery.state, State::Pending);
             assert_eq!(stored.delivery.next_attempt_at, Some(at(7)));
             assert_eq!(stored.delivery.reason, None);
-            // Numbers go on, the schedule begins anew.
+            // Attempt numbers continue, the retry schedule restarts.
             assert_eq!(stored.delivery.attempts, attempts);
             assert_eq!(stored.schedule_start, attempts);
         }
@@ -88,7 +88,7 @@ async fn hold_and_release_touch_what_is_pending_of_that_webhook() {
         assert_eq!(store.queue.next_due_after(ALWAYS).await.unwrap(), Some(at(3)));
         let stored = store.history.get_delivery(&tenant("t"), ids[0].1).await.unwrap().delivery;
         assert_eq!((stored.reason, stored.next_attempt_at), (None, Some(at(3))));
-        // What waits for its own time keeps it.
+        // A delivery with a time of its own keeps it.
         assert_eq!(store.queue.release_webhook(held, at(9)).await.unwrap(), 0);
     })
     .await;

@@ -1,4 +1,4 @@
-//! Accepting events: the write before 202.
+//! Stores accepted events and their deliveries, before intake answers 202.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,7 @@ use crate::store::db::rows::{Change, Kind, Rows, Statement};
 use crate::store::db::schema::events;
 use crate::store::queue::ordering::{self, Places};
 
-/// The answer to one call, and whether it is one that was given before.
+/// The answer to one call: new, or stored by an earlier call with the same idempotency key.
 pub(super) enum Answer {
     New(Vec<Accepted>),
     Before(idempotency::Idempotent),
@@ -26,11 +26,11 @@ pub(super) enum Answer {
 pub(crate) struct AcceptJob {
     pub(super) events: Vec<NewEvent>,
     pub(super) once: Option<Once>,
-    /// Whoever went away meanwhile has his events all the same.
+    /// The events stay committed even if the caller has gone away.
     pub(super) caller: Caller<Answer>,
 }
 
-/// New events. The key is told by all of `events_key`; an id has no space, nor has a tenant's.
+/// Inserts events. The key has all columns of the index `events_key`; tenants and event ids contain no space.
 pub(super) struct InsertEvents;
 
 impl Statement for InsertEvents {
@@ -57,7 +57,7 @@ impl Statement for InsertEvents {
     }
 }
 
-/// New deliveries.
+/// Inserts deliveries.
 pub(crate) struct InsertDeliveries;
 
 impl Statement for InsertDeliveries {
@@ -88,27 +88,26 @@ impl Statement for InsertDeliveries {
     const KEY: &'static str = "encode(id, 'hex')";
 }
 
-/// Jobs on their way into the database: their events are written first, then the deliveries of those that
-/// are new.
+/// Accept jobs while they are written: first their events, then the deliveries of the events that are new.
 pub(super) struct Accepting<'a> {
     jobs: &'a [AcceptJob],
-    /// For each job whether its events are to be stored.
+    /// For each job, whether its events are to be stored.
     fresh: Vec<bool>,
-    /// Of equal keys the first one is written.
+    /// The events to write: the first one of each key.
     unique: Vec<&'a NewEvent>,
-    /// For each event which of `unique` stands for it, and whether it is that one.
+    /// For each event, the index in `unique` of the first one with its key, and whether it is that one.
     stand_ins: Vec<(usize, bool)>,
     places: Places,
 }
 
-/// Whether these jobs need anything of the database before their events are written.
+/// Whether these jobs need other statements before their events are written.
 pub(super) fn needs_before(jobs: &[AcceptJob]) -> bool {
     let keyed = |new: &NewEvent| new.deliveries.iter().any(|delivery| delivery.keys.is_some());
     jobs.iter().any(|job| job.once.is_some() || job.events.iter().any(keyed))
 }
 
 impl<'a> Accepting<'a> {
-    /// Takes the keys of the jobs, and places for their deliveries.
+    /// Claims the idempotency keys of the jobs, and reserves places in order for their deliveries.
     pub(super) async fn start(
         conn: &mut Conn,
         jobs: &'a [AcceptJob],
@@ -138,7 +137,7 @@ impl<'a> Accepting<'a> {
         rows
     }
 
-    /// The deliveries of the events that are new, by what writing them told.
+    /// The deliveries of the new events. `new_here`: for each of the unique events, whether it was inserted.
     pub(super) fn deliveries(&mut self, new_here: &[bool]) -> Rows<InsertDeliveries> {
         let mut rows = Rows::new();
         for (new, _) in self.unique.iter().zip(new_here).filter(|(_, new_here)| **new_here) {
@@ -150,7 +149,7 @@ impl<'a> Accepting<'a> {
         rows
     }
 
-    /// Job by job the answers, in order; `written` tells of the deliveries.
+    /// The answers to the jobs, in order. `written`: for each delivery, whether it was inserted.
     pub(super) async fn end(
         self,
         conn: &mut Conn,
@@ -249,7 +248,7 @@ pub(crate) fn push_delivery(
         in_flight.then_some(owner.epoch).into(),
         now.into(),
         now.into(),
-        // In flight it would be a wish to cancel: `by_hand.rs`.
+        // On a delivery in flight a reason is a cancel request: `state_changes.rs`.
         delivery.reason.as_deref().filter(|_| !in_flight).into(),
         delivery.next_attempt_at.filter(|_| pending).into(),
         event.subject().map(storable).into(),

@@ -1,5 +1,5 @@
-//! How long the writer waits for more to share a transaction with what is there: a commit costs much the
-//! same for few and for many.
+//! The batch window: how long the writer waits for more jobs to share a transaction. A commit costs about the
+//! same for few jobs as for many.
 
 use std::time::Duration;
 
@@ -8,23 +8,23 @@ use tokio::time::{Instant, timeout_at};
 
 use super::job::Job;
 
-/// Where so many jobs shared a transaction, others are on their way.
+/// After a transaction with this many jobs, more are likely to be on their way.
 const MANY: usize = 8;
-/// So many share a commit well enough.
+/// With this many jobs the writer commits without waiting for more.
 const PLENTY: usize = 64;
 
-/// The bounds of it.
+/// Limits of the batch window.
 pub(super) struct BatchWindow {
-    /// Jobs of a transaction.
+    /// Jobs in a transaction at most.
     pub(super) batch_max: usize,
-    /// For those that nobody waits for.
+    /// Longest wait while all jobs are records that can wait.
     pub(super) record_wait: Duration,
-    /// While many come. None: they gather while the database answers.
+    /// Wait under load. None: jobs accumulate while the database answers.
     pub(super) wait: Option<Duration>,
 }
 
 impl BatchWindow {
-    /// Adds to what waits, which is something, for the next transaction; `before` jobs were in the last one.
+    /// Adds jobs for the next transaction to `waiting`, which is not empty. `before`: jobs in the last one.
     pub(super) async fn more(
         &self,
         jobs: &mut Receiver<Job>,
@@ -35,7 +35,7 @@ impl BatchWindow {
         self.while_many_come(jobs, waiting, before);
     }
 
-    /// While nobody waits for what is there, something may come that has to be committed anyway.
+    /// Waits while all jobs can wait: a job may come that has to be committed anyway.
     async fn for_records(&self, jobs: &mut Receiver<Job>, waiting: &mut Vec<Job>) {
         let until = Instant::now() + self.record_wait;
         let mut seen = 0;
@@ -48,7 +48,7 @@ impl BatchWindow {
         }
     }
 
-    /// It is a part of a millisecond, for which the runtime's own timers are too coarse: the thread sleeps.
+    /// Sleeps on the thread: the wait is below a millisecond, for which the runtime's timers are too coarse.
     fn while_many_come(&self, jobs: &mut Receiver<Job>, waiting: &mut Vec<Job>, before: usize) {
         let Some(wait) = self.wait.filter(|wait| !wait.is_zero()) else { return };
         if before < MANY || waiting.len() >= PLENTY {
@@ -69,7 +69,7 @@ mod tests {
 
     use super::*;
 
-    /// What waits, of 100 jobs that came meanwhile.
+    /// Size of the batch when 100 more jobs are queued.
     fn waiting_after(window: &BatchWindow, there: usize, before: usize) -> usize {
         let stop = || Job::Stop(oneshot::channel().0);
         let (sender, mut jobs) = mpsc::channel(100);

@@ -1,6 +1,6 @@
-//! Group commit: one writer takes what waits, up to a bound, and commits it in one transaction.
-//! Everybody is answered when the commit that holds his work is durable. On SQLite all other
-//! writes go the same way, each in a savepoint of its own.
+//! Group commit: one writer takes queued jobs, up to a limit, and commits them in one transaction. Each
+//! caller is answered when the commit with its job is durable. On SQLite all other writes are jobs too, each
+//! in a savepoint of its own.
 
 use std::collections::HashSet;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -22,14 +22,13 @@ use crate::store::db::write::{Reply, WriteJob};
 use crate::store::history::attempts;
 use crate::store::queue::unknown_outcome::{self, UnknownOutcome};
 
-/// After so many operations SQLite's log is moved into its file by another thread: about 4,000
-/// changed pages.
+/// Operations after which another thread checkpoints SQLite's write-ahead log: about 4,000 changed pages.
 const CHECKPOINT_EVERY: usize = 1_000;
-/// Every so many of these moves the writer does the last step itself, between two commits. Only
-/// then does the log begin anew, which it cannot while somebody keeps writing to it.
+/// After this many checkpoints the writer runs the last part of one itself, between two commits. Only then
+/// can the log restart; it cannot while commits keep writing to it.
 const RESTART_EVERY: usize = 16;
 
-/// Starts the writer. It ends with `Job::Stop`, or when nobody can ask it any more.
+/// Starts the writer. It ends with `Job::Stop`, or when all senders are dropped.
 pub(crate) fn start(
     connector: &Connector,
     settings: &Settings,
@@ -54,7 +53,7 @@ pub(crate) fn start(
 
 fn start_checkpointer(connector: &Connector) -> Result<Option<SyncSender<()>>, StoreError> {
     let Some(mut checkpoint) = connector.checkpointer() else { return Ok(None) };
-    // Room for one: a second wish during a checkpoint is served after it, a third is the second.
+    // Capacity one: a request during a checkpoint is served after it and covers all further ones.
     let (wish, wishes) = sync_channel(1);
     std::thread::Builder::new()
         .name("antar-checkpoint".to_owned())
@@ -63,13 +62,13 @@ fn start_checkpointer(connector: &Connector) -> Result<Option<SyncSender<()>>, S
     Ok(Some(wish))
 }
 
-/// Where a batch got stuck.
+/// How far a batch came before it failed.
 enum Failed {
-    /// The database can't be reached, or is silent. Nothing was written.
+    /// The database is unreachable or does not answer. Nothing was written.
     Gone(StoreError),
-    /// Nothing was written.
+    /// Failed before the commit. Nothing was written.
     Write(StoreError),
-    /// The connection broke during the commit itself: all was written, or nothing.
+    /// The connection broke during the commit itself: everything was written, or nothing.
     Commit(StoreError),
 }
 
@@ -80,7 +79,7 @@ struct Committer {
     checkpoint: Option<SyncSender<()>>,
     since_checkpoint: usize,
     checkpoints: usize,
-    /// Of commits whose outcome is unknown; bounded by what fails between two that work.
+    /// Deliveries of commits with unknown outcome; bounded by what fails between two successful commits.
     unknown: Vec<UnknownOutcome>,
 }
 
@@ -92,7 +91,7 @@ struct Batch {
     writes: Vec<WriteJob>,
 }
 
-/// What each job of a batch gets once the batch is durable.
+/// The answers to the jobs of a batch, sent once it is durable.
 struct Answers {
     accepts: Vec<Answer>,
     records: Vec<Recorded>,
@@ -122,15 +121,15 @@ impl Committer {
             self.checkpoint().await;
             if let Some(done) = stop {
                 self.conn = None;
-                // Nobody waits for it when the caller has gone.
+                // An error means that the caller has gone away.
                 let _ = done.send(());
                 return;
             }
         }
     }
 
-    /// How many of the jobs go into the next transaction: up to the bound, and of each delivery one
-    /// record.
+    /// Number of jobs that go into the next transaction: up to the limit, and at most one record for each
+    /// delivery.
     fn fitting(&mut self, waiting: &[Job]) -> usize {
         let (mut operations, mut recorded) = (0, HashSet::new());
         let fits = waiting.iter().take_while(|job| {
@@ -156,7 +155,7 @@ impl Committer {
             Err(Failed::Write(error)) if batch.len() <= 1 => return batch.refuse(&error),
             Err(Failed::Write(error)) => error,
         };
-        // One of them may be what the database does not take: each alone, and only that one fails.
+        // The database may reject a single job: commit each alone, so that only that one fails.
         tracing::warn!(%error, jobs = batch.len(), "a batch did not commit; its parts are tried alone");
         let mut gone = None;
         for mut alone in batch.apart() {
@@ -167,7 +166,7 @@ impl Committer {
             match self.commit(&mut alone).await {
                 Ok(()) => {}
                 Err(Failed::Write(error) | Failed::Commit(error)) => alone.refuse(&error),
-                // Each further try would wait as long.
+                // Every further commit would wait as long.
                 Err(Failed::Gone(error)) => {
                     alone.refuse(&error);
                     gone = Some(error);
@@ -176,8 +175,8 @@ impl Committer {
         }
     }
 
-    /// Commits the batch and answers it. On an error what is left in the batch is unanswered, and
-    /// nothing of it is written unless the commit itself failed.
+    /// Commits the batch and answers its callers. On an error the jobs left in the batch are unanswered, and
+    /// nothing of them is written unless the commit itself failed.
     async fn commit(&mut self, batch: &mut Batch) -> Result<(), Failed> {
         if batch.len() == 0 {
             return Ok(());
@@ -216,7 +215,7 @@ impl Committer {
         }
         self.since_checkpoint = 0;
         self.checkpoints += 1;
-        // Full: one is asked for already.
+        // Full: a checkpoint is requested already.
         let _ = wish.try_send(());
         if self.checkpoints.is_multiple_of(RESTART_EVERY)
             && let Some(conn) = &mut self.conn
@@ -228,8 +227,8 @@ impl Committer {
     }
 }
 
-/// What an unknown commit may have left in flight becomes due: its callers were told that it
-/// failed, and whoever sends it again is told that it is there already.
+/// Makes due the deliveries that a commit with unknown outcome may have left in flight: its callers got an
+/// error, and an event that is posted again is reported as a duplicate.
 async fn release_unknown(
     conn: &mut Conn,
     unknown: &mut Vec<UnknownOutcome>,
@@ -264,8 +263,8 @@ async fn write(
     Ok(answers)
 }
 
-/// Opens the transaction and writes what events and attempts bring, in two steps: what decides, and
-/// what follows from it. On PostgreSQL each is one round trip.
+/// Begins the transaction and writes events and records in two steps: first events and delivery states, then
+/// the deliveries and attempts that depend on their results. On PostgreSQL each step is one round trip.
 async fn write_jobs(
     conn: &mut Conn,
     accepts: &[AcceptJob],
@@ -287,7 +286,7 @@ async fn write_jobs(
     Ok(Answers { accepts: accepting.end(conn, &new_here, &deliveries).await?, records: recorded })
 }
 
-/// All but the commit.
+/// Everything but the commit.
 async fn write_all(
     conn: &mut Conn,
     batch: &mut Batch,
@@ -331,7 +330,7 @@ impl Failed {
 }
 
 impl Batch {
-    /// Deliveries that its events bring in flight.
+    /// Deliveries of its events that are in flight from the start.
     fn in_flight(&self) -> impl Iterator<Item = UnknownOutcome> {
         let events = self.accepts.iter().flat_map(|job| &job.events);
         events.flat_map(|new| {
@@ -359,7 +358,7 @@ impl Batch {
         accepts.chain(records).chain(writes)
     }
 
-    /// Tells everybody that it did not work. A write that never ran learns it by its job's end.
+    /// Answers all callers with the error. A write that never ran is dropped, which ends its caller's wait.
     fn refuse(self, error: &StoreError) {
         let accepts = self.accepts.into_iter().map(|job| job.caller.completed(Err(error.clone())));
         let records = self.records.into_iter().map(|job| job.caller.completed(Err(error.clone())));

@@ -1,5 +1,5 @@
-//! Wakes all waiting callers of a thread with one notification: to wake the thread for each of them
-//! costs more than what each then does.
+//! Wakes all waiting callers of a thread with one notification: waking the thread for each of them costs
+//! more than the work that each then does.
 
 use std::cell::RefCell;
 
@@ -9,10 +9,10 @@ use tokio::sync::oneshot;
 
 use crate::store::db::error::StoreError;
 
-/// Who waits for the result of a job, and on which thread.
+/// The caller that waits for the result of a job, and its thread.
 pub(super) struct Caller<T> {
     reply: oneshot::Sender<Result<T, StoreError>>,
-    /// None where there is no runtime to wake it on.
+    /// None outside of a runtime.
     thread: Option<ThreadQueue>,
 }
 
@@ -23,7 +23,7 @@ pub(super) struct Completion {
 }
 
 impl<T: Send + 'static> Caller<T> {
-    /// A caller on this thread, and where its result arrives.
+    /// A caller on this thread, and the receiver of its result.
     pub(super) fn here() -> (Caller<T>, oneshot::Receiver<Result<T, StoreError>>) {
         let (reply, result) = oneshot::channel();
         (Caller { reply, thread: ThreadQueue::here() }, result)
@@ -32,14 +32,14 @@ impl<T: Send + 'static> Caller<T> {
     pub(super) fn completed(self, result: Result<T, StoreError>) -> Completion {
         let Caller { reply, thread } = self;
         let send = Box::new(move || {
-            // A caller that has gone does not undo what was committed.
+            // A caller that has gone away does not undo the commit.
             let _ = reply.send(result);
         });
         Completion { send, thread }
     }
 }
 
-/// Completes the jobs of one thread's callers, on the runtime of that thread. Ends with it.
+/// Delivers results to the callers of one thread, on that thread's runtime. Ends with the runtime.
 #[derive(Clone)]
 struct ThreadQueue {
     runtime: Id,
@@ -92,7 +92,7 @@ pub(super) fn complete_all(completions: impl Iterator<Item = Completion>) {
         }
     }
     for (thread, completions) in threads {
-        // A single caller is woken as quickly from here; and where the runtime has ended, nobody waits.
+        // A single caller is woken as fast from here; if the runtime has ended, none of its callers waits.
         let here = if completions.len() == 1 {
             Some(completions)
         } else {

@@ -1,5 +1,5 @@
 //! Requests with an `Idempotency-Key`: the answer is written in the transaction that stores the
-//! events, so that a repetition gets it even after a crash.
+//! events, so that a repeated request gets it even after a crash.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -11,22 +11,22 @@ use crate::store::db::error::StoreError;
 use crate::store::db::new_rows::Accepted;
 use crate::store::db::schema::idempotency;
 
-/// Status and body for what became of the events.
+/// Makes status and body of an answer from the results for the events.
 pub type AnswerOnce = Box<dyn Fn(&[Accepted]) -> (u16, String) + Send + Sync>;
 
-/// A request that is to be carried out once.
+/// A request to be carried out only once.
 pub struct Once {
     pub tenant: TenantId,
     /// The header's value.
     pub key: String,
-    /// Digest of the request: the same key with another one is a conflict.
+    /// Digest of the request: the same key with another digest is a conflict.
     pub request_hash: Vec<u8>,
     pub now: Millis,
-    /// Makes status and body of the answer from what became of the events, in order.
+    /// Makes status and body of the answer from the results for the events, in order.
     pub answer: AnswerOnce,
 }
 
-/// An answer that was given before.
+/// The stored answer to an earlier request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Idempotent {
     pub request_hash: Vec<u8>,
@@ -34,17 +34,17 @@ pub struct Idempotent {
     pub body: String,
 }
 
-/// What became of a request with a key.
+/// The result of a request with a key.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum AcceptedOnce {
     New(Vec<Accepted>),
-    /// The key was there; no event of this call was stored. Whether it is the same request, its
-    /// hash tells.
+    /// The key was used before; no event of this call was stored. Compare the hash to see whether it was
+    /// the same request.
     Before(Idempotent),
 }
 
 impl Writer {
-    /// The answer that was given to a key, to ask before the work of intake.
+    /// The stored answer for a key, for a check before intake does its work.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -60,7 +60,7 @@ impl Writer {
         Ok(row.map(Idempotent::from))
     }
 
-    /// Forgets answers given before `before`. Returns how many.
+    /// Deletes answers created before `before`. Returns how many.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -96,7 +96,8 @@ impl From<Row> for Idempotent {
     }
 }
 
-/// Takes the keys of requests. For each: true when its events are to be stored, as without a key.
+/// Claims the keys of requests. True for a request whose events are to be stored: its key is new, or it
+/// has none.
 pub(super) async fn claim<'a>(
     conn: &mut Conn,
     requests: impl Iterator<Item = Option<&'a Once>>,
@@ -107,7 +108,7 @@ pub(super) async fn claim<'a>(
             fresh.push(true);
             continue;
         };
-        // Nobody sees status 0: the answer replaces it in this transaction.
+        // Status 0 is never visible: the answer replaces it in this transaction.
         let row = Row {
             tenant: once.tenant.clone(),
             idempotency_key: once.key.clone(),
@@ -125,7 +126,7 @@ pub(super) async fn claim<'a>(
     Ok(fresh)
 }
 
-/// Writes the answer of a key that was just taken.
+/// Stores the answer for a key that this transaction has claimed.
 pub(super) async fn settle(
     conn: &mut Conn,
     once: &Once,
@@ -138,7 +139,7 @@ pub(super) async fn settle(
     Ok(())
 }
 
-/// The answer under a key that was taken before, maybe by a job of the same batch.
+/// The answer for a key that was claimed before, possibly by a job of the same batch.
 pub(super) async fn read(conn: &mut Conn, once: &Once) -> Result<Idempotent, StoreError> {
     let row = run!(conn, |c| idempotency::table.find((&once.tenant, &once.key)).first::<Row>(c))?;
     Ok(row.into())

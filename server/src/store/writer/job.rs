@@ -1,4 +1,4 @@
-//! What the writer is asked for.
+//! Jobs in the writer's queue.
 
 use tokio::sync::oneshot;
 
@@ -11,17 +11,17 @@ pub(crate) enum Job {
     Accept(AcceptJob),
     Record(RecordJob),
     Write(WriteJob),
-    /// Finish what came before and end.
+    /// Finish earlier jobs, then end.
     Stop(oneshot::Sender<()>),
 }
 
 impl Job {
-    /// Nobody waits for it.
+    /// Whether it may be delayed to share a commit: no caller is blocked on it.
     pub(super) fn can_wait(&self) -> bool {
         matches!(self, Job::Record(job) if job.can_wait())
     }
 
-    /// What it adds to a transaction.
+    /// Number of operations that it adds to a transaction.
     pub(super) fn operations(&self) -> usize {
         match self {
             Job::Accept(job) => job.events.iter().map(|new| 1 + new.deliveries.len()).sum(),

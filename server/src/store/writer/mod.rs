@@ -1,6 +1,6 @@
 //! Group commit: accepted events and records of attempts share transactions.
 //!
-//! [`Writer`] hands jobs to one task (`commit.rs`), which commits what waits and wakes the callers.
+//! [`Writer`] sends jobs to one task (`commit.rs`), which commits them in batches and wakes the callers.
 
 pub(super) mod accept;
 pub(super) mod batch_window;
@@ -30,7 +30,7 @@ use super::db::write::{WriteJob, WriteQueue};
 /// The sending half of the writer's queue.
 pub(super) type Jobs = mpsc::Sender<Job>;
 
-/// Hands events and records to the writer.
+/// Sends events and records to the writer task.
 #[derive(Clone)]
 pub struct Writer {
     db: Database,
@@ -48,9 +48,9 @@ impl Writer {
         Writer { db, jobs }
     }
 
-    /// Stores events with their deliveries in one transaction, shared with other callers, and
-    /// returns when it is durable. Answers stand in order. A known (tenant, source, id), also
-    /// within `events`, answers with the first one's figures.
+    /// Stores events with their deliveries in one transaction, shared with other callers, and returns when it
+    /// is durable. Results are in the order of `events`. An event with a known (tenant, source, id), also
+    /// within `events`, is a duplicate, with the first event's number of deliveries.
     ///
     /// # Errors
     /// `Busy` at once when the queue is full; `Unavailable` when the commit failed.
@@ -61,7 +61,7 @@ impl Writer {
         }
     }
 
-    /// [`Writer::accept`] for a request with a key.
+    /// [`Writer::accept`] for a request with an idempotency key.
     ///
     /// # Errors
     /// As `accept`.
@@ -102,7 +102,7 @@ impl Writer {
         answer.await.map_err(|_| StoreError::closed())?
     }
 
-    /// Finishes what waits, then ends the task.
+    /// Commits all queued jobs, then ends the task.
     pub(super) async fn stop(&self) {
         let (done, ended) = oneshot::channel();
         if self.jobs.send(Job::Stop(done)).await.is_ok() {

@@ -1,5 +1,5 @@
-//! What came of an attempt: the attempt and the delivery's new state are one write, batched with
-//! those of others.
+//! Records of attempts: the attempt and the delivery's new state are written together, batched with other
+//! records.
 
 use std::sync::Arc;
 
@@ -23,38 +23,38 @@ use crate::store::queue::ordering;
 pub struct Record {
     pub delivery_id: DeliveryId,
     pub owner: Owner,
-    /// None: released without having tried (uncounted).
+    /// None: released without an attempt; nothing is counted.
     pub attempt: Option<Attempt>,
-    /// Kept beside the attempt. Of several of a delivery the first one counts.
+    /// Stored with the attempt. If a delivery has several, the first one counts.
     pub frozen: Option<FrozenRequest>,
-    /// Any but `InFlight`.
+    /// Any state but `InFlight`.
     pub to: State,
     pub reason: Option<String>,
-    /// Where it ended.
+    /// Stage at which the attempt ended.
     pub stage: Option<Stage>,
-    /// Counts for `Pending` only; none: held.
+    /// Used for `Pending` only; none: held.
     pub next_attempt_at: Option<Millis>,
-    /// Others may wait behind it: the next of them becomes due.
+    /// Other deliveries may wait behind it: the next one becomes due.
     pub ordered: bool,
-    /// Nobody waits for it: it may wait for others to share its commit with.
+    /// No caller is blocked on it: it may be delayed to share a commit with other jobs.
     pub can_wait: bool,
     pub now: Millis,
 }
 
-/// Where the delivery stands after a record.
+/// State of the delivery after a record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Recorded {
-    /// None: the delivery was deleted meanwhile, and nothing was kept.
+    /// None: the delivery was deleted meanwhile, and nothing was stored.
     pub state: Option<State>,
-    /// False when another owner had it; the attempt is kept, and of states only `delivered` counts:
-    /// not even that where others wait behind it, and its owner is still to send it.
+    /// False if another owner had the delivery. The attempt is stored, and the state changes only to
+    /// `delivered`; not even that for an ordered delivery that is in flight with its new owner.
     pub ours: bool,
 }
 
 pub(crate) struct RecordJob {
     record: Arc<Record>,
     frozen: Option<String>,
-    /// A worker that was stopped meanwhile does not wait for it.
+    /// A worker that was stopped meanwhile no longer waits.
     pub(super) caller: Caller<Recorded>,
 }
 
@@ -86,9 +86,9 @@ impl RecordJob {
     }
 }
 
-/// The ends of flights; the comparison of nodes is one that no index has, lest PostgreSQL go through all
-/// that a node owns for each of them. A reason on a delivery in flight is a wish to cancel it: see
-/// `end_of_flight`.
+/// Ends flights: updates deliveries to their state after the attempt. No index supports the operator
+/// `IS NOT DISTINCT FROM` on the node: with `=` PostgreSQL may scan everything that a node owns for each row.
+/// A reason on a delivery in flight is a cancel request: see `end_of_flight`.
 pub(super) struct EndFlights;
 
 impl Statement for EndFlights {
@@ -112,13 +112,13 @@ impl Statement for EndFlights {
     ];
 }
 
-/// The ends of the jobs' flights, of each delivery one at the most.
+/// The updates for the jobs' deliveries; at most one job for each delivery.
 pub(super) fn ends(jobs: &[RecordJob]) -> Rows<EndFlights> {
     let mut rows = Rows::new();
     for RecordJob { record, .. } in jobs {
         rows.push([
             record.to.as_str().into(),
-            // It may be a guest's text.
+            // May be a text from a plugin.
             record.reason.as_deref().map(storable).into(),
             record.stage.map(Stage::as_str).into(),
             record.next_attempt_at.filter(|_| record.to == State::Pending).into(),
@@ -132,7 +132,8 @@ pub(super) fn ends(jobs: &[RecordJob]) -> Rows<EndFlights> {
     rows
 }
 
-/// What became of each job's delivery, in order, by what writing the ends told.
+/// The result for each job's delivery, in order. `ended`: for each job, whether its update from `ends`
+/// matched.
 pub(super) async fn recorded(
     conn: &mut Conn,
     jobs: &[RecordJob],
@@ -149,13 +150,13 @@ pub(super) async fn recorded(
     Ok(recorded)
 }
 
-/// The attempts of deliveries that are still there.
+/// The attempts of deliveries that still exist.
 pub(super) fn tried<'a>(jobs: &'a [RecordJob], recorded: &[Recorded]) -> Vec<Tried<'a>> {
     let kept = jobs.iter().zip(recorded).filter(|(_, recorded)| recorded.state.is_some());
     kept.filter_map(|(job, _)| job.tried()).collect()
 }
 
-/// Wakes who waits behind the deliveries of the jobs.
+/// Makes due the next delivery behind each ordered delivery of the jobs.
 pub(super) async fn wake_next(conn: &mut Conn, jobs: &[RecordJob]) -> Result<(), StoreError> {
     for RecordJob { record, .. } in jobs.iter().filter(|job| job.record.ordered) {
         ordering::wake_next(conn, record.delivery_id, record.now).await?;
@@ -163,7 +164,7 @@ pub(super) async fn wake_next(conn: &mut Conn, jobs: &[RecordJob]) -> Result<(),
     Ok(())
 }
 
-/// The uncommon ends: cancelled during the attempt, owned by somebody else, or gone.
+/// Handles the uncommon cases: cancelled during the attempt, owned by another owner, or deleted.
 async fn end_of_flight(conn: &mut Conn, job: &RecordJob) -> Result<Recorded, StoreError> {
     let record = &*job.record;
     let stands = run!(conn, |c| deliveries::table
@@ -182,7 +183,7 @@ async fn end_of_flight(conn: &mut Conn, job: &RecordJob) -> Result<Recorded, Sto
     };
     let ours = node.as_ref() == Some(&record.owner.node) && epoch == Some(record.owner.epoch);
     let (to, reason) = match (record.to, ours) {
-        // Who owns it now may have it in memory still, and would send it after those behind it.
+        // The new owner may still have it in memory, and would send it after those behind it.
         (State::Delivered, false) if ordered && state == State::InFlight => (state, reason),
         (State::Delivered, _) => (State::Delivered, None),
         (_, true) => (State::Cancelled, reason),

@@ -1,4 +1,4 @@
-//! How much of what is due there is room for.
+//! Room in memory for deliveries claimed from the database.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,15 +6,15 @@ use super::{Lane, LaneKey, Lanes};
 use crate::model::WebhookId;
 
 impl Lanes {
-    /// How many more of `wanted` may be taken from the database. The last quarter of memory is for
-    /// what was just accepted.
+    /// How many of `wanted` deliveries may be claimed. The last quarter of memory is reserved for newly
+    /// accepted ones.
     pub(in crate::worker) fn room_for_claims(&mut self, wanted: usize) -> usize {
         let room = (self.waiting_max - self.waiting_max / 4).saturating_sub(self.waiting);
         self.claims_wait |= room < wanted;
         room.min(wanted)
     }
 
-    /// Webhooks that take fewer than `count`, and how many.
+    /// Webhooks with room for fewer than `count` deliveries, and their room.
     pub(in crate::worker) fn room_below(&self, count: usize) -> HashMap<WebhookId, usize> {
         let few = |(key, lane): (&LaneKey, &Lane)| {
             let room = lane.waiting_max(self.lane_waiting_max).saturating_sub(lane.waiting());
@@ -23,8 +23,8 @@ impl Lanes {
         self.lanes.iter().filter_map(few).flatten().collect()
     }
 
-    /// The database had as many for these webhooks as there was room for, and may have more. They
-    /// count as full, so that it is asked again when half of the room is free.
+    /// A poll filled the room of these webhooks, and the database may hold more for them. They count as full,
+    /// so that the next poll starts when half of their room is free.
     pub(in crate::worker) fn may_have_more(&mut self, webhooks: &HashSet<WebhookId>) {
         for (key, lane) in &mut self.lanes {
             if lane.rests || !lane.webhooks(key).any(|id| webhooks.contains(&id)) {
@@ -39,7 +39,7 @@ impl Lanes {
         }
     }
 
-    /// Whether something that was full has room again, since this was last asked.
+    /// Whether a full lane or tenant got room since the last call.
     pub(in crate::worker) fn take_freed(&mut self) -> bool {
         std::mem::take(&mut self.freed)
     }

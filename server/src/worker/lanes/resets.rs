@@ -1,4 +1,4 @@
-//! What turns all lanes over at once.
+//! Changes to all lanes at once: emptying the queues, and following a clock that was set back.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use crate::model::Millis;
 use crate::pipeline::Job;
 
 impl Lanes {
-    /// Empties the queues; what runs goes on, and who rests has his rest.
+    /// Empties the queues and returns their jobs. Running attempts and rests continue.
     pub(in crate::worker) fn clear(&mut self) -> Vec<Job> {
         self.turns.clear();
         self.parked = Default::default();
@@ -29,7 +29,7 @@ impl Lanes {
         jobs
     }
 
-    /// The clock was set back: whatever waits for a time waits no longer for that.
+    /// The clock was set back: shifts all waiting times with it, so that no wait grows.
     #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit into 53 bits")]
     pub(in crate::worker) fn set_back(&mut self, by_ms: i64) {
         for times in [&mut self.paced, &mut self.resting] {

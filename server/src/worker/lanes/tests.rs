@@ -43,7 +43,7 @@ fn lanes(queue_max: usize, queue_per_webhook_max: usize) -> Lanes {
     Lanes::new(&DeliveryConfig { queue_max, queue_per_webhook_max, ..DeliveryConfig::default() })
 }
 
-/// Starts what may start: the tickets, and whose they are.
+/// Starts all jobs that may start; returns their tickets and webhooks.
 fn start(lanes: &mut Lanes, now: i64) -> Vec<(Ticket, u128)> {
     let jobs = std::iter::from_fn(|| lanes.next(Millis(now)));
     jobs.map(|(ticket, job)| (ticket, job.webhook_id.0.as_u128())).collect()
@@ -99,7 +99,7 @@ fn the_database_is_asked_again_when_half_of_what_it_filled_is_free() {
     let mut lanes = lanes(100, 8);
     let occupancy = lanes.occupancy();
     let tenant: TenantId = "t".parse().unwrap();
-    // It had as many as there was room for, of which one has left since.
+    // The poll filled the lane; one job has left since.
     for _ in 0..7 {
         assert!(lanes.push(job(1), limits(1, 100)).is_none());
     }
@@ -111,7 +111,7 @@ fn the_database_is_asked_again_when_half_of_what_it_filled_is_free() {
     }
     lanes.next(Millis(0)).unwrap();
     assert!(lanes.take_freed() && occupancy.has_room(&tenant, id(1)));
-    // Where half is free already, at once.
+    // If half is free already, the next poll is due at once.
     lanes.may_have_more(&HashSet::from([id(1), id(2)]));
     assert!(lanes.take_freed());
 }
@@ -158,7 +158,7 @@ fn a_rate_is_kept_smoothly_and_holds_nobody_else() {
     assert_eq!(lanes.wake_at(), Some(Millis(1_250)));
     assert_eq!(started(&mut lanes, 1_249), []);
     assert_eq!(started(&mut lanes, 1_250), [1]);
-    // What was missed is not made up for in a burst.
+    // Missed starts are not made up for in a burst.
     assert_eq!(started(&mut lanes, 9_000), [1]);
     assert_eq!(started(&mut lanes, 9_250), [1]);
 }
@@ -252,7 +252,7 @@ fn attempts_that_take_long_give_their_places_to_quick_ones() {
     assert_eq!(lanes.wake_at(), Some(Millis(1_000)));
     let more = start(&mut lanes, 1_000);
     assert_eq!(more.iter().map(|t| t.1).collect::<Vec<_>>(), [5, 6, 7, 8]);
-    // Two of these find no place among the slow ones, and keep theirs.
+    // Two of these find no slow slot, and keep their quick ones.
     assert_eq!(started(&mut lanes, 2_000), []);
     for webhook in [1, 2, 9] {
         assert!(lanes.push(job(webhook), limits(webhook, 2)).is_none());
@@ -264,15 +264,15 @@ fn attempts_that_take_long_give_their_places_to_quick_ones() {
         "a slow lane waits for slow places"
     );
     end(&mut lanes, &quick, 9, 2_010);
-    // What ends leaves its place to those that kept a quick one, and then to those that surprise:
-    // half of the slow places are for them.
+    // Freed slow slots first go to attempts that kept a quick one; half of the slow slots stay reserved for
+    // attempts not yet known to be slow.
     for (ticket, _) in hanging[2..].iter().chain(&more[..2]).chain(&hanging[..1]) {
         assert!(lanes.done(ticket, Millis(5_000), HUNG).is_none());
         assert_eq!(started(&mut lanes, 5_000), []);
     }
     assert!(lanes.done(&more[2].0, Millis(5_000), HUNG).is_none());
     assert_eq!(started(&mut lanes, 5_000), [1]);
-    // One that has answered after all needs none.
+    // A lane whose receiver answered after all needs no slow slot.
     end(&mut lanes, &hanging, 2, 5_000);
     let quick = start(&mut lanes, 5_000);
     assert_eq!(quick.iter().map(|t| t.1).collect::<Vec<_>>(), [2]);
@@ -295,7 +295,7 @@ fn the_last_places_are_for_first_attempts() {
     assert_eq!(started(&mut lanes, 2), [4]);
 }
 
-/// Whatever comes and ends in whatever order: no bound is broken, nothing is lost.
+/// Random pushes and ends in random order: no limit is exceeded, and no job is lost.
 #[test]
 fn bounds_hold_and_nothing_is_lost() {
     let config = DeliveryConfig {
@@ -347,7 +347,7 @@ fn bounds_hold_and_nothing_is_lost() {
                 open -= 1 + back.map_or(0, |back| back.jobs.len());
             }
         }
-        // With time and good answers all of it comes to its end.
+        // Given time and successful answers, all jobs end.
         for _ in 0..2_000 {
             now += 5_000;
             running.extend(start(&mut lanes, now));
@@ -390,7 +390,7 @@ fn waits_are_as_long_as_they_were_when_the_clock_is_set_back() {
     assert_eq!(started(&mut lanes, 41_000), [1]);
 }
 
-/// All but one place are taken by attempts that hang; every lane has another job, and its share.
+/// Hanging attempts take all slots but one; every lane has another job, and uses its share.
 fn crowd(hanging: u128) -> (Lanes, Vec<(Ticket, u128)>) {
     let config =
         DeliveryConfig { in_flight_max: hanging as usize + 2, ..DeliveryConfig::default() };

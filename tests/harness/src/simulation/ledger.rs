@@ -1,11 +1,11 @@
-//! What the receivers of the simulated world see, and what must hold of it:
+//! What the simulated receivers get, and the guarantees that are checked on it:
 //!
-//! * what was accepted arrives, with the same bytes each time;
+//! * an accepted event arrives, with the same bytes each time;
 //! * a delivery is attempted by one node at a time, unless a node stalled or had no database, so
-//!   that its lease may have run out;
-//! * of a key, nothing comes before what was accepted before it;
+//!   that its lease may have expired;
+//! * events of one ordering key don't arrive before those accepted earlier;
 //! * a webhook's `in_flight_max` and `rate_per_s` hold on each node;
-//! * what failed and was recorded is not tried again before its schedule says;
+//! * an attempt whose failure was recorded is not retried before its schedule says;
 //! * a first attempt begins soon after its event was accepted.
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -13,39 +13,39 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::dice::Dice;
 
-/// Of the webhook `paced`, on each node.
+/// Limit of the webhook `paced`, on each node.
 pub(super) const RATE_PER_S: usize = 4;
-/// Of the webhook `narrow`, on each node.
+/// Limit of the webhook `narrow`, on each node.
 pub(super) const NARROW_MAX: usize = 2;
-/// Where a webhook sets no bound.
+/// Limit of webhooks that set none.
 const IN_FLIGHT_MAX: usize = 16;
-/// The first wait of all schedules.
+/// The first delay of all retry schedules.
 const RETRY_MS: i64 = 1_000;
-/// How far clocks of nodes are apart at most, and a step.
+/// Bound on the difference between two nodes' clocks plus one step.
 const TOLERANCE_MS: i64 = 60;
-/// A first attempt has begun within this.
+/// Time limit for a first attempt to begin.
 const PROMPT_MS: i64 = 5_000;
-/// After a stall or the database's return a node may not own what it did for so long.
+/// How long after a stall or a database outage a node may have lost its leases.
 const LATE_FOR_MS: i64 = 15_000;
 
 const WEBHOOKS: [&str; 5] = ["plain", "ordered", "paced", "narrow", "hanging"];
 const KEYS: usize = 8;
 
-/// A node in one of its lives.
+/// A node in one of its lives, from a start to a crash.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Who {
     pub(super) node: usize,
     pub(super) life: u64,
 }
 
-/// What an attempt is of.
+/// The delivery that an attempt belongs to.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct What {
     pub(super) webhook: &'static str,
     pub(super) id: String,
 }
 
-/// What the receiver does.
+/// The receiver's behaviour.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Reply {
     Status(u16),
@@ -53,7 +53,7 @@ pub(super) enum Reply {
     Never,
 }
 
-/// A request as it arrives.
+/// A request on arrival.
 pub(super) struct Request {
     pub(super) who: Who,
     pub(super) what: What,
@@ -64,7 +64,7 @@ pub(super) struct Request {
 
 struct UnderWay {
     who: Who,
-    /// The node's lease may have run out since.
+    /// The node's lease may have expired since.
     late: bool,
 }
 
@@ -73,13 +73,13 @@ struct Failed {
     at_ms: i64,
 }
 
-/// What a post led to.
+/// Outcome of a post.
 #[derive(Clone, Copy)]
 pub(super) enum Became {
-    /// Also where its node went away before it answered.
+    /// Also if its node went away before it answered.
     Refused,
     Accepted,
-    /// An earlier post had stored it, and was not answered.
+    /// An earlier post stored the event, but was not answered.
     Known,
 }
 
@@ -99,15 +99,16 @@ pub(super) struct Ledger {
     pub(super) attempts: usize,
     pub(super) again: usize,
     pub(super) refused: usize,
-    /// The first promise that was broken. A panic in an attempt would be the server's to handle.
+    /// The first violated guarantee. It is stored because the server would catch a panic inside an
+    /// attempt.
     pub(super) broken: Option<String>,
     dice: Dice,
     well: bool,
     keys: [Key; KEYS],
     accepted: HashMap<String, Accepted>,
-    /// Digests of what came.
+    /// Digests of received bodies.
     bodies: HashMap<What, u64>,
-    /// What was answered with success.
+    /// Deliveries that were answered with success.
     arrived: HashSet<What>,
     under_way: HashMap<What, Vec<UnderWay>>,
     running: HashMap<(Who, &'static str), usize>,
@@ -146,15 +147,15 @@ impl Ledger {
         WEBHOOKS.into_iter().find(|name| *name == path).expect("a webhook of this world")
     }
 
-    /// The key and number of an event that may be posted now. Of a key, the next one comes when
-    /// the last one was accepted.
+    /// The key and number of an event that may be posted now. The next event of a key is posted
+    /// once the last one was accepted.
     pub(super) fn next_event(&mut self) -> Option<(usize, u64)> {
         let key = self.dice.index(KEYS);
         let Key { n, posting } = &mut self.keys[key];
         if std::mem::replace(posting, true) { None } else { Some((key, *n)) }
     }
 
-    /// What became of a post; what was not accepted is posted again.
+    /// Records the outcome of a post; an event that was not accepted is posted again.
     pub(super) fn posted(&mut self, key: usize, id: &str, by: Who, became: Became) {
         self.keys[key].posting = false;
         let at_ms = match became {
@@ -163,7 +164,7 @@ impl Ledger {
                 return;
             }
             Became::Accepted => self.now_ms,
-            // Whoever stored it may be gone.
+            // The node that stored it may be gone.
             Became::Known => i64::MAX,
         };
         self.keys[key].n += 1;
@@ -177,12 +178,12 @@ impl Ledger {
         self.paced.retain(|who, _| who.node != node);
         self.failed.retain(|_, failed| failed.who.node != node);
         self.accepted.values_mut().filter(|one| one.by.node == node).for_each(|one| {
-            // Whoever takes it over takes his time.
+            // The node that takes it over needs time.
             one.at_ms = i64::MAX;
         });
     }
 
-    /// Others may take over what the node owns, from now until a while after `until_ms`.
+    /// Other nodes may take over what the node owns, from now until a while after `until_ms`.
     pub(super) fn is_late(&mut self, node: usize, until_ms: i64) {
         let until = self.late_until_ms.entry(node).or_default();
         *until = (*until).max(until_ms + LATE_FOR_MS);
@@ -202,7 +203,7 @@ impl Ledger {
         until_ms.get(&node).is_some_and(|until| now_ms <= *until)
     }
 
-    /// A request arrives. Says what comes of it, and after how many milliseconds.
+    /// Checks a request that arrives. Returns the reply, and its delay in milliseconds.
     pub(super) fn begin(&mut self, request: &Request) -> (Reply, u64) {
         let Request { who, what, key, n, body } = request;
         let (who, now_ms) = (*who, self.now_ms);
@@ -224,7 +225,7 @@ impl Ledger {
         }
     }
 
-    /// True: it comes for the first time.
+    /// Returns whether the request arrives for the first time.
     fn same_bytes(&mut self, what: &What, body: &[u8]) -> bool {
         let mut hasher = DefaultHasher::new();
         body.hash(&mut hasher);
@@ -247,7 +248,7 @@ impl Ledger {
     }
 
     fn in_order(&mut self, who: Who, key: &str, n: u64) {
-        // What it had begun before it stalled comes whenever it goes on.
+        // Attempts that began before a stall arrive whenever the node resumes.
         if Self::is_in(&self.stalled_until_ms, who.node, self.now_ms) {
             return;
         }
@@ -267,7 +268,7 @@ impl Ledger {
             while starts.front().is_some_and(|start| *start <= self.now_ms - 1_000) {
                 starts.pop_front();
             }
-            // Starts are looked at in steps: one may slip in at either end of the second.
+            // Starts are observed in steps, so one more may fall into either end of the second.
             let count = starts.len();
             self.must(count <= RATE_PER_S + 1, || format!("{count} starts in a second by {who:?}"));
         }
@@ -305,12 +306,13 @@ impl Ledger {
             (_, 12..14) => Reply::Never,
             _ => Reply::Status(200),
         };
-        // Some take longer than what counts as quick.
+        // Some replies take long enough to count as slow.
         let slow_ms = if self.dice.one_in(50) { self.dice.below_ms(3_000) } else { 0 };
         (reply, takes_ms + slow_ms)
     }
 
-    /// The attempt has ended, one way or another. Not called for what a crash cut off.
+    /// Records the end of an attempt, whatever its result. No effect for attempts cut off by a
+    /// crash.
     pub(super) fn end(&mut self, who: Who, what: &What, reply: Option<Reply>) {
         let Some(all) = self.under_way.get_mut(what) else { return };
         let Some(at) = all.iter().position(|one| one.who == who) else { return };

@@ -1,4 +1,4 @@
-//! A node of the simulated world: a server, and a runtime that is its time.
+//! A simulated node: a server, and a runtime that determines its time.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -20,9 +20,9 @@ use super::ledger::{Became, Ledger, Reply, Request, What, Who};
 use super::{DATABASE, STEP_MS, lock};
 use crate::dice::Dice;
 
-/// How far a node's clock is from that of the world, at most.
+/// Largest difference between a node's clock and the simulation's.
 const SKEW_MS_MAX: u64 = 20;
-/// Between two tries to start without a database.
+/// Interval between attempts to start without a database.
 const START_AGAIN_MS: i64 = 1_000;
 const SECRETS: &str = "secrets.key";
 
@@ -38,18 +38,18 @@ pub(super) struct SimulatedNode {
 
 enum Condition {
     Up(Box<Life>),
-    /// Not driven until then.
+    /// Not driven until this time.
     Stalled(Box<Life>, i64),
-    /// Started again then.
+    /// Started again at this time.
     Down(i64),
 }
 
-/// From a start to a crash.
+/// A node from a start to a crash.
 struct Life {
     who: Who,
     clock: ManualClock,
     node: Node,
-    /// Dropped last, and all its tasks with it.
+    /// Dropped last, together with all its tasks.
     runtime: Runtime,
 }
 
@@ -65,7 +65,7 @@ impl SimulatedNode {
         config.server.data_dir = folder.join(format!("node-{number}"));
         config.store.busy_timeout_ms = 0;
         config.plugins.warm_memories_max = 16;
-        // Few of everything, so that what is full happens.
+        // Low limits, so that they are reached.
         config.delivery.in_flight_max = 24;
         config.delivery.slow_in_flight_max = 64;
         config.delivery.queue_max = 200;
@@ -91,7 +91,7 @@ impl SimulatedNode {
         }
     }
 
-    /// Starts it; without a database it tries again later.
+    /// Starts the node; without a database, it tries again later.
     pub(super) fn start(&mut self, now_ms: i64) {
         self.lives += 1;
         let who = Who { node: self.number, life: self.lives };
@@ -119,7 +119,7 @@ impl SimulatedNode {
         };
     }
 
-    /// A data folder whose database is everybody's, and whose secrets are sealed with the first
+    /// Creates a data folder with the shared database, whose secrets are sealed with the first
     /// node's key.
     fn make_folder(&self) {
         let own = &self.config.server.data_dir;
@@ -158,7 +158,7 @@ impl SimulatedNode {
         }
     }
 
-    /// Lets time go on up to `now_ms`.
+    /// Advances time to `now_ms`.
     pub(super) fn step(&mut self, now_ms: i64) {
         match &mut self.state {
             Condition::Up(life) => life.go_on(now_ms + self.skew_ms),
@@ -174,7 +174,7 @@ impl SimulatedNode {
         }
     }
 
-    /// Posts the next event of some key.
+    /// Posts the next event of a random key.
     pub(super) fn post(&self) {
         let Some((key, n)) = lock(&self.ledger).next_event() else { return };
         let (life, ledger) = (self.life(), Arc::clone(&self.ledger));
@@ -197,7 +197,7 @@ impl SimulatedNode {
         });
     }
 
-    /// What has not ended.
+    /// Deliveries that are pending, in flight or failed.
     pub(super) fn open_deliveries(&self) -> Vec<String> {
         let life = self.life();
         let tenant = antar::DEFAULT_TENANT.parse().unwrap();
@@ -215,7 +215,7 @@ impl SimulatedNode {
 }
 
 impl Life {
-    /// Its timers fire up to there; after a stall, all that have passed at once.
+    /// Fires the timers up to `now_ms`; after a stall, all that are due at once.
     fn go_on(&mut self, now_ms: i64) {
         let passed_ms = now_ms - self.clock.now().0;
         self.clock.advance(Duration::from_millis(u64::try_from(passed_ms).unwrap_or_default()));
@@ -228,7 +228,7 @@ impl Life {
     }
 }
 
-/// Tells what became of a post, also where the node went away.
+/// Reports the outcome of a post when dropped, even if the node went away.
 struct Posting {
     ledger: Arc<Mutex<Ledger>>,
     key: usize,
@@ -251,7 +251,7 @@ impl Drop for Posting {
     }
 }
 
-/// Tells that an attempt has ended, also where it was cut off by its deadline.
+/// Reports the end of an attempt when dropped, even if its deadline cut it off.
 struct Attempting {
     ledger: Arc<Mutex<Ledger>>,
     who: Who,
@@ -265,7 +265,7 @@ impl Drop for Attempting {
     }
 }
 
-/// The receivers, as the node reaches them.
+/// The receivers as a network of the node.
 fn network(who: Who, ledger: Arc<Mutex<Ledger>>) -> Network {
     Arc::new(move |outgoing: Outgoing| {
         let ledger = Arc::clone(&ledger);

@@ -1,5 +1,5 @@
-//! Plugins in JavaScript: `plugin.js` and a copy of the SDK, made a component by componentize-qjs,
-//! which brings the engine QuickJS.
+//! Plugins in JavaScript: `plugin.js` and a copy of the SDK, turned into a component by
+//! componentize-qjs, which includes the QuickJS engine.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,10 +13,10 @@ use crate::model::PluginName;
 
 pub(super) struct Js;
 
-/// Below, what componentize-qjs needs is missing.
+/// Oldest Node version with what componentize-qjs needs.
 const NODE_MAJOR_MIN: u32 = 18;
 const COMPONENTIZE: &str = "node_modules/componentize-qjs/bin/componentize-qjs";
-/// npm writes it at the end of an installation.
+/// npm writes this file at the end of an installation.
 const INSTALLED: &str = "node_modules/.package-lock.json";
 
 /// The SDK, below `antar-sdk/`.
@@ -69,7 +69,7 @@ impl Language for Js {
                 "{country: ID}",
             ),
         };
-        // A package's name is in lower case.
+        // Package names are lower case in npm.
         let package = scaffold.name.as_str().to_lowercase();
         let words = [("package", package.as_str()), ("example", example)];
         let filled = [
@@ -88,7 +88,7 @@ impl Language for Js {
             need_file(folder, name, "JavaScript")?;
         }
         let node = node()?;
-        // It names the line of a mistake; componentize-qjs does not.
+        // Node reports the line of a syntax error; componentize-qjs does not.
         let mut check = Command::new(&node);
         if let Err(failed) = run(check.current_dir(folder).args(["--check", "plugin.js"]))? {
             progress(&failed.said);
@@ -111,7 +111,7 @@ impl Language for Js {
     }
 }
 
-/// What the component exports; the author's module is imported from it.
+/// Source of the component's exports; it imports the author's module.
 fn entry(kind: &str) -> String {
     format!(
         "// Made by `antar plugin build`.\n\
@@ -139,12 +139,12 @@ fn node() -> anyhow::Result<PathBuf> {
     }
 }
 
-/// Of `v20.11.1`.
+/// Major version of `v20.11.1`.
 fn major(version: &str) -> Option<u32> {
     version.trim().strip_prefix('v')?.split('.').next()?.parse().ok()
 }
 
-/// Installs what package.json names, where that is newer than what is installed.
+/// Installs the packages in package.json if it is newer than the last installation.
 fn install(folder: &Path, progress: &mut dyn FnMut(&str)) -> anyhow::Result<()> {
     let changed = |name: &str| std::fs::metadata(folder.join(name)).and_then(|m| m.modified()).ok();
     if changed(INSTALLED) >= changed("package.json") && folder.join(COMPONENTIZE).is_file() {
@@ -157,7 +157,7 @@ fn install(folder: &Path, progress: &mut dyn FnMut(&str)) -> anyhow::Result<()> 
     progress("npm install: what package.json names, once for each project");
     let mut command = Command::new(npm);
     command.current_dir(folder);
-    // What another project brought is in npm's own cache, and is taken from there.
+    // Takes packages from npm's cache if another project has brought them there.
     command.args(["install", "--prefer-offline", "--no-audit", "--no-fund", "--loglevel=error"]);
     let Err(failed) = run(&mut command)? else { return Ok(()) };
     progress(&failed.said);

@@ -1,4 +1,4 @@
-//! The languages by name.
+//! Names of the languages.
 
 use serde::{Deserialize, Serialize};
 

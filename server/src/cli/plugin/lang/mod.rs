@@ -1,14 +1,15 @@
-//! The languages that plugins are written in. One file for each; another language is a file and a
+//! The languages that plugins are written in, one file each. Another language needs a file and a
 //! line in [`Lang`] (`known.rs`) and [`Lang::language`].
 
-/// A file of `sdk/templates`, as it is in this program.
+/// Embeds a file of `sdk/templates`.
 macro_rules! template {
     ($path:literal) => {
         include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../sdk/templates/", $path))
     };
 }
 
-/// Files of an SDK: the path in a project, below the SDK's folder, and the file of the repository.
+/// Embeds files of an SDK: the path in a project, below the SDK's folder, and the path in the
+/// repository.
 macro_rules! sdk {
     ($($to:literal: $from:literal,)*) => {
         &[$(($to, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../", $from)))),*]
@@ -28,27 +29,27 @@ pub(super) use self::known::Lang;
 use super::project::{Project, WrittenKind};
 use crate::model::PluginName;
 
-/// What `new` and `build` ask of a language.
+/// What `new` and `build` need from a language.
 pub(super) trait Language {
-    /// What has to be on the machine, as a sentence.
+    /// Tools that must be installed, as a sentence.
     fn needs(&self) -> &'static str;
 
     /// The file that the author writes.
     fn source(&self) -> &'static str;
 
-    /// Refuses a name that the language can't give a project, and says why.
+    /// Refuses a name that can't be a project's name in this language, with the reason.
     fn check_name(&self, name: &PluginName) -> Result<(), String>;
 
-    /// The files of a new project, but for the one that all languages have: path from the
-    /// project's folder, and text. The SDK is among them.
+    /// Files of a new project, including the SDK but not the file common to all languages: path in
+    /// the project's folder, and text.
     fn files(&self, scaffold: &Scaffold<'_>) -> Vec<(String, String)>;
 
-    /// Compiles a project, and returns the path of the .wasm file. `progress` gets what the
-    /// compiler says, line by line.
+    /// Compiles a project and returns the path of the .wasm file. `progress` receives the
+    /// compiler's output, line by line.
     fn build(&self, project: &Project, progress: &mut dyn FnMut(&str)) -> anyhow::Result<PathBuf>;
 }
 
-/// What a new project is made for.
+/// Parameters of a new project.
 pub(super) struct Scaffold<'a> {
     pub(super) name: &'a PluginName,
     pub(super) kind: WrittenKind,
@@ -65,8 +66,8 @@ impl Lang {
 }
 
 impl Scaffold<'_> {
-    /// The files of a project that has a copy of the SDK in a folder: of `filled` every `{{word}}` is
-    /// replaced, the rest is as it is.
+    /// Files of a project with a copy of the SDK in a folder. In `filled` every `{{word}}` is
+    /// replaced; the rest is copied unchanged.
     fn project(
         &self,
         filled: &[(&str, &str)],
@@ -93,8 +94,8 @@ impl Scaffold<'_> {
 mod tests {
     use std::path::Path;
 
-    /// Holds a table against the folder that it is of: a file of the SDK that is not in it would be
-    /// missing in new projects.
+    /// Compares a table with its folder: a file of the SDK missing in the table would be missing in
+    /// new projects.
     pub(super) fn assert_complete(sdk: &[(&str, &str)], folder: &str, table: &str) {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder);
         let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());

@@ -1,11 +1,12 @@
-//! Programs that a build calls: found, called, and their words shown when they fail.
+//! External programs that a build runs: finding and running them, and showing their output when
+//! they fail.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail};
 
-/// What registries' clients say when there is no way to the registry.
+/// Messages of registry clients that can't reach the registry.
 const OFFLINE: &[&str] = &[
     "ENOTFOUND",
     "EAI_AGAIN",
@@ -19,7 +20,7 @@ const OFFLINE: &[&str] = &[
     "No matching distribution found",
 ];
 
-/// The first of these programs in the path.
+/// The first of these programs found in the path.
 pub(super) fn find(names: &[&str]) -> Option<PathBuf> {
     let folders: Vec<PathBuf> =
         std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect();
@@ -30,20 +31,20 @@ pub(super) fn find(names: &[&str]) -> Option<PathBuf> {
     names.iter().flat_map(files).find(|path| path.is_file())
 }
 
-/// Why a program did not do what it should.
+/// A program's failure.
 pub(super) struct Failed {
-    /// All that it printed.
+    /// All its output.
     pub(super) said: String,
 }
 
 impl Failed {
-    /// Whether it could not reach what it downloads from.
+    /// Whether it could not reach its registry.
     pub(super) fn is_offline(&self) -> bool {
         OFFLINE.iter().any(|word| self.said.contains(word))
     }
 }
 
-/// Runs it to its end, and gives what it printed to standard output. The inner error is its
+/// Runs a command to its end and returns its standard output. The inner error is the command's
 /// failure, the outer one that it could not be started.
 pub(super) fn run(command: &mut Command) -> anyhow::Result<Result<String, Failed>> {
     let named = command.get_program().to_string_lossy().into_owned();
@@ -56,7 +57,7 @@ pub(super) fn run(command: &mut Command) -> anyhow::Result<Result<String, Failed
     Ok(Err(Failed { said: said.trim().to_owned() }))
 }
 
-/// Refuses a project without a file that its language needs.
+/// Refuses a project that lacks a file its language needs.
 pub(super) fn need_file(folder: &Path, name: &str, what: &str) -> anyhow::Result<()> {
     let path = folder.join(name);
     if !path.is_file() {
@@ -65,7 +66,7 @@ pub(super) fn need_file(folder: &Path, name: &str, what: &str) -> anyhow::Result
     Ok(())
 }
 
-/// Writes a file that is made anew by each build.
+/// Writes a file that every build generates anew.
 pub(super) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     let named = || path.display().to_string();
     if let Some(folder) = path.parent() {

@@ -1,5 +1,5 @@
-//! Plugins in Python: `plugin.py` and a copy of the SDK, made a component by componentize-py, which
-//! brings CPython.
+//! Plugins in Python: `plugin.py` and a copy of the SDK, turned into a component by
+//! componentize-py, which includes CPython.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,7 +13,7 @@ use crate::model::PluginName;
 
 pub(super) struct Python;
 
-/// What is in the folder `.venv`, so that a change of requirements.txt is seen.
+/// Copy of the requirements.txt that `.venv` was installed from, to detect changes.
 const INSTALLED: &str = ".venv/installed-requirements.txt";
 
 /// The SDK, below `antar_sdk/`.
@@ -33,7 +33,7 @@ const SDK: &[(&str, &str)] = sdk! {
     "py.typed": "sdk/python/antar_sdk/py.typed",
 };
 
-/// Words of the language, and names that the project's modules use.
+/// Keywords of the language, and names that the project's modules use.
 const RESERVED: &[&str] = &[
     "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "config",
     "continue", "def", "del", "elif", "else", "e164", "event", "except", "field", "finally", "for",
@@ -99,7 +99,7 @@ impl Language for Python {
         let made = folder.join("build/antar_entry.wasm");
         progress("componentize-py: plugin.py and CPython become a component");
         let mut command = Command::new(installed);
-        // So that packages of the project's own are found.
+        // Lets componentize-py find the project's own packages.
         command.current_dir(folder).env("VIRTUAL_ENV", folder.join(".venv"));
         command
             .args(["--quiet", "--wit-path", "antar_sdk/wit", "--world"])
@@ -120,7 +120,7 @@ impl Language for Python {
     }
 }
 
-/// The module whose class componentize-py takes; the author's module is imported from it.
+/// Source of the module whose class componentize-py exports; it imports the author's module.
 fn entry(kind: &str) -> String {
     let class = if kind == "filter" { "Filter" } else { "Transform" };
     format!(
@@ -131,7 +131,7 @@ fn entry(kind: &str) -> String {
     )
 }
 
-/// A name for a function.
+/// Turns a name into a function name.
 fn ident(name: &str) -> String {
     let plain: String =
         name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
@@ -140,13 +140,13 @@ fn ident(name: &str) -> String {
     if is_taken { format!("plugin_{plain}") } else { plain }
 }
 
-/// Where a virtual environment has its programs.
+/// Path of a program in the virtual environment.
 fn program(folder: &Path, name: &str) -> PathBuf {
     let below = if cfg!(windows) { ".venv/Scripts" } else { ".venv/bin" };
     folder.join(below).join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
 }
 
-/// Installs what requirements.txt names into the project, where it changed, and returns
+/// Installs requirements.txt into the project if it has changed, and returns the path of
 /// componentize-py.
 fn install(folder: &Path, progress: &mut dyn FnMut(&str)) -> anyhow::Result<PathBuf> {
     let wanted = std::fs::read_to_string(folder.join("requirements.txt"))?;

@@ -147,7 +147,7 @@ impl Language for Rust {
         };
         let target = WasmTarget::find(progress)?;
         let made = target.cargo_build(&build, progress).map_err(|error| match error {
-            // Its words were shown line by line.
+            // The compiler's output was shown line by line.
             BuildError::Failed(_) => anyhow::anyhow!("cargo build failed; what it said is above"),
             other => anyhow::Error::new(other),
         })?;

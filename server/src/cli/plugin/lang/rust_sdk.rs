@@ -1,6 +1,6 @@
-//! The Rust SDK and what it stands on, as they are in this program.
+//! The Rust SDK and its dependencies, embedded in this program.
 
-/// All that is compiled, below `antar-sdk/`; the SDK's own tests stay here.
+/// Files that are compiled, below `antar-sdk/`; the SDK's own tests are left out.
 const FILES: &[(&str, &str)] = sdk! {
     "LICENSE": "LICENSE",
     "wit/plugin.wit": "sdk/wit/plugin.wit",
@@ -33,21 +33,22 @@ const FILES: &[(&str, &str)] = sdk! {
     "rust/src/testing.rs": "sdk/rust/src/testing.rs",
 };
 
-/// The repository's own manifest: versions, features and lints of the SDK's crates are there.
+/// The repository's own manifest, with the versions, features and lints of the SDK's crates.
 const WORKSPACE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"));
 
-/// Where the SDK's crates lie in a project.
+/// Folders of the SDK's crates in a project.
 const CRATES: &[(&str, &str)] =
     &[("antar-json", "json"), ("antar-sdk", "rust"), ("antar-sdk-macros", "rust/macros")];
 
-/// The files of the SDK, with paths from a project's folder.
+/// The SDK's files, with paths in the project's folder.
 pub(super) fn sdk_files() -> impl Iterator<Item = (String, String)> {
     let files = FILES.iter().map(|(path, text)| (*path, (*text).to_owned()));
     let workspace = std::iter::once(("Cargo.toml", workspace()));
     files.chain(workspace).map(|(path, text)| (format!("antar-sdk/{path}"), text))
 }
 
-/// A workspace of the SDK's crates alone. What they inherit is copied from ours, line by line.
+/// A workspace manifest of the SDK's crates only. What they inherit is copied from the repository's
+/// manifest, line by line.
 fn workspace() -> String {
     let members: Vec<String> = CRATES.iter().map(|(_, path)| format!("{path:?}")).collect();
     let mut text = format!("[workspace]\nresolver = \"3\"\nmembers = [{}]\n", members.join(", "));
@@ -78,7 +79,7 @@ fn workspace() -> String {
     text
 }
 
-/// Whether a crate of the SDK takes a dependency from the workspace.
+/// Whether one of the SDK's crates inherits a dependency from the workspace.
 fn is_wanted(name: &str) -> bool {
     let manifests = FILES.iter().filter(|(path, _)| path.ends_with("Cargo.toml"));
     let forms = [format!("{name}.workspace"), format!("{name} = {{ workspace")];

@@ -1,4 +1,4 @@
-//! The client against real servers with TLS of their own.
+//! Tests of the client against real servers with their own TLS certificates.
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -36,8 +36,8 @@ fn tls(protocols: &[&str]) -> Tls {
     Tls { server: Arc::new(server), sender }
 }
 
-/// Answers with protocol, length and body of the request; the first `refused` connections are
-/// closed before TLS has begun.
+/// Responds with protocol, length and body of the request; the first `refused` connections are
+/// closed before the TLS handshake.
 async fn serve(server: Arc<rustls::ServerConfig>, refused: usize) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}/hook", listener.local_addr().unwrap());
@@ -64,7 +64,7 @@ async fn answer(server: Arc<rustls::ServerConfig>, stream: TcpStream) {
         Ok::<_, Infallible>(http::Response::new(Full::new(Bytes::from(text))))
     });
     let stream = TokioIo::new(stream);
-    // The client goes when it has what it wants.
+    // Errors are ignored: the client closes the connection when it is done.
     if h2 {
         let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
         let _ = server.serve_connection(stream, echo).await;
