@@ -1,9 +1,9 @@
-//! Where the bytes that JSON is made of stand, sixteen at a time.
+//! Bit masks of quotes, backslashes and brackets in a block of sixteen bytes, with SIMD on WASM.
 
 /// Bytes in one block.
 pub(crate) const BYTES: usize = 16;
 
-/// One bit for each byte of a block, the lowest for the first.
+/// Masks with one bit per byte of a block; the lowest bit is the first byte.
 #[derive(Clone, Copy)]
 pub(crate) struct Block {
     pub(crate) quotes: u32,
@@ -15,7 +15,7 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    /// Of the bytes from `at` on; what lies beyond the end of `text` is nothing.
+    /// The masks of the block that starts at `at`; bits beyond the end of `text` are 0.
     #[inline]
     pub(crate) fn at(text: &[u8], at: usize) -> Block {
         let rest = text.get(at..).unwrap_or_default();
@@ -23,7 +23,7 @@ impl Block {
             return Block::of(*bytes);
         }
         match text.last_chunk::<BYTES>() {
-            // Those before `at` go out on the low side.
+            // Shift the bytes before `at` out on the low side.
             Some(bytes) => Block::of(*bytes).skip(BYTES - rest.len()),
             None => {
                 let mut bytes = [0; BYTES];
@@ -33,7 +33,7 @@ impl Block {
         }
     }
 
-    /// Without the first `count` bytes.
+    /// Drops the first `count` bytes.
     fn skip(self, count: usize) -> Block {
         Block {
             quotes: self.quotes >> count,
@@ -68,7 +68,7 @@ impl Block {
             i64::from_le_bytes(half.unwrap_or_default())
         });
         let block = i64x2(low, high);
-        // Brackets differ from braces in this bit alone.
+        // Brackets and braces differ only in this bit.
         let folded = v128_or(block, i8x16_splat(0x20));
         let mask = |block, byte: u8| {
             u32::from(i8x16_bitmask(i8x16_eq(block, i8x16_splat(i8::from_ne_bytes([byte])))))

@@ -1,9 +1,9 @@
-//! Writing documents.
+//! Writes documents from strings and copies of values, without parsing.
 
 use crate::{Document, Node, Tag, Value};
 
-/// Writes a compact document from the outside in. Commas come by themselves. The caller keeps the
-/// order: a `key` before each value of an object, an `end` for each `object` and `array`.
+/// Writes a compact document from the outside in and inserts the commas. The caller is responsible for
+/// the order of calls: a `key` before each value of an object, an `end` for each `object` and `array`.
 #[derive(Default)]
 pub struct Builder {
     text: String,
@@ -17,7 +17,7 @@ impl Builder {
         Builder::default()
     }
 
-    /// With room for a copy of `value` and a few things beside it.
+    /// Reserves room for a copy of `value` and a few more members.
     #[must_use]
     pub fn with_room_for(value: Value<'_>) -> Builder {
         let text = String::with_capacity(value.raw().len() + 512);
@@ -44,7 +44,7 @@ impl Builder {
         self
     }
 
-    /// Closes the innermost array or object. Without one it does nothing.
+    /// Closes the innermost array or object; does nothing if none is open.
     pub fn end(&mut self) -> &mut Builder {
         if let Some(index) = self.open.pop() {
             let object = self.nodes[index as usize].tag == Tag::Object;
@@ -56,7 +56,7 @@ impl Builder {
         self
     }
 
-    /// The key of the next value.
+    /// Writes the key of the next value.
     pub fn key(&mut self, key: &str) -> &mut Builder {
         self.string(key);
         self.text.push(':');
@@ -93,7 +93,7 @@ impl Builder {
         self.scalar(tag, start)
     }
 
-    /// A copy of `value` with all below it, byte for byte.
+    /// Copies `value` and its descendants byte for byte.
     pub fn copy(&mut self, value: Value<'_>) -> &mut Builder {
         self.comma();
         let (start, index) = (self.position(), self.count());
@@ -108,7 +108,7 @@ impl Builder {
         self
     }
 
-    /// A copy of a member's key as posted, escapes included.
+    /// Copies a member's key as posted, escapes included.
     pub fn copy_key(&mut self, key: Value<'_>) -> &mut Builder {
         self.copy(key);
         self.text.push(':');
@@ -138,7 +138,8 @@ impl Builder {
         }
     }
 
-    /// The document. Whatever is still open is closed; nothing written at all is `null`.
+    /// Finishes the document and closes all open arrays and objects. If nothing was written, the document
+    /// is `null`.
     #[must_use]
     pub fn finish(mut self) -> Document {
         while !self.open.is_empty() {
@@ -176,8 +177,8 @@ impl Builder {
     }
 }
 
-/// Appends `value` with what JSON demands escaped (RFC 8259 §7), without quotes. U+2028 and
-/// U+2029 are left as they are, as `JSON.stringify` does.
+/// Appends `value` with the escapes that JSON requires (RFC 8259 §7), without quotes. Leaves U+2028 and
+/// U+2029 unescaped, as `JSON.stringify` does.
 pub fn escape_into(out: &mut String, value: &str) {
     let mut done = 0;
     for (at, byte) in value.bytes().enumerate() {

@@ -1,11 +1,10 @@
-//! A JSON text, checked once and then read in place.
+//! JSON documents that are validated once and then read in place.
 //!
-//! [`Document::parse`] validates, drops the whitespace between tokens and notes where every value
-//! begins and ends, all in one pass. What was posted is otherwise kept to the byte: the order of
-//! keys, duplicate keys, escapes, and the text of numbers, which never become an `f64`. A
-//! [`Value`] is a cheap, copyable view of one value inside a document. [`Builder`] writes a new
-//! document out of strings and copies of such views, again without parsing. A [`Scan`] looks for single
-//! values in a text that was checked before.
+//! [`Document::parse`] validates a text, drops the whitespace between tokens and records where every value
+//! begins and ends, all in one pass. Everything else stays byte for byte as posted: the order of keys,
+//! duplicate keys, escapes, and the text of numbers, which never become an `f64`. A [`Value`] is a cheap,
+//! copyable view of one value in a document. [`Builder`] writes a new document from strings and copies of
+//! such views, again without parsing. A [`Scan`] finds single values in a text that is already validated.
 
 mod block;
 mod build;
@@ -18,7 +17,7 @@ pub use parse::{Limits, ParseError};
 pub use scan::Scan;
 pub use value::{Elements, Kind, Members, Value};
 
-/// A compact JSON text with the places of its values. Cheap to read, never changed.
+/// An immutable, compact JSON text with the positions of its values.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Document {
     pub(crate) text: Box<str>,
@@ -34,7 +33,8 @@ pub(crate) struct Node {
     pub(crate) tag: Tag,
 }
 
-/// What a node is. A string with escapes is told apart, so that one without is read in place.
+/// Type of a node. Strings with escapes have a tag of their own, so that strings without are read in
+/// place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Tag {
     Null,
@@ -48,7 +48,7 @@ pub(crate) enum Tag {
 }
 
 impl Document {
-    /// Checks `text` against RFC 8259 and `limits`. Bytes that are no UTF-8 are an error.
+    /// Checks `text` against RFC 8259 and `limits`. Bytes that are not UTF-8 are an error.
     pub fn parse(text: &[u8], limits: Limits) -> Result<Document, ParseError> {
         parse::parse(text, limits)
     }

@@ -1,8 +1,8 @@
-//! The one pass that validates, compacts and indexes.
+//! The parser: validates a text, drops its whitespace and records its values in one pass.
 
 use crate::{Document, Node, Tag};
 
-/// Bounds of a document.
+/// Limits on the size and nesting of a document.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Longest accepted text in bytes, before whitespace is dropped; never above 4 GiB.
@@ -18,7 +18,7 @@ impl Default for Limits {
     }
 }
 
-/// Why a text is no JSON, and where. Lines and columns count from 1, columns in characters.
+/// Why and where a text is not valid JSON. Lines and columns count from 1, columns in characters.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} at line {line} column {column}")]
 pub struct ParseError {
@@ -71,7 +71,7 @@ fn error(bytes: &[u8], what: &'static str, offset: usize) -> ParseError {
 struct Parser<'a> {
     source: &'a str,
     at: usize,
-    /// Everything before this offset is in `out` already, but for whitespace.
+    /// Offset in `source` up to which everything but whitespace is copied to `out`.
     copied: usize,
     out: String,
     nodes: Vec<Node>,
@@ -85,7 +85,7 @@ type Step<T> = Result<T, &'static str>;
 impl Parser<'_> {
     fn document(&mut self) -> Step<()> {
         self.skip_whitespace();
-        // Iterative, so that depth costs memory and never the stack.
+        // Iterative: nesting costs heap memory, not stack.
         loop {
             self.value_start()?;
             if !self.after_value()? {
@@ -104,7 +104,7 @@ impl Parser<'_> {
         self.source.as_bytes().get(self.at).copied()
     }
 
-    /// Copies what lies between the last whitespace and here.
+    /// Copies the text since the last whitespace to `out`.
     fn flush(&mut self) {
         self.out.push_str(&self.source[self.copied..self.at]);
         self.copied = self.at;
@@ -121,7 +121,7 @@ impl Parser<'_> {
         self.copied = self.at;
     }
 
-    /// Where the byte at `self.at` will stand in the compact text.
+    /// Offset in the compact text of the byte at `self.at`.
     #[expect(
         clippy::cast_possible_truncation,
         reason = "parse() refuses texts above u32::MAX bytes"
@@ -178,7 +178,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Closes what ends here. True when another value follows.
+    /// Closes the arrays and objects that end here. True if another value follows.
     fn after_value(&mut self) -> Step<bool> {
         loop {
             let Some(&container) = self.open.last() else { return Ok(false) };

@@ -1,9 +1,9 @@
-//! Values of a text that is not read as a whole.
+//! Finds single values in a text that is already validated, without recording the others.
 //!
-//! [`Document`](crate::Document) notes every value before the first can be read. Who wants one or
-//! two of them is served faster by looking for just these: what lies between is stepped over,
-//! sixteen bytes at a time. The text must have been checked by somebody else. What a scan finds in
-//! JSON is what the document has there; of other texts it finds anything or nothing.
+//! [`Document`](crate::Document) records every value before the first can be read. A scan is faster for
+//! a caller that needs only one or two values: it skips the bytes in between, sixteen at a time. The
+//! caller must have validated the text. In valid JSON a scan finds the same values as a document; in any
+//! other text it may find anything or nothing.
 
 use std::{borrow::Cow, ops::Range};
 
@@ -13,10 +13,10 @@ use crate::{
     value::unescape,
 };
 
-/// A view of one value in a text that is known to be JSON. Copying it copies a pointer.
+/// A view of one value in a text that is known to be valid JSON. Copying it copies a `&str`.
 #[derive(Clone, Copy, Debug)]
 pub struct Scan<'a> {
-    /// Without whitespace around it; some may be inside of arrays and objects.
+    /// Without surrounding whitespace; arrays and objects may contain whitespace inside.
     text: &'a str,
 }
 
@@ -38,7 +38,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// The text of the value as it stands there.
+    /// The text of the value, unchanged.
     #[must_use]
     pub fn raw(self) -> &'a str {
         self.text
@@ -60,15 +60,15 @@ impl<'a> Scan<'a> {
         std::iter::from_fn(move || cursor.value())
     }
 
-    /// Keys (as strings to read with [`Scan::as_str`]) and values of an object as they stand
-    /// there, duplicates included; none for anything else.
+    /// Keys (as strings to read with [`Scan::as_str`]) and values of an object in text order, duplicates
+    /// included; none for anything else.
     pub fn members(self) -> impl Iterator<Item = (Scan<'a>, Scan<'a>)> {
         let mut cursor = Cursor::inside(self, Kind::Object);
         std::iter::from_fn(move || Some((cursor.value()?, cursor.value()?)))
     }
 
-    /// Those of [`Scan::members`] whose key `path` begins with, and what is left of `path` behind
-    /// it. Cheaper than to look at all of them.
+    /// The [`Scan::members`] whose key is a prefix of `path`, each with the rest of `path` after the key.
+    /// Cheaper than filtering all members.
     pub fn members_along<'p>(
         self,
         path: &'p str,
@@ -85,7 +85,7 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// A place between the values of an array or object.
+/// A position between the values of an array or object.
 struct Cursor<'a> {
     text: &'a str,
     at: usize,
@@ -102,7 +102,7 @@ impl<'a> Cursor<'a> {
         self.text.get(span).map(|text| Scan { text })
     }
 
-    /// Where the next value or key stands, with the comma or colon before it stepped over.
+    /// The range of the next value or key, after skipping the comma or colon before it.
     fn span(&mut self) -> Option<Range<usize>> {
         let bytes = self.text.as_bytes();
         while matches!(bytes.get(self.at), Some(b',' | b':' | b' ' | b'\n' | b'\t' | b'\r')) {
@@ -119,7 +119,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// What is left of `path` behind the key that stands at `key`.
+/// The rest of `path` after the key at range `key`; `None` if `path` does not begin with that key.
 fn behind<'p>(text: &str, key: Range<usize>, path: &'p str) -> Option<&'p str> {
     let inner = text.as_bytes().get(key.start + 1..key.end.checked_sub(1)?)?;
     for (at, byte) in inner.iter().enumerate() {
@@ -134,13 +134,13 @@ fn behind<'p>(text: &str, key: Range<usize>, path: &'p str) -> Option<&'p str> {
     path.get(inner.len()..)
 }
 
-/// Where a number or word that begins at `start` ends.
+/// End of the number or word that begins at `start`.
 fn scalar_end(text: &[u8], start: usize) -> usize {
     let ends = |byte: &u8| matches!(byte, b',' | b']' | b'}' | b' ' | b'\n' | b'\t' | b'\r');
     text[start..].iter().position(ends).map_or(text.len(), |length| start + length)
 }
 
-/// Where a string that begins at `start` ends, its quote included.
+/// End of the string that begins at `start`, after its closing quote.
 fn string_end(text: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     while at < text.len() {
@@ -148,7 +148,7 @@ fn string_end(text: &[u8], start: usize) -> usize {
         let first = (quotes | backslashes).trailing_zeros();
         at += match first as usize {
             BYTES.. => BYTES,
-            // What follows a backslash is no end.
+            // The byte after a backslash can't end the string.
             first if backslashes >> first & 1 == 1 => first + 2,
             first => return at + first + 1,
         };
@@ -156,7 +156,7 @@ fn string_end(text: &[u8], start: usize) -> usize {
     text.len()
 }
 
-/// Where an array or object that begins at `start` ends.
+/// End of the array or object that begins at `start`.
 fn nested_end(text: &[u8], start: usize) -> usize {
     let mut depth = 0_u32;
     let (mut in_string, mut is_escaped) = (0, 0);
@@ -165,7 +165,7 @@ fn nested_end(text: &[u8], start: usize) -> usize {
         let escaped = escaped(block.backslashes, is_escaped);
         is_escaped = escaped >> BYTES;
         let strings = fill(block.quotes & !escaped) ^ in_string;
-        // All bits of the next block begin as the last one of this ended.
+        // Carry the in-string state of this block's last byte into all bits of the next block.
         in_string = (strings >> (BYTES - 1) & 1).wrapping_neg();
         let (mut opens, mut closes) = (block.opens & !strings, block.closes & !strings);
         if closes.count_ones() < depth {
@@ -189,8 +189,8 @@ fn nested_end(text: &[u8], start: usize) -> usize {
     text.len()
 }
 
-/// The bytes that follow a backslash which isn't one of them; the bit after the block's last for
-/// the next block's first.
+/// Mask of the bytes that follow an unescaped backslash. The bit after the block's last byte stands for
+/// the next block's first byte.
 fn escaped(backslashes: u32, is_first: u32) -> u32 {
     let mut escaped = is_first;
     let mut left = backslashes & !is_first;
@@ -202,7 +202,7 @@ fn escaped(backslashes: u32, is_first: u32) -> u32 {
     escaped
 }
 
-/// Sets the bits from each odd one that is set up to the next even one, which is left out.
+/// Sets the bits from each odd set bit (first, third, …) up to the next even one, which is excluded.
 fn fill(mut bits: u32) -> u32 {
     for shift in [1, 2, 4, 8] {
         bits ^= bits << shift;

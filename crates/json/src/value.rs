@@ -97,8 +97,7 @@ impl<'a> Value<'a> {
         Members { document: self.document, at, end: node.next }
     }
 
-    /// Those of [`Value::members`] whose key `path` begins with, and what is left of `path` behind
-    /// it.
+    /// The [`Value::members`] whose key is a prefix of `path`, each with the rest of `path` after the key.
     pub fn members_along<'p>(
         self,
         path: &'p str,
@@ -109,20 +108,20 @@ impl<'a> Value<'a> {
         self.members().filter_map(along)
     }
 
-    /// The member `key` of an object; of duplicate keys the last, as `JSON.parse` does.
+    /// The member `key` of an object; the last one of duplicate keys, as in `JSON.parse`.
     #[must_use]
     pub fn get(self, key: &str) -> Option<Value<'a>> {
         self.members().filter(|(name, _)| name.str_eq(key)).last().map(|(_, value)| value)
     }
 
-    /// Whether this is a string of exactly these characters. Allocates only for escaped strings.
+    /// Whether this is a string equal to `other`. Allocates only for escaped strings.
     #[must_use]
     pub fn str_eq(self, other: &str) -> bool {
         self.as_str().is_some_and(|s| s == other)
     }
 
-    /// The value at a dotted path. A number steps into an array; a key that itself contains dots
-    /// is found where no shorter key leads on. The empty path is the value itself.
+    /// The value at a dotted path. A number selects an element of an array; a key that itself contains dots
+    /// is found if no shorter key leads to a value. The empty path is the value itself.
     #[must_use]
     pub fn at(self, path: &str) -> Option<Value<'a>> {
         if path.is_empty() {
@@ -143,7 +142,7 @@ impl<'a> Value<'a> {
         None
     }
 
-    /// This value as a document of its own.
+    /// Copies this value into a document of its own.
     #[must_use]
     pub fn to_document(self) -> Document {
         let node = self.node();
@@ -161,7 +160,7 @@ impl<'a> Value<'a> {
         &self.document.nodes[self.index as usize..self.node().next as usize]
     }
 
-    /// For libraries that want `serde_json`; numbers beyond 64 bits become `f64` there.
+    /// Converts the value for libraries that need `serde_json`; numbers beyond 64 bits become `f64`.
     #[must_use]
     pub fn to_serde(self) -> serde_json::Value {
         match self.kind() {
@@ -187,7 +186,7 @@ impl std::fmt::Debug for Value<'_> {
 }
 
 impl serde::Serialize for Value<'_> {
-    /// As raw text for `serde_json`, so nothing changes on the way.
+    /// Passes the raw text to `serde_json`, so that nothing changes on the way.
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let raw: &serde_json::value::RawValue =
             serde_json::from_str(self.raw()).map_err(serde::ser::Error::custom)?;
@@ -238,7 +237,7 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
-/// Resolves the escapes of a checked string.
+/// Resolves the escapes of a validated string, given without its quotes.
 pub(crate) fn unescape(inner: &str) -> String {
     let mut out = String::with_capacity(inner.len());
     let mut rest = inner;
@@ -260,7 +259,7 @@ pub(crate) fn unescape(inner: &str) -> String {
     out
 }
 
-/// Reads four hex digits, and a second escape where they are the first half of a pair.
+/// Reads four hex digits, and a second escape if they are the first half of a surrogate pair.
 fn unicode<'a>(rest: &'a str, out: &mut String) -> &'a str {
     let unit = |s: &str| s.get(..4).and_then(|hex| u16::from_str_radix(hex, 16).ok());
     let first = unit(rest).unwrap_or(0xfffd);

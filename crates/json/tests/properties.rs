@@ -1,4 +1,4 @@
-//! The reader held against `serde_json` on random texts.
+//! Compares parser, scanner and builder with `serde_json` on random texts.
 
 use antar_json::{Builder, Document, Limits, Scan, Value};
 use proptest::prelude::*;
@@ -20,14 +20,14 @@ fn json() -> impl Strategy<Value = serde_json::Value> {
     })
 }
 
-/// Every view must lie where a fresh parse of its own text would put it.
+/// Checks that every view equals a fresh parse of its own text.
 fn check_views(value: Value<'_>) {
     assert_eq!(value.raw().parse::<Document>(), Ok(value.to_document()));
     value.elements().for_each(check_views);
     value.members().for_each(|(_, member)| check_views(member));
 }
 
-/// A scan must find what the document has, wherever whitespace stands between.
+/// Checks that a scan finds the same values as the document, wherever the whitespace is.
 fn check_scan(scan: Scan<'_>, value: Value<'_>) {
     assert_eq!(scan.kind(), value.kind());
     assert_eq!(scan.as_str(), value.as_str());

@@ -1,8 +1,8 @@
-//! What matching costs with ten to a hundred thousand rules, by index and by evaluating all.
+//! Benchmarks matching with ten to a hundred thousand rules, by index and by evaluating all of them.
 //!
-//! `cargo run --release -p antar-rules --example bench [LARGEST]`. A table on a terminal, otherwise
-//! one JSON object for each line. The figure that counts is the ratio: both sides run in the same
-//! process on the same events.
+//! `cargo run --release -p antar-rules --example bench [LARGEST]`. Prints a table on a terminal, otherwise
+//! one JSON object per line. The ratio is the number that counts: both sides run in the same process on
+//! the same events.
 
 #![expect(clippy::expect_used, reason = "a bench that cannot read its own rules must stop")]
 
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use antar_json::Document;
 use antar_rules::{Index, Pattern};
 
-/// Numbers without structure, the same in every run (SplitMix64).
+/// Pseudo-random numbers, the same in every run (SplitMix64).
 struct Dice(u64);
 
 impl Dice {
@@ -64,7 +64,7 @@ fn rule(dice: &mut Dice) -> String {
     }
 }
 
-/// About 850 bytes.
+/// An event of about 850 bytes.
 fn event(dice: &mut Dice) -> String {
     let n = dice.below(100_000);
     let filler =
@@ -88,7 +88,7 @@ fn micros(elapsed: Duration, count: usize) -> f64 {
     elapsed.as_secs_f64() * 1e6 / count as f64
 }
 
-/// The middle of five runs over `events`, in µs per event; and the matches per event.
+/// The median of five runs over `events` in µs per event, and the matches per event.
 fn time(events: &[Document], mut run: impl FnMut(&Document) -> usize) -> (f64, f64) {
     let mut hits = 0;
     let mut times: Vec<f64> = (0..5)
@@ -102,7 +102,7 @@ fn time(events: &[Document], mut run: impl FnMut(&Document) -> usize) -> (f64, f
     (times[2], hits as f64 / events.len() as f64)
 }
 
-/// Writes one rule.
+/// Generates one rule.
 type Make = fn(&mut Dice) -> String;
 
 struct Row {
@@ -116,7 +116,7 @@ struct Row {
     memory_mb: f64,
 }
 
-/// Resident memory; 0 where there is no /proc.
+/// Resident memory in MB; 0 without /proc.
 fn resident_mb() -> f64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages: f64 = statm.split(' ').nth(1).and_then(|n| n.parse().ok()).unwrap_or(0.0);
@@ -143,7 +143,7 @@ fn measure(count: usize, make: Make) -> Row {
     let memory_mb = resident_mb() - before;
     let (index_us, hits) = time(&events, |event| index.matches(event.root()).len());
     let (_, candidates) = time(&events, |event| index.candidates(event.root()).len());
-    // The slow side sees as many events as take about as long; the same matches are found.
+    // The slow side gets fewer events, so that it takes about as long; both find the same matches.
     let few = &events[..(2_000_000 / count).clamp(4, events.len())];
     let by_all = |event: &Document| rules.iter().filter(|rule| rule.matches(event.root())).count();
     assert!(few.iter().all(|event| index.matches(event.root()).len() == by_all(event)));
@@ -157,8 +157,8 @@ fn measure(count: usize, make: Make) -> Row {
     Row { rules: count, index_us, all_us, hits, candidates, add_us, delete_us, memory_mb }
 }
 
-/// The case of one popular event: everybody wants `event.0`; inbox, label and status differ, each
-/// common, and only together rare.
+/// A rule for one popular event: all rules require `event.0`; inbox, label and status differ, each common
+/// on its own and rare only in combination.
 fn popular(dice: &mut Dice) -> String {
     format!(
         r#"{{"type":["event.0"],"data":{{"inbox":{{"name":["Inbox {}"]}},"total":[{{"numeric":[">",{}]}}],"status":["{}"],"labels":["{}"]}}}}"#,

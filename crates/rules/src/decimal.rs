@@ -1,19 +1,19 @@
-//! Exact comparison of JSON numbers. 2⁵³ + 1 is not 2⁵³, and `5`, `5.0` and `50e-1` are one number.
+//! Exact comparison of JSON numbers: 2⁵³ + 1 differs from 2⁵³, while `5`, `5.0` and `50e-1` are equal.
 
 use std::cmp::Ordering;
 
-/// Exponents beyond this count as this: such numbers compare by sign and digits alone. No number
-/// is ever written out, so that `1e999999999` costs nothing.
+/// Larger exponents are clamped to this, so that such numbers compare by sign and digits alone. Numbers
+/// are never expanded, so `1e999999999` costs nothing.
 const EXPONENT_MAX: i64 = 1 << 60;
 
-/// A number of a pattern.
+/// A number in a pattern.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Decimal {
     text: Box<str>,
 }
 
 impl Decimal {
-    /// `text` is a number of JSON's grammar.
+    /// `text` must be a valid JSON number.
     pub(crate) fn new(text: &str) -> Decimal {
         Decimal { text: text.into() }
     }
@@ -22,12 +22,12 @@ impl Decimal {
         &self.text
     }
 
-    /// The nearest `f64`, infinity beyond its range. Rounding never turns an order round.
+    /// The nearest `f64`, infinity beyond its range. Rounding never reverses an order.
     pub(crate) fn nearest(&self) -> f64 {
         nearest(&self.text)
     }
 
-    /// How this compares with the JSON number `other`.
+    /// Compares this with the JSON number `other`.
     pub(crate) fn compare(&self, other: &str) -> Ordering {
         if *self.text == *other { Ordering::Equal } else { compare(&self.text, other) }
     }

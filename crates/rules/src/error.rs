@@ -1,6 +1,6 @@
-//! What is wrong with a pattern, and where.
+//! The error for a refused pattern: what is wrong, and where.
 
-/// A refused pattern.
+/// Why a pattern was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, serde::Serialize)]
 #[error("{detail}{}", at(pointer))]
 pub struct PatternError {
@@ -14,7 +14,7 @@ fn at(pointer: &str) -> String {
     if pointer.is_empty() { String::new() } else { format!(" (at {pointer})") }
 }
 
-/// Appends one reference token, escaped as RFC 6901 §3 asks.
+/// Appends one reference token, escaped as RFC 6901 §3 requires.
 pub(crate) fn push_token(pointer: &mut String, token: &str) {
     pointer.push('/');
     for c in token.chars() {

@@ -1,4 +1,4 @@
-//! The plain evaluator: it decides, and the explanation asks the same questions.
+//! The evaluator: decides whether a pattern matches an event. Explanations run the same code.
 
 use antar_json::Value;
 
@@ -6,14 +6,15 @@ use crate::Part;
 use crate::found::{Found, Standing};
 use crate::search;
 
-/// Whether conditions that hold or fail alone do not contradict each other. None of `found` failed.
+/// Whether all conditions can hold together in consistent array elements. None of `found` may have failed
+/// on its own.
 pub(crate) fn together<'f>(found: impl Iterator<Item = &'f Found> + Clone) -> bool {
     let mut open = found.clone().filter(|found| found.standing() == Standing::Open);
     if open.clone().next().is_none() {
         return true;
     }
-    // Choosing an element narrows what a missing field is missing from. So where one is asked for,
-    // a value in an element may do what one outside cannot.
+    // Choosing an array element limits where a field has to be missing. So if a condition accepts a
+    // missing field, a value inside an element may satisfy the conditions where a value outside can't.
     let narrowing = open.any(|found| found.absent_possible);
     let takes_part = |found: &&Found| {
         found.standing() == Standing::Open
@@ -26,7 +27,7 @@ pub(crate) fn matches(part: &Part, event: Value<'_>) -> bool {
     match &*part.alternatives {
         [only] => alternative(part, only, event),
         several => {
-            // Alternatives share conditions: each is looked up once.
+            // Alternatives share conditions: scan the event once for each.
             let mut known = Vec::new();
             known.resize_with(part.conditions.len(), || None);
             several.iter().any(|indexes| shared_alternative(part, indexes, event, &mut known))

@@ -1,4 +1,4 @@
-//! Why an event does not match.
+//! Explains why an event does not match a pattern.
 
 use std::fmt;
 
@@ -11,10 +11,10 @@ use crate::matcher::Condition;
 use crate::parse::cut;
 use crate::path::reach;
 
-/// Longest part of the found value that is shown, in bytes.
+/// Bytes of the found value that are shown at most.
 const FOUND_BYTES_MAX: usize = 200;
 
-/// Most values shown where a path leads into several array elements.
+/// Values shown at most if a path leads into several array elements.
 const FOUND_COUNT_MAX: usize = 10;
 
 /// The condition that kept an event from matching.
@@ -25,11 +25,11 @@ pub struct Mismatch {
     /// The JSON text of the list in the pattern, cut to about 500 bytes.
     pub condition: String,
     /// The raw JSON of the event at the path, cut to about 200 bytes; several values of an array's
-    /// elements are separated by commas. `None` where there is nothing.
+    /// elements are separated by commas. `None` if the event has nothing at the path.
     pub found: Option<String>,
     /// Each condition holds somewhere, but not in one and the same array element.
     pub apart: bool,
-    /// How many `$or` alternatives there are; this is of the nearest one. 1 without `$or`.
+    /// Number of `$or` alternatives; the mismatch describes the nearest one. 1 without `$or`.
     pub alternatives: usize,
 }
 

@@ -1,8 +1,8 @@
-//! Comparison without case, as event-ruler does it (`EqualsIgnoreCaseParser`): each character of
-//! the pattern stands for itself, its lower case and its upper case, whatever their lengths.
-//! So a pattern `straße` accepts `STRASSE`, and `strasse` does not accept `straße`.
+//! Case-insensitive comparison as in event-ruler (`EqualsIgnoreCaseParser`): each character of the
+//! pattern accepts itself, its lower case and its upper case, whatever their lengths. Therefore the
+//! pattern `straße` accepts `STRASSE`, but `strasse` does not accept `straße`.
 
-/// Whether `value` is `wanted`.
+/// Whether `value` equals `wanted`.
 pub(crate) fn equals(value: &str, wanted: &str) -> bool {
     strip_start(value, wanted).is_some_and(str::is_empty)
 }
@@ -50,8 +50,8 @@ fn strip_all_back(value: &str, mut chars: impl DoubleEndedIterator<Item = char>)
     chars.try_rfold(value, |rest, c| rest.strip_suffix(c))
 }
 
-/// Appends a form that is the same for all texts which one pattern accepts, and for the pattern.
-/// Texts that differ may share it. For the index.
+/// Appends a canonical form for the index: it is equal for a pattern and all texts that the pattern
+/// accepts. Texts that differ may share it.
 pub(crate) fn fold_into(out: &mut String, text: &str) {
     if text.is_ascii() {
         let start = out.len();
@@ -59,7 +59,7 @@ pub(crate) fn fold_into(out: &mut String, text: &str) {
         out[start..].make_ascii_lowercase();
         return;
     }
-    // Lower first, so that `ẞ`, `ß` and `SS` meet.
+    // Lower case first, so that `ẞ`, `ß` and `SS` get the same form.
     let lower = text.chars().flat_map(char::to_lowercase);
     out.extend(lower.flat_map(char::to_uppercase).flat_map(char::to_lowercase));
 }

@@ -1,4 +1,4 @@
-//! What one condition finds in an event.
+//! Scans an event for the values that satisfy one condition.
 
 use std::ops::ControlFlow;
 
@@ -8,32 +8,33 @@ use crate::matcher::Condition;
 use crate::path::{Visit, address};
 use crate::places::Places;
 
-/// What one condition found in an event.
+/// Result of scanning an event for one condition.
 #[derive(Default)]
 pub(crate) struct Found {
-    /// A value outside any array element satisfies it: whatever else is chosen fits to that.
+    /// A value outside any array element satisfies the condition; it is compatible with every choice of
+    /// elements.
     pub(crate) free: bool,
-    /// A missing field satisfies it, and no value outside array elements is there.
+    /// A missing field satisfies the condition, and the event has no value outside array elements.
     pub(crate) absent_possible: bool,
-    /// The array elements of the values that satisfy it.
+    /// The array elements of the values that satisfy the condition.
     pub(crate) satisfying: Places,
-    /// The array elements of all values, for conditions that a missing field satisfies.
+    /// The array elements of all values; only filled for conditions that a missing field satisfies.
     pub(crate) present: Places,
 }
 
-/// How a condition stands when nothing else is looked at.
+/// State of a condition on its own.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// Satisfied, whatever array elements the others need.
+    /// Satisfied, whatever array elements the other conditions need.
     Held,
     /// Not satisfied anywhere.
     Failed,
-    /// It depends on the array elements that the others need.
+    /// Depends on the array elements that the other conditions need.
     Open,
 }
 
 impl Found {
-    /// `all_values`: also look for values in array elements where one outside satisfies.
+    /// `all_values`: collect the values in array elements even if one outside satisfies the condition.
     pub(crate) fn scan(condition: &Condition, event: Value<'_>, all_values: bool) -> Found {
         let mut found = Found { absent_possible: condition.absent, ..Found::default() };
         Visit::run(event, &condition.segments, |value, chain| {

@@ -1,14 +1,14 @@
 //! Event patterns: the language of AWS EventBridge, with the semantics of its Java library
 //! event-ruler, arrays included.
 //!
-//! There are two parts. A [`Pattern`] is parsed once and then decides about an event, alone, by
-//! plain evaluation; [`Pattern::explain`] runs the same code and says what was missing. An
-//! [`Index`] holds many patterns and only narrows: for an event it names the patterns that might
-//! match, then each is evaluated. What the index leaves out can't match, so the two never
-//! disagree about an event, and a fault in the index could only cost time or be found by
-//! comparing it with the evaluator, which the tests do.
+//! The crate has two parts. A [`Pattern`] is parsed once and then evaluated against one event at a time;
+//! [`Pattern::explain`] runs the same code and returns the condition that failed. An [`Index`] holds many
+//! patterns and only narrows: for an event it selects the patterns that might match, then evaluates each
+//! of them. Patterns that the index leaves out can't match, so index and evaluator never disagree about
+//! an event. A bug in the index either only costs time or shows up in a comparison with the evaluator,
+//! which the tests make.
 //!
-//! This crate knows nothing of webhooks, tenants or storage; the event is any JSON document.
+//! The crate does not depend on webhooks, tenants or storage; an event is any JSON document.
 
 mod decimal;
 mod error;
@@ -38,7 +38,7 @@ pub use limits::Limits;
 
 use matcher::Condition;
 
-/// A pattern, parsed and checked. A clone costs one reference count.
+/// A parsed and validated pattern. Cloning increments one reference count.
 ///
 /// ```
 /// use antar_rules::Pattern;
@@ -51,17 +51,17 @@ use matcher::Condition;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Pattern {
-    /// All must match, each judged on its own. None at all match everything.
+    /// All parts must match, each evaluated on its own. An empty list matches everything.
     parts: Arc<[Arc<Part>]>,
 }
 
 /// One JSON pattern with its `$or`s multiplied out.
 #[derive(Debug)]
 pub(crate) struct Part {
-    /// In the order in which they were written.
+    /// In written order.
     pub(crate) conditions: Box<[Condition]>,
-    /// Indexes of conditions that together suffice, sorted by path. The order decides what
-    /// `exists: false` sees of an array, as in event-ruler (`GenericMachine` sorts its keys).
+    /// Indexes of conditions that together suffice for a match, sorted by path. The order decides which
+    /// elements of an array `exists: false` considers, as in event-ruler (`GenericMachine` sorts its keys).
     pub(crate) alternatives: Box<[Box<[u16]>]>,
 }
 
@@ -75,13 +75,13 @@ impl Pattern {
     /// Reads a pattern. `{}` matches everything.
     ///
     /// # Errors
-    /// Whatever event-ruler refuses, with a JSON pointer into `pattern`, and patterns beyond
+    /// Patterns that event-ruler refuses, with a JSON pointer into `pattern`, and patterns that exceed
     /// [`Limits::default`].
     pub fn parse(pattern: Value<'_>) -> Result<Pattern, PatternError> {
         Pattern::parse_within(pattern, &Limits::default())
     }
 
-    /// As [`Pattern::parse`], with bounds of the caller's choice.
+    /// Like [`Pattern::parse`], with limits chosen by the caller.
     ///
     /// # Errors
     /// See [`Pattern::parse`].
@@ -99,7 +99,7 @@ impl Pattern {
         Pattern { parts: Arc::new([]) }
     }
 
-    /// Matches where every one of `parts` does. Each is judged on its own: conditions of
+    /// A pattern that matches if all `parts` match. Each part is evaluated on its own: conditions of
     /// different parts may hold in different elements of an array.
     #[must_use]
     pub fn all_of(parts: impl IntoIterator<Item = Pattern>) -> Pattern {
@@ -112,14 +112,14 @@ impl Pattern {
         self.parts.iter().all(|part| evaluate::matches(part, event))
     }
 
-    /// Why the event does not match: the first condition that fails, of the alternative that
-    /// comes nearest. `None` exactly where [`Pattern::matches`] is true.
+    /// Why the event does not match: the first failing condition of the nearest alternative. `None` exactly
+    /// if [`Pattern::matches`] is true.
     #[must_use]
     pub fn explain(&self, event: Value<'_>) -> Option<Mismatch> {
         self.parts.iter().find_map(|part| explain::explain(part, event))
     }
 
-    /// The dotted paths that the pattern looks at, in written order; a path may come twice.
+    /// The dotted paths that the pattern has conditions on, in written order; a path may occur twice.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().flat_map(|part| part.conditions.iter()).map(|c| &*c.path)
     }

@@ -1,7 +1,7 @@
-//! Bounds of a pattern, so that no rule costs more than its share.
+//! Limits on the size of a pattern, so that no rule costs more than its share.
 
-/// How large a pattern may be. The defaults are far above what people write by hand; lists of
-/// values that a user picked from (inboxes, labels) are what grows.
+/// Limits on the size of a pattern. The defaults are far above what people write by hand; only lists of
+/// values that a user picks (inboxes, labels) grow large.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Levels of objects, `$or` branches included.

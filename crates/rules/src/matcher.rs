@@ -11,23 +11,23 @@ use crate::decimal::Decimal;
 use crate::fold;
 use crate::wildcard::Wildcard;
 
-/// A field of a pattern with its list.
+/// A field of a pattern with its list of values and operators.
 #[derive(Debug)]
 pub(crate) struct Condition {
-    /// As written for people: segments joined by dots.
+    /// For display: the segments joined by dots.
     pub(crate) path: Box<str>,
     pub(crate) segments: Box<[Box<str>]>,
     pub(crate) accepts: Accepts,
     /// The list contains `{"exists": false}`.
     pub(crate) absent: bool,
-    /// The JSON text of the list, cut for people.
+    /// The JSON text of the list, truncated for display.
     pub(crate) wanted: Box<str>,
 }
 
 /// Accepts a scalar that any of its members accepts.
 #[derive(Debug, Default)]
 pub(crate) struct Accepts {
-    /// Exact strings, sorted, because these are the lists that grow.
+    /// Exact strings, sorted for binary search, because these lists grow large.
     pub(crate) texts: Box<[Box<str>]>,
     pub(crate) others: Box<[Matcher]>,
 }
@@ -53,7 +53,7 @@ pub(crate) enum Matcher {
     AnythingBut(Accepts),
 }
 
-/// An interval of numbers that is not empty.
+/// A non-empty interval of numbers.
 #[derive(Debug)]
 pub(crate) struct Range {
     pub(crate) low: Option<Bound>,
@@ -138,7 +138,7 @@ impl Range {
 }
 
 impl Bound {
-    /// `side` is how this bound compares with values inside.
+    /// `side` is the order of this bound relative to values inside the range.
     fn allows(&self, value: &str, side: Ordering) -> bool {
         let order = self.at.compare(value);
         order == side || (self.inclusive && order == Ordering::Equal)
@@ -148,8 +148,8 @@ impl Bound {
 /// The longest text that [`address`] reads: eight groups of four.
 const ADDRESS_BYTES_MAX: usize = 39;
 
-/// An IP address, in the spellings that event-ruler knows: four decimal numbers, or hex digits
-/// and colons. An IPv4 address mapped into IPv6 is that IPv4 address.
+/// Reads an IP address in the spellings that event-ruler accepts: four decimal numbers, or hex digits and
+/// colons. An IPv4 address mapped into IPv6 is read as that IPv4 address.
 pub(crate) fn address(text: &str) -> Option<IpAddr> {
     let first = text.bytes().next()?;
     if text.len() > ADDRESS_BYTES_MAX || !(first.is_ascii_hexdigit() || first == b':') {

@@ -1,4 +1,4 @@
-//! Reading a list of values and operators.
+//! Parses a field's list of values and operators.
 
 use antar_json::{Kind, Value};
 use ipnet::IpNet;
@@ -9,7 +9,7 @@ use crate::parse::{Parsed, Parser};
 use crate::suggest;
 use crate::wildcard::Wildcard;
 
-/// What is said of one element of a list.
+/// A parsed element of a list.
 enum Entry {
     Text(Box<str>),
     Other(Matcher),
@@ -31,7 +31,7 @@ impl Collected {
 }
 
 impl Parser<'_> {
-    /// Reads a list; the second is whether it accepts a missing field.
+    /// Parses a list; the second result is whether it accepts a missing field.
     pub(crate) fn list(&mut self, list: Value<'_>) -> Parsed<(Accepts, bool)> {
         let mut collected = Collected::default();
         let mut absent = false;
@@ -283,7 +283,7 @@ impl Parser<'_> {
         Ok(Matcher::AnythingBut(refused.finish()))
     }
 
-    /// Reads every element of a list that must have some.
+    /// Reads every element of a list, which must not be empty.
     fn each(
         &mut self,
         list: Value<'_>,

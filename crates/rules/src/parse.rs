@@ -1,4 +1,4 @@
-//! Reading a pattern: objects, paths, `$or`.
+//! Parses a pattern: objects, paths and `$or`.
 //!
 //! A pattern becomes a list of conditions and the combinations of them that suffice. Following
 //! event-ruler (`JsonRuleCompiler`), `$or` is multiplied out, because array consistency spans the
@@ -40,7 +40,7 @@ const RESERVED_IN_OR: [&str; 23] = [
     "ip-address-in-range",
 ];
 
-/// Longest part of a list that is kept for explanations, in bytes.
+/// Bytes of a list's text that are stored for explanations at most.
 const WANTED_BYTES_MAX: usize = 500;
 
 pub(crate) type Parsed<T> = Result<T, PatternError>;
@@ -65,13 +65,13 @@ pub(crate) fn parse(pattern: Value<'_>, limits: &Limits) -> Parsed<Part> {
 
 pub(crate) struct Parser<'l> {
     pub(crate) limits: &'l Limits,
-    /// Where the parser is, as a JSON pointer.
+    /// Current position, as a JSON pointer into the pattern.
     pointer: String,
-    /// Where the parser is, as a path into events.
+    /// Current position, as a path into events.
     segments: Vec<Box<str>>,
     depth: usize,
     conditions: Vec<Condition>,
-    /// The innermost `$or` branches around here, and the paths that each has conditions on.
+    /// Paths that have conditions, for the top level and each enclosing `$or` branch, innermost last.
     scopes: Vec<HashSet<String>>,
     pub(crate) values: usize,
     pub(crate) wildcards: usize,
@@ -224,7 +224,7 @@ impl<'l> Parser<'l> {
     }
 }
 
-/// The first bytes of a text, with an ellipsis where it was cut.
+/// Truncates a text to `bytes_max` bytes; appends an ellipsis if anything was cut.
 pub(crate) fn cut(text: &str, bytes_max: usize) -> String {
     if text.len() <= bytes_max {
         return text.to_owned();

@@ -1,18 +1,18 @@
-//! Following a path through an event.
+//! Follows a path through an event.
 //!
-//! `a.b` and `{"a": {"b": …}}` are one path, in patterns and in events, so a key of an event may
-//! take several steps at once. Arrays take no step: their elements stand where they stand.
+//! `a.b` and `{"a": {"b": …}}` are the same path, in patterns and in events, so one key of an event may
+//! take several steps at once. Arrays take no step: their elements have the path of the array.
 
 use std::ops::ControlFlow;
 
 use antar_json::{Kind, Value};
 
-/// Deeper values are seen by no rule. Documents are bounded well below this; here it keeps the
-/// recursion from trusting the caller.
+/// Rules ignore deeper values. Documents are limited well below this; the constant bounds the recursion
+/// without relying on the caller.
 pub(crate) const DEPTH_MAX: usize = 512;
 
-/// An element of an array, by addresses in the event's text. Two values are in different elements
-/// of one array where `array` is equal and `element` is not.
+/// An element of an array, by addresses in the event's text. Two values are in different elements of one
+/// array if `array` is equal and `element` is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Link {
     pub(crate) array: usize,
@@ -20,12 +20,12 @@ pub(crate) struct Link {
     pub(crate) element: usize,
 }
 
-/// Where a value stands in the text of its document.
+/// Address of a value in the text of its document.
 pub(crate) fn address(value: Value<'_>) -> usize {
     value.raw().as_ptr().addr()
 }
 
-/// What a path has left after the step `key`; `None` where it leads elsewhere.
+/// The rest of a path after the step `key`; `None` if `key` leads elsewhere.
 fn step<'p>(path: &'p [Box<str>], key: Value<'_>) -> Option<&'p [Box<str>]> {
     let (first, rest) = path.split_first()?;
     let key = key.as_str()?;
@@ -46,8 +46,8 @@ fn step<'p>(path: &'p [Box<str>], key: Value<'_>) -> Option<&'p [Box<str>]> {
     Some(left)
 }
 
-/// Calls `see` with every scalar at `path`, and with the array elements that it lies in, as
-/// event-ruler counts them: only elements that are objects or arrays, outermost first.
+/// Calls `see` with every scalar at `path` and the array elements that contain it, as event-ruler counts
+/// them: only elements that are objects or arrays, outermost first.
 pub(crate) struct Visit<F> {
     chain: Vec<Link>,
     see: F,
@@ -89,7 +89,7 @@ impl<'e, F: FnMut(Value<'e>, &[Link]) -> ControlFlow<()>> Visit<F> {
     }
 }
 
-/// The values at `path` whatever their kind, an array as one value; at most `count_max`.
+/// Collects the values at `path` of any kind, an array as one value; at most `count_max`.
 pub(crate) fn reach<'e>(
     value: Value<'e>,
     path: &[Box<str>],

@@ -1,17 +1,17 @@
-//! Places of values inside arrays.
+//! Records in which array elements values lie.
 
 use crate::path::Link;
 
-/// Places of values inside arrays, in the order of the document.
+/// Places of values inside arrays, in document order.
 #[derive(Default)]
 pub(crate) struct Places {
     links: Vec<Link>,
-    /// Where the chain of each place ends in `links`, and the address of its value.
+    /// For each place, the end of its chain in `links` and the address of its value.
     ends: Vec<(usize, usize)>,
 }
 
 impl Places {
-    /// Notes a place; one with the same innermost element as the last says nothing new.
+    /// Adds a place, unless it has the same innermost element as the last one and so adds nothing.
     pub(crate) fn add(&mut self, address: usize, chain: &[Link]) {
         let last = self.ends.len().checked_sub(1).map(|at| self.chain(at));
         if last != Some(chain) {
@@ -29,14 +29,14 @@ impl Places {
         self.ends.is_empty()
     }
 
-    /// The array elements that a place is in, from the outermost.
+    /// The array elements that contain a place, outermost first.
     pub(crate) fn chain(&self, at: usize) -> &[Link] {
         let start = at.checked_sub(1).map_or(0, |before| self.ends[before].0);
         &self.links[start..self.ends[at].0]
     }
 
-    /// The next place from `at` that fits to `chosen`. Whole elements and arrays that don't are
-    /// skipped by halving.
+    /// The next place from `at` that is compatible with `chosen`. Skips incompatible elements and arrays as a
+    /// whole, by binary search.
     pub(crate) fn next_fitting(&self, mut at: usize, chosen: &[Link]) -> Option<usize> {
         while at < self.ends.len() {
             let conflict = self.chain(at).iter().find_map(|link| {

@@ -1,24 +1,25 @@
-//! Array consistency: values found inside arrays must be of one element of each array.
+//! Array consistency: values found inside arrays must belong to the same element of each array.
 //!
-//! Conditions are satisfied one after the other, in the order of their paths, each by a value that
-//! fits to the array elements that the ones before chose (event-ruler: `ACFinder`). A condition
-//! that a missing field satisfies looks only at elements that fit to those chosen so far. States
-//! that led nowhere are remembered by the elements that later conditions still depend on, so the
-//! cost stays near the number of values instead of the product of them.
+//! The search satisfies the conditions one after another in path order, each by a value that is compatible
+//! with the array elements chosen for the earlier ones (event-ruler: `ACFinder`). A condition that a
+//! missing field satisfies considers only elements compatible with those chosen so far. Failed states are
+//! memoized by the elements that later conditions still depend on, so the cost stays near the number of
+//! values instead of their product.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::found::Found;
 use crate::path::Link;
 
-/// Steps after which the search ends with "no". Only events that repeat a key, so that one path
-/// leads into many independent arrays, can need as many.
+/// Steps after which the search gives up with "no". Only events that repeat a key, so that one path leads
+/// into many independent arrays, can need that many.
 const STEPS_MAX: usize = 200_000;
 
-/// Whether array elements can be chosen so that every one of `open` is satisfied.
+/// Whether array elements can be chosen so that all conditions in `open` are satisfied.
 pub(crate) fn satisfiable(open: &[&Found]) -> bool {
     if let [only] = open {
-        // Open, and nothing is chosen yet, so a value anywhere is a value: not absent.
+        // An open condition has a value somewhere, and with no element chosen that value counts, so the
+        // field is not missing.
         return !only.satisfying.is_empty();
     }
     let mut last_use = HashMap::new();
@@ -37,7 +38,7 @@ struct Search<'a> {
     /// The last condition that depends on an array, by the array's address.
     last_use: HashMap<usize, usize>,
     chosen: Vec<Link>,
-    /// States that led nowhere: a condition, and the elements chosen that matter from there on.
+    /// Failed states: a condition, and the chosen elements that matter from it on.
     dead: HashSet<(usize, Vec<usize>)>,
     steps_left: usize,
 }
@@ -51,7 +52,7 @@ impl Search<'_> {
         (at, elements)
     }
 
-    /// Recursion depth is the number of conditions, which the pattern's limits bound.
+    /// The recursion depth is the number of conditions, which the pattern's limits bound.
     fn from(&mut self, at: usize) -> bool {
         let Some(found) = self.open.get(at) else { return true };
         if !self.dead.is_empty() && self.dead.contains(&self.state(at)) {

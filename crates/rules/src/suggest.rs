@@ -1,6 +1,6 @@
-//! "Did you mean": the operator that somebody probably had in mind.
+//! "Did you mean": suggests an operator for an unknown name.
 
-/// The operators, with how each is written.
+/// The operators, each with an example.
 pub(crate) const OPERATORS: [(&str, &str); 9] = [
     ("prefix", r#"{"prefix": "vip-"}"#),
     ("suffix", r#"{"suffix": ".com"}"#),
@@ -13,7 +13,7 @@ pub(crate) const OPERATORS: [(&str, &str); 9] = [
     ("exactly", r#"{"exactly": "sales"}"#),
 ];
 
-/// What other languages call these things.
+/// Names of these operators in other languages.
 const ELSEWHERE: [(&str, &str); 27] = [
     ("startswith", "prefix"),
     ("beginswith", "prefix"),
@@ -44,7 +44,7 @@ const ELSEWHERE: [(&str, &str); 27] = [
     ("eq", "exactly"),
 ];
 
-/// `did you mean {"prefix": "vip-"}?`, or the list of all operators where nothing comes near.
+/// `did you mean {"prefix": "vip-"}?`, or the list of all operators if none is similar.
 pub(crate) fn operator(name: &str) -> String {
     let letters = |text: &str| -> String {
         text.chars().filter(char::is_ascii_alphabetic).collect::<String>().to_ascii_lowercase()
@@ -65,10 +65,10 @@ pub(crate) fn operator(name: &str) -> String {
     }
 }
 
-/// Longest name compared; longer ones are no typing errors.
+/// Longest name compared; longer ones are not typing errors.
 const LETTERS_MAX: usize = 32;
 
-/// Edits between two short names (Levenshtein).
+/// Levenshtein distance between two short names.
 fn distance(a: &str, b: &str) -> usize {
     if a.len() > LETTERS_MAX {
         return usize::MAX;

@@ -1,15 +1,15 @@
-//! `wildcard`: `*` stands for any characters, `\*` and `\\` for themselves.
+//! The `wildcard` operator: `*` matches any characters, `\*` and `\\` a literal star and backslash.
 
 /// A parsed wildcard: the literal texts between its stars.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wildcard {
-    /// One more than there are stars. The first and last are fixed to the ends of the value.
+    /// One more than there are stars. The first and last are anchored to the ends of the value.
     pub(crate) literals: Box<[Box<str>]>,
 }
 
 impl Wildcard {
     /// # Errors
-    /// What is wrong, in words.
+    /// A description of what is wrong.
     pub(crate) fn parse(text: &str) -> Result<Wildcard, String> {
         let mut literals = vec![String::new()];
         let mut chars = text.chars().peekable();
@@ -42,8 +42,8 @@ impl Wildcard {
         self.literals.len() - 1
     }
 
-    /// Each literal is looked for after the one before: the leftmost place is never worse than a
-    /// later one, so the cost is one pass over the value for each literal at most.
+    /// Searches for each literal after the previous one. The leftmost match is never worse than a later one,
+    /// so the cost is at most one pass over the value per literal.
     pub(crate) fn matches(&self, value: &str) -> bool {
         let (first, middle, last) = match &*self.literals {
             [] => return false,

@@ -1,5 +1,5 @@
-//! What matches, what does not and what is refused, as event-ruler has it: the tables next to this
-//! file were checked against the Java library. Deviations have tests of their own here.
+//! Patterns that match, don't match or are refused, as in event-ruler: the tables next to this file were
+//! checked against the Java library. Deviations have tests of their own here.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -14,7 +14,7 @@ fn parse(text: &str) -> Result<Pattern, PatternError> {
     Pattern::parse(document(text).root())
 }
 
-/// The evaluator, the explanation and an index agree, or the test fails.
+/// Evaluates a pattern and checks that evaluator, explanation and index agree.
 fn matches(pattern: &Pattern, event: Value<'_>) -> bool {
     let matched = pattern.matches(event);
     assert_eq!(pattern.explain(event).is_none(), matched, "{pattern:?} {event:?}");
@@ -70,7 +70,7 @@ fn repeated_keys_of_an_event_all_count() {
     assert!(!matches(&parse(r#"{"a": ["z"]}"#).unwrap(), event.root()));
 }
 
-/// event-ruler lets the later list win, without a word.
+/// event-ruler silently uses the later list.
 #[test]
 fn a_path_given_twice_is_refused_in_every_spelling() {
     for (pattern, pointer) in [
@@ -84,7 +84,7 @@ fn a_path_given_twice_is_refused_in_every_spelling() {
     }
 }
 
-/// event-ruler lets the later list win here as well.
+/// event-ruler uses the later list here as well.
 #[test]
 fn a_path_inside_and_beside_or_has_to_satisfy_both() {
     let pattern =
@@ -191,8 +191,8 @@ fn limits_are_named_and_hold() {
     assert!(error.detail.contains("more than 5 combinations"), "{error}");
 }
 
-/// Each condition alone is satisfied many times, together never; the naive way tries every
-/// combination of a thousand elements.
+/// Each condition on its own is satisfied many times, but never all of them together; a naive search
+/// tries every combination of a thousand elements.
 #[test]
 fn hostile_arrays_do_not_multiply() {
     let fields: Vec<String> = (0..8).map(|i| format!(r#""a{i}": {{"x": ["y"]}}"#)).collect();

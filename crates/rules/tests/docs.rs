@@ -1,4 +1,4 @@
-//! The page for integrators says nothing that is not so.
+//! Checks the rules, operators and errors shown on the page for integrators, `docs/rules.md`.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -35,7 +35,7 @@ fn path_of(value: Value<'_>, name: &str) -> Option<String> {
 fn every_block_is_a_rule_and_those_said_to_match_do() {
     let (event, rules) = blocks();
     let matching: Vec<bool> = rules.iter().map(|r| parse(r).matches(event.root())).collect();
-    // Inbox and label; dotted paths; `$or`; two items that are not one.
+    // Inbox and label; dotted paths; `$or`; conditions that only two different items satisfy.
     assert_eq!(matching, [true, true, true, false], "{rules:#?}");
 }
 

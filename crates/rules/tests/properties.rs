@@ -1,5 +1,5 @@
-//! Evaluator, explanation and index held against each other on random rules and events. The
-//! alphabet is small, so that rules and events meet.
+//! Compares evaluator, explanation and index with each other on random rules and events. The alphabet is
+//! small, so that rules often match.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -117,12 +117,12 @@ fn document(text: &str) -> Document {
     text.parse().unwrap()
 }
 
-/// A pattern, or none where the generator made one that is refused.
+/// The parsed pattern; `None` if the generator made one that is refused.
 fn parsed(text: &str) -> Option<Pattern> {
     Pattern::parse(document(text).root()).ok()
 }
 
-/// Whether a pointer has a target; equal keys all count. The keys here need no escapes.
+/// Whether a pointer has a target, following all duplicates of a key. The keys here need no escapes.
 fn leads_somewhere(value: Value<'_>, tokens: &[&str]) -> bool {
     let Some((token, rest)) = tokens.split_first() else { return true };
     let mut members = value.members().filter(|(key, _)| key.str_eq(token));
@@ -142,7 +142,7 @@ proptest! {
         copies in 1usize..4,
     ) {
         let rules: Vec<Pattern> = patterns.iter().filter_map(|p| parsed(p)).collect();
-        // Parts make patterns that can be filed under several facts; copies fill the drawers.
+        // Patterns of several parts can be filed under several facts; copies fill the drawers.
         let pairs = rules.windows(2).map(|pair| Pattern::all_of(pair.to_vec()));
         let rules: Vec<Pattern> = rules.iter().cloned().chain(pairs).collect();
         let rules = vec![rules; copies].concat();
@@ -179,7 +179,7 @@ proptest! {
         for (key, rule) in rules.iter().enumerate() {
             index.insert(key, rule.clone());
             kept.insert(key, rule);
-            // Now and then one goes, and one is replaced.
+            // Now and then remove one pattern, and replace another.
             let other = order[key % order.len()].index(rules.len());
             if key % 3 == 0 {
                 prop_assert_eq!(index.remove(&other), kept.remove(&other).is_some());
@@ -222,7 +222,7 @@ proptest! {
     }
 }
 
-/// So many rules ask for the same few values that they have to be filed by several of them.
+/// Many rules require the same few values, so that they have to be filed under several of them.
 #[test]
 fn a_crowd_with_few_values_is_found_and_removed() {
     let rules: Vec<Pattern> = (0..3_000)

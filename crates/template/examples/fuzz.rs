@@ -1,4 +1,4 @@
-//! Random templates over random events, as many as one likes.
+//! Fuzzes the template engine: checks any number of random templates over random events.
 //!
 //! `cargo xtask fuzz templates`, or `cargo run --release -p antar-template --example fuzz -- --help`.
 
@@ -114,7 +114,8 @@ fn work(counts: &Counts, seed: u64, cases: u64) -> Option<(u64, cases::Broken)> 
     None
 }
 
-/// Until all is done: a line that renews itself on a terminal, one every ten seconds elsewhere.
+/// Shows progress until all cases are done: one line that updates itself on a terminal, elsewhere a line
+/// every ten seconds.
 fn progress(counts: &Counts, cases: u64, began: Instant) {
     let terminal = std::io::stdout().is_terminal();
     let pause = if terminal { Duration::from_millis(200) } else { Duration::from_secs(10) };

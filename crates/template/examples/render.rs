@@ -1,9 +1,9 @@
-//! What filling a CRM's payload costs, beside the same payload written by hand with `serde_json`, and
-//! beside the `handlebars` crate.
+//! Benchmarks rendering a CRM payload against the same payload written by hand with `serde_json`, and
+//! against the `handlebars` crate.
 //!
-//! `cargo xtask bench templates`, or `cargo run --release -p antar-template --example render`. All
-//! sides run in turns in the same process, over the same event, which is parsed before. The figure
-//! that counts is the ratio.
+//! `cargo xtask bench templates`, or `cargo run --release -p antar-template --example render`. All sides run
+//! in turns in the same process over the same event, which is parsed beforehand. The ratio is the number
+//! that counts.
 
 #![expect(
     clippy::unwrap_used,
@@ -54,7 +54,7 @@ const TEMPLATE: &str = r#"{
   "note": "{{conversation.botName}} on {{conversation.channel}}: conversation {{conversation.id}} is {{conversation.status}}"
 }"#;
 
-/// What one would write by hand for this one payload.
+/// Hand-written code for this one payload.
 #[derive(Serialize)]
 struct Upsert<'e> {
     #[serde(rename = "idProperty")]
@@ -168,7 +168,7 @@ handlebars_helper!(date_of: |at: str, _how: str| {
     at.parse::<jiff::Timestamp>().unwrap().as_millisecond()
 });
 
-/// The same template for the `handlebars` crate, which knows neither `omit` nor `join`.
+/// The same template for the `handlebars` crate, which supports neither `omit` nor `join`.
 fn handlebars() -> Handlebars<'static> {
     let mut registry = Handlebars::new();
     registry.register_escape_fn(|text| {
@@ -239,7 +239,7 @@ fn main() {
     }
 }
 
-/// Microseconds for one.
+/// Microseconds per call of `one`.
 fn time(one: &mut dyn FnMut()) -> f64 {
     let began = Instant::now();
     for _ in 0..RENDERINGS {

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 macro_rules! causes {
     ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
-        /// The kind of a mistake, for programs; [`crate::TemplateError::detail`] says it for people.
+        /// Machine-readable kind of a mistake; [`crate::TemplateError::detail`] describes it in words.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
         #[serde(rename_all = "snake_case")]
         pub enum Cause {
@@ -12,7 +12,7 @@ macro_rules! causes {
         }
 
         impl Cause {
-            /// Every cause there is.
+            /// All causes.
             pub const ALL: &[Cause] = &[$(Cause::$name,)+];
         }
     };
@@ -27,7 +27,7 @@ causes! {
     TagTooDeep,
     /// Blocks nest deeper than [`crate::Limits::depth_max`].
     BlocksTooDeep,
-    /// Loops in loops make too many ways to walk.
+    /// Nested loops have too many paths to prove.
     ProofTooLarge,
     /// A tag without its closing braces.
     TagNotClosed,
@@ -41,7 +41,7 @@ causes! {
     BlockNotClosed,
     /// A closing tag without a block.
     CloseWithoutBlock,
-    /// A closing tag of another block.
+    /// A closing tag that belongs to another block.
     WrongClose,
     /// `else` outside of any block.
     ElseOutside,
@@ -59,9 +59,9 @@ causes! {
     BlockAsTag,
     /// A block takes one argument.
     BlockArguments,
-    /// A helper takes another number of arguments.
+    /// A helper with the wrong number of arguments.
     ArgumentCount,
-    /// A written-out argument that the helper can't work with.
+    /// A literal argument that the helper can't use.
     ArgumentValue,
     /// `join` belongs to `each`.
     JoinOutsideEach,
@@ -69,11 +69,11 @@ causes! {
     JoinNotConstant,
     /// `join` can't open or close brackets.
     JoinWithBrackets,
-    /// `../` out of the template.
+    /// `../` beyond the outermost context.
     AboveRoot,
     /// No such `@name`.
     UnknownLocal,
-    /// `@index` and its like outside of a loop.
+    /// `@index` or a similar variable outside of a loop.
     OutsideEach,
     /// A step below something that has none.
     NothingBelow,
@@ -85,17 +85,17 @@ causes! {
     SecretName,
     /// A secret that a helper or block would read.
     SecretRead,
-    /// A list where a URL or header takes one text.
+    /// A list in a URL or header, which take one text.
     ListInUrlOrHeader,
-    /// No event leads here.
+    /// A part that no event can reach.
     NeverReached,
-    /// A text or tag that would stand in one place in one turn and in another in the next.
+    /// A text or tag whose place would differ between the turns of a loop.
     TwoMeanings,
-    /// The ways through a block end at different depths.
+    /// The paths through a block end at different depths.
     DifferentDepths,
-    /// The ways through a block end in different states.
+    /// The paths through a block end in different states.
     DifferentStates,
-    /// What stands there is no JSON.
+    /// Text that is not valid JSON.
     NotJson,
     /// A comma before a closing bracket.
     TrailingComma,
@@ -113,7 +113,7 @@ causes! {
     TagInNumber,
     /// A tag inside `true`, `false` or `null`.
     TagInWord,
-    /// Written-out arrays and objects nest deeper than [`crate::Limits::depth_max`].
+    /// Literal arrays and objects nest deeper than [`crate::Limits::depth_max`].
     JsonTooDeep,
     /// The text can end without a JSON value.
     NoValue,
@@ -145,11 +145,11 @@ causes! {
     TagInScript,
     /// The text ends inside a markup tag, comment or script.
     EndsInMarkup,
-    /// A tag in a body of a type that is not known here.
+    /// A tag in a body of an unknown content type.
     ContentTypeUnknown,
-    /// What stands there is no XML.
+    /// Text that is not well-formed XML.
     NotXml,
-    /// Something beside the root element.
+    /// Content outside the root element.
     OutsideRootElement,
     /// The text can end without an element.
     NoRootElement,
@@ -157,24 +157,24 @@ causes! {
     EndTagMismatch,
     /// The text ends inside an element.
     EndsInElement,
-    /// Written-out elements nest deeper than [`crate::Limits::depth_max`].
+    /// Literal elements nest deeper than [`crate::Limits::depth_max`].
     MarkupTooDeep,
-    /// `&` without a reference that XML knows.
+    /// `&` without a reference that XML defines.
     MarkupReference,
-    /// An attribute that can stand in a tag twice.
+    /// An attribute that can occur twice in a tag.
     AttributeTwice,
-    /// A character that a form does not hold.
+    /// A character that is not allowed in a form.
     FormCharacter,
     /// A `%` without two hex digits after it.
     PercentUnfinished,
-    /// A part of a URL's path that is written `.` or `..`.
+    /// A segment `.` or `..` in a URL's path.
     DotSegment,
     /// A URL without a host.
     NoHost,
 }
 
 impl Cause {
-    /// What to do about it, where the place alone suggests nothing better.
+    /// What to do about it, unless the position suggests something better.
     pub(crate) fn advice(self) -> &'static str {
         match self {
             Cause::SourceTooLong | Cause::TooManyTags => "send fewer fields, or whole objects",

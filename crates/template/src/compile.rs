@@ -1,4 +1,4 @@
-//! A template, from its text to a plan that is proved.
+//! Compiles a template's text into a proved plan.
 
 use antar_json::Document;
 
@@ -31,37 +31,36 @@ pub struct Template {
     uses_attempt: bool,
     uses_meta: bool,
     host_varies: bool,
-    /// What a template without a tag gives.
+    /// The output of a template without tags.
     constant: Option<Rendered>,
 }
 
-/// A path of the root that a template reads.
+/// A path below the root that a template reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variable {
-    /// From the root, dotted: blocks around it, `../`, `this` and block parameters are resolved.
-    /// `[]` stands for each element of an array (or member of an object): `items[].name`. Empty
-    /// for the whole payload. Keys are as they are in the event: one with a dot in it
-    /// (`[a.b]`) looks like two, which [`antar_json::Value::at`] finds all the same; `steps` tells
-    /// them apart.
+    /// Dotted path from the root, with enclosing blocks, `../`, `this` and block parameters resolved.
+    /// `[]` stands for each element of an array (or member of an object): `items[].name`. Empty for the
+    /// whole payload. Keys are written as in the event: a key with a dot (`[a.b]`) looks like two, which
+    /// [`antar_json::Value::at`] still finds; `steps` distinguishes them.
     pub path: String,
-    /// The same path, a key each: `user.[a.b]` is `user`, `a.b`. `[]` is a step of its own:
+    /// The same path, one key per step: `user.[a.b]` is `user`, `a.b`. `[]` is a step of its own:
     /// `items[].name` is `items`, `[]`, `name`. Empty for the whole payload.
     pub steps: Vec<String>,
-    /// Where it stands. Lines and columns count from 1, columns in characters.
+    /// Position in the template. Lines and columns count from 1, columns in characters.
     pub line: usize,
     pub column: usize,
-    /// What stands there: the path as written; for a path that `lookup` or `join` puts together out
-    /// of constants (`{{lookup user "name"}}`), the whole tag.
+    /// The path as written; for a path that `lookup` or `join` assembles from constants
+    /// (`{{lookup user "name"}}`), the whole tag.
     pub token: String,
     /// Whether the value must be text, a number or a boolean.
     pub scalar_only: bool,
-    /// Whether it is read from the context of an `each` or `with` around it, not from the root.
+    /// Whether it is read from the context of an enclosing `each` or `with`, not from the root.
     pub relative: bool,
 }
 
 impl Template {
-    /// Compiles and proves `source` for `place`. Spaces around a URL, a header's value or
-    /// a form are dropped.
+    /// Compiles and proves `source` for `place`. Drops the spaces around a URL, a header's value or a
+    /// form.
     pub fn compile(
         source: &str,
         place: &Place,
@@ -94,27 +93,27 @@ impl Template {
         if let [] | [Node::Text(_)] = template.nodes.as_slice() {
             let nothing = Document::empty_object();
             let scope = Scope { root: nothing.root(), antar: nothing.root(), attempt: None };
-            // Where it can't be rendered, each rendering says so.
+            // If it can't be rendered, each rendering returns the error.
             template.constant = template.render(&scope, Unresolved::Empty).ok();
         }
         Ok(template)
     }
 
-    /// The text as it was given.
+    /// The template's text, unchanged.
     #[must_use]
     pub fn source(&self) -> &str {
         &self.source
     }
 
-    /// The paths of the event that are read, in order, once for each place. What stands below a
-    /// value that only rendering knows (`{{#with (lookup a b)}}{{x}}…`) names no path and is left
-    /// out; `antar` is not part of the event.
+    /// The paths of the event that the template reads, in order, once for each occurrence. Leaves out
+    /// paths below a value that is only known while rendering (`{{#with (lookup a b)}}{{x}}…`); `antar` is
+    /// not part of the event.
     #[must_use]
     pub fn variables(&self) -> Vec<Variable> {
         self.variables.clone()
     }
 
-    /// Names of the secrets that are put in, each once.
+    /// Names of the secrets that the template uses, each once.
     #[must_use]
     pub fn secrets(&self) -> Vec<&str> {
         self.secrets.iter().map(String::as_str).collect()
@@ -199,8 +198,8 @@ fn prove(source: &str, place: &Place, limits: &Limits, nodes: &mut [Node]) -> Re
     }
 }
 
-/// A place where every text is right and every hole is escaped in one way. Without a slot no way is
-/// known, and a hole can't stand there.
+/// A place where any text is valid and all holes are escaped in the same way. Without a slot no escaping is
+/// known, and holes are refused.
 struct Anything(Option<Slot>);
 
 impl Grammar for Anything {
@@ -230,7 +229,7 @@ impl Grammar for Anything {
     }
 }
 
-/// The steps joined by dots; `[]` stands right after what it belongs to.
+/// Joins the steps with dots; `[]` directly follows the step that it belongs to.
 fn dotted(steps: &[String]) -> String {
     let mut path = String::new();
     for step in steps {
@@ -242,7 +241,7 @@ fn dotted(steps: &[String]) -> String {
     path
 }
 
-/// The text that is compiled and what was cut off before it.
+/// The text that is compiled, and the number of bytes trimmed before it.
 struct Located<'s> {
     whole: &'s str,
     text: &'s str,

@@ -1,18 +1,18 @@
-//! The places a template can stand in.
+//! The places that a template can be written for: URLs, headers, and bodies by content type.
 
-/// What a body promises to be.
+/// Content type of a body, which decides how it is proved and escaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContentType {
     Json,
     /// `application/x-www-form-urlencoded`
     Form,
-    /// `application/xml`, `text/xml` and what ends in `+xml`: proved to be well formed.
+    /// `application/xml`, `text/xml` and types that end in `+xml`: proved to be well formed.
     Xml,
     /// `text/html`
     Html,
-    /// `text/plain` and `text/markdown`: values stand in it as they are.
+    /// `text/plain` and `text/markdown`: values are written unchanged.
     Text,
-    /// A type with rules of its own that are not known here: a body of it takes no values.
+    /// A type whose escaping rules are not known: its body can't contain values.
     Unknown,
 }
 
@@ -20,7 +20,7 @@ pub enum ContentType {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// A whole URL. Variables in the host part are accepted only with allowed hosts: exact names
-    /// (`eu.example.com`) or all names below one (`*.example.com`), without case.
+    /// (`eu.example.com`) or all names below one (`*.example.com`), case-insensitive.
     Url {
         hosts_allowed: Vec<String>,
     },
@@ -30,9 +30,9 @@ pub enum Place {
 }
 
 impl ContentType {
-    /// The type of a body: what the Content-Type header says; without one, JSON when the first
-    /// character outside tags is `{` or `[`, or the text is one lone hole; else plain text. A header
-    /// whose type comes from a tag may say anything.
+    /// The type of a body, from the Content-Type header; without one, JSON if the first character outside
+    /// tags is `{` or `[` or if the text is a single hole, otherwise plain text. A header whose type comes
+    /// from a tag is unknown, as it may name any type.
     #[must_use]
     pub fn of(header: Option<&str>, body: &str) -> ContentType {
         match header.filter(|header| !header.trim().is_empty()) {

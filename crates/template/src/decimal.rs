@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-/// Digits and exponents beyond this are no figures that anybody's CRM sends.
+/// Largest exponent, of either sign, that is written out; no CRM sends such numbers.
 const PLACES_MAX: i64 = 400;
 
 /// The value 0.DIGITS × 10^`exponent`, without zeros at either end of the digits.
@@ -64,8 +64,8 @@ impl Decimal {
         })
     }
 
-    /// The number in plain digits with `places` decimals, rounded half away from zero; without
-    /// `places`, with as many as it has. None when it is too large or too small to be written out.
+    /// The number in plain digits with `places` decimals, rounded half away from zero; without `places`, with
+    /// as many as it has. `None` if it is too large or too small to be written out.
     pub(crate) fn plain(&self, places: Option<usize>) -> Option<String> {
         let too_long = self.digits.len() > 1_000 || self.exponent.abs() > PLACES_MAX;
         if too_long || places.is_some_and(|places| places > 100) {

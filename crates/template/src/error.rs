@@ -1,4 +1,4 @@
-//! What can be wrong with a template, and with rendering one.
+//! Errors of compiling and rendering a template.
 
 use serde::Serialize;
 
@@ -11,9 +11,9 @@ pub struct TemplateError {
     pub cause: Cause,
     pub line: usize,
     pub column: usize,
-    /// The piece of the template that is meant.
+    /// The piece of the template that the error refers to.
     pub token: String,
-    /// The cause, in words.
+    /// Description of the cause.
     pub detail: String,
     /// What to write instead.
     pub suggestion: Option<String>,

@@ -1,11 +1,11 @@
-//! Escaping, one way for each place.
+//! Escapes values, with one variant for each kind of place.
 
 use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
-/// How a value is written where it stands.
+/// How a value is escaped for its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Escape {
@@ -23,10 +23,10 @@ pub enum Escape {
     JsonText,
     /// A JSON string with its quotes.
     JsonValue,
-    /// XML and HTML, in text. What XML 1.0 §2.2 excludes is removed; a carriage return is a
-    /// reference, as readers turn a bare one into a line feed (§2.11).
+    /// Text in XML and HTML. Characters that XML 1.0 §2.2 excludes are removed; a carriage return becomes
+    /// a reference, as parsers turn a bare one into a line feed (§2.11).
     Markup,
-    /// The same in a quoted attribute, where readers turn bare tabs and line feeds into spaces
+    /// The same in a quoted attribute, where parsers turn bare tabs and line feeds into spaces
     /// (§3.3.3).
     Attribute,
 }
@@ -39,7 +39,7 @@ const FORM: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'*').remove(b'-').remove(b'.').remove(b'_').remove(b' ');
 
 impl Escape {
-    /// Every way, for finding a value that was written in one of them.
+    /// All variants, for finding a value that was written with one of them.
     pub const ALL: [Escape; 9] = [
         Escape::None,
         Escape::Url,
@@ -52,7 +52,7 @@ impl Escape {
         Escape::Attribute,
     ];
 
-    /// `text` as it stands in such a place.
+    /// `text`, escaped.
     #[must_use]
     pub fn escaped(self, text: &str) -> String {
         let mut out = String::with_capacity(text.len());
@@ -88,7 +88,7 @@ pub(crate) fn percent_encoded(text: &str) -> String {
     utf8_percent_encode(text, RESERVED).to_string()
 }
 
-/// `text` on one line: each run of control characters is one space.
+/// `text` on one line: each run of control characters becomes one space.
 pub(crate) fn header_line(text: &str) -> Cow<'_, str> {
     if !text.contains(char::is_control) {
         return Cow::Borrowed(text);

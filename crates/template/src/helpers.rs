@@ -1,9 +1,9 @@
-//! The helpers: each takes JSON values and gives one, which is placed like a path's.
+//! The helpers: each takes JSON values and returns one, which is written like the value of a path.
 //!
-//! Data that a helper can't read (a date that is none, a list where text is needed) gives no value
-//! at all, so the treatment of unresolved tokens decides. A mistake of the template (an unknown
-//! algorithm, a format that says nothing) is refused while compiling where it is written out, and
-//! fails the rendering where it comes from the event.
+//! Data that a helper can't read (an invalid date, a list instead of text) yields no value, so the
+//! treatment of unresolved tokens applies. A mistake in the template (an unknown algorithm, a meaningless
+//! format) is refused while compiling if it is a literal, and fails the rendering if it comes from the
+//! event.
 
 use std::ops::RangeInclusive;
 
@@ -51,7 +51,7 @@ pub(crate) struct Spec {
     pub(crate) helper: Helper,
     arguments: RangeInclusive<usize>,
     pub(crate) options: &'static [&'static str],
-    /// Whether it passes one of its arguments on as it is.
+    /// Whether it returns one of its arguments unchanged.
     pub(crate) passes_on: bool,
 }
 
@@ -100,7 +100,7 @@ pub(crate) fn name(helper: Helper) -> &'static str {
     SPECS.iter().find(|spec| spec.helper == helper).map_or("", |spec| spec.name)
 }
 
-/// Why a helper gives nothing.
+/// Why a helper failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
     TooLong,
@@ -113,8 +113,8 @@ impl From<String> for Failure {
     }
 }
 
-/// Checks what can be checked before any event: the number of arguments, and those that are written out.
-/// The others, which come from the event, are none.
+/// Checks a call while compiling: the number of arguments, and the literal ones. Arguments that come from
+/// the event are `None`.
 pub(crate) fn check(spec: &Spec, arguments: &[Option<&Document>]) -> Result<(), (Cause, String)> {
     let (least, most) = (*spec.arguments.start(), *spec.arguments.end());
     if !spec.arguments.contains(&arguments.len()) {
@@ -127,7 +127,7 @@ pub(crate) fn check(spec: &Spec, arguments: &[Option<&Document>]) -> Result<(), 
         let detail = format!("`{}` takes {wanted}, not {}", spec.name, arguments.len());
         return Err((Cause::ArgumentCount, detail));
     }
-    // What comes from the event stands as missing, which is never a mistake.
+    // Arguments from the event count as missing, which is never a mistake.
     let values: Vec<Val<'_>> = arguments
         .iter()
         .map(|document| document.map_or(Val::Missing, |document| Val::Json(document.root())))
@@ -149,7 +149,7 @@ pub(crate) fn check(spec: &Spec, arguments: &[Option<&Document>]) -> Result<(), 
     result.map_err(|detail| (Cause::ArgumentValue, format!("`{}` {detail}", spec.name)))
 }
 
-/// Runs a helper. `length_max`: bytes of the longest text it may make.
+/// Runs a helper. `length_max`: bytes of text that it may produce at most.
 pub(crate) fn call<'a>(
     helper: Helper,
     arguments: &[Val<'a>],
@@ -171,7 +171,7 @@ pub(crate) fn call<'a>(
         Helper::Number => numbers::number(first, rest.first())?,
         Helper::Phone => numbers::phone(first, numbers::country(rest.first())?.as_deref()),
         _ => {
-            // All others work on text; a list or an object has none.
+            // All others work on text, which lists and objects don't have.
             let Some(text) = first.scalar() else { return Ok(Val::Missing) };
             let text = text.as_ref();
             match helper {

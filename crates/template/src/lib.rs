@@ -1,16 +1,15 @@
-//! Payload templates.
+//! Payload templates: compiles Handlebars text into a proved plan and renders it over events.
 //!
-//! Handlebars text is compiled once into a plan and then rendered over an event without any
-//! parsing. Every hole knows the place it stands in (a JSON string, a JSON value, a URL's path, a
-//! header, …), found from the syntax tree, and what is put there is escaped for that place. A JSON
-//! template is *proved* while compiling: its text is walked over a JSON automaton, through both
-//! branches of every condition and through any number of turns of every loop, so that what
-//! compiles can render to nothing but valid JSON, for any event and any treatment of missing
-//! values. URLs and markup are walked over automata of their own.
+//! A template is compiled once and then rendered over events without any parsing. The compiler finds the
+//! place of every hole (a JSON string, a JSON value, a URL's path, a header, …) from the syntax tree, and
+//! the renderer escapes values for that place. A JSON template is *proved* while compiling: a JSON
+//! automaton walks its text through both branches of every condition and any number of turns of every
+//! loop, so that a template that compiles renders only valid JSON, for any event and any treatment of
+//! missing values. URLs, forms and markup have automata of their own.
 //!
-//! Rendering knows no clock, no randomness, no files and no network: the same template over the
-//! same scope is the same bytes. Named secrets are left as markers ([`Piece::Secret`]) and put in
-//! by [`resolve`] for each attempt.
+//! Rendering uses no clock, no randomness, no files and no network: the same template over the same scope
+//! yields the same bytes. Named secrets are left as markers ([`Piece::Secret`]), which [`resolve`] replaces
+//! for each attempt.
 
 mod cause;
 mod compile;

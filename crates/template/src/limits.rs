@@ -1,9 +1,9 @@
-//! Every bound of compiling and rendering, with a name.
+//! Limits on compiling and rendering a template.
 
 use serde::{Deserialize, Serialize};
 
-/// Bounds of one template. Those below `depth_max` are applied while rendering; they stand for a
-/// time limit, as rendering has no clock.
+/// Limits of one template. Those below `depth_max` apply while rendering; they take the place of a time
+/// limit, as rendering has no clock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {

@@ -1,5 +1,5 @@
-//! The text being rendered. It can take parts back: a member whose value turns out to be absent
-//! goes together with its comma.
+//! The text being rendered, from which parts can be removed again: a member whose value turns out to be
+//! absent is dropped together with its comma.
 
 use crate::escape::Escape;
 use crate::pieces::Piece;
@@ -7,18 +7,18 @@ use crate::plan::{Event, Text};
 
 pub(crate) struct Output {
     pub(crate) text: String,
-    /// Where a secret stands, by byte of `text`.
+    /// Byte offset in `text`, name and escaping of each secret.
     pub(crate) secrets: Vec<(usize, String, Escape)>,
-    /// Whether parts can be left out, so that structure has to be followed.
+    /// Whether parts can be omitted, so that the structure has to be tracked.
     removable: bool,
     lists: Vec<List>,
     /// The parameters of a query or form.
     parameters: Option<Parameters>,
-    /// Grows with whatever is written or left out.
+    /// Grows whenever something is written or omitted.
     pub(crate) activity: usize,
 }
 
-/// A place to go back to: how far the text was, and what was known of the innermost list.
+/// A position to rewind to: the text's length, and the state of the innermost list and the parameters.
 pub(crate) struct Mark {
     length_bytes: usize,
     list: Option<List>,
@@ -28,7 +28,7 @@ pub(crate) struct Mark {
 /// An array or object that is being written.
 #[derive(Clone, Copy)]
 struct List {
-    /// Where the current element begins, its comma included.
+    /// Where the current element begins, including its comma.
     mark: usize,
     /// Whether an element before it was kept.
     kept: bool,
@@ -39,7 +39,7 @@ struct List {
 #[derive(Clone, Copy)]
 pub(crate) struct Parameters {
     list: List,
-    /// What stands before the first one: `?` in a URL.
+    /// Text before the first parameter: `?` in a URL.
     lead: &'static str,
 }
 
@@ -50,7 +50,8 @@ impl Parameters {
 }
 
 impl List {
-    /// A separator follows: the element before it is done, the next one begins.
+    /// Ends the current element at a separator and begins the next one. Returns whether the separator is
+    /// needed, because an earlier element was kept.
     fn next(&mut self, mark: usize) -> bool {
         self.kept |= !self.omitted;
         self.omitted = false;
@@ -60,7 +61,7 @@ impl List {
 }
 
 impl Output {
-    /// `removable`: whether parts can be left out.
+    /// `removable`: whether parts can be omitted.
     pub(crate) fn new(removable: bool, parameters: Option<Parameters>, capacity: usize) -> Output {
         let text = String::with_capacity(capacity);
         let (secrets, lists) = (Vec::new(), Vec::new());
@@ -119,7 +120,7 @@ impl Output {
         }
     }
 
-    /// Takes the current member or element back. False where there is none: at the outermost.
+    /// Removes the current member or element. False if there is none, at the outermost value.
     pub(crate) fn omit_element(&mut self) -> bool {
         let Some(list) = self.lists.last_mut() else { return false };
         list.omitted = true;
@@ -128,7 +129,7 @@ impl Output {
         true
     }
 
-    /// Takes the current parameter back. False outside of a query or form.
+    /// Removes the current parameter. False outside of a query or form.
     pub(crate) fn omit_parameter(&mut self) -> bool {
         let Some(parameters) = &mut self.parameters else { return false };
         parameters.list.omitted = true;
@@ -142,7 +143,7 @@ impl Output {
         Mark { length_bytes: self.text.len(), list, parameters: self.parameters }
     }
 
-    /// Takes back a text that was written since, which neither opened nor closed a list.
+    /// Removes the text written since `mark`, which must not have opened or closed a list.
     pub(crate) fn rewind(&mut self, mark: &Mark) {
         self.text.truncate(mark.length_bytes);
         self.parameters = mark.parameters;

@@ -1,14 +1,14 @@
-//! A rendered text with markers where named secrets stand.
+//! A rendered text with markers in place of named secrets.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Escape, MissingSecret};
 
-/// Stands for a secret wherever one is shown.
+/// Shown in place of a secret.
 pub const MASK: &str = "•••";
 
-/// A part of a rendered text. In JSON a text is a string, a secret an object: the form in which a
-/// delivery's frozen request is stored.
+/// A part of a rendered text. Serialized as a string for text and as an object for a secret, the format in
+/// which a delivery's frozen request is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Piece {
@@ -20,13 +20,13 @@ pub enum Piece {
     },
 }
 
-/// What rendering gives.
+/// The result of rendering.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rendered {
     pub pieces: Vec<Piece>,
     /// The tokens without a value, as written, each once, in order.
     pub unresolved: Vec<String>,
-    /// The whole value fell away under `omit`: a header to leave out.
+    /// Whether the whole value was dropped under `omit`: a header that must not be sent.
     pub omitted: bool,
 }
 
@@ -38,7 +38,7 @@ impl Rendered {
     }
 }
 
-/// Puts the secrets in, each escaped for its place.
+/// Inserts the secrets, each escaped for its place.
 pub fn resolve(
     pieces: &[Piece],
     mut secret: impl FnMut(&str) -> Option<String>,
@@ -56,7 +56,7 @@ pub fn resolve(
     Ok(out)
 }
 
-/// The text with [`MASK`] for secrets; where a secret is a JSON value, it keeps its quotes.
+/// The text with [`MASK`] for secrets; a secret that is a JSON value keeps its quotes.
 #[must_use]
 pub fn masked(pieces: &[Piece]) -> String {
     let mut out = String::with_capacity(text_length_bytes(pieces) + 16);

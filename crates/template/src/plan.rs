@@ -1,4 +1,4 @@
-//! The plan a template is compiled into.
+//! The plan that a template is compiled into.
 
 use crate::escape::Escape;
 use crate::syntax::expression::Expression;
@@ -18,8 +18,8 @@ pub(crate) struct Text {
     pub(crate) text: String,
     pub(crate) start: usize,
     pub(crate) end: usize,
-    /// Where the structure of the output changes, by byte of `text`. Read only when parts may be
-    /// left out.
+    /// Structural changes of the output, by byte of `text`; `None` until the proof reaches the text. Used
+    /// in rendering only if parts may be omitted.
     pub(crate) events: Option<Vec<(usize, Event)>>,
 }
 
@@ -47,11 +47,11 @@ pub(crate) struct Hole {
     pub(crate) start: usize,
     /// Set by the proof.
     pub(crate) slot: Option<Slot>,
-    /// Whether the hole is all there is of a member, parameter or header.
+    /// Whether the hole is the entire value of a member, element, parameter or header.
     pub(crate) lone: bool,
 }
 
-/// Where a hole stands.
+/// The place of a hole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Slot {
     /// A JSON value.
@@ -114,7 +114,7 @@ pub(crate) struct If {
 #[derive(Debug)]
 pub(crate) struct Block {
     pub(crate) subject: Expression,
-    /// What stands between the turns of a loop that wrote something: `join` of `each`.
+    /// Text between the turns of a loop that wrote something: the `join` option of `each`.
     pub(crate) separator: Option<Text>,
     pub(crate) body: Vec<Node>,
     pub(crate) otherwise: Vec<Node>,

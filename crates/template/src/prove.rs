@@ -1,11 +1,11 @@
-//! Walks a template over the grammar of its place, through every way it can be rendered.
+//! Proves a template against the grammar of its place, along every path that rendering can take.
 //!
-//! Text moves the grammar's state character by character; a hole is whatever the state says can
-//! stand there. Both branches of a condition are walked and their ends joined. A loop is walked
-//! with no turn, with one, and with several: its first turn, the turns between up to a fixed point,
-//! and its last, with `@first` and `@last` known in each, so the usual ways to write commas are
-//! understood. With `join` the separator is walked between turns that wrote something. What passes is proved for all events, since nothing depends on values but the
-//! choice of branches and the number of turns.
+//! Text advances the grammar's state character by character; a hole counts as whatever the state allows in
+//! its position. Both branches of a condition are walked and their end states joined. A loop is walked with
+//! no turn, with one, and with several: its first turn, the turns between up to a fixed point, and its
+//! last, with `@first` and `@last` known in each, so that the usual ways to write commas are understood.
+//! With `join` the separator is walked between turns that wrote something. A template that passes is proved
+//! for all events, since values influence only the choice of branches and the number of turns.
 
 use crate::Cause;
 use crate::helpers::Helper;
@@ -15,14 +15,14 @@ use crate::syntax::scan::Fault;
 
 mod loops;
 
-/// Characters and nodes one proof may walk; nested loops multiply.
+/// Characters and nodes that one proof may walk at most; nested loops multiply them.
 const STEPS_MAX: usize = 1_000_000;
 
-/// The language of one place.
+/// The grammar of one place.
 pub(crate) trait Grammar {
     type State: Clone + PartialEq;
     fn start(&self) -> Self::State;
-    /// Moves over `text`, noting where its structure changes.
+    /// Advances `state` over `text` and records structural changes in `events`.
     fn text(
         &self,
         state: &mut Self::State,
@@ -30,16 +30,16 @@ pub(crate) trait Grammar {
         events: &mut Vec<(usize, Event)>,
     ) -> Result<(), Stuck>;
     fn hole(&self, state: &mut Self::State, hole: &Hole) -> Result<Slot, Stuck>;
-    /// The state from which all is accepted that both accept.
+    /// The state that accepts whatever both states accept.
     fn join(&self, one: &Self::State, other: &Self::State) -> Result<Self::State, Stuck>;
     fn end(&self, state: &Self::State) -> Result<(), Stuck>;
 }
 
-/// What the grammar can't take.
+/// Why the grammar refuses a text, a hole, a join or the end.
 #[derive(Debug)]
 pub(crate) struct Stuck {
     pub(crate) cause: Cause,
-    /// Byte of the text, where there is one.
+    /// Byte of the text, if a text is refused.
     pub(crate) at: usize,
     pub(crate) detail: String,
     pub(crate) suggestion: Option<String>,
@@ -60,7 +60,7 @@ impl Stuck {
     }
 }
 
-/// Proves `nodes` and gives every hole its slot.
+/// Proves `nodes` and assigns every hole its slot.
 pub(crate) fn prove<G: Grammar>(
     grammar: &G,
     source: &str,
@@ -106,15 +106,16 @@ fn all_reached(nodes: &[Node]) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Whether the walked turn is a loop's first and its last.
+/// Whether the walked turn is the first and the last of its loop.
 #[derive(Clone, Copy)]
 struct Turn {
     first: bool,
     last: bool,
 }
 
-/// Where the output may be. In a loop with `join`, what was reached while the turn wrote nothing is
-/// told apart, since such a turn takes its separator along; elsewhere there is nothing to tell.
+/// The states that the output may be in. In a loop with `join`, the state reached while the turn wrote
+/// nothing is tracked separately, since such a turn is dropped together with its separator; elsewhere only
+/// `spoken` is used.
 #[derive(Clone, PartialEq)]
 struct Ways<S> {
     silent: Option<S>,
@@ -177,7 +178,7 @@ impl<G: Grammar> Walker<'_, G> {
         Ok(Ways { silent: None, spoken: self.either(spoken, silent, start, end)? })
     }
 
-    /// Moves over `text`; `place` says which bytes of the source one of its bytes came from.
+    /// Advances `state` over `text`; `place` maps a byte of the text to its bytes in the source.
     fn moved(
         &mut self,
         text: &mut Text,
@@ -207,8 +208,8 @@ impl<G: Grammar> Walker<'_, G> {
         let silent = ways.silent.map(|state| self.filled(hole, state)).transpose()?;
         let spoken = ways.spoken.map(|state| self.filled(hole, state)).transpose()?;
         let spoken = self.either(spoken, silent.clone(), start, end)?;
-        // A JSON value is never empty; elsewhere a hole may have nothing to write, and then changes
-        // nothing.
+        // A JSON value always writes something; any other hole may write nothing, and then the turn stays
+        // silent.
         let always = hole.slot == Some(Slot::JsonValue);
         Ok(Ways { silent: silent.filter(|_| !always), spoken })
     }
@@ -228,7 +229,7 @@ impl<G: Grammar> Walker<'_, G> {
     fn condition(&mut self, block: &mut If, ways: Ways<G::State>) -> Result<Ways<G::State>, Fault> {
         self.count(1, block.start, block.end)?;
         let known = match block.condition {
-            // The number 0 is told apart from others only where it is no value.
+            // The index identifies the first turn only if the number 0 counts as no value.
             Expression::Turn(_, TurnVariable::Index) if block.zero_is_true => None,
             ref condition => self.known(condition),
         };
@@ -243,7 +244,7 @@ impl<G: Grammar> Walker<'_, G> {
         }
     }
 
-    /// What the turn alone says about a condition.
+    /// The truth of a condition, if the turn alone determines it.
     fn known(&self, condition: &Expression) -> Option<bool> {
         match condition {
             Expression::Turn(outward, variable) => {
@@ -281,7 +282,7 @@ impl<G: Grammar> Walker<'_, G> {
     ) -> Result<Ways<G::State>, Fault> {
         let silent = self.either(one.silent, other.silent, start, end)?;
         let spoken = self.either(one.spoken, other.spoken, start, end)?;
-        // Told apart or not, they have to go together: what follows is walked from both.
+        // Silent and spoken states must be compatible too: the nodes that follow are walked from both.
         self.either(silent.clone(), spoken.clone(), start, end)?;
         Ok(Ways { silent, spoken })
     }
@@ -303,8 +304,8 @@ impl<G: Grammar> Walker<'_, G> {
     }
 }
 
-/// The byte of the source that byte `at` of a text came from. A text lacks some of its source:
-/// spaces at the ends, and the backslashes that keep braces from being tags.
+/// The byte of the source that byte `at` of a text came from. A text lacks some bytes of its source:
+/// spaces at the ends, and the backslashes that escape braces.
 fn source_offset(source: &str, text: &Text, at: usize) -> usize {
     let written = &source[text.start..text.end];
     let spaces = |part: &str| part.len() - part.trim_start().len();

@@ -1,4 +1,4 @@
-//! Runs a plan over one event.
+//! Renders a plan over one event.
 
 use std::cell::OnceCell;
 
@@ -14,22 +14,22 @@ use crate::syntax::expression::{Base, Call, Expression, Path, TurnVariable};
 use crate::value::Val;
 use crate::{Limits, RenderError};
 
-/// What happens to a token without a value.
+/// How a token without a value is treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Unresolved {
-    /// It stays as written: as a JSON string where a value stands, escaped for its place.
+    /// The token stays as written, escaped for its place; in the position of a JSON value, as a string.
     Literal,
-    /// `null` where a JSON value stands, else nothing.
+    /// `null` in the position of a JSON value, otherwise nothing.
     Empty,
-    /// The JSON member, array element, query parameter, form field or header falls away whose
-    /// value is that token alone, also where the value is null; elsewhere as `Empty`.
+    /// Drops the JSON member, array element, query parameter, form field or header whose value is that
+    /// token alone, also if the value is null; elsewhere like `Empty`.
     Omit,
     /// Rendering fails.
     Fail,
 }
 
-/// What a template sees.
+/// The data that a template can read.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope<'a> {
     /// The default payload.
@@ -37,11 +37,11 @@ pub struct Scope<'a> {
     /// An object: `delivery_id`, `event_id`, `event_type`, `timestamp`, `tenant`, `webhook`,
     /// `attributes`.
     pub antar: Value<'a>,
-    /// The number of the attempt, from 1; for headers.
+    /// The number of the attempt, counted from 1; for headers.
     pub attempt: Option<u32>,
 }
 
-/// What the plan's place asks for after rendering.
+/// Special treatment that the plan's place requires.
 pub(crate) enum Check<'t> {
     None,
     Form,
@@ -79,7 +79,7 @@ pub(crate) fn render(
     Ok(Rendered { pieces: run.output.into_pieces(), unresolved: run.tokens, omitted: run.omitted })
 }
 
-/// A context, with the ones around it.
+/// A context and its enclosing contexts.
 struct Frame<'c> {
     this: Value<'c>,
     turn: Option<Turn<'c>>,
@@ -101,7 +101,7 @@ impl<'c> Frame<'c> {
         Some(frame)
     }
 
-    /// The turn of the loop with `outward` loops between.
+    /// The turn of the loop that is `outward` loops further out.
     fn turn(&'c self, outward: usize) -> Option<&'c Turn<'c>> {
         let frames = std::iter::successors(Some(self), |frame| frame.outer);
         frames.filter_map(|frame| frame.turn.as_ref()).nth(outward)
@@ -177,7 +177,7 @@ impl<'s> Run<'s> {
         if index == 0 { self.nodes(&block.otherwise, frame) } else { Ok(()) }
     }
 
-    /// `joined`: whether a turn before wrote anything, so that a separator has to follow it.
+    /// `joined`: whether an earlier turn wrote anything, so that this one needs a separator.
     fn turn<'c>(
         &mut self,
         block: &Block,
@@ -296,7 +296,7 @@ impl<'s> Run<'s> {
             Expression::Attempt => {
                 Ok(self.scope.attempt.map_or(Val::Missing, |number| Val::text(number.to_string())))
             }
-            // Never reached: the parser lets secrets stand alone only.
+            // Never reached: the parser accepts secrets only as holes of their own.
             Expression::Secret(_) => Ok(Val::Missing),
             Expression::Call(call) => self.call(call, frame),
         }
@@ -320,14 +320,14 @@ impl<'s> Run<'s> {
             };
         }
         if at.is_none() && path.steps.len() > 1 {
-            // A key may contain the dots.
+            // A key may itself contain dots.
             self.spend(base.raw().len() / 64)?;
             at = base.at(&path.dotted);
         }
         Ok(at.into())
     }
 
-    /// Of duplicate keys the last, as `JSON.parse` does.
+    /// The value one step down; the last one of duplicate keys, as in `JSON.parse`.
     fn step<'c>(&mut self, value: Value<'c>, step: &str) -> Step<Option<Value<'c>>> {
         let mut looked_at = 1;
         let mut found = None;

@@ -1,4 +1,4 @@
-//! A value while rendering: a view into the event, or something a helper made.
+//! Values during rendering: views into the event, and results of helpers.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -9,7 +9,7 @@ use crate::decimal::Decimal;
 
 #[derive(Clone, Debug)]
 pub(crate) enum Val<'a> {
-    /// There is no such thing in the event.
+    /// The event has no such value.
     Missing,
     Bool(bool),
     /// The text of a JSON number.
@@ -35,7 +35,7 @@ impl<'a> Val<'a> {
         Val::Text(Cow::Owned(text))
     }
 
-    /// The value as a view, where it is one.
+    /// The value as a view, if it is one.
     pub(crate) fn view(&self) -> Option<Value<'_>> {
         match self {
             Val::Json(value) => Some(*value),
@@ -68,8 +68,8 @@ impl<'a> Val<'a> {
         matches!(self.kind(), Kind::Array | Kind::Object)
     }
 
-    /// As Handlebars does: false, null, nothing, 0, empty text and an empty array are no value; an
-    /// object always is one.
+    /// Truthiness as in Handlebars: false, null, missing, 0, empty text and an empty array are false; an
+    /// object is always true.
     pub(crate) fn truthy(&self, zero_is_true: bool) -> bool {
         match self.kind() {
             Kind::Null => false,
@@ -107,7 +107,7 @@ impl<'a> Val<'a> {
         Decimal::read(self.as_number()?)
     }
 
-    /// Text, numbers and booleans as text; none for arrays, objects and what is absent.
+    /// Text, numbers and booleans as text; `None` for arrays, objects and absent values.
     pub(crate) fn scalar(&self) -> Option<Cow<'_, str>> {
         match self.kind() {
             Kind::String => self.as_text(),
@@ -119,7 +119,7 @@ impl<'a> Val<'a> {
         }
     }
 
-    /// As it is written into text: arrays and objects as compact JSON, nothing for what is absent.
+    /// The value as text: arrays and objects as compact JSON, empty for absent values.
     pub(crate) fn to_text(&self) -> Cow<'_, str> {
         match self.kind() {
             Kind::Array | Kind::Object => Cow::Borrowed(self.view().map_or("", Value::raw)),
@@ -127,7 +127,7 @@ impl<'a> Val<'a> {
         }
     }
 
-    /// As a JSON value.
+    /// Appends the value as JSON.
     pub(crate) fn to_json(&self, out: &mut String) {
         match self {
             Val::Missing => out.push_str("null"),
@@ -143,7 +143,7 @@ impl<'a> Val<'a> {
         }
     }
 
-    /// Into a JSON string: text keeps the escapes it was posted with.
+    /// Appends the value inside a JSON string; text keeps the escapes it was posted with.
     pub(crate) fn to_json_text(&self, out: &mut String) {
         match self.view() {
             Some(view) if view.kind() == Kind::String => {
@@ -154,7 +154,7 @@ impl<'a> Val<'a> {
         }
     }
 
-    /// A document of this value, for a context that a block opens.
+    /// Copies this value into a document, for the context that a block opens.
     pub(crate) fn to_document(&self) -> Document {
         let mut builder = Builder::new();
         match self {

@@ -1,25 +1,25 @@
-//! Where patterns are filed.
+//! Nested buckets, called drawers, in which patterns are filed by sign.
 
 use super::fact::{Clause, Fact};
 use super::reading::{Shown, SignMap, Signs};
 use super::sign::Probe;
 
-/// Patterns filed under one sign, or under none.
+/// Patterns filed under one sign; the outermost drawer has none.
 #[derive(Default)]
 pub(crate) struct Drawer {
     entries: Vec<Entry>,
-    /// Drawers inside this one, by a further sign. Boxed, because most drawers have none.
+    /// Drawers inside this one, keyed by a further sign. Boxed because most drawers have none.
     inner: Option<Box<SignMap<Drawer>>>,
 }
 
-/// A place of a rule.
+/// One place of a rule in a drawer.
 #[derive(Clone, Copy)]
 pub(crate) struct Entry {
     pub(crate) slot: u32,
-    /// Which of the rule's places this is.
+    /// Index into the rule's places.
     pub(crate) place: u32,
-    /// Further signs that an event must show; [`NO_CHECK`] asks for nothing. They spare most
-    /// evaluations without a look at the pattern.
+    /// Further signs that an event must show; [`NO_CHECK`] requires nothing. They avoid most evaluations
+    /// without reading the pattern.
     checks: Checks,
 }
 
@@ -28,28 +28,28 @@ type Checks = [u64; CHECKS_MAX];
 const CHECKS_MAX: usize = 3;
 const NO_CHECK: u64 = 0;
 
-/// Where to find an [`Entry`] again.
+/// Location of an [`Entry`], for removing it.
 pub(crate) struct Place {
-    /// The signs from the outermost drawer on.
+    /// The signs that lead to its drawer, outermost first.
     pub(crate) signs: Box<[u64]>,
     pub(crate) checks: Checks,
     /// The position in the drawer's entries.
     pub(crate) at: u32,
 }
 
-/// Entries that a drawer takes before it files by a further sign: comparing the checks of these
-/// few costs about as much as looking for inner drawers.
+/// Entries that a drawer holds before it files by a further sign: comparing the checks of this many costs
+/// about as much as looking up inner drawers.
 const ENTRIES_MAX: usize = 64;
 
-/// Signs a pattern is filed under at most.
+/// Signs that a pattern is filed under at most.
 const SIGNS_MAX: usize = 4;
 
-/// Facts of a clause that is used inside a drawer, and places of one pattern, at most: each place
-/// costs memory.
+/// Facts of a clause used inside a drawer at most, and places of one pattern at most: each place costs
+/// memory.
 const INNER_FACTS_MAX: usize = 8;
 const PLACES_MAX: usize = 64;
 
-/// A pattern on its way into the drawers.
+/// State of filing one pattern.
 pub(crate) struct Filing<'a, 'p> {
     pub(crate) slot: u32,
     pub(crate) signs: &'a mut Signs,
@@ -62,8 +62,8 @@ impl<'a, 'p> Filing<'a, 'p> {
         Filing { slot, signs, places: Vec::new(), chain: Vec::new() }
     }
 
-    /// Files under one clause after the other while drawers are full. `clauses` are those not used
-    /// yet, the rarest first.
+    /// Files the pattern under one clause after another while drawers are full. `clauses` holds the unused
+    /// ones, rarest first.
     pub(crate) fn file(&mut self, drawer: &mut Drawer, clauses: &[&'a Clause<'p>]) {
         let Some(next) = self.next_clause(drawer, clauses) else {
             return self.place(drawer, clauses);
@@ -77,10 +77,10 @@ impl<'a, 'p> Filing<'a, 'p> {
         }
     }
 
-    /// The clause to file by inside `drawer`, if not right there.
+    /// Index of the clause to file by inside `drawer`; `None` to add the entry to `drawer` itself.
     fn next_clause(&self, drawer: &Drawer, clauses: &[&Clause<'p>]) -> Option<usize> {
         if self.chain.is_empty() {
-            // The outermost drawer is looked through for every event: only what must is in there.
+            // Every event scans the outermost drawer, so it holds only patterns without clauses.
             return (!clauses.is_empty()).then_some(0);
         }
         let full = drawer.entries.len() >= ENTRIES_MAX
@@ -93,7 +93,7 @@ impl<'a, 'p> Filing<'a, 'p> {
         if full { clauses.iter().position(fits) } else { None }
     }
 
-    /// Puts an entry into `drawer`, with checks from the clauses that were not needed to get here.
+    /// Adds an entry to `drawer`, with checks from the clauses that the pattern is not filed under.
     fn place(&mut self, drawer: &mut Drawer, rest: &[&'a Clause<'p>]) {
         let mut checks = [NO_CHECK; CHECKS_MAX];
         let single = rest.iter().filter_map(|clause| match clause.facts.as_slice() {
@@ -117,7 +117,7 @@ fn number(count: usize) -> u32 {
 }
 
 impl Drawer {
-    /// Takes an entry out. The last entry of its drawer moves to its position and is returned.
+    /// Removes an entry. The last entry of its drawer moves to its position and is returned.
     pub(crate) fn remove(&mut self, signs: &[u64], at: u32) -> Option<Entry> {
         let Some((sign, rest)) = signs.split_first() else {
             let at = at as usize;
@@ -145,7 +145,7 @@ impl Drawer {
         self.entries.is_empty() && self.inner.is_none()
     }
 
-    /// Adds the slots of all patterns that are filed under signs that an event shows.
+    /// Adds the slots of all patterns filed under the signs that an event shows.
     pub(crate) fn collect(&self, shown: &Shown, out: &mut Vec<u32>) {
         let passed = |entry: &&Entry| entry.checks.iter().all(|c| *c == NO_CHECK || shown.has(*c));
         out.extend(self.entries.iter().filter(passed).map(|entry| entry.slot));

@@ -1,4 +1,4 @@
-//! What a pattern implies about the events that it matches.
+//! Derives facts that hold for every event that a pattern matches.
 
 use super::reading::Signs;
 use super::sign::{Probe, affix_size, leading, network, ordered};
@@ -12,31 +12,31 @@ pub(crate) struct Fact<'p> {
     pub(crate) sign: u64,
     pub(crate) probe: Probe,
     pub(crate) segments: &'p [Box<str>],
-    /// How likely an event shows it, in some unit. Less is better.
+    /// Estimated likelihood that an event shows it, in an arbitrary unit. Lower is better.
     cost: u64,
 }
 
 /// At least one of these facts holds for every event that the pattern matches.
 pub(crate) struct Clause<'p> {
     pub(crate) facts: Vec<Fact<'p>>,
-    /// The sum of what its facts cost.
+    /// Sum of the costs of its facts.
     cost: u64,
 }
 
-/// Bytes of a gram: the largest of these that the literal has.
+/// Sizes of a gram in bytes; the largest that fits into the literal is used.
 const GRAM_SIZES: [usize; 5] = [8, 4, 3, 2, 1];
 
-/// Most nodes for one end of a range; what remains is covered roughly.
+/// Nodes for one end of a range at most; the rest is covered approximately.
 const RANGE_NODES_MAX: usize = 12;
 
-/// The cost of an exact value that every pattern asks for.
+/// The cost of an exact value that every pattern requires.
 const COST_UNIT: u64 = 1 << 32;
 
-/// What nobody asked for yet is taken to be as rare as one in this many. Too common a field is
-/// found out after a few dozen patterns; a fact thought common would never be tried.
+/// A fact that no pattern requires yet is assumed to be as rare as one in this many. If it is more common
+/// than that, a few dozen patterns show it; a fact assumed to be common would never be tried.
 const UNSEEN: u64 = 1_024;
 
-/// All clauses of a pattern, the most selective first. None for a pattern that implies nothing.
+/// All clauses of a pattern, most selective first; empty if the pattern implies nothing.
 pub(crate) fn implied<'p>(pattern: &'p Pattern, signs: &Signs) -> Vec<Clause<'p>> {
     let mut clauses: Vec<_> =
         pattern.parts().iter().flat_map(|part| part_clauses(part, signs)).collect();
@@ -62,7 +62,8 @@ fn part_clauses<'p>(part: &'p Part, signs: &Signs) -> Vec<Clause<'p>> {
     clauses
 }
 
-/// The clause that some alternative holds: of each the best clause of its own.
+/// The clause that at least one alternative holds: the cheapest clause of each, leaving out clauses that
+/// all alternatives share.
 fn union<'p>(
     part: &'p Part,
     own: &[Vec<Clause<'p>>],
@@ -90,11 +91,11 @@ fn total(facts: &[Fact<'_>]) -> u64 {
     facts.iter().fold(0, |sum, fact| sum.saturating_add(fact.cost))
 }
 
-/// Makes the facts of one condition.
+/// Derives the facts of one condition.
 struct Facts<'p, 's> {
     segments: &'p [Box<str>],
     path: u64,
-    /// Where the path is in the trie, if anything is looked for there yet.
+    /// The path's node in the trie, if anything is looked for there yet.
     node: Option<u32>,
     signs: &'s Signs,
 }
@@ -136,7 +137,7 @@ impl<'p> Facts<'p, '_> {
         vec![self.fact(Probe::Present, &[])]
     }
 
-    /// Ways to say what the matcher implies; each is a list of facts of which one holds.
+    /// Alternative implications of a matcher; each is a list of facts of which at least one holds.
     fn of_matcher(&self, matcher: &Matcher) -> Vec<Vec<Fact<'p>>> {
         let one = |probe, bytes: &[u8]| vec![vec![self.fact(probe, bytes)]];
         match matcher {
@@ -226,8 +227,8 @@ fn folded(text: &str) -> String {
     out
 }
 
-/// Intervals of the form "these leading bits" that together cover `low..=high`: number of bits,
-/// and a number that begins with them. Exact where the ends are round numbers.
+/// Covers `low..=high` with intervals of numbers that share their leading bits: the number of bits, and a
+/// number that begins with them. Exact if the ends are round numbers.
 fn cover(low: u64, high: u64) -> Vec<(u8, u64)> {
     let common = (low ^ high).leading_zeros();
     let below = |bits: u32| u64::MAX.checked_shr(bits).unwrap_or(0);
@@ -235,8 +236,8 @@ fn cover(low: u64, high: u64) -> Vec<(u8, u64)> {
         return vec![(bits(common), low)];
     }
     let mut nodes = Vec::new();
-    // The two halves of the smallest interval that holds both ends, each walked to its end: a
-    // sibling on the inner side lies inside the range as a whole.
+    // Walk down each half of the smallest interval that contains both ends, towards that end: each
+    // sibling on the inner side lies entirely inside the range.
     for (end, inner) in [(low, 1), (high, 0)] {
         let mut depth = common + 1;
         let mut taken = 0;

@@ -1,19 +1,19 @@
-//! Many patterns at once: which of them might match an event?
+//! An index over many patterns that selects those which might match an event.
 //!
 //! Every pattern implies simple facts about the events that it matches: "`type` is `order.paid`",
-//! "`data.url` begins with `https:/`", "`data.total` lies between 64 and 128". Such a fact has a
-//! number of 64 bits, its *sign*. A pattern is filed under one of its facts, the rarest; an event
-//! is walked once for the signs it shows, and only what is filed under them is looked at. A few more
-//! signs are noted beside each pattern, to be compared before it is evaluated, and a drawer that
-//! holds many patterns files them again by a second and third fact. So a type shared by a hundred
-//! thousand patterns costs nobody anything. What no sign is known for, is looked at always:
-//! patterns of `exists: false` alone.
+//! "`data.url` begins with `https:/`", "`data.total` lies between 64 and 128". Each fact has a 64-bit
+//! number, its *sign*. The index files a pattern under the rarest of its facts, walks an event once to
+//! collect the signs that the event shows, and reads only the patterns filed under those. Each entry also
+//! holds a few more signs to compare before the pattern is evaluated, and a drawer that holds many
+//! patterns files further ones by a second, third and fourth fact. A type shared by a hundred thousand
+//! patterns therefore costs nothing. Patterns without a sign are candidates for every event: those that
+//! only require `exists: false`.
 //!
-//! Rare is what few patterns ask for, compared with all that ask the same kind of thing at the
-//! same path: each of five thousand customer ids is rarer than each of twenty types.
+//! A fact is rare if few patterns require it, compared with all patterns that require the same kind of
+//! fact at the same path: each of five thousand customer ids is rarer than each of twenty types.
 //!
-//! Signs may collide and facts may be rough. That costs time, never an answer: each candidate is
-//! evaluated in full.
+//! Signs may collide and facts may be approximate. That costs time but never changes a result: each
+//! candidate is evaluated in full.
 
 mod drawer;
 mod fact;
@@ -30,8 +30,8 @@ use crate::Pattern;
 use drawer::{Drawer, Filing, Place};
 use reading::Signs;
 
-/// Patterns by key. Adding, removing and asking cost what the pattern and its matches cost,
-/// whatever the number of patterns.
+/// Patterns by key. The cost of adding, removing and matching depends on the pattern and its matches, not
+/// on the number of patterns.
 pub struct Index<K: Copy + Eq + Hash + Ord> {
     rules: Vec<Option<Rule<K>>>,
     vacant: Vec<u32>,
@@ -84,7 +84,7 @@ impl<K: Copy + Eq + Hash + Ord> Index<K> {
         self.rules.get(slot as usize)?.as_ref()
     }
 
-    /// Adds a pattern. One that was there under the same key is replaced.
+    /// Adds a pattern. Replaces an earlier one with the same key.
     pub fn insert(&mut self, key: K, pattern: Pattern) {
         self.remove(&key);
         let slot = self.vacant.pop().unwrap_or_else(|| {
@@ -100,7 +100,7 @@ impl<K: Copy + Eq + Hash + Ord> Index<K> {
         self.rules[slot as usize] = Some(Rule { key, pattern, places });
     }
 
-    /// Removes a pattern; whether there was one.
+    /// Removes a pattern and returns whether there was one.
     pub fn remove(&mut self, key: &K) -> bool {
         let Some(slot) = self.slots.remove(key) else { return false };
         let Some(rule) = self.rules[slot as usize].take() else { return false };
@@ -118,7 +118,7 @@ impl<K: Copy + Eq + Hash + Ord> Index<K> {
         true
     }
 
-    /// The keys of all patterns that may match, in order. Some may not.
+    /// The keys of all patterns that may match, in ascending order. Some of them may not match.
     #[must_use]
     pub fn candidates(&self, event: Value<'_>) -> Vec<K> {
         let slots = self.slots_for(event);
@@ -127,7 +127,7 @@ impl<K: Copy + Eq + Hash + Ord> Index<K> {
         keys
     }
 
-    /// The keys of the patterns that match, in order.
+    /// The keys of the patterns that match, in ascending order.
     #[must_use]
     pub fn matches(&self, event: Value<'_>) -> Vec<K> {
         let candidates = self.slots_for(event);
@@ -141,7 +141,7 @@ impl<K: Copy + Eq + Hash + Ord> Index<K> {
         keys
     }
 
-    /// Each slot once.
+    /// The slots of all candidates, each once.
     fn slots_for(&self, event: Value<'_>) -> Vec<u32> {
         let mut slots = Vec::new();
         self.root.collect(&self.signs.shown_by(event), &mut slots);
@@ -150,7 +150,7 @@ impl<K: Copy + Eq + Hash + Ord> Index<K> {
         slots
     }
 
-    /// Whether nothing is left of patterns that were removed. For tests.
+    /// Whether nothing is left of removed patterns. For tests.
     #[doc(hidden)]
     #[must_use]
     pub fn is_blank(&self) -> bool {

@@ -1,4 +1,4 @@
-//! The signs in use, and which of them an event shows.
+//! Counts the signs in use and collects those that an event shows.
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
@@ -79,16 +79,16 @@ impl Signs {
     }
 }
 
-/// A set of signs, small and asked often.
+/// A small set of signs for frequent lookups.
 pub(crate) struct Shown {
     sorted: Vec<u64>,
-    /// One bit for the low bits of each sign: most that are not here are told at once.
+    /// Bit filter over the low bits of each sign; rejects most absent signs without a search.
     filter: [u64; FILTER_WORDS],
 }
 
 const FILTER_WORDS: usize = 16;
 
-/// The word and the bit of a sign in the filter.
+/// Word index and bit mask of a sign in the filter.
 fn filter_bit(sign: u64) -> (usize, u64) {
     let word = (sign >> 6) % FILTER_WORDS as u64;
     (usize::try_from(word).unwrap_or_default(), 1 << (sign & 63))

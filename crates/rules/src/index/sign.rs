@@ -1,13 +1,13 @@
-//! Signs: facts about a value at a path, as numbers.
+//! Signs: 64-bit hashes of facts about a value at a path.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
 
-/// A kind of fact. With a path and a few bytes it makes a [`Signer::sign`]. Sizes are of those
-/// bytes, or the number of leading bits for ranges and networks.
+/// A kind of fact. Together with a path and a few bytes it makes a [`Signer::sign`]. Sizes count those
+/// bytes, or the leading bits for ranges and networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Probe {
-    /// There is a scalar.
+    /// A scalar exists.
     Present,
     Null,
     Bool,
@@ -20,7 +20,7 @@ pub(crate) enum Probe {
     FoldedSuffix(u8),
     /// A few bytes anywhere in a string.
     Gram(u8),
-    /// The first bits of a number in the order of [`ordered`].
+    /// Leading bits of a number as mapped by [`ordered`].
     Range(u8),
     V4(u8),
     V6(u8),
@@ -47,8 +47,8 @@ impl Probe {
         (kind << 8) | u64::from(size)
     }
 
-    /// How often a fact of this kind is true of an event that its pattern has nothing to do with,
-    /// relative to an exact value. Rough; it only guides the choice of the rarest.
+    /// How often a fact of this kind holds for an unrelated event, relative to an exact value. A rough
+    /// estimate that only guides the choice of the rarest fact.
     pub(crate) fn commonness(self) -> u64 {
         match self {
             Probe::Present => 64,
@@ -56,7 +56,7 @@ impl Probe {
             Probe::Gram(size) => 1 << (2 * (4 - u64::from(size.min(4)))),
             Probe::Prefix(size) | Probe::Suffix(size) if size < 4 => 4,
             Probe::FoldedPrefix(size) | Probe::FoldedSuffix(size) if size < 4 => 4,
-            // Sign and exponent take 12 bits: below that, whole powers of two are one fact.
+            // Sign and exponent take 12 bits: with fewer, one fact spans whole powers of two.
             Probe::Range(bits) if bits < 12 => 16,
             Probe::V4(bits) if bits < 8 => 8,
             Probe::V6(bits) if bits < 16 => 8,
@@ -65,27 +65,27 @@ impl Probe {
     }
 }
 
-/// Lengths at which prefixes and suffixes are compared; longer ones are cut to the next of these,
-/// so that a value has few of them.
+/// Lengths at which prefixes and suffixes are compared. Others are cut to the next shorter length, so that
+/// a value has few of them.
 const AFFIX_SIZES: [u8; 12] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64];
 
-/// The largest comparable length that `length` has; `None` for nothing at all.
+/// The largest comparable length up to `length`; `None` for 0.
 pub(crate) fn affix_size(length: usize) -> Option<u8> {
     AFFIX_SIZES.into_iter().rev().find(|size| usize::from(*size) <= length)
 }
 
-/// Numbers as integers of the same order. Both zeros are one.
+/// Maps numbers to integers in the same order. Both zeros map to the same integer.
 pub(crate) fn ordered(number: f64) -> u64 {
     let bits = if number == 0.0 { 0 } else { number.to_bits() };
     if bits >> 63 == 1 { !bits } else { bits | (1 << 63) }
 }
 
-/// The first `count` bits of a number of 64.
+/// The leading `count` bits of a 64-bit number.
 pub(crate) fn leading(number: u64, count: u8) -> [u8; 8] {
     number.checked_shr(64 - u32::from(count.min(64))).unwrap_or(0).to_le_bytes()
 }
 
-/// The network of an address: its first bits.
+/// The network of an address: its leading bits.
 pub(crate) fn network(address: IpAddr, bits: u8) -> [u8; 16] {
     let (number, width) = match address {
         IpAddr::V4(v4) => (u128::from(v4.to_bits()), 32),
@@ -94,13 +94,13 @@ pub(crate) fn network(address: IpAddr, bits: u8) -> [u8; 16] {
     number.checked_shr(width - u32::from(bits).min(width)).unwrap_or(0).to_le_bytes()
 }
 
-/// Makes signs. Seeded at random, so that nobody can prepare values that collide.
+/// Makes signs. Seeded at random, so that colliding values can't be prepared.
 #[derive(Clone, Copy)]
 pub(crate) struct Signer {
     seed: u64,
 }
 
-/// Odd constants without structure (digits of π and e, as SplitMix and wyhash use such).
+/// Odd constants without structure: 2⁶⁴ divided by the golden ratio, as in SplitMix, and one of wyhash.
 const STIR: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0x2d35_8dcc_aa6c_78a5];
 
 fn mix(a: u64, b: u64) -> u64 {
@@ -122,12 +122,12 @@ impl Signer {
         Signer { seed: RandomState::new().build_hasher().finish() }
     }
 
-    /// The path without segments.
+    /// The empty path.
     pub(crate) fn root(self) -> u64 {
         self.seed
     }
 
-    /// The path one segment further.
+    /// `path` extended by one segment.
     pub(crate) fn step(self, path: u64, segment: &str) -> u64 {
         mix_bytes(mix(path, self.seed), segment.as_bytes())
     }
@@ -159,7 +159,7 @@ impl Hasher for TextHasher {
         self.state = mix_bytes(self.state, bytes);
     }
 
-    /// `str` ends with one byte that matters only for keys of several parts.
+    /// `str` writes one final byte that matters only for keys of several parts.
     fn write_u8(&mut self, _: u8) {}
 
     fn finish(&self) -> u64 {
@@ -167,7 +167,7 @@ impl Hasher for TextHasher {
     }
 }
 
-/// Signs are hashes already.
+/// Passes signs through, as they are hashes already.
 #[derive(Default, Clone, Copy)]
 pub(crate) struct SignHasher {
     sign: u64,

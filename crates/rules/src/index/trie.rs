@@ -1,4 +1,4 @@
-//! The paths that facts are about, and which facts to look for at each.
+//! A trie of event paths with the kinds of facts to look for at each.
 
 use std::collections::HashMap;
 
@@ -11,12 +11,13 @@ pub(crate) struct Trie {
 }
 
 pub(crate) struct Node {
-    /// The path, as [`Signer::path`] numbers it.
+    /// Hash of the path, from [`Signer::path`].
     pub(crate) path: u64,
     children: HashMap<Box<str>, u32, Signer>,
-    /// A bit for each child, and for some that have gone: most keys of an event are told by it to be none.
+    /// Bit filter over the children, possibly removed ones too; rejects most keys of an event that are not
+    /// children without a lookup.
     filter: u64,
-    /// What to look for in values here.
+    /// Kinds of facts to look for in values here.
     plan: Vec<Wanted>,
     parent: u32,
     segment: Box<str>,
@@ -27,11 +28,11 @@ struct Wanted {
     probe: Probe,
     /// The number of signs in use.
     signs: u32,
-    /// How often they are used, all together.
+    /// Uses of these signs in total.
     uses: u32,
 }
 
-/// The empty path. Always there.
+/// The empty path, which always exists.
 pub(crate) const ROOT: u32 = 0;
 
 impl Trie {
@@ -57,7 +58,7 @@ impl Trie {
         u32::try_from(self.nodes.len() - 1).unwrap_or(u32::MAX)
     }
 
-    /// Notes one more sign of `probe` at a path; the node of the path.
+    /// Registers one more sign of `probe` at a path and returns the path's node.
     pub(crate) fn plan(&mut self, segments: &[Box<str>], probe: Probe) -> u32 {
         let mut node = ROOT;
         for segment in segments {
@@ -81,12 +82,12 @@ impl Trie {
         node
     }
 
-    /// The node of a path that something is looked for at or below.
+    /// The node of a path, if facts are looked for at or below it.
     pub(crate) fn find(&self, segments: &[Box<str>]) -> Option<u32> {
         segments.iter().try_fold(ROOT, |node, segment| self.node(node).child(segment))
     }
 
-    /// Notes one use more, or one less, of a planned sign.
+    /// Adds or removes one use of a planned sign.
     pub(crate) fn note(&mut self, node: u32, probe: Probe, more: bool) {
         let plan = &mut self.nodes[node as usize].plan;
         if let Some(wanted) = plan.iter_mut().find(|wanted| wanted.probe == probe) {
@@ -94,7 +95,7 @@ impl Trie {
         }
     }
 
-    /// Takes back one [`Trie::plan`]; paths that nothing asks for any more go.
+    /// Undoes one [`Trie::plan`] and removes paths that are no longer used.
     pub(crate) fn release(&mut self, node: u32, probe: Probe) {
         let plan = &mut self.nodes[node as usize].plan;
         if let Some(at) = plan.iter().position(|wanted| wanted.probe == probe) {
@@ -118,7 +119,7 @@ impl Trie {
     }
 }
 
-/// The bit of a segment, by its length and its ends.
+/// Filter bit of a segment, from its length, first byte and last byte.
 fn filter_bit(segment: &str) -> u64 {
     let [first, .., last] = segment.as_bytes() else { return 1 << (segment.len() & 63) };
     let sum = usize::from(*first) + 7 * usize::from(*last) + 13 * segment.len();

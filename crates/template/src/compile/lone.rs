@@ -1,5 +1,5 @@
-//! Finds the holes that are all there is of a member, element, parameter or header: what `omit`
-//! can remove.
+//! Finds the holes that are the entire value of a member, element, parameter or header, which `omit` can
+//! remove.
 
 use crate::plan::{Event, Node, Slot, Text};
 use crate::{ContentType, Place};
@@ -18,8 +18,8 @@ pub(super) fn find(nodes: &mut [Node], place: &Place) {
     }
 }
 
-/// A hole where a value stands is the whole value. One in a string is, when the quotes stand right
-/// beside it; it takes the quotes over then.
+/// A hole in value position is the entire value. So is a hole in a string if quotes directly surround it;
+/// such a hole then writes the quotes itself.
 fn json(nodes: &mut [Node]) {
     for at in 0..nodes.len() {
         match &mut nodes[at] {
@@ -47,7 +47,7 @@ fn quoted(nodes: &mut [Node], at: usize) {
     else {
         return;
     };
-    // Inside a string a last quote is the opening one, unless a backslash made it text.
+    // Inside a string, a final quote is the opening one, unless a backslash escapes it.
     let opens = before.text.ends_with('"') && !before.text.ends_with("\\\"");
     if opens && after.text.starts_with('"') {
         before.text.pop();
@@ -60,8 +60,8 @@ fn quoted(nodes: &mut [Node], at: usize) {
     }
 }
 
-/// `ends`: whether a parameter ends where these nodes end. `starts`: whether one begins before the
-/// first of them, as in a form. `marks`: what ends a parameter.
+/// `ends`: whether a parameter ends where these nodes end. `starts`: whether one begins before the first
+/// of them, as in a form. `marks`: the characters that end a parameter.
 fn parameters(nodes: &mut [Node], ends: bool, starts: bool, marks: &[char]) {
     for at in 0..nodes.len() {
         let ends_here = ends_at(&nodes[at + 1..], ends, marks);
@@ -103,7 +103,7 @@ fn parameters(nodes: &mut [Node], ends: bool, starts: bool, marks: &[char]) {
     }
 }
 
-/// Whether the text ends with a parameter's name and its `=`, begun in this very text.
+/// Whether the text ends with a parameter's name and its `=`, and the name begins in the same text.
 fn is_name(text: &str, events: Option<&[(usize, Event)]>, starts: bool) -> bool {
     let Some(name) = text.strip_suffix('=') else { return false };
     let begins = events
@@ -121,7 +121,7 @@ fn begins_after(text: &Text) -> bool {
     last.is_some_and(|(at, event)| *event != Event::Fragment && at + 1 == text.text.len())
 }
 
-/// Whether a parameter surely ends before the first of `nodes`.
+/// Whether a parameter always ends before the first of `nodes`.
 fn ends_at(nodes: &[Node], after: bool, marks: &[char]) -> bool {
     let Some((first, rest)) = nodes.split_first() else { return after };
     match first {

@@ -1,5 +1,5 @@
-//! A form (`application/x-www-form-urlencoded`): what is written out must be percent-encoded
-//! already, so that a reader gets the fields that the template shows.
+//! The grammar of forms (`application/x-www-form-urlencoded`): literal text must already be
+//! percent-encoded, so that a parser reads the fields that the template shows.
 
 use crate::Cause;
 use crate::escape::percent_encoded;
@@ -8,7 +8,7 @@ use crate::prove::{Grammar, Stuck};
 
 pub(crate) struct Form;
 
-/// Hex digits that `%` still lacks.
+/// Advances over `c`; `missing` is the number of hex digits that a `%` still lacks.
 pub(crate) fn percent(missing: &mut u8, c: char) -> Result<(), Stuck> {
     match (*missing, c) {
         (0, '%') => *missing = 2,

@@ -1,8 +1,8 @@
 //! JSON (RFC 8259) as an automaton, for the proof of JSON templates.
 //!
-//! A state is a stack of open arrays and objects and the set of positions the output may be at
-//! there. All but one position come from joins: after `[{{#if a}}1{{/if}}` the output is right
-//! after a bracket or after a value. A character is accepted when every position accepts it.
+//! A state consists of a stack of open arrays and objects and the set of positions that the output may be
+//! at. Several positions come from joins: after `[{{#if a}}1{{/if}}` the output is right after a bracket or
+//! after a value. A character is accepted if every position accepts it.
 
 use crate::Cause;
 use crate::plan::{Event, Hole, Slot};
@@ -16,14 +16,14 @@ const BRANCHES: &str =
 
 pub(crate) struct Json {
     pub(crate) depth_max: usize,
-    /// Whether the template has a loop, which advice on commas may then speak of.
+    /// Whether the template has a loop, so that advice on commas can mention it.
     pub(crate) loops: bool,
 }
 
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct State {
     stack: Vec<Container>,
-    /// Sorted, each once, never empty.
+    /// Sorted, without duplicates, never empty.
     positions: Vec<Position>,
 }
 
@@ -65,7 +65,7 @@ enum Position {
         key: bool,
         escape: bool,
     },
-    /// Inside `true`, `false` or `null`: what is left of it.
+    /// Inside `true`, `false` or `null`, with the rest of the word.
     Word(&'static str),
     Number(Number),
 }
@@ -99,13 +99,13 @@ impl Position {
         matches!(self, P::String { .. } | P::Escape { .. } | P::Hex { .. } | P::Pair { .. })
     }
 
-    /// A value is complete here, though a number might go on.
+    /// Whether a value is complete here, though a number might continue.
     fn complete(self) -> bool {
         use Number::{ExponentDigits, Fraction, Integer, Zero};
         matches!(self, P::AfterValue | P::Number(Zero | Integer | Fraction | ExponentDigits))
     }
 
-    /// Between tokens, where positions may be joined.
+    /// Whether this is between tokens, where positions may be joined.
     fn joinable(self) -> bool {
         self.takes_value() || self.complete() || matches!(self, P::ObjectStart | P::Key)
     }

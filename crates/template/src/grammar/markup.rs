@@ -1,5 +1,5 @@
-//! HTML, as far as it matters for escaping: a hole may stand in text and in a quoted
-//! attribute, nowhere else.
+//! The part of HTML's grammar that matters for escaping: holes are allowed in text and in quoted
+//! attributes, nowhere else.
 
 use crate::Cause;
 use crate::plan::{Event, Hole, Slot};
@@ -10,9 +10,9 @@ pub(crate) struct Markup;
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum State {
     Text,
-    /// After `<`, with what was read since, as long as it can begin a comment or a CDATA section.
+    /// After `<`, with the characters read since, as long as they can begin a comment or a CDATA section.
     Open(String),
-    /// Inside a tag: its name, lower case, and whether the name goes on.
+    /// Inside a tag: its name, lower case, and whether the name continues.
     Tag {
         name: String,
         named: bool,
@@ -21,14 +21,14 @@ pub(crate) enum State {
         name: String,
         quote: char,
     },
-    /// Inside what only its end mark ends, with the last characters read.
+    /// Inside a comment, script or similar that only its end mark ends, with the last characters read.
     Until {
         end: &'static str,
         read: String,
     },
 }
 
-/// HTML elements whose content is no markup; escaping means nothing there.
+/// HTML elements whose content is not markup, where escaping has no effect.
 const RAW: [(&str, &str); 2] = [("script", "</script"), ("style", "</style")];
 
 impl Grammar for Markup {

@@ -1,4 +1,4 @@
-//! The grammars that a template's output is held to, as automata that `prove` walks over the text.
+//! The grammars that a template's output must follow, as automata that `prove` walks over the text.
 
 pub(crate) mod form;
 pub(crate) mod json;

@@ -1,6 +1,6 @@
-//! A URL's parts, for the proof of URL templates: no hole in the scheme, none in the host without
-//! allowed hosts, and everything else percent-encoded. What is written out must be what a URL
-//! reader would make of it, so that the URL that is shown is the one that is sent.
+//! The grammar of URLs: no hole in the scheme, none in the host without allowed hosts, and everything else
+//! percent-encoded. Literal text must be in the form that a URL parser would produce, so that the URL that
+//! is shown is the one that is sent.
 
 use super::form::{percent, percent_unfinished};
 use crate::Cause;
@@ -12,10 +12,10 @@ pub(crate) struct Url {
     pub(crate) host_may_vary: bool,
 }
 
-/// The parts that the output may be in.
+/// The parts of the URL that the output may be in.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum State {
-    /// In the scheme and its slashes; what was read of them.
+    /// In the scheme and its slashes, with the characters read so far.
     Scheme(String),
     After(Parts),
 }
@@ -28,8 +28,8 @@ pub(crate) struct Parts {
     fragment: bool,
     /// Whether the host may be empty so far.
     hostless: bool,
-    /// What was read of a part of the path, as long as it is the same in every way here and may
-    /// turn out to be dots.
+    /// The path segment read so far, as long as it is the same in all branches and may turn out to be
+    /// dots.
     segment: Option<String>,
     /// Hex digits that a `%` still lacks.
     percent_missing: u8,
@@ -168,7 +168,7 @@ impl Parts {
         match c {
             '/' if self.host || self.path => {
                 self.end_part()?;
-                // Of a query or fragment that this may be as well nothing is known.
+                // If this may also be a query or fragment, the segment is not known.
                 let sure = !self.query && !self.fragment;
                 (self.path, self.segment) = (true, sure.then(String::new));
             }
@@ -195,7 +195,7 @@ impl Parts {
         Ok(())
     }
 
-    /// The host or a part of the path ends here.
+    /// Checks the host or path segment that ends here.
     fn end_part(&self) -> Result<(), Stuck> {
         if self.host && self.hostless {
             return Err(Stuck::new(Cause::NoHost, "the URL can be without a host"));
@@ -211,7 +211,7 @@ impl Parts {
         }
     }
 
-    /// What the URL standard neither changes nor refuses there.
+    /// Whether the URL standard neither changes nor refuses `c` here.
     fn may_stand(&self, c: char) -> bool {
         let host = c.is_ascii_alphanumeric() || "-._~:@[]!$&()*+,/?#".contains(c);
         let tail = c.is_ascii_graphic() && !"\"<>\\^`{}".contains(c);
@@ -243,8 +243,8 @@ pub(crate) enum Wrong {
     Host(String),
 }
 
-/// Checks a rendered URL: `secrets` are the places where one will be put in. With `hosts`, the host
-/// must be in that list.
+/// Checks a rendered URL. `secrets` are the byte offsets at which secrets will be inserted. With `hosts`,
+/// the host must be in that list.
 pub(crate) fn check(url: &str, secrets: &[usize], hosts: Option<&[String]>) -> Result<(), Wrong> {
     let Some(scheme) = url.find("://") else { return Ok(()) };
     let authority_start = scheme + 3;
@@ -271,7 +271,7 @@ pub(crate) fn check(url: &str, secrets: &[usize], hosts: Option<&[String]>) -> R
     Ok(())
 }
 
-/// The URL standard's single-dot and double-dot segments, percent-encoded dots included.
+/// Whether this is a single-dot or double-dot segment of the URL standard, percent-encoded dots included.
 fn is_dots(segment: &str) -> bool {
     matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..")
 }

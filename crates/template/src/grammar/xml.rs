@@ -1,6 +1,6 @@
-//! XML 1.0 (fifth edition) as an automaton, for the proof that what is rendered is well formed:
-//! one root element, tags that match, known references, attributes once each. Holes may stand in an
-//! element's text and in a quoted attribute.
+//! XML 1.0 (fifth edition) as an automaton, for the proof that the output is well formed: one root element,
+//! matching tags, known references, no duplicate attributes. Holes are allowed in an element's text and in
+//! quoted attributes.
 
 use crate::Cause;
 use crate::plan::{Event, Hole, Slot};
@@ -23,20 +23,20 @@ pub(crate) struct State {
     attributes: Vec<String>,
     /// Whether the root element has begun.
     rooted: bool,
-    /// Whether nothing was written yet: only there an XML declaration may stand.
+    /// Whether nothing was written yet; only then an XML declaration is allowed.
     fresh: bool,
 }
 
 #[derive(Clone, PartialEq, Debug)]
 enum At {
-    /// In text, after this many `]` (two at most): `]]>` can't stand there.
+    /// In text, after this many `]` (two at most): text can't contain `]]>`.
     Text(u8),
     /// After `&`, in text or in an attribute with this quote.
     Reference {
         read: String,
         quote: Option<char>,
     },
-    /// After `<`, with what was read since.
+    /// After `<`, with the characters read since.
     Open(String),
     StartName(String),
     /// In a start tag; `spaced`: an attribute may begin here.
@@ -233,7 +233,7 @@ impl Xml {
             At::Instruction(read) => declarations::instruction(state, read, fresh, c)?,
             At::Doctype(read) => declarations::doctype(read, c)?,
         };
-        // What was begun at the very first character goes on being the first thing.
+        // Markup that began at the very first character still counts as the first.
         state.fresh = fresh && matches!(state.at, At::Open(_) | At::Instruction(_));
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! `date`.
+//! The helper `date`.
 
 use std::sync::LazyLock;
 
@@ -10,7 +10,7 @@ use super::Failure;
 use crate::decimal::Decimal;
 use crate::value::Val;
 
-/// The zones that were compiled in: the same on every machine.
+/// The time zones compiled into the binary: the same on every machine.
 static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
 /// Numbers of this size and above are milliseconds since 1970, smaller ones seconds (which reach
@@ -19,7 +19,7 @@ const MILLISECONDS_FROM: i64 = 100_000_000_000;
 
 const ISO: &str = "%Y-%m-%dT%H:%M:%S%.3f%:z";
 
-/// Checks format and zone where they are written out.
+/// Checks format and zone if they are literals.
 pub(super) fn check(values: &[Val<'_>]) -> Result<(), String> {
     let zone = zone(values.get(2))?;
     if let Some(name) = values.get(1).and_then(Val::scalar) {
@@ -35,7 +35,7 @@ pub(super) fn date<'a>(value: &Val<'_>, how: &[Val<'_>]) -> Result<Option<Val<'a
     Ok(Some(format(&moment.to_zoned(zone), &name)?))
 }
 
-/// RFC 3339; a date or a time without offset, which is UTC; seconds or milliseconds since 1970.
+/// Reads RFC 3339; a date or time without offset, taken as UTC; seconds or milliseconds since 1970.
 fn moment(value: &Val<'_>) -> Option<Timestamp> {
     if let Some(number) = value.as_number() {
         let whole: i64 = Decimal::read(number)?.plain(Some(3))?.replace('.', "").parse().ok()?;
@@ -51,7 +51,7 @@ fn moment(value: &Val<'_>) -> Option<Timestamp> {
     text.parse::<Timestamp>().ok().or_else(|| civil().map(|zoned| zoned.timestamp()))
 }
 
-/// An IANA name (`Asia/Jakarta`) or an offset (`+07:00`); UTC when none is given.
+/// Reads an IANA name (`Asia/Jakarta`) or an offset (`+07:00`); UTC if none is given.
 fn zone(value: Option<&Val<'_>>) -> Result<TimeZone, String> {
     let Some(name) = value.and_then(Val::scalar) else { return Ok(TimeZone::UTC) };
     if name.starts_with(['+', '-']) {

@@ -1,4 +1,4 @@
-//! `hash hmac base64`.
+//! The helpers `hash`, `hmac` and `base64`.
 
 use ::base64::Engine as _;
 use ::base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -12,7 +12,7 @@ use crate::value::Val;
 const ALGORITHMS: [&str; 3] = ["sha1", "sha256", "sha512"];
 const ENCODINGS: [&str; 2] = ["hex", "base64"];
 
-/// Checks algorithm and encoding where they are written out.
+/// Checks algorithm and encoding if they are literals.
 pub(super) fn check(values: &[Val<'_>]) -> Result<(), String> {
     chosen(values.first(), &ALGORITHMS, "sha256")?;
     chosen(values.get(1), &ENCODINGS, "hex")?;
@@ -53,7 +53,7 @@ pub(super) fn hmac<'a>(
 }
 
 fn keyed<M: Mac + KeyInit>(key: &str, text: &str) -> Option<Vec<u8>> {
-    // HMAC takes keys of any length, so there is always one.
+    // HMAC accepts keys of any length, so this always succeeds.
     let mut mac = <M as KeyInit>::new_from_slice(key.as_bytes()).ok()?;
     mac.update(text.as_bytes());
     Some(mac.finalize().into_bytes().to_vec())

@@ -1,4 +1,4 @@
-//! `lookup eq ne gt lt and or not default`: what can deal with values that are absent.
+//! The helpers that accept absent values: `lookup`, `eq`, `ne`, `gt`, `lt`, `and`, `or`, `not`, `default`.
 
 use std::cmp::Ordering;
 
@@ -27,14 +27,15 @@ pub(super) fn call<'a>(helper: Helper, first: &Val<'a>, rest: &[Val<'a>]) -> Opt
     Some(value)
 }
 
-/// The first value that decides, else the last.
+/// The first value for which `decides` holds, otherwise the last.
 fn decide<'a>(first: &Val<'a>, rest: &[Val<'a>], decides: impl Fn(&Val<'a>) -> bool) -> Val<'a> {
     let mut values = std::iter::once(first).chain(rest);
     let last = rest.last().unwrap_or(first);
     values.find(|value| decides(value)).unwrap_or(last).clone()
 }
 
-/// Same type and same value; numbers by value (5 is 5.0), arrays and objects by their text.
+/// Whether type and value are equal; compares numbers by value (5 equals 5.0), arrays and objects by their
+/// text.
 fn equal(one: &Val<'_>, other: &Val<'_>) -> bool {
     if one.kind() != other.kind() {
         return false;
@@ -48,7 +49,8 @@ fn equal(one: &Val<'_>, other: &Val<'_>) -> bool {
     }
 }
 
-/// Numbers by value, texts by their characters, so that times written alike compare as times.
+/// Compares numbers by value and texts by their characters, so that times in the same format compare as
+/// times.
 fn order(one: &Val<'_>, other: &Val<'_>) -> Option<Ordering> {
     match (one.decimal(), other.decimal()) {
         (Some(one), Some(other)) => Some(one.compare(&other)),

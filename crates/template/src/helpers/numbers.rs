@@ -1,4 +1,4 @@
-//! `number` and `phone`.
+//! The helpers `number` and `phone`.
 
 use super::Failure;
 use crate::decimal::Decimal;
@@ -25,7 +25,7 @@ pub(super) fn number<'a>(
     Ok(plain.map(|text| Val::Number(text.into())))
 }
 
-/// A country's calling code, given as `62`, `"62"` or `"+62"`.
+/// Reads a country's calling code, given as `62`, `"62"` or `"+62"`.
 pub(super) fn country(value: Option<&Val<'_>>) -> Result<Option<String>, String> {
     let Some(code) = value.and_then(Val::scalar) else { return Ok(None) };
     let digits = code.trim_start_matches('+');
@@ -35,9 +35,10 @@ pub(super) fn country(value: Option<&Val<'_>>) -> Result<Option<String>, String>
     Err("takes a country's calling code such as \"62\"".to_owned())
 }
 
-/// `+` and 7 to 15 digits (E.164), or nothing. Everything but digits and a leading `+` is dropped.
-/// `+` and `00` begin an international number; a leading 0 stands for the country; other digits get
-/// the country before them unless they begin with it. Without a country those stay as digits.
+/// Formats a phone number as `+` and 7 to 15 digits (E.164); `None` if it has another length. Drops
+/// everything but digits and a leading `+`. `+` and `00` begin an international number; a leading 0 is
+/// replaced by the country; other digits are prefixed with the country unless they begin with it. Without a
+/// country, such national numbers stay plain digits.
 pub(super) fn phone<'a>(value: &Val<'_>, country: Option<&str>) -> Option<Val<'a>> {
     let text = value.scalar()?;
     let text = text.trim();

@@ -1,4 +1,4 @@
-//! `truncate replace join split`.
+//! The helpers `truncate`, `replace`, `join` and `split`.
 
 use std::rc::Rc;
 
@@ -7,14 +7,14 @@ use antar_json::{Builder, Kind, Value};
 use super::Failure;
 use crate::value::Val;
 
-/// A number of characters.
+/// Reads a number of characters.
 pub(super) fn characters(value: &Val<'_>) -> Result<usize, String> {
     let number = value.as_number().map(str::to_owned).or_else(|| value.as_text().map(Into::into));
     let number = number.and_then(|text| text.parse().ok());
     number.ok_or_else(|| "needs a whole number of characters".to_owned())
 }
 
-/// At most `most` characters, the mark at the end included.
+/// Truncates a text to at most `most` characters, including the mark at the end.
 pub(super) fn truncate<'a>(text: &str, most: usize, end: Option<&Val<'_>>) -> Val<'a> {
     if text.chars().nth(most).is_none() {
         return Val::text(text.to_owned());

@@ -1,4 +1,4 @@
-//! Loops: no turn, one, and several.
+//! Proves loops with no turn, with one and with several.
 
 use super::{Grammar, Turn, Walker, Ways};
 use crate::Cause;
@@ -29,7 +29,7 @@ impl<G: Grammar> Walker<'_, G> {
             joined = self.join(joined, some, start, end)?;
         }
         if let Some(state) = ways.spoken {
-            // What was written before this loop stays written, also when its turns write nothing.
+            // Output from before this loop counts as written, even if the loop's turns write nothing.
             let some = self.separated(block, &state)?;
             let spoken = self.either(some.silent, some.spoken, start, end)?;
             joined = self.join(joined, Ways { silent: None, spoken }, start, end)?;
@@ -53,8 +53,9 @@ impl<G: Grammar> Walker<'_, G> {
         self.join(only, last, start, end)
     }
 
-    /// A loop with a separator, from one state. A turn that writes nothing leaves no trace: before
-    /// the first that writes the state is still `state`, after it what some turn ended in.
+    /// Walks a loop with a separator from one state. A turn that writes nothing leaves no trace: the state
+    /// stays `state` until the first turn that writes, and is the end state of a turn that wrote from then
+    /// on.
     fn separated(&mut self, block: &mut Block, state: &G::State) -> Result<Ways<G::State>, Fault> {
         let (start, end) = (block.start, block.end);
         let only = self.fresh(block, state, ONLY)?;

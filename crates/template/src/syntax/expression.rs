@@ -1,4 +1,4 @@
-//! What stands in a tag, ready to be evaluated.
+//! The expression in a tag, ready to be evaluated.
 
 use antar_json::Document;
 
@@ -7,7 +7,7 @@ use crate::helpers::Helper;
 #[derive(Debug)]
 pub(crate) enum Expression {
     Path(Path),
-    /// `@index` and its like, of the loop this many loops further out.
+    /// `@index` or a similar variable, of the loop this many loops further out.
     Turn(usize, TurnVariable),
     Literal(Document),
     /// `antar.secret.NAME`, only as a hole of its own.
@@ -51,7 +51,7 @@ pub(crate) struct Call {
 }
 
 impl Expression {
-    /// What is written out in the template.
+    /// The value, if it is a literal.
     pub(crate) fn literal(&self) -> Option<&Document> {
         match self {
             Expression::Literal(document) => Some(document),

@@ -1,4 +1,4 @@
-//! From a template's text to expressions: tags, paths, and what was meant where a name is wrong.
+//! Parses a template's text into expressions: tags, paths, and suggestions for wrong names.
 
 pub(crate) mod expression;
 pub(crate) mod parse;

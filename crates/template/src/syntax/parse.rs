@@ -1,4 +1,5 @@
-//! From the parser's tree to our own: names become paths and helpers, tags get their places.
+//! Converts the tree of the Handlebars parser into nodes of the plan: resolves names to paths and helpers,
+//! and adds the positions of tags.
 
 use std::collections::HashMap;
 
@@ -23,7 +24,7 @@ pub(crate) use names::Use;
 
 const BLOCKS: [&str; 4] = ["if", "unless", "each", "with"];
 
-/// Stands in a path for each element of an array, or member of an object.
+/// Step of a path that stands for each element of an array, or member of an object.
 pub(crate) const EACH: &str = "[]";
 
 pub(crate) struct Parsed {
@@ -36,7 +37,7 @@ pub(crate) struct Parsed {
 
 pub(crate) fn parse(source: &str, place: &Place, limits: &Limits) -> Result<Parsed, Vec<Fault>> {
     let tags = super::scan::tags(source, limits).map_err(|fault| vec![fault])?;
-    // `a[0]` would be read as two arguments, silently.
+    // The parser would silently read `a[0]` as two arguments.
     let indexed = tags.iter().filter(|tag| tag.kind != TagKind::Comment);
     let indexed = indexed.filter(|tag| unreadable::is_indexed(source, tag.start, tag.end));
     let indexed: Vec<_> =
@@ -76,8 +77,8 @@ pub(crate) fn parse(source: &str, place: &Place, limits: &Limits) -> Result<Pars
     }
 }
 
-/// The parser's tree. Its panics on odd input are turned into an error: a tenant's text must not
-/// end a request handler.
+/// Runs the Handlebars parser. Turns its panics on odd input into an error: a tenant's text must not end a
+/// request handler.
 fn tree(source: &str, tags: &[Tag]) -> Result<Tree, Fault> {
     if tags.is_empty() && source.is_empty() {
         return Ok(Tree::new());
@@ -93,7 +94,7 @@ fn tree(source: &str, tags: &[Tag]) -> Result<Tree, Fault> {
     Err(unreadable::fault(source, start, end))
 }
 
-/// The byte that the parser complains about.
+/// The byte at which the parser reports the error.
 fn place_of(error: &handlebars::TemplateError, source: &str) -> usize {
     if let TemplateErrorReason::InvalidParam(argument) = error.reason() {
         return source.find(argument.as_str()).unwrap_or_default();
@@ -106,10 +107,10 @@ fn place_of(error: &handlebars::TemplateError, source: &str) -> usize {
     line_start + column
 }
 
-/// A context that a block opens, as far as it is known before any event.
+/// A context that a block opens, as far as it is known while compiling.
 struct Scope {
     is_loop: bool,
-    /// The steps from the root.
+    /// The steps from the root, if they are known.
     path: Option<Vec<String>>,
     /// Block parameters: `as |item index|`.
     names: Vec<String>,
@@ -126,12 +127,12 @@ struct Reader<'s> {
     secrets: Vec<String>,
     uses_attempt: bool,
     uses_meta: bool,
-    /// The byte of the source after the last name whose place was found.
+    /// The byte of the source after the last name that was located.
     read_to: usize,
 }
 
 impl Reader<'_> {
-    /// The tag of the next element. The tree and the tags agree, or compiling fails at the end.
+    /// The tag of the next element. If tree and tags disagree, compiling fails at the end.
     fn take(&mut self) -> Tag {
         let end = self.source.len();
         let none = Tag { kind: TagKind::Hole, start: end, end };
@@ -208,7 +209,7 @@ impl Reader<'_> {
         })
     }
 
-    /// A path, or a helper with arguments. `direct`: its value is what gets written.
+    /// Reads a path, or a helper with arguments. `direct`: whether its value is what gets written.
     fn tag_value(&mut self, spec: &HelperTemplate, tag: Tag, direct: bool) -> Expression {
         if spec.params.is_empty() && spec.hash.is_empty() {
             return self.value(&spec.name, tag, direct);
@@ -229,7 +230,7 @@ impl Reader<'_> {
             return self.unknown_helper(name, tag);
         };
         let passes_on = direct && helper.passes_on;
-        // What `and` passes on before its last is false, null or empty: no object.
+        // Before its last argument, `and` passes on only values that are false, null or empty: no object.
         let first =
             if helper.helper == Helper::And { spec.params.len().saturating_sub(1) } else { 0 };
         let placed = |at: usize| passes_on && at >= first;
@@ -248,7 +249,7 @@ impl Reader<'_> {
         Expression::Call(Box::new(Call { helper: helper.helper, arguments, options, token }))
     }
 
-    /// Values keep their type wherever they stand, so `json` changes nothing.
+    /// Values keep their type everywhere, so `json` changes nothing.
     fn json(&mut self, spec: &HelperTemplate, tag: Tag, direct: bool) -> Expression {
         match (spec.params.as_slice(), spec.hash.keys().next()) {
             ([argument], None) => self.value(argument, tag, direct),
@@ -411,7 +412,7 @@ impl Reader<'_> {
     }
 }
 
-/// A written-out text as it stands in its place.
+/// A literal text as it is written in its place.
 fn placed(text: &str, place: &Place) -> String {
     match place {
         Place::Header => crate::escape::header_line(text).into_owned(),

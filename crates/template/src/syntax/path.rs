@@ -3,7 +3,7 @@
 /// A path as written.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct RawPath {
-    /// How many `../` it begins with.
+    /// Number of leading `../`.
     pub(crate) up: usize,
     /// `@name`
     pub(crate) local: Option<String>,
@@ -31,7 +31,7 @@ pub(crate) fn read(raw: &str) -> RawPath {
             Some(key) => key.split_once(']').unwrap_or((key, "")),
             None => rest.split_at(rest.find(['.', '/']).unwrap_or(rest.len())),
         };
-        // `this` is a step to where one is already; in brackets it is a key.
+        // `this` stays at the current context; in brackets it is a key.
         if step == "this" && !rest.starts_with('[') {
             path.this |= steps.is_empty();
         } else {

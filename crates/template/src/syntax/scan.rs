@@ -1,9 +1,9 @@
 //! Finds the tags of a template: where each begins and ends, and how blocks nest.
 //!
-//! The parser behind this gives a tree without byte positions, recurses on whatever nests, and
-//! explains mistakes in terms of its grammar. So the text is looked through once before: what
-//! nests too deeply, is left open or is no part of our language is refused here, with its place
-//! and in words; afterwards the tags are the positions of the tree's elements.
+//! The Handlebars parser returns a tree without byte positions, recurses on nested input, and reports
+//! mistakes in terms of its grammar. This scanner therefore runs first: it refuses text that nests too
+//! deeply, is left open or is not part of our language, with position and description; afterwards its tags
+//! provide the positions of the tree's elements.
 
 use crate::{Cause, Limits};
 
@@ -26,7 +26,7 @@ pub(crate) struct Tag {
     pub(crate) end: usize,
 }
 
-/// A mistake at a place of the source.
+/// A mistake at a position in the source.
 #[derive(Clone, Debug)]
 pub(crate) struct Fault {
     pub(crate) cause: Cause,
@@ -60,7 +60,7 @@ pub(crate) fn tags(source: &str, limits: &Limits) -> Result<Vec<Tag>, Fault> {
     while let Some(found) = source[at..].find("{{") {
         let start = at + found;
         at = match backslashes_before(source, at, start) {
-            // One backslash makes the braces text; two and more are text before a tag.
+            // One backslash turns the braces into text; two or more are text before a tag.
             1 => start + if source[start + 2..].starts_with("{{") { 4 } else { 2 },
             _ => scanner.tag(start)?,
         };
@@ -81,7 +81,7 @@ fn backslashes_before(source: &str, from: usize, at: usize) -> usize {
     source[from..at].bytes().rev().take_while(|byte| *byte == b'\\').count()
 }
 
-/// The bytes of the tag that `text` begins with, if it ends at all.
+/// Bytes of the tag that `text` begins with; `None` if the tag never ends.
 pub(crate) fn tag_length(text: &str) -> Option<usize> {
     if text.starts_with("{{!") {
         return comment_length(text);
@@ -110,7 +110,7 @@ struct Scanner<'s> {
 }
 
 impl<'s> Scanner<'s> {
-    /// Reads the tag at `start`; answers where it ends.
+    /// Reads the tag at `start` and returns its end.
     fn tag(&mut self, start: usize) -> Result<usize, Fault> {
         let rest = &self.source[start..];
         if rest.starts_with("{{{{") {
@@ -247,7 +247,7 @@ impl<'s> Scanner<'s> {
     }
 }
 
-/// A tag's text without braces, tildes and surrounding spaces. A triple's inner braces go too.
+/// A tag's text without braces, tildes and surrounding spaces, nor the inner braces of a triple.
 pub(crate) fn inner(tag: &str) -> &str {
     let text = tag.strip_prefix("{{").unwrap_or(tag);
     let text = text.strip_suffix("}}").unwrap_or(text);
@@ -267,7 +267,7 @@ fn word(text: &str) -> &str {
     &text[..end]
 }
 
-/// The bytes of the text in quotes that `text` begins with, quotes included.
+/// Bytes of the quoted text that `text` begins with, quotes included.
 pub(crate) fn quoted_length(text: &str, quote: char) -> usize {
     let mut escaped = false;
     for (at, c) in text.char_indices().skip(1) {
@@ -286,7 +286,7 @@ enum Stop {
     Deep(usize),
 }
 
-/// Inside a tag: strings are stepped over, brackets are counted.
+/// A cursor inside a tag that skips strings and counts brackets.
 struct Inside<'s> {
     text: &'s str,
     at: usize,
@@ -329,7 +329,7 @@ impl Inside<'_> {
         ending.map(|ending| self.at + ending.len()).ok_or(Stop::Unclosed)
     }
 
-    /// Whether a bracket here is a key like `[first name]` and no list of literals.
+    /// Whether a bracket here begins a key like `[first name]` rather than a list of literals.
     fn key_begins(&self) -> bool {
         let (before, after) = self.text.split_at(self.at);
         let list = ['"', '\'', '-', '[', '{', ']'];

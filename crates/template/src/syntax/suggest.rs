@@ -1,7 +1,7 @@
-//! "Did you mean …".
+//! "Did you mean …": finds the known name that a wrong one resembles.
 
-/// The candidate that is nearest to `word`: at most a third of its characters off (never fewer than
-/// two) and never more than half, counting a swap of neighbours as one.
+/// The candidate nearest to `word`. It may be off by a third of the word's characters (by two, if that is
+/// more) but never by more than half, counting a swap of neighbours as one.
 #[must_use]
 pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let word: Vec<char> = word.to_lowercase().chars().collect();
@@ -18,7 +18,7 @@ pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) ->
         .map(|(_, _, candidate)| candidate)
 }
 
-/// The candidate that `word` says and more: `uppercase` and `toUpper` say `upper`.
+/// The candidate that `word` contains or abbreviates: `uppercase` and `toUpper` contain `upper`.
 pub(crate) fn contained<'c>(
     word: &str,
     candidates: impl IntoIterator<Item = &'c str>,
@@ -39,7 +39,7 @@ pub(crate) fn contained<'c>(
     })
 }
 
-/// Edits between two words, with swaps of neighbours (optimal string alignment).
+/// Edit distance between two words, with swaps of neighbours (optimal string alignment).
 fn distance(a: &[char], b: &[char]) -> usize {
     let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
     for (i, row) in rows.iter_mut().enumerate() {

@@ -1,4 +1,4 @@
-//! Numbers without structure, the same for the same seed (SplitMix64).
+//! Pseudo-random numbers, the same for the same seed (SplitMix64).
 
 pub(crate) struct Dice(u64);
 

@@ -1,4 +1,4 @@
-//! JSON templates with what has to come out of them.
+//! Generates JSON templates together with their expected output.
 
 use antar_template::Unresolved;
 
@@ -14,7 +14,7 @@ pub(crate) enum Val {
     Secret,
     Array(Items),
     Object(Items),
-    /// `{{#if}}`, or `{{#unless}}` where negated
+    /// `{{#if}}`, or `{{#unless}}` if negated
     If(Expr, bool, Box<Val>, Box<Val>),
     With(Expr, Box<Val>, Box<Val>),
 }
@@ -22,7 +22,7 @@ pub(crate) enum Val {
 /// A part of a JSON string.
 #[derive(Debug)]
 pub(crate) enum Part {
-    /// As it stands in the template, and what it reads as.
+    /// As written in the template, and as read back from the output.
     Plain(&'static str, &'static str),
     Hole(Hole),
     Secret,
@@ -30,13 +30,13 @@ pub(crate) enum Part {
     Each(Expr, &'static str, Vec<Part>),
 }
 
-/// An element, or with a key a member.
+/// An element, or a member if it has a key.
 #[derive(Debug)]
 pub(crate) struct Item(Option<Vec<Part>>, Val);
 
 #[derive(Debug)]
 pub(crate) enum Items {
-    /// Some, then some under a condition each.
+    /// Unconditional items, then items under a condition each.
     List(Vec<Item>, Vec<(Expr, Item)>),
     Loop {
         subject: Expr,
@@ -45,7 +45,7 @@ pub(crate) enum Items {
         body: Box<Item>,
         otherwise: Option<Box<Item>>,
     },
-    /// One, then a loop whose turns begin with a comma.
+    /// One item, then a loop whose turns begin with a comma.
     After(Box<Item>, Expr, Box<Item>),
 }
 
@@ -237,7 +237,7 @@ impl Items {
         }
     }
 
-    /// Keys and values that are sent.
+    /// The keys and values that are sent.
     fn eval(&self, model: &mut Model) -> Vec<(Option<Text>, Tree)> {
         let mut sent = Vec::new();
         let mut add = |model: &mut Model, Item(key, value): &Item| {
@@ -288,7 +288,7 @@ impl Val {
                 items.print(dice, out);
                 out.push(']');
             }
-            // Spaces, as three braces would be another tag.
+            // Spaces, because three braces would be another tag.
             Val::Object(items) => {
                 out.push_str("{ ");
                 items.print(dice, out);
@@ -312,7 +312,7 @@ impl Val {
         }
     }
 
-    /// None where it is left out.
+    /// `None` if it is left out.
     pub(crate) fn eval(&self, model: &mut Model) -> Option<Tree> {
         match self {
             Val::Hole(hole) => match model.hole(hole) {

@@ -1,9 +1,9 @@
-//! Random templates over random events: one case is a number. The tests run some thousand of them,
-//! `cargo xtask fuzz templates` as many as one likes.
+//! Checks random templates over random events. A case is identified by a number; the tests run some
+//! thousand of them, `cargo xtask fuzz templates` any number.
 //!
-//! Most templates are made together with a model that says what has to be read back from the
-//! result; they must compile. Others are broken on purpose: those that compile all the same must
-//! keep what their place promises.
+//! Most templates are generated together with a model that predicts the values to read back from the
+//! result; they must compile. Others are broken on purpose: those that still compile must keep the
+//! guarantees of their place.
 
 use antar_json::Document;
 use antar_template::{
@@ -23,24 +23,24 @@ use model::Model;
 use rough::{mutate, soup};
 use tree::Tree;
 
-/// What the one secret holds.
+/// Value of the only secret.
 const SECRET: &str = "s\"\\\r\nX: 1/..@&=<'%20é";
 
 const POLICIES: [Unresolved; 4] =
     [Unresolved::Literal, Unresolved::Empty, Unresolved::Omit, Unresolved::Fail];
 
-/// How a case went.
+/// Result of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// The template was refused, as some may be.
+    /// The template was refused, which is allowed for some.
     Refused,
-    /// What was sent parses.
+    /// The output parses.
     Parsed,
-    /// What was sent means what it should.
+    /// The output has the expected meaning.
     Meant,
 }
 
-/// A promise that did not hold.
+/// A violated guarantee.
 #[derive(Debug)]
 pub(crate) struct Broken {
     pub(crate) template: String,
@@ -61,7 +61,7 @@ enum Subject {
     Header(texts::Header),
     Form(Vec<texts::Pair>),
     Xml(texts::Xml),
-    /// Nothing is known but the place.
+    /// Only the place is known.
     Any,
 }
 
@@ -74,7 +74,7 @@ struct Case {
 /// Runs case `number` of `seed`.
 pub(crate) fn run(seed: u64, number: u64) -> Result<Outcome, Broken> {
     let mut dice = Dice::new(seed ^ number.wrapping_mul(0xd134_2543_de82_ef95));
-    // The first numbers of near seeds are near each other.
+    // Seeds that are close to each other produce similar first numbers.
     dice.next();
     let case = case(&mut dice);
     let event = tree::event(&mut dice);
@@ -108,7 +108,7 @@ fn case(dice: &mut Dice) -> Case {
             let place = Place::Url { hosts_allowed: Vec::new() };
             let mut template = url.print();
             if dice.one_in(4) {
-                // One after the authority, which the check compares with.
+                // Mutate only after the authority, which the check compares.
                 mutate(dice, &mut template, url.authority.len() + 1);
             }
             Case { template, place, subject: Subject::Url(url) }
@@ -158,7 +158,7 @@ fn check(case: &Case, event: &Tree, posted: &str) -> Result<Outcome, String> {
         Err(errors) => {
             let sound = !matches!(case.subject, Subject::Any | Subject::Host)
                 && case.template == printed(&case.subject).unwrap_or_else(|| case.template.clone());
-            // The model may nest loops too far to be walked, or ask for a first turn in a last one.
+            // The model may nest loops too deeply to be proved, or test for a first turn in a last one.
             let reasons = ["too large", "no event can lead here"];
             let with_reason = reasons.iter().any(|reason| errors[0].detail.contains(reason));
             let error = &errors[0];
@@ -187,7 +187,7 @@ fn check(case: &Case, event: &Tree, posted: &str) -> Result<Outcome, String> {
     Ok(least)
 }
 
-/// The template as the model has it, where it can have been changed since.
+/// The template as the model prints it, if it may have been mutated since.
 fn printed(subject: &Subject) -> Option<String> {
     match subject {
         Subject::Url(url) => Some(url.print()),
@@ -312,7 +312,7 @@ fn failed(case: &Case, model: &mut Model, error: &RenderError) -> Result<Outcome
     if reason { Ok(Outcome::Meant) } else { Err(format!("failed without reason: {error}")) }
 }
 
-/// Two readers that must agree that this is JSON.
+/// Reads a text with two parsers, which must both accept it as JSON.
 fn json_of(sent: &str) -> Result<Tree, String> {
     serde_json::from_str::<serde::de::IgnoredAny>(sent)
         .map_err(|error| format!("no JSON: {error}"))?;

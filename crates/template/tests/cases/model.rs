@@ -1,5 +1,5 @@
-//! What stands in tags, printed as Handlebars and evaluated a second time, in the simplest way, to
-//! know what has to come out.
+//! Expressions in tags: printed as Handlebars, and evaluated a second time in the simplest way to predict
+//! the output.
 
 use antar_template::Unresolved;
 
@@ -20,7 +20,7 @@ pub(crate) enum Expr {
     Lookup(Box<Expr>, &'static str),
     Json(Box<Expr>),
     Not(Box<Expr>),
-    /// A helper whose result the model does not know.
+    /// A helper whose result the model does not predict.
     Helper(&'static str, Box<Expr>),
 }
 
@@ -45,7 +45,7 @@ const HELPERS: [&str; 18] = [
     "lookup (split P \",\") 0",
 ];
 
-/// Which blocks are around.
+/// The enclosing blocks.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Around {
     /// For each, whether it is a loop.
@@ -102,7 +102,7 @@ fn dotted(steps: &[&str]) -> String {
 }
 
 impl Expr {
-    /// Without braces, as it stands in a tag of its own.
+    /// The text without braces, as in a tag of its own.
     pub(crate) fn words(&self) -> String {
         match self {
             Expr::Path(up, steps) => format!("{}{}", "../".repeat(*up), dotted(steps)),
@@ -139,7 +139,7 @@ pub(crate) struct Hole {
     pub(crate) token: String,
 }
 
-/// `trims`: whether the text beside it may lose its spaces.
+/// `trims`: whether the adjacent text may lose its spaces.
 pub(crate) fn hole(dice: &mut Dice, around: &Around, trims: bool) -> Hole {
     let expr = expr(dice, around);
     let words = expr.words();
@@ -165,11 +165,11 @@ pub(crate) struct Turn {
     last: bool,
 }
 
-/// One evaluation.
+/// State of one evaluation.
 pub(crate) struct Model {
     frames: Vec<Frame>,
     pub(crate) policy: Unresolved,
-    /// The model can't say what comes out.
+    /// The model can't predict the output.
     pub(crate) unknown: bool,
     /// A hole had no value.
     pub(crate) unresolved: bool,
@@ -215,7 +215,7 @@ impl Model {
         truthy(self.value(expr).as_ref(), false)
     }
 
-    /// The value of a hole; the flags tell when it has none.
+    /// The value of a hole; sets a flag if it has none, or if it is an array or object.
     pub(crate) fn hole(&mut self, hole: &Hole) -> Option<Tree> {
         let value = self.value(&hole.expr);
         self.unresolved |= value.is_none();
@@ -223,7 +223,7 @@ impl Model {
         value
     }
 
-    /// What a hole writes into text, before escaping.
+    /// The text that a hole writes, before escaping.
     pub(crate) fn text(&mut self, hole: &Hole) -> Text {
         match self.hole(hole) {
             None if self.policy == Unresolved::Literal => Text::plain(&hole.token),
@@ -233,7 +233,7 @@ impl Model {
         }
     }
 
-    /// Runs `each` once for every turn; false when there was none.
+    /// Runs `each` once for every turn; false if there was none.
     pub(crate) fn each(&mut self, subject: &Expr, mut each: impl FnMut(&mut Model)) -> bool {
         let turns: Vec<(Option<Text>, Tree)> = match self.value(subject) {
             Some(Tree::Array(elements)) => {
@@ -254,7 +254,7 @@ impl Model {
         count > 0
     }
 
-    /// Runs `body` inside of the value; false when there is none.
+    /// Runs `body` with the value as context; false if there is none.
     pub(crate) fn with(&mut self, subject: &Expr, body: impl FnOnce(&mut Model)) -> bool {
         match self.value(subject) {
             Some(this) if truthy(Some(&this), true) => {

@@ -1,8 +1,8 @@
-//! RFC 8259, read strictly into a [`Tree`].
+//! A strict parser for RFC 8259 that returns a [`Tree`].
 
 use super::tree::{Text, Tree};
 
-/// The whole of `text` as one JSON value, or what is wrong with it.
+/// Reads all of `text` as one JSON value, or returns what is wrong with it.
 pub(crate) fn read(text: &str) -> Result<Tree, String> {
     let mut reader = Reader { bytes: text.as_bytes(), text, at: 0 };
     let value = reader.value()?;
@@ -27,7 +27,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The next byte after spaces, when it is `byte`.
+    /// Skips spaces, and the next byte if it is `byte`; returns whether it was.
     fn take(&mut self, byte: u8) -> bool {
         self.spaces();
         let found = self.bytes.get(self.at) == Some(&byte);

@@ -1,4 +1,4 @@
-//! Templates that may be refused.
+//! Generates templates that may be refused.
 
 use super::dice::Dice;
 
@@ -39,7 +39,7 @@ const PIECES: [&str; 34] = [
     "{{! c }}",
 ];
 
-/// Takes out, doubles or puts in a piece, behind byte `from`.
+/// Removes, doubles or inserts a piece after byte `from`.
 pub(super) fn mutate(dice: &mut Dice, template: &mut String, from: usize) {
     for _ in 0..1 + dice.below(2) {
         let at = |dice: &mut Dice, text: &str| {
@@ -65,7 +65,7 @@ pub(super) fn mutate(dice: &mut Dice, template: &mut String, from: usize) {
     }
 }
 
-/// Pieces of JSON in an array, in branches and loops that are closed.
+/// Random pieces of JSON in an array, in branches and loops that are closed.
 pub(super) fn soup(dice: &mut Dice) -> String {
     let mut out = String::new();
     let mut open: Vec<&str> = Vec::new();

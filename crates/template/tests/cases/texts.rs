@@ -1,11 +1,11 @@
-//! URLs, headers, forms and XML with what has to be read back from them.
+//! Generates URL, header, form and XML templates together with the values to read back from the output.
 
 use antar_template::Unresolved;
 
 use super::dice::Dice;
 use super::model::{Around, Expr, Hole, Model, condition, hole, path};
 
-/// A part of a text: the same in the template and in what is sent, or a tag.
+/// A part of a text: a literal that is sent unchanged, or a tag.
 #[derive(Debug)]
 pub(crate) enum Part {
     Plain(&'static str),
@@ -15,7 +15,7 @@ pub(crate) enum Part {
     Each(Expr, &'static str, Vec<Part>),
 }
 
-/// What is written for one value, escaped or left out in its place.
+/// Maps the text of a value to the text that is read back from its place.
 pub(crate) type Clean = fn(&str) -> String;
 
 fn parts(dice: &mut Dice, around: &Around, depth: usize) -> Vec<Part> {
@@ -32,7 +32,7 @@ fn parts(dice: &mut Dice, around: &Around, depth: usize) -> Vec<Part> {
     (0..dice.below(4)).map(|_| part(dice)).collect()
 }
 
-/// A block without any text would be no block: what stands beside it stands alone.
+/// Parts with at least one text: beside a block without any text, a hole could be the entire value.
 fn some_parts(dice: &mut Dice, around: &Around, depth: usize) -> Vec<Part> {
     let mut some = parts(dice, around, depth);
     some.push(Part::Plain("-"));
@@ -82,12 +82,12 @@ fn eval(parts: &[Part], model: &mut Model, clean: Clean) -> String {
     out
 }
 
-/// Everything is a text to read back.
+/// Every text is read back unchanged.
 fn same(text: &str) -> String {
     text.to_owned()
 }
 
-/// Whether `omit` leaves out what these parts are the whole value of.
+/// Whether `omit` drops the parameter or header whose entire value these parts are.
 fn omitted(parts: &[Part], model: &mut Model) -> bool {
     match parts {
         [Part::Hole(hole)] if model.policy == Unresolved::Omit => {
@@ -139,7 +139,7 @@ pub(crate) fn print_pairs(pairs: &[Pair], out: &mut String) {
                 print(value, out);
                 out.push_str("{{/if}}");
             }
-            // A first parameter that is always there keeps a lone `&` from being another one.
+            // A parameter that is always present keeps a lone `&` from being another one.
             Pair::Loop(subject, value) => {
                 let words = subject.words();
                 out.push_str(&format!("&q=1&{{{{#each {words} join=\"&\"}}}}p{at}="));
@@ -175,7 +175,8 @@ pub(crate) fn eval_pairs(pairs: &[Pair], model: &mut Model) -> Vec<(String, Stri
     sent
 }
 
-/// The pairs that count, of those that were read: not the fixed ones, not what is between two `&`.
+/// The pairs to compare, of those that were read: without the fixed ones and the empty ones between two
+/// `&`.
 pub(crate) fn counted(read: impl Iterator<Item = (String, String)>) -> Vec<(String, String)> {
     read.filter(|(key, value)| key != "q" && !(key.is_empty() && value.is_empty())).collect()
 }
@@ -321,7 +322,7 @@ impl Xml {
     }
 }
 
-/// What XML 1.0 can carry.
+/// The characters that XML 1.0 allows.
 fn allowed(text: &str) -> String {
     let excluded = |c: char| matches!(c, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}');
     text.chars().filter(|c| !excluded(*c)).collect()

@@ -1,6 +1,5 @@
-//! JSON of the generators' own: values as they are posted, and a strict reader of what is sent that
-//! shares nothing with the crates under test. Strings are UTF-16 units, so that lone surrogates
-//! count.
+//! JSON values of the generators, which share nothing with the crates under test. Strings are UTF-16
+//! units, so that lone surrogates count.
 
 use std::fmt::Write as _;
 
@@ -17,7 +16,7 @@ pub(crate) enum Tree {
     Object(Vec<(Text, Tree)>),
 }
 
-/// A string with its escapes as written, which don't count when two are compared.
+/// A string with its escapes as written, which are ignored in comparisons.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Text {
     pub(crate) units: Vec<u16>,
@@ -175,7 +174,7 @@ fn member(dice: &mut Dice, depth: usize) -> (Text, Tree) {
     (key, value(dice, depth))
 }
 
-/// An object in which the usual names are often there, sometimes twice.
+/// An object that often contains the usual names, sometimes twice.
 pub(crate) fn event(dice: &mut Dice) -> Tree {
     let mut members: Vec<_> = (0..1 + dice.below(6)).map(|_| member(dice, 2)).collect();
     if dice.one_in(2) {
@@ -237,7 +236,7 @@ impl Tree {
         space(out);
     }
 
-    /// Of duplicate keys the last; a number steps into an array.
+    /// The value one step down: the last one of duplicate keys; a number selects an element of an array.
     pub(crate) fn step(&self, name: &str) -> Option<&Tree> {
         match self {
             Tree::Object(members) => {

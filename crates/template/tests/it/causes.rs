@@ -1,9 +1,8 @@
-//! Every cause in the list has a template that it refuses, with place, piece of text and advice.
+//! Checks that every cause refuses a template, with position, token and advice.
 
 use antar_template::{Cause, ContentType, Limits, Place, Template};
 
-/// One refused template for each cause: J(SON), T(ext), U(RL), F(orm), H(TML), X(ML), or a type that
-/// is not known.
+/// One refused template for each cause: J(SON), T(ext), U(RL), F(orm), H(TML), X(ML), or an unknown type.
 const REFUSED: &[(Cause, char, &str)] = &[
     (Cause::TagNotClosed, 'T', "a {{b"),
     (Cause::EmptyTag, 'T', "{{}}"),
@@ -84,7 +83,7 @@ const REFUSED: &[(Cause, char, &str)] = &[
     (Cause::NoHost, 'U', "https:///{{c}}"),
 ];
 
-/// Those that take much text.
+/// Causes that need a long template.
 fn large() -> Vec<(Cause, char, String)> {
     let nested = format!(
         "{}1{}",

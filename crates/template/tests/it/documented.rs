@@ -1,7 +1,7 @@
 //! Runs every example of the integrator's page.
 //!
-//! An example there is a row of a table with three columns of code: template, event, result. The
-//! heading above says where the template stands: `JSON`, `text`, `URL`, `header` in its last word.
+//! An example is a table row with three columns of code: template, event, result. The last word of the
+//! heading above is the template's place: `JSON`, `text`, `URL`, `header`.
 
 use antar_template::{ContentType, Place, Unresolved};
 

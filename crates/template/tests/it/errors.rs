@@ -1,4 +1,4 @@
-//! Every way a template can be refused says where, what and what to do.
+//! Checks that every refusal of a template reports the position, the mistake and what to do.
 
 use antar_template::{ContentType, Limits, Place, Template};
 

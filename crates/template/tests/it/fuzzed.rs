@@ -1,4 +1,4 @@
-//! Some thousand random cases; `cargo xtask fuzz templates` runs as many as one likes.
+//! Runs some thousand random cases; `cargo xtask fuzz templates` runs any number.
 
 use crate::cases::{Outcome, run};
 
@@ -13,6 +13,6 @@ fn random_templates_keep_their_promises_over_random_events() {
             Err(broken) => panic!("case {number}: {broken}"),
         }
     }
-    // A generator that reaches only one kind would prove little.
+    // A generator that reaches only one outcome would prove little.
     assert!(refused > 300 && meant > 2_500, "{refused} refused, {meant} compared");
 }

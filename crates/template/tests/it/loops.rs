@@ -1,4 +1,4 @@
-//! Paths through blocks, and what stands between the turns of a loop.
+//! Tests paths through blocks, and separators between the turns of a loop.
 
 use antar_template::{ContentType, Limits, Place, Template, Unresolved};
 
@@ -52,7 +52,7 @@ fn only_what_can_be_placed_has_to_be_scalar() {
     let scalar = |v: &antar_template::Variable| v.scalar_only;
     let found: Vec<_> = template.variables().into_iter().filter(scalar).map(|v| v.path).collect();
     assert_eq!(found, ["e.k", "g", "j", "k"]);
-    // What `default` chooses is placed, and an object can't be.
+    // The value that `default` chooses is written into the URL, which can't contain an object.
     let place = Place::Url { hosts_allowed: Vec::new() };
     let sent = |source: &str| render(&place, source, r#"{"o": {"a": 1}}"#, Unresolved::Empty);
     assert!(sent("https://x/{{default o \"x\"}}").is_err());

@@ -1,4 +1,4 @@
-//! The engine from outside: places, errors, helpers, and what the proof promises.
+//! Tests of the engine's public interface: places, errors, helpers, and the guarantees of the proof.
 
 #[path = "../cases/mod.rs"]
 mod cases;

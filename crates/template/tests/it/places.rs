@@ -1,4 +1,4 @@
-//! What each place does with a value, seen from outside.
+//! Tests how each place writes a value.
 
 use crate::support::{self, body, compile, error, header, render, url};
 use antar_template::{

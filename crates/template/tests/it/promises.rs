@@ -1,4 +1,4 @@
-//! What must hold for every template that compiles and every event.
+//! Properties that must hold for every template that compiles and every event.
 
 use antar_json::Document;
 use antar_template::{ContentType, Limits, Place, RenderError, Template, Unresolved, resolve};
@@ -14,7 +14,7 @@ fn config() -> ProptestConfig {
     ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() }
 }
 
-/// Text that hurts where escaping is wrong.
+/// Text that reveals wrong escaping.
 fn nasty() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         any::<char>().prop_map(String::from),
@@ -77,7 +77,7 @@ fn key() -> impl Strategy<Value = String> {
     ]
 }
 
-/// An object whose usual keys are often there.
+/// An object that often contains the usual keys.
 fn event() -> impl Strategy<Value = Json> {
     let member = (proptest::sample::select(vec!["a", "b", "c", "list", "name"]), value());
     proptest::collection::vec(member, 0..6).prop_map(|members| {
@@ -85,8 +85,8 @@ fn event() -> impl Strategy<Value = Json> {
     })
 }
 
-/// A JSON value as a template: mostly right, with holes, branches and loops wherever JSON has a
-/// place for one, and now and then a piece that breaks it.
+/// A JSON value as a template: mostly valid, with holes, branches and loops wherever JSON allows them, and
+/// now and then a piece that breaks it.
 fn json_template() -> impl Strategy<Value = String> {
     let path = || {
         proptest::sample::select(vec![
@@ -177,7 +177,7 @@ fn json_template() -> impl Strategy<Value = String> {
     })
 }
 
-/// Pieces of JSON in any order inside branches and loops: what compiles by luck must hold too.
+/// Pieces of JSON in any order inside branches and loops: templates that compile by luck must be right too.
 fn blind_template() -> impl Strategy<Value = String> {
     let piece = proptest::sample::select(vec![
         "1",
@@ -248,7 +248,7 @@ proptest! {
 
     #[test]
     fn json_carries_every_value_unchanged(value in value(), text in nasty()) {
-        // Reading the same text again, as serde_json does not read back every float it wrote.
+        // Parse the same text again, as serde_json does not read back every float it wrote.
         let event = serde_json::json!({"v": value, "t": text});
         let value = serde_json::from_str::<Json>(&value.to_string()).unwrap();
         let template = r#"{"v": {{v}}, "in": "<{{t}}>", "lone": "{{t}}", "{{t}}!": [{{json t}}]}"#;

@@ -1,4 +1,4 @@
-//! Short ways to compile and render in tests.
+//! Shortcuts to compile and render in tests.
 
 use antar_json::Document;
 use antar_template::{

@@ -1,4 +1,4 @@
-//! What a template writes out itself must be what its place promises: XML, forms, URLs.
+//! Checks that the literal text of a template must be valid for its place: XML, forms, URLs.
 
 use antar_template::{ContentType, Limits, Place, Template, Unresolved};
 use proptest::prelude::*;
@@ -21,7 +21,7 @@ fn a_body_of_an_unknown_type_holds_no_values() {
     assert_eq!(body(ContentType::Unknown, branches, "{}", Unresolved::Fail), "y");
 }
 
-/// Each with the one thing that is wrong, or none.
+/// Each with a part of its error message, or "" if it is valid.
 const XML: &[(&str, &str)] = &[
     ("<a/>", ""),
     ("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<a b = 'c' >{{x}}</a >\n<!-- c -->", ""),

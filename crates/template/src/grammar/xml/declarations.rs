@@ -3,7 +3,7 @@
 use super::{At, State, continues_name, is_space, starts_name, syntax};
 use crate::prove::Stuck;
 
-/// `read`: what stands after `<?`. `fresh`: nothing stands before it.
+/// `read`: the text after `<?`. `fresh`: whether nothing precedes it.
 pub(super) fn instruction(
     state: &State,
     mut read: String,
@@ -33,7 +33,7 @@ pub(super) fn instruction(
     }
 }
 
-/// `version`, then perhaps `encoding`, then perhaps `standalone` (§2.8).
+/// Whether the text is `version`, then optionally `encoding`, then optionally `standalone` (§2.8).
 fn declares(text: &str) -> bool {
     let mut rest = text;
     let mut named = Vec::new();
@@ -64,8 +64,8 @@ fn pseudo_attribute(text: &str) -> Option<(&str, &str, &str)> {
     Some((name.trim_matches(is_space), value, after))
 }
 
-/// `read`: what stands after `<!DOCTYPE`. Declarations of its own (`[…]`) are not taken: nothing
-/// could be proved of what they change.
+/// `read`: the text after `<!DOCTYPE`. An internal subset (`[…]`) is refused: nothing could be proved
+/// about what it changes.
 pub(super) fn doctype(mut read: String, c: char) -> Result<At, Stuck> {
     let quoted = open_quote(&read).is_some();
     if quoted || c != '>' {
@@ -101,7 +101,7 @@ fn is_doctype(text: &str) -> bool {
     }
     let literals = match rest.trim_start_matches(is_space) {
         "" => return true,
-        // §2.8: white space stands before the keyword.
+        // §2.8 requires white space before the keyword.
         _ if !rest.starts_with(is_space) => return false,
         rest => match (rest.strip_prefix("SYSTEM"), rest.strip_prefix("PUBLIC")) {
             (Some(rest), _) => literal(rest).map(|(_, rest)| rest),
@@ -120,7 +120,7 @@ fn is_public_id(c: char) -> bool {
     c.is_ascii_alphanumeric() || " \r\n-'()+,./:=?;!*#@$_%".contains(c)
 }
 
-/// White space and a text in quotes; gives the text and the rest.
+/// Reads white space and a text in quotes; returns the text and the rest.
 fn literal(text: &str) -> Option<(&str, &str)> {
     let text = text.strip_prefix(is_space)?.trim_start_matches(is_space);
     let quote = text.chars().next().filter(|c| matches!(c, '"' | '\''))?;

@@ -1,4 +1,4 @@
-//! Where two ways through a block end: the state from which all is accepted that both accept.
+//! Joins the states in which two paths through a block end: the result accepts what both accept.
 
 use super::{At, State};
 use crate::Cause;
@@ -27,7 +27,7 @@ pub(super) fn join(one: &State, other: &State) -> Result<State, Stuck> {
             ));
         }
     };
-    // An attribute that one way wrote is one that can't follow.
+    // An attribute that either path wrote can't follow.
     let mut attributes = [one.attributes.as_slice(), &other.attributes].concat();
     attributes.sort_unstable();
     attributes.dedup();
@@ -35,7 +35,7 @@ pub(super) fn join(one: &State, other: &State) -> Result<State, Stuck> {
     Ok(State { at, open: one.open.clone(), attributes, rooted: one.rooted, fresh })
 }
 
-/// A start tag whose name ends here: `<a{{#if x}} b="1"{{/if}}>`.
+/// Ends the name of a start tag, as in `<a{{#if x}} b="1"{{/if}}>`.
 fn named(state: &State) -> State {
     let mut state = state.clone();
     if let At::StartName(name) = &mut state.at {

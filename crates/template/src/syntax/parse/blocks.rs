@@ -1,4 +1,4 @@
-//! Arguments and options of blocks.
+//! Reads the arguments and options of blocks.
 
 use handlebars::template::{HelperTemplate, Parameter};
 
@@ -63,8 +63,8 @@ impl Reader<'_> {
         zero_is_true
     }
 
-    /// `join` of `each`. It has to be a constant: what stands between the turns is part of the
-    /// proof.
+    /// The `join` option of `each`. It has to be a constant, because the text between the turns is part of
+    /// the proof.
     pub(super) fn separator(
         &mut self,
         spec: &HelperTemplate,

@@ -1,4 +1,4 @@
-//! What a name in a tag means: a path, a loop's variable, the meta object.
+//! Resolves names in tags: to paths, loop variables and the meta object.
 
 use super::{Reader, Scope};
 use crate::helpers::Helper;
@@ -8,7 +8,7 @@ use crate::syntax::scan::{Fault, Tag};
 use crate::syntax::suggest;
 use crate::{Cause, Place};
 
-/// What the meta object holds.
+/// Members of the meta object.
 const ANTAR: [&str; 9] = [
     "delivery_id",
     "event_id",
@@ -21,7 +21,7 @@ const ANTAR: [&str; 9] = [
     "attempt",
 ];
 
-/// A path of the root that the template reads, and where.
+/// A path below the root that the template reads, with its position.
 #[derive(Debug)]
 pub(crate) struct Use {
     pub(crate) steps: Vec<String>,
@@ -173,8 +173,8 @@ impl Reader<'_> {
         Expression::Path(Path { base: Base::Antar, steps: steps.to_vec(), dotted })
     }
 
-    /// Paths that a helper reads below its first argument: `lookup user "name"` reads `user.name`,
-    /// `join items key="sku"` reads `items[].sku`.
+    /// Records the paths that a helper reads below its first argument: `lookup user "name"` reads
+    /// `user.name`, `join items key="sku"` reads `items[].sku`.
     pub(super) fn keys_below(
         &mut self,
         helper: Helper,
@@ -214,7 +214,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The steps of an expression from the root, where it is a path.
+    /// The steps of an expression from the root, if it is a path.
     pub(super) fn path_from_root(&self, expression: &Expression) -> Option<Vec<String>> {
         let Expression::Path(path) = expression else { return None };
         let base = match path.base {
@@ -227,8 +227,8 @@ impl Reader<'_> {
         Some([base, &path.steps].concat())
     }
 
-    /// Where `raw` stands inside its tag: the first such word outside quotes that no word before
-    /// it has been found at.
+    /// Position of `raw` in its tag: its first occurrence as a word outside quotes, after the names that
+    /// are already located.
     fn place_of(&mut self, raw: &str, tag: Tag) -> Tag {
         let from = self.read_to.clamp(tag.start, tag.end);
         let found = word_in(&self.source[tag.start..tag.end], raw, from - tag.start)
@@ -246,7 +246,7 @@ impl Reader<'_> {
         found.map_or(tag.start + from, |at| tag.start + at + name.len())
     }
 
-    /// Where an option stands inside its tag, its text in quotes included.
+    /// Position of an option in its tag, its quoted text included.
     pub(super) fn option_place(&self, name: &str, tag: Tag) -> Tag {
         let text = &self.source[tag.start..tag.end];
         let Some(at) = word_in(text, name, 0) else { return tag };

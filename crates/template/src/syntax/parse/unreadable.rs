@@ -1,4 +1,4 @@
-//! What to write instead of a tag that Handlebars can't read: ways of other template languages.
+//! Suggests what to write instead of a tag that Handlebars can't read: syntax of other template languages.
 
 use crate::Cause;
 use crate::syntax::scan::{self, Fault};
@@ -19,7 +19,7 @@ pub(super) fn is_indexed(source: &str, start: usize, end: usize) -> bool {
     index(scan::inner(source.get(start..end).unwrap_or_default())).is_some()
 }
 
-/// The pieces of a tag that stand outside of quotes (true), and the texts in quotes (false).
+/// Splits a tag into the pieces outside of quotes (true) and the texts in quotes (false).
 fn pieces(inner: &str) -> Vec<(bool, &str)> {
     let (mut pieces, mut begun, mut at) = (Vec::new(), 0, 0);
     while let Some(found) = inner[at..].find(['"', '\'']) {
@@ -108,7 +108,7 @@ fn dots(inner: &str) -> Option<String> {
         .then(|| format!("a path has one dot between its steps: `{{{{{written}}}}}`"))
 }
 
-/// The byte of a dot that stands after a name and before another dot.
+/// The byte of a dot that follows a name and precedes another dot.
 fn double_dot(text: &str) -> Option<usize> {
     text.match_indices("..").map(|(at, _)| at).find(|at| {
         text[..*at].ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | ']' | '.'))
