@@ -44,7 +44,12 @@ struct Workshop {
     postgres: Option<Postgres>,
     guests: Option<Guests>,
     counts: Counts,
+    /// What was not checked, and why.
+    skipped: Vec<(String, String)>,
 }
+
+/// Names in `.ci/may-skip`: what a machine may leave unchecked without failing the run.
+const MAY_SKIP: &str = ".ci/may-skip";
 
 /// Outcome of a step that did not fail.
 enum Outcome {
@@ -75,6 +80,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         postgres: None,
         guests: None,
         counts: Counts::default(),
+        skipped: Vec::new(),
     };
     let began = Instant::now();
     let mut rows = Vec::new();
@@ -84,6 +90,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         workshop.screen.heading(&title);
         let at = Instant::now();
         let result = (step.run)(&mut workshop);
+        if let Ok(Outcome::Skipped(why)) = &result {
+            workshop.skipped.push((step.name.to_owned(), why.clone()));
+        }
         rows.push((step.name, show(workshop.screen, &result, at.elapsed()), at.elapsed()));
         if let Err(error) = result {
             failed = Some((step, error));
@@ -91,16 +100,39 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         }
     }
     summary(workshop.screen, &rows, began.elapsed());
-    let counts = workshop.counts;
+    let (counts, skipped) = (workshop.counts, std::mem::take(&mut workshop.skipped));
     drop(workshop);
     if let Some((step, error)) = &failed {
         println!("\nstep {} failed: {error:#}\nwhat to do: {}\n", step.name, step.fix);
     }
     println!("{} passed, {} failed", counts.passed, counts.failed);
-    match failed {
-        Some((step, _)) => bail!("cargo xtask test stopped at {}", step.name),
-        None => Ok(()),
+    if !skipped.is_empty() {
+        let named: Vec<_> = skipped.iter().map(|(name, why)| format!("{name} ({why})")).collect();
+        println!("skipped: {}", named.join("; "));
     }
+    if let Some((step, _)) = failed {
+        bail!("cargo xtask test stopped at {}", step.name);
+    }
+    let list = std::fs::read_to_string(crate::root().join(MAY_SKIP)).unwrap_or_default();
+    match unlisted(&skipped, &list).as_slice() {
+        [] => Ok(()),
+        names => bail!(
+            "skipped without a reason in {MAY_SKIP}: {}; install what is missing, or add a line there",
+            names.join(", ")
+        ),
+    }
+}
+
+/// What was skipped though no line `NAME: REASON` of the list permits it.
+fn unlisted<'a>(skipped: &'a [(String, String)], list: &str) -> Vec<&'a str> {
+    let lines = list.lines().filter(|line| !line.starts_with('#'));
+    let permitted: Vec<&str> = lines
+        .filter_map(|line| line.split_once(':'))
+        .filter(|(_, reason)| !reason.trim().is_empty())
+        .map(|(name, _)| name.trim())
+        .collect();
+    let names = skipped.iter().map(|(name, _)| name.as_str());
+    names.filter(|name| !permitted.contains(name)).collect()
 }
 
 fn choose(arguments: &Arguments) -> Result<Vec<&'static Step>> {
@@ -149,4 +181,19 @@ fn summary(screen: Screen, rows: &[(&str, &str, Duration)], total: Duration) {
         screen.note(&format!("{name:14} {word:8} {}", spell(*took)));
     }
     screen.note(&format!("{:14} {:8} {}", "", "", spell(total)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_skipped_step_needs_a_reason() {
+        let skipped =
+            [("deny".to_owned(), String::new()), ("plugins in js".to_owned(), String::new())];
+        let list = "# plugins in js: a comment\ndeny: tidy checks licences\nplugins in js:\n";
+        assert_eq!(unlisted(&skipped, list), ["plugins in js"]);
+        assert_eq!(unlisted(&skipped, ""), ["deny", "plugins in js"]);
+        assert_eq!(unlisted(&[], ""), Vec::<&str>::new());
+    }
 }
