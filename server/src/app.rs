@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::live::Live;
+use crate::live_stream::Live;
 use crate::model::{Invalid, WebhookId};
 use crate::pipeline::accept::intake::Draft;
 use crate::pipeline::compiled::tenant::Tenant;

@@ -9,7 +9,7 @@ pub mod config;
 pub mod data_folder;
 pub mod fault;
 pub mod http;
-pub mod live;
+pub mod live_stream;
 pub mod model;
 pub mod pipeline;
 pub mod plugin;

@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::clock::{Clock, DatabaseClock};
 use crate::config::Config;
 use crate::data_folder::DataFolder;
-use crate::live::Live;
+use crate::live_stream::Live;
 use crate::model::TenantSpec;
 use crate::pipeline::Pipeline;
 use crate::pipeline::client::address::AddressPolicy;

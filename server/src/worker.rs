@@ -6,7 +6,6 @@
 //! others are claimed from the database when they are due.
 
 mod attempt;
-mod breaker;
 mod dispatcher;
 mod fair_turns;
 mod health_actions;
@@ -16,6 +15,7 @@ mod lanes;
 mod lease;
 mod poll;
 mod queue_occupancy;
+mod receiver_breaker;
 mod slots;
 
 use std::sync::Arc;
@@ -27,12 +27,12 @@ pub use self::dispatcher::Dispatcher;
 pub use self::lease::{Lease, keep_lease};
 
 use self::attempt::{Ended, Parts, Probes, hand_back, release, run};
-use self::breaker::{Breaker, HealthAction, Subject};
 use self::dispatcher::{Cancelled, Message};
 use self::health_actions::{Actor, Task};
 use self::lane_key::{LaneKey, LaneLimits};
 use self::lanes::{GivenBack, Lanes};
-use crate::live::Live;
+use self::receiver_breaker::{Breaker, HealthAction, Subject};
+use crate::live_stream::Live;
 use crate::model::Millis;
 use crate::pipeline::{Job, Pipeline};
 use crate::registry::Registry;

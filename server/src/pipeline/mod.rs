@@ -26,10 +26,10 @@ pub use self::attempt::job::Job;
 pub use self::attempt::outcome::Attempted;
 
 use self::accept::batch::Batch;
+use self::accept::event_schema::check_schema;
 use self::accept::intake::Draft;
 use self::accept::intake_plugins;
 use self::accept::learn_facets::{self, Learned};
-use self::accept::schema::check_schema;
 use self::attempt::outcome::{Observed, Outcome};
 use self::attempt::prepare::{PrepareInput, Prepared, prepare};
 use self::attempt::receiver_hints::ReceiverHints;

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use super::bindings::filter::FilterPluginPre;
 use super::bindings::transform::TransformPluginPre;
 use super::bindings::types::About;
-use super::breaker::Breaker;
+use super::call_breaker::Breaker;
 use super::call_metrics::CallMetrics;
 use super::guest::Guest;
 use super::{Inspection, Limits, Owner, Pause, PoolName};

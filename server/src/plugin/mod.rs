@@ -8,9 +8,9 @@
 //! This module depends on nothing else in the server.
 
 mod bindings;
-mod breaker;
 mod cache;
 mod call;
+mod call_breaker;
 mod call_metrics;
 mod callable;
 mod compile;
@@ -28,8 +28,8 @@ mod pool;
 mod rewrite;
 mod upload;
 
-pub use breaker::Pause;
 pub use call::{Call, CallError, CallReport, Place};
+pub use call_breaker::Pause;
 pub use callable::{ConfigError, Kind, Plugin};
 pub use engine::{Host, HostError, Now};
 pub use guest::Level;

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
 use super::bindings::types::About;
-use super::breaker::Breaker;
+use super::call_breaker::Breaker;
 use super::callable::{Allowed, Code, Inner, Made};
 use super::compile::{LinkError, link};
 use super::compile_queue::Ticket;

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use super::queue_occupancy::QueueOccupancy;
 use crate::fault::{self, Point};
-use crate::live::{Live, Message};
+use crate::live_stream::{Live, Message};
 use crate::model::{Delivery, DeliveryId, Millis, State, WebhookId, reason};
 use crate::pipeline::attempt::backoff::Feedback;
 use crate::pipeline::compiled::tenant::Tenant;

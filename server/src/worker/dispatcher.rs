@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::attempt::Ended;
-use super::breaker::Subject;
 use super::queue_occupancy::QueueOccupancy;
+use super::receiver_breaker::Subject;
 use super::slots::Ticket;
 use crate::model::{DeliveryId, Millis, TenantId, WebhookId};
 use crate::pipeline::Job;

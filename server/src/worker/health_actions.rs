@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::attempt::Parts;
-use super::breaker::{HealthAction, Subject};
 use super::dispatcher::{Dispatcher, Message};
+use super::receiver_breaker::{HealthAction, Subject};
 use crate::model::{Millis, WebhookId};
 use crate::pipeline::Accepted;
 use crate::pipeline::accept::operator_event::{self, OperatorEvent};

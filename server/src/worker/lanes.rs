@@ -2,7 +2,7 @@
 //! queue per webhook, or per group of webhooks that share limits). Plain data, no tasks; "now" is an
 //! argument.
 
-mod claims;
+mod claim_room;
 mod resets;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use antar_json::{Builder, Document, Kind, Value};
 use super::check::Check;
 use super::fixture::{self, Fixture};
 use super::local::{Event, Local};
-use super::{duration, odd, size};
+use super::{duration, odd_inputs, size};
 use crate::plugin::{CallError, CallReport, Kind as PluginKind, Outcome, Place};
 
 /// Member added to events to check that it comes out unchanged.
@@ -57,7 +57,10 @@ fn config(local: &Local, fixtures: &[Fixture]) -> String {
         .max_by_key(|text| text.len());
     let schema = || local.plugin.config_schema().and_then(|text| serde_json::from_str(text).ok());
     of_fixture.map(str::to_owned).unwrap_or_else(|| {
-        schema().map_or_else(|| "{}".to_owned(), |schema| odd::sample_config(&schema).to_string())
+        schema().map_or_else(
+            || "{}".to_owned(),
+            |schema| odd_inputs::sample_config(&schema).to_string(),
+        )
     })
 }
 
@@ -136,8 +139,9 @@ impl Subject<'_> {
             ["[]", "null", "7", "\"text\"", r#"{"antar_no_such_field":{"a":[1]}}"#]
                 .map(str::to_owned)
                 .into();
-        configs
-            .extend(self.config.parse().map(|config| odd::variants(&config)).unwrap_or_default());
+        configs.extend(
+            self.config.parse().map(|config| odd_inputs::variants(&config)).unwrap_or_default(),
+        );
         let Some((event, place)) = self.events.first() else { return Ok(String::new()) };
         for config in &configs {
             self.ask(event, config, *place).await?;
@@ -146,9 +150,11 @@ impl Subject<'_> {
     }
 
     async fn odd_data(&self) -> Result<String, String> {
-        let mut all = odd::data();
+        let mut all = odd_inputs::data();
         for (event, _) in self.events.iter().take(3) {
-            all.extend(event.data.parse().map(|data| odd::variants(&data)).unwrap_or_default());
+            all.extend(
+                event.data.parse().map(|data| odd_inputs::variants(&data)).unwrap_or_default(),
+            );
         }
         let count = all.len();
         for data in all {
@@ -196,7 +202,7 @@ impl Subject<'_> {
     }
 
     async fn large_event(&self) -> Result<String, String> {
-        let event = Event::with_data(odd::large_data(LARGE_BYTES));
+        let event = Event::with_data(odd_inputs::large_data(LARGE_BYTES));
         let report = self.ask(&event, &self.config, Place::Webhook).await?;
         let limits = self.local.host.limits();
         Ok(format!(

@@ -12,7 +12,7 @@ mod lang;
 mod list;
 mod local;
 mod new;
-mod odd;
+mod odd_inputs;
 mod project;
 mod push;
 mod run;

@@ -11,7 +11,7 @@ use crate::http::edge::body::{Body, read};
 use crate::http::edge::error::Problem;
 use crate::http::edge::page::{List, Paging};
 use crate::http::edge::path::{Id, Query};
-use crate::http::edge::{patch, sample};
+use crate::http::edge::{patch, sample_event};
 use crate::model::{EventType, EventTypeSpec, Invalid};
 use crate::pipeline::compiled::profile::CatalogType;
 use crate::pipeline::compiled::variables::{Variable, shape};
@@ -158,7 +158,7 @@ pub(crate) async fn variable_list(
         Some(name) => access.app.registry.profile(&name),
     };
     let profile = profile.ok_or_else(|| Problem::not_found("profile"))?;
-    let known = sample::catalog_type(&access.app, &access.tenant, Some(&profile), &name);
+    let known = sample_event::catalog_type(&access.app, &access.tenant, Some(&profile), &name);
     let known = known.ok_or_else(|| Problem::not_found("event type"))?;
     answer::ok(&List::whole(shape(&profile, &known, &access.tenant.id).variables()))
 }

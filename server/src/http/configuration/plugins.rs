@@ -13,7 +13,7 @@ use crate::http::edge::body::{Body, Upload};
 use crate::http::edge::error::{Code, Problem};
 use crate::http::edge::page::{List, Paging};
 use crate::http::edge::path::{Id, Query};
-use crate::http::edge::sample;
+use crate::http::edge::sample_event;
 use crate::model::{Invalid, Millis, PluginMeta, PluginName, PluginState};
 use crate::pipeline::attempt::transform::{PluginInput, call_plugin};
 use crate::pipeline::compiled::tenant::{StoredPlugin, TenantState};
@@ -290,7 +290,7 @@ pub(crate) async fn test(access: Access<Manage>, Id(name): Id<String>, body: Bod
     if let Some(error) = errors.first() {
         return Err(Invalid::at(format!("/config{}", error.pointer), &error.detail).into());
     }
-    let event = sample::posted(&access.app, &access.tenant, None, &request.event)?;
+    let event = sample_event::posted(&access.app, &access.tenant, None, &request.event)?;
     let place = match request.at {
         At::Intake => Place::Intake,
         At::Webhook => Place::Webhook,

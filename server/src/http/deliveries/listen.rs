@@ -16,7 +16,7 @@ use crate::http::edge::answer::Answer;
 use crate::http::edge::auth::{Access, Read};
 use crate::http::edge::error::{Code, Problem};
 use crate::http::edge::path::Query;
-use crate::live::{Heard, Listener, Message, NoListener};
+use crate::live_stream::{Heard, Listener, Message, NoListener};
 use crate::model::{Attempt, DeliveryId, EventId, EventType, Millis, State, TypeFilter, WebhookId};
 
 /// Interval of heartbeats, so that proxies don't close a silent stream as dead.

@@ -8,5 +8,5 @@ pub(super) mod middleware;
 pub(super) mod page;
 pub(super) mod patch;
 pub(super) mod path;
-pub(super) mod sample;
+pub(super) mod sample_event;
 pub(super) mod settings;

@@ -10,7 +10,7 @@ use crate::http::edge::body::{Body, read};
 use crate::http::edge::error::Problem;
 use crate::http::edge::page::List;
 use crate::http::edge::path::Id;
-use crate::http::edge::sample::Sample;
+use crate::http::edge::sample_event::Sample;
 use crate::http::edge::settings::take_secret;
 use crate::model::{Invalid, Millis, Response, SentRequest, WebhookId};
 use crate::pipeline::client::timing::Timing;

@@ -10,7 +10,7 @@ use crate::http::edge::answer::{self, Answer};
 use crate::http::edge::auth::{Access, Manage};
 use crate::http::edge::body::{Body, read};
 use crate::http::edge::error::Problem;
-use crate::http::edge::sample::{self, Sample};
+use crate::http::edge::sample_event::{self, Sample};
 use crate::http::edge::settings::take_secret;
 use crate::model::{Event, EventId, FieldError, Invalid, WebhookId};
 use crate::pipeline::compiled::webhook::Webhook;
@@ -89,5 +89,5 @@ async fn event(
         let id: EventId = id.parse().map_err(|_| Problem::not_found("event"))?;
         return Ok(access.app.store.history.get_event(&access.tenant.id, &id, None).await?.event);
     }
-    sample::posted(&access.app, &access.tenant, Some(&webhook.profile), given)
+    sample_event::posted(&access.app, &access.tenant, Some(&webhook.profile), given)
 }

@@ -12,7 +12,7 @@ use crate::http::edge::error::Problem;
 use crate::http::edge::page::{List, Paging};
 use crate::http::edge::patch;
 use crate::http::edge::path::{Id, Query};
-use crate::http::edge::sample::Sample;
+use crate::http::edge::sample_event::Sample;
 use crate::http::edge::settings::{saved, settings, take_secret};
 use crate::model::{
     FieldError, Invalid, Millis, Signer, StandardVersion, TenantId, WebhookId, WebhookSpec,

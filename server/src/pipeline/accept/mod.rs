@@ -3,11 +3,11 @@
 pub(super) mod answers;
 pub(super) mod batch;
 pub mod cloudevents;
+pub(super) mod event_schema;
 pub mod intake;
 pub(super) mod intake_plugins;
 pub mod learn_facets;
 pub(super) mod new_deliveries;
 pub mod operator_event;
 pub(super) mod ordering_keys;
-pub(super) mod schema;
 pub mod source;

@@ -2,7 +2,6 @@
 //!
 //! Differences between SQLite and PostgreSQL belong here and nowhere else.
 
-pub(super) mod cell;
 pub(super) mod columns;
 pub(super) mod conn;
 pub(super) mod database;
@@ -12,6 +11,7 @@ pub(super) mod migrate;
 pub(super) mod new_rows;
 pub(super) mod page;
 pub(super) mod pool;
+pub(super) mod row_value;
 pub(super) mod rows;
 pub(super) mod schema;
 pub(super) mod settings;

@@ -15,9 +15,9 @@ use diesel::sqlite::{Sqlite, SqliteConnection};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures_util::future::try_join3;
 
-use super::cell::{Cell, StoredCell};
 use super::conn::{self, Conn, Sqlite as SqliteConn};
 use super::error::StoreError;
+use super::row_value::{Cell, StoredCell};
 
 /// Type of a column; every column may contain nulls.
 #[derive(Clone, Copy, PartialEq, Debug)]

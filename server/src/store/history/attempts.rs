@@ -8,11 +8,11 @@ use diesel_async::RunQueryDsl;
 use super::History;
 use super::frozen_request::FrozenRequest;
 use crate::model::{Attempt, DeliveryId, Frozen, Millis, Response, SentRequest};
-use crate::store::db::cell::Cell;
 use crate::store::db::columns::{count_of, storable};
 use crate::store::db::columns::{from_json, json_text};
 use crate::store::db::conn::{Conn, run};
 use crate::store::db::error::StoreError;
+use crate::store::db::row_value::Cell;
 use crate::store::db::rows::{Change, Kind, Rows, Statement};
 use crate::store::db::schema::{attempts, deliveries, events};
 

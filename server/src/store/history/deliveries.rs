@@ -1,4 +1,4 @@
-//! Reads deliveries: single ones, and lists.
+//! The table of deliveries: its rows as they are written and read, single ones and lists.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -6,12 +6,14 @@ use diesel_async::RunQueryDsl;
 use super::History;
 use super::attempts;
 use crate::model::{
-    Delivery, DeliveryId, EventId, EventKey, Frozen, Millis, State, TenantId, WebhookId,
+    Delivery, DeliveryId, Event, EventId, EventKey, Frozen, Millis, State, TenantId, WebhookId,
 };
-use crate::store::db::columns::count_of;
+use crate::store::db::columns::{count_of, storable};
 use crate::store::db::conn::run;
 use crate::store::db::error::StoreError;
+use crate::store::db::new_rows::{NewDelivery, Owner};
 use crate::store::db::page::{Page, Place, page, rows_to_ask};
+use crate::store::db::rows::{Change, Kind, Rows, Statement};
 use crate::store::db::schema::deliveries;
 
 /// Filter of a list of deliveries; a field that is none matches everything.
@@ -178,4 +180,74 @@ impl History {
             delivery: row.delivery(),
         })
     }
+}
+
+/// Inserts deliveries.
+pub(crate) struct InsertDeliveries;
+
+impl Statement for InsertDeliveries {
+    const CHANGE: Change = Change::Insert("deliveries");
+    const COLUMNS: &'static [(&'static str, Kind)] = &[
+        ("id", Kind::Id),
+        ("tenant", Kind::Text),
+        ("event_source", Kind::Text),
+        ("event_id", Kind::Text),
+        ("webhook_id", Kind::Id),
+        ("state", Kind::Text),
+        ("attempts", Kind::Number),
+        ("schedule_start", Kind::Number),
+        ("owner_node", Kind::Text),
+        ("owner_epoch", Kind::Number),
+        ("created_at", Kind::Number),
+        ("updated_at", Kind::Number),
+        ("reason", Kind::Text),
+        ("next_attempt_at", Kind::Number),
+        ("subject", Kind::Text),
+        ("seq", Kind::Number),
+        ("order_key", Kind::Text),
+        ("order_attempts", Kind::Number),
+        ("dedupe_key", Kind::Text),
+        ("dedupe_since", Kind::Number),
+    ];
+    const SELDOM: usize = 8;
+    const KEY: &'static str = "encode(id, 'hex')";
+}
+
+pub(crate) fn push_delivery(
+    rows: &mut Rows<InsertDeliveries>,
+    event: &Event,
+    delivery: &NewDelivery,
+    seq: Option<i64>,
+    owner: &Owner,
+    now: Millis,
+) {
+    let key = &event.key;
+    let in_flight = delivery.state == State::InFlight;
+    let pending = delivery.state == State::Pending;
+    let keys = delivery.keys.as_deref();
+    let order = keys.and_then(|keys| keys.order.as_ref());
+    let dedupe = keys.and_then(|keys| keys.dedupe.as_ref());
+    rows.push([
+        delivery.id.0.into(),
+        key.tenant.as_str().into(),
+        key.source.as_str().into(),
+        key.id.as_str().into(),
+        delivery.webhook_id.0.into(),
+        delivery.state.as_str().into(),
+        0.into(),
+        0.into(),
+        in_flight.then_some(owner.node.as_str()).into(),
+        in_flight.then_some(owner.epoch).into(),
+        now.into(),
+        now.into(),
+        // On a delivery in flight a reason is a cancel request: `state_changes.rs`.
+        delivery.reason.as_deref().filter(|_| !in_flight).into(),
+        delivery.next_attempt_at.filter(|_| pending).into(),
+        event.subject().map(storable).into(),
+        seq.into(),
+        order.map(|order| storable(&order.key)).into(),
+        order.map(|order| i64::from(order.gives_way_attempts)).into(),
+        dedupe.map(|(key, _)| storable(key)).into(),
+        dedupe.map(|(_, since)| *since).into(),
+    ]);
 }

@@ -1,4 +1,4 @@
-//! Reads events, for display and for delivering them again.
+//! The table of events: its rows as they are written and read.
 
 use antar_json::Document;
 use diesel::prelude::*;
@@ -6,10 +6,13 @@ use diesel_async::RunQueryDsl;
 
 use super::History;
 use crate::model::{Attributes, Event, EventId, EventKey, EventType, Millis, TenantId};
-use crate::store::db::columns::count_of;
+use crate::store::db::columns::{count_of, storable};
 use crate::store::db::conn::{Conn, run};
 use crate::store::db::error::StoreError;
+use crate::store::db::new_rows::NewEvent;
 use crate::store::db::page::{Page, Place, page, rows_to_ask};
+use crate::store::db::row_value::Cell;
+use crate::store::db::rows::{Change, Kind, Rows, Statement};
 use crate::store::db::schema::events;
 
 /// Filter of a list of events; a field that is none matches everything.
@@ -185,4 +188,51 @@ pub(crate) async fn load(
         .filter(events::id.eq_any(&ids))
         .load::<Row>(c))?;
     rows.into_iter().map(Row::event).collect()
+}
+
+/// Inserts events. The key has all columns of the index `events_key`; tenants and event ids contain no space.
+pub(crate) struct InsertEvents;
+
+impl Statement for InsertEvents {
+    const CHANGE: Change = Change::Insert("events");
+    const COLUMNS: &'static [(&'static str, Kind)] = &[
+        ("tenant", Kind::Text),
+        ("source", Kind::Text),
+        ("id", Kind::Text),
+        ("event_type", Kind::Text),
+        ("timestamp", Kind::Number),
+        ("attributes", Kind::Text),
+        ("data", Kind::Text),
+        ("schema_ok", Kind::Flag),
+        ("accepted_at", Kind::Number),
+        ("deliveries", Kind::Number),
+        ("subject", Kind::Text),
+        ("dropped_reason", Kind::Text),
+    ];
+    const SELDOM: usize = 2;
+    const KEY: &'static str = "tenant || ' ' || id || ' ' || source";
+
+    fn key(row: &[Cell<'_>]) -> String {
+        format!("{} {} {}", row[0].spelled(), row[2].spelled(), row[1].spelled())
+    }
+}
+
+pub(crate) fn push_event(rows: &mut Rows<InsertEvents>, new: &NewEvent) {
+    let event = &*new.event;
+    let dropped = new.dropped_reason.is_some();
+    let attributes = event.document.root().get("attributes").filter(|_| !dropped);
+    rows.push([
+        event.key.tenant.as_str().into(),
+        event.key.source.as_str().into(),
+        event.key.id.as_str().into(),
+        event.event_type.as_str().into(),
+        event.timestamp.into(),
+        attributes.map_or("{}", |attributes| attributes.raw()).into(),
+        (!dropped).then(|| event.data().raw()).into(),
+        event.schema_ok.into(),
+        new.accepted_at.into(),
+        i64::try_from(new.deliveries.len()).unwrap_or(i64::MAX).into(),
+        event.subject().filter(|_| !dropped).map(storable).into(),
+        new.dropped_reason.as_deref().map(storable).into(),
+    ]);
 }

@@ -15,10 +15,9 @@ use crate::store::db::error::StoreError;
 use crate::store::db::new_rows::{NewDelivery, Owner};
 use crate::store::db::rows::Rows;
 use crate::store::db::schema::{deliveries, replays};
+use crate::store::history::deliveries::{InsertDeliveries, push_delivery};
 use crate::store::queue::ordering;
 use crate::store::queue::state_changes::cancel_one;
-use crate::store::writer::accept;
-use crate::store::writer::accept::InsertDeliveries;
 
 /// Deliveries to create, and the replay's position after them.
 #[derive(Clone, Debug)]
@@ -53,7 +52,8 @@ impl Replays {
                     for (event, delivery, instead_of) in &step.deliveries {
                         let mut rows = Rows::<InsertDeliveries>::new();
                         let (owner, now) = (&step.owner, step.now);
-                        accept::push_delivery(&mut rows, event, delivery, &mut places, owner, now);
+                        let seq = places.next(delivery);
+                        push_delivery(&mut rows, event, delivery, seq, owner, now);
                         made.push(make(conn, rows, *instead_of, now).await?);
                     }
                     fault::reach(Point::ReplayStep).await?;

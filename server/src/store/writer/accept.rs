@@ -7,14 +7,15 @@ use diesel_async::RunQueryDsl;
 
 use super::completion::Caller;
 use super::idempotency::{self, Once};
-use crate::model::{Event, EventKey, Millis, State};
-use crate::store::db::cell::Cell;
-use crate::store::db::columns::{count_of, storable};
+use crate::model::EventKey;
+use crate::store::db::columns::count_of;
 use crate::store::db::conn::{Conn, run};
 use crate::store::db::error::StoreError;
-use crate::store::db::new_rows::{Accepted, NewDelivery, NewEvent, Owner};
-use crate::store::db::rows::{Change, Kind, Rows, Statement};
+use crate::store::db::new_rows::{Accepted, NewEvent};
+use crate::store::db::rows::Rows;
 use crate::store::db::schema::events;
+use crate::store::history::deliveries::{InsertDeliveries, push_delivery};
+use crate::store::history::events::{InsertEvents, push_event};
 use crate::store::queue::ordering::{self, Places};
 
 /// The answer to one call: new, or stored by an earlier call with the same idempotency key.
@@ -28,64 +29,6 @@ pub(crate) struct AcceptJob {
     pub(super) once: Option<Once>,
     /// The events stay committed even if the caller has gone away.
     pub(super) caller: Caller<Answer>,
-}
-
-/// Inserts events. The key has all columns of the index `events_key`; tenants and event ids contain no space.
-pub(super) struct InsertEvents;
-
-impl Statement for InsertEvents {
-    const CHANGE: Change = Change::Insert("events");
-    const COLUMNS: &'static [(&'static str, Kind)] = &[
-        ("tenant", Kind::Text),
-        ("source", Kind::Text),
-        ("id", Kind::Text),
-        ("event_type", Kind::Text),
-        ("timestamp", Kind::Number),
-        ("attributes", Kind::Text),
-        ("data", Kind::Text),
-        ("schema_ok", Kind::Flag),
-        ("accepted_at", Kind::Number),
-        ("deliveries", Kind::Number),
-        ("subject", Kind::Text),
-        ("dropped_reason", Kind::Text),
-    ];
-    const SELDOM: usize = 2;
-    const KEY: &'static str = "tenant || ' ' || id || ' ' || source";
-
-    fn key(row: &[Cell<'_>]) -> String {
-        format!("{} {} {}", row[0].spelled(), row[2].spelled(), row[1].spelled())
-    }
-}
-
-/// Inserts deliveries.
-pub(crate) struct InsertDeliveries;
-
-impl Statement for InsertDeliveries {
-    const CHANGE: Change = Change::Insert("deliveries");
-    const COLUMNS: &'static [(&'static str, Kind)] = &[
-        ("id", Kind::Id),
-        ("tenant", Kind::Text),
-        ("event_source", Kind::Text),
-        ("event_id", Kind::Text),
-        ("webhook_id", Kind::Id),
-        ("state", Kind::Text),
-        ("attempts", Kind::Number),
-        ("schedule_start", Kind::Number),
-        ("owner_node", Kind::Text),
-        ("owner_epoch", Kind::Number),
-        ("created_at", Kind::Number),
-        ("updated_at", Kind::Number),
-        ("reason", Kind::Text),
-        ("next_attempt_at", Kind::Number),
-        ("subject", Kind::Text),
-        ("seq", Kind::Number),
-        ("order_key", Kind::Text),
-        ("order_attempts", Kind::Number),
-        ("dedupe_key", Kind::Text),
-        ("dedupe_since", Kind::Number),
-    ];
-    const SELDOM: usize = 8;
-    const KEY: &'static str = "encode(id, 'hex')";
 }
 
 /// Accept jobs while they are written: first their events, then the deliveries of the events that are new.
@@ -143,7 +86,8 @@ impl<'a> Accepting<'a> {
         for (new, _) in self.unique.iter().zip(new_here).filter(|(_, new_here)| **new_here) {
             let Accepting { places, .. } = self;
             for delivery in &new.deliveries {
-                push_delivery(&mut rows, &new.event, delivery, places, &new.owner, new.accepted_at);
+                let seq = places.next(delivery);
+                push_delivery(&mut rows, &new.event, delivery, seq, &new.owner, new.accepted_at);
             }
         }
         rows
@@ -199,63 +143,4 @@ async fn known_deliveries(conn: &mut Conn, key: &EventKey) -> Result<u32, StoreE
         .select(events::deliveries)
         .first::<i64>(c))?;
     Ok(count_of(count))
-}
-
-fn push_event(rows: &mut Rows<InsertEvents>, new: &NewEvent) {
-    let event = &*new.event;
-    let dropped = new.dropped_reason.is_some();
-    let attributes = event.document.root().get("attributes").filter(|_| !dropped);
-    rows.push([
-        event.key.tenant.as_str().into(),
-        event.key.source.as_str().into(),
-        event.key.id.as_str().into(),
-        event.event_type.as_str().into(),
-        event.timestamp.into(),
-        attributes.map_or("{}", |attributes| attributes.raw()).into(),
-        (!dropped).then(|| event.data().raw()).into(),
-        event.schema_ok.into(),
-        new.accepted_at.into(),
-        i64::try_from(new.deliveries.len()).unwrap_or(i64::MAX).into(),
-        event.subject().filter(|_| !dropped).map(storable).into(),
-        new.dropped_reason.as_deref().map(storable).into(),
-    ]);
-}
-
-pub(crate) fn push_delivery(
-    rows: &mut Rows<InsertDeliveries>,
-    event: &Event,
-    delivery: &NewDelivery,
-    places: &mut Places,
-    owner: &Owner,
-    now: Millis,
-) {
-    let key = &event.key;
-    let in_flight = delivery.state == State::InFlight;
-    let pending = delivery.state == State::Pending;
-    let keys = delivery.keys.as_deref();
-    let order = keys.and_then(|keys| keys.order.as_ref());
-    let dedupe = keys.and_then(|keys| keys.dedupe.as_ref());
-    rows.push([
-        delivery.id.0.into(),
-        key.tenant.as_str().into(),
-        key.source.as_str().into(),
-        key.id.as_str().into(),
-        delivery.webhook_id.0.into(),
-        delivery.state.as_str().into(),
-        0.into(),
-        0.into(),
-        in_flight.then_some(owner.node.as_str()).into(),
-        in_flight.then_some(owner.epoch).into(),
-        now.into(),
-        now.into(),
-        // On a delivery in flight a reason is a cancel request: `state_changes.rs`.
-        delivery.reason.as_deref().filter(|_| !in_flight).into(),
-        delivery.next_attempt_at.filter(|_| pending).into(),
-        event.subject().map(storable).into(),
-        places.next(delivery).into(),
-        order.map(|order| storable(&order.key)).into(),
-        order.map(|order| i64::from(order.gives_way_attempts)).into(),
-        dedupe.map(|(key, _)| storable(key)).into(),
-        dedupe.map(|(_, since)| *since).into(),
-    ]);
 }
