@@ -83,6 +83,10 @@ settings!(
         attribute_bytes_max: usize = 1_024,
         /// Deliveries that one event may make.
         deliveries_max: usize = 10_000,
+        /// Subschemas in the JSON Schema of one event type.
+        subschemas_max: usize = 10_000,
+        /// Steps of validating one event against its type's schema; a step is one subschema for one value. An event that may take more counts as one that does not follow it.
+        schema_steps_max: u64 = 2_000_000,
         /// How long an `Idempotency-Key` is remembered, in milliseconds.
         idempotency_ms: u64 = 86_400_000,
     }

@@ -57,7 +57,7 @@ pub(super) struct Code {
     pub(super) digest: String,
     pub(super) size_bytes: u64,
     pub(super) about: About,
-    pub(super) config: Option<jsonschema::Validator>,
+    pub(super) config: Option<antar_schema::Schema>,
 }
 
 /// Machine code linked in a pool, in one or two forms. The ample form has spare memory for data.
@@ -178,12 +178,12 @@ impl Plugin {
     /// Validates a config against the plugin's schema. Without a schema there are no errors.
     #[must_use]
     pub fn config_errors(&self, config: &serde_json::Value) -> Vec<ConfigError> {
-        let Some(validator) = &self.0.code.config else { return Vec::new() };
-        let error = |e: jsonschema::ValidationError<'_>| ConfigError {
-            pointer: e.instance_path().to_string(),
-            detail: e.to_string(),
-        };
-        validator.iter_errors(config).map(error).collect()
+        let Some(schema) = &self.0.code.config else { return Vec::new() };
+        let error = |(pointer, detail)| ConfigError { pointer, detail };
+        match schema.mismatches(config) {
+            Ok(mismatches) => mismatches.into_iter().map(error).collect(),
+            Err(too_large) => vec![error((String::new(), too_large.to_string()))],
+        }
     }
 }
 

@@ -278,12 +278,17 @@ async fn blocking<T: Send + 'static>(
     done.map_err(|e| UploadError::Internal(e.to_string()))?
 }
 
-fn config_validator(schema: &str) -> Result<Option<jsonschema::Validator>, UploadError> {
+/// Bounds of a config's schema; configs are small.
+const CONFIG_SCHEMA: antar_schema::Limits =
+    antar_schema::Limits { subschemas_max: 10_000, steps_max: 2_000_000 };
+
+fn config_validator(schema: &str) -> Result<Option<antar_schema::Schema>, UploadError> {
     if schema.is_empty() {
         return Ok(None);
     }
     let refused = |e: String| UploadError::ConfigSchema(e);
     let schema: serde_json::Value =
         serde_json::from_str(schema).map_err(|e| refused(e.to_string()))?;
-    jsonschema::validator_for(&schema).map(Some).map_err(|e| refused(e.to_string()))
+    let schema = antar_schema::Schema::compile(&schema, CONFIG_SCHEMA);
+    schema.map(Some).map_err(|e| refused(e.to_string()))
 }

@@ -61,9 +61,7 @@ pub(super) fn compile_profile(
     let test_headers = profile_headers("/test_headers", &spec.test_headers, config)?;
     let mut types = HashMap::with_capacity(spec.event_types.len());
     for (number, event_type) in spec.event_types.iter().enumerate() {
-        let known = CatalogType::new(event_type.clone());
-        let known =
-            known.map_err(|detail| Invalid::at(format!("/event_types/{number}/schema"), detail))?;
+        let known = CatalogType::new(event_type.clone(), &config.intake);
         if types.insert(event_type.name.clone(), Arc::new(known)).is_some() {
             return Err(Invalid::at(format!("/event_types/{number}/name"), "occurs twice"));
         }
@@ -102,6 +100,12 @@ impl Registry {
             ));
         }
         let profile = Arc::new(compile_profile(spec, &self.config, &self.standard_retry)?);
+        for (number, event_type) in profile.spec.event_types.iter().enumerate() {
+            let known = profile.types.get(&event_type.name);
+            if let Some(detail) = known.and_then(|known| known.refusal()) {
+                return Err(Invalid::at(format!("/event_types/{number}/schema"), detail).into());
+            }
+        }
         self.check_incoming(&profile)?;
         let name = profile.spec.name.clone();
         let changed = self.with_profile(&name, &profile)?;
@@ -225,8 +229,10 @@ impl Registry {
             Some(tenant) => self.change_in(tenant).await?,
             None => self.changes.lock().await,
         };
-        let known = CatalogType::new(spec).map_err(|detail| Invalid::at("/schema", detail))?;
-        let known = Arc::new(known);
+        let known = Arc::new(CatalogType::new(spec, &self.config.intake));
+        if let Some(detail) = known.refusal() {
+            return Err(Invalid::at("/schema", detail).into());
+        }
         let now = self.now();
         let row = EventTypeRow {
             tenant: tenant.map(|tenant| tenant.id.clone()),

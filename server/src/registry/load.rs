@@ -92,6 +92,7 @@ impl Registry {
             let spec = read::<ProfileSpec>("profile", &row.name, &row.spec)?;
             let profile = catalog::compile_profile(spec, &self.config, &self.standard_retry)
                 .with_context(|| format!("the profile {} can't be used", row.name))?;
+            profile.types.values().for_each(|known| warn_of_refusal(known));
             self.profiles.write().insert(row.name.clone(), Arc::new(profile));
         }
         for row in &all.tenants {
@@ -104,8 +105,9 @@ impl Registry {
         }
         for row in &all.event_types {
             let spec = read("event type", row.name.as_str(), &row.spec)?;
-            let known = CatalogType::new(spec).map_err(anyhow::Error::msg)?;
-            self.put_catalog_type(row.tenant.as_ref(), Arc::new(known));
+            let known = Arc::new(CatalogType::new(spec, &self.config.intake));
+            warn_of_refusal(&known);
+            self.put_catalog_type(row.tenant.as_ref(), known);
         }
         for row in &all.secrets {
             let place = super::secrets::place(&row.tenant, &row.name);
@@ -265,4 +267,11 @@ impl Registry {
 
 fn read<T: DeserializeOwned>(kind: &str, name: &str, spec: &str) -> anyhow::Result<T> {
     serde_json::from_str(spec).with_context(|| format!("the stored {kind} {name} can't be read"))
+}
+
+/// A schema saved under earlier rules must not keep the server from starting.
+fn warn_of_refusal(known: &CatalogType) {
+    if let Some(reason) = known.refusal() {
+        tracing::warn!(%reason, "events of this type are not validated");
+    }
 }

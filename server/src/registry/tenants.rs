@@ -89,20 +89,24 @@ impl Registry {
         if learned.is_empty() {
             return;
         }
-        let updated_at = self.now();
-        let rows = learned.iter().map(|learned| FacetValueRow {
-            tenant: tenant.id.clone(),
-            facet: learned.facet.clone(),
-            value: learned.value.clone(),
-            label: learned.label.clone(),
-            updated_at,
-        });
-        let rows = rows.collect();
-        tenant.change(|state| {
-            for learned in learned {
-                let values = state.facet_values.entry(learned.facet).or_default();
-                values.entry(learned.value).or_insert(learned.label);
+        let (updated_at, max) = (self.now(), self.config.tenant.facet_values_max);
+        // The events of one request are looked at before any of their values is known.
+        let rows = tenant.change(|state| {
+            let mut rows = Vec::new();
+            for Learned { facet, value, label } in learned {
+                let values = state.facet_values.entry(facet.clone()).or_default();
+                if values.len() < max && !values.contains_key(&value) {
+                    values.insert(value.clone(), label.clone());
+                    rows.push(FacetValueRow {
+                        tenant: tenant.id.clone(),
+                        facet,
+                        value,
+                        label,
+                        updated_at,
+                    });
+                }
             }
+            rows
         });
         if let Err(error) = self.store.configuration.add_facet_values(rows).await {
             tracing::warn!(%error, "learned facet values could not be stored");

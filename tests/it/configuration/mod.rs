@@ -1,5 +1,6 @@
 //! What is configured: checked, kept apart, bounded, shown.
 
+mod budgets;
 mod errors;
 mod isolation;
 mod keys;

@@ -81,6 +81,8 @@ catalogue! {
         "`errors` lists every place. Of an array, only the events without a problem are taken."
     SchemaMismatch "schema_mismatch" 422 "The data does not follow the schema of its type"
         "Change the data, or the schema, or set the type's `schema_mode` to `mark`."
+    BudgetExceeded "budget_exceeded" 422 "Checking this would take too long"
+        "`detail` names the limit and its setting. Send less at once, or make the schema simpler."
     RuleInvalid "rule_invalid" 422 "The event pattern is wrong"
         "`errors` points to the condition; docs/rules.md has the language."
     TemplateInvalid "template_invalid" 422 "The template is wrong"
@@ -361,6 +363,7 @@ mod tests {
             "invalid",
             "event_invalid",
             "schema_mismatch",
+            "budget_exceeded",
             "rule_invalid",
             "template_invalid",
             "address_refused",

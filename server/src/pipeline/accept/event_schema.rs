@@ -10,7 +10,7 @@ pub(crate) fn check_schema(tenant: &Tenant, event: &mut Event) -> Result<(), Inv
     let Some(miss) = known.miss(event.data()) else { return Ok(()) };
     if known.spec.schema_mode == SchemaMode::Reject {
         let mut invalid = Invalid::at(format!("/data{}", miss.pointer), miss.detail);
-        invalid.code = "schema_mismatch";
+        invalid.code = miss.code;
         return Err(invalid);
     }
     event.schema_ok = false;

@@ -1,5 +1,6 @@
 //! Learns the known values of facets from events.
 
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::model::Event;
@@ -26,6 +27,7 @@ pub(crate) fn learn(
     const VALUE_BYTES_MAX: usize = 256;
     let profiles = matching.iter().map(|webhook| &webhook.profile).chain([&state.profile]);
     let mut learned: Vec<Learned> = Vec::new();
+    let mut seen: HashMap<&str, HashSet<String>> = HashMap::new();
     for spec in profiles.flat_map(|profile| &profile.spec.facets) {
         let types = &spec.event_types;
         let event_type = event.event_type.as_str();
@@ -33,15 +35,18 @@ pub(crate) fn learn(
             continue;
         }
         let known = state.facet_values.get(&spec.name);
-        if known.is_some_and(|known| known.len() >= values_max) {
+        let room = values_max.saturating_sub(known.map_or(0, BTreeMap::len));
+        let seen = seen.entry(spec.name.as_str()).or_default();
+        if seen.len() >= room {
             continue;
         }
         let document = event.document.root();
         let labels = spec.label.as_ref().map(|path| scalars_at(path, document)).unwrap_or_default();
         for (number, value) in values(spec, document).into_iter().enumerate() {
-            let new = !known.is_some_and(|known| known.contains_key(&value))
-                && !learned.iter().any(|l| l.facet == spec.name && l.value == value);
-            if new && !value.is_empty() && value.len() <= VALUE_BYTES_MAX {
+            let new = !value.is_empty()
+                && value.len() <= VALUE_BYTES_MAX
+                && !known.is_some_and(|known| known.contains_key(&value));
+            if new && seen.len() < room && seen.insert(value.clone()) {
                 let label = labels.get(number).cloned();
                 learned.push(Learned { facet: spec.name.clone(), value, label });
             }

@@ -1,5 +1,6 @@
 //! Sources: turn an inbound HTTP call into one or more events.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use antar_json::{Builder, Document, Kind, Value};
@@ -85,8 +86,10 @@ impl Call<'_> {
 /// Writes a query or form as an object; a repeated name becomes an array.
 fn write_form(out: &mut Builder, form: &[u8]) {
     let mut fields: Vec<(String, Vec<String>)> = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
     for (name, value) in url::form_urlencoded::parse(form) {
-        match fields.iter_mut().find(|(known, _)| *known == name) {
+        let place = *places.entry(name.clone().into_owned()).or_insert(fields.len());
+        match fields.get_mut(place) {
             Some((_, values)) => values.push(value.into_owned()),
             None => fields.push((name.into_owned(), vec![value.into_owned()])),
         }

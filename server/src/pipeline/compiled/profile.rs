@@ -4,42 +4,58 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use antar_json::{Builder, Document, Value};
+use antar_schema::{Limits, Miss, Schema, SchemaError};
 use antar_template::Template;
 
+use crate::config::IntakeConfig;
 use crate::model::{
     DeliveryId, Event, EventId, EventKey, EventType, EventTypeSpec, Millis, PayloadEntry,
     PayloadValue, ProfileSpec, Retry, TenantId,
 };
 
-/// A catalog entry with its schema compiled.
+/// Validation errors may quote the whole value: they are cut after this.
+const DETAIL_BYTES_MAX: usize = 1_000;
+
+/// A catalog entry with its compiled schema.
 pub struct CatalogType {
     pub spec: EventTypeSpec,
-    schema: Option<jsonschema::Validator>,
+    schema: Option<Result<Schema, SchemaError>>,
 }
 
 impl CatalogType {
-    /// Compiles the schema. The error is a sentence with the place in the schema.
-    pub fn new(spec: EventTypeSpec) -> Result<CatalogType, String> {
-        let compile = |schema: &Document| {
-            jsonschema::validator_for(&schema.root().to_serde()).map_err(|e| {
-                format!(
-                    "the schema of {} is no JSON Schema: {e} (at {})",
-                    spec.name,
-                    e.instance_path()
-                )
-            })
-        };
-        let schema = spec.schema.as_ref().map(compile).transpose()?;
-        Ok(CatalogType { spec, schema })
+    /// Compiles the schema. A schema that can't be used stays out of use: see [`CatalogType::refusal`].
+    #[must_use]
+    pub fn new(spec: EventTypeSpec, limits: &IntakeConfig) -> CatalogType {
+        let limits =
+            Limits { subschemas_max: limits.subschemas_max, steps_max: limits.schema_steps_max };
+        let compile = |schema: &Document| Schema::compile(&schema.root().to_serde(), limits);
+        let schema = spec.schema.as_ref().map(compile);
+        CatalogType { spec, schema }
     }
 
-    /// The first violation of the schema in `data`.
+    /// Why the schema is refused at save, as a sentence. A stored one is not used.
+    #[must_use]
+    pub fn refusal(&self) -> Option<String> {
+        let error = self.schema.as_ref()?.as_ref().err()?;
+        Some(format!("the schema of {} can't be used: {error}", self.spec.name))
+    }
+
+    /// The first violation of the schema in `data`; none without a schema that can be used.
     #[must_use]
     pub fn miss(&self, data: Value<'_>) -> Option<SchemaMiss> {
-        let schema = self.schema.as_ref()?;
-        let data = data.to_serde();
-        let error = schema.validate(&data).err()?;
-        Some(SchemaMiss { pointer: error.instance_path().to_string(), detail: error.to_string() })
+        let schema = self.schema.as_ref()?.as_ref().ok()?;
+        match schema.validate(&data.to_serde()).err()? {
+            Miss::Mismatch { pointer, mut detail } => {
+                detail.truncate(detail.floor_char_boundary(DETAIL_BYTES_MAX));
+                Some(SchemaMiss { code: "schema_mismatch", pointer, detail })
+            }
+            Miss::BudgetExceeded { steps, max } => {
+                let detail = format!(
+                    "validating it may take {steps} steps, {max} are allowed (intake.schema_steps_max)"
+                );
+                Some(SchemaMiss { code: "budget_exceeded", pointer: String::new(), detail })
+            }
+        }
     }
 
     /// The example as an event; its data is empty if there is no example.
@@ -63,6 +79,8 @@ impl CatalogType {
 /// Where data violates its type's schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SchemaMiss {
+    /// `schema_mismatch` or `budget_exceeded`.
+    pub code: &'static str,
     /// Below `data`.
     pub pointer: String,
     pub detail: String,

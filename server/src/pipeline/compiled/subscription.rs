@@ -1,5 +1,7 @@
 //! A webhook's subscription: event types, facets and a rule as one decision, with a reason for a mismatch.
 
+use std::collections::HashSet;
+
 use antar_json::{Document, Value};
 use antar_rules::{Mismatch, Pattern};
 use serde::Serialize;
@@ -19,6 +21,8 @@ pub struct Subscription {
 struct Facet {
     spec: FacetSpec,
     filter: FacetFilter,
+    /// The values of the filter.
+    named: HashSet<String>,
 }
 
 /// Why an event does not match.
@@ -43,7 +47,7 @@ impl Subscription {
         facets: Vec<(FacetSpec, FacetFilter)>,
         rule: Pattern,
     ) -> Subscription {
-        let facets = facets.into_iter().map(|(spec, filter)| Facet { spec, filter }).collect();
+        let facets = facets.into_iter().map(|(spec, filter)| Facet::new(spec, filter)).collect();
         Subscription { event_types, facets, rule }
     }
 
@@ -113,6 +117,14 @@ impl Subscription {
 }
 
 impl Facet {
+    fn new(spec: FacetSpec, filter: FacetFilter) -> Facet {
+        let (FacetFilter::Any(values)
+        | FacetFilter::None { none: values }
+        | FacetFilter::All { all: values }) = &filter;
+        let named = values.iter().cloned().collect();
+        Facet { spec, filter, named }
+    }
+
     fn constrains(&self, event_type: &str) -> bool {
         let types = &self.spec.event_types;
         types.is_empty() || types.iter().any(|filter| filter.accepts(event_type))
@@ -123,12 +135,11 @@ impl Facet {
             return true;
         }
         let found = values(&self.spec, document);
+        let mut hits = found.iter().filter(|value| self.named.contains(*value));
         match &self.filter {
-            FacetFilter::Any(any) => {
-                any.is_empty() || found.iter().any(|value| any.contains(value))
-            }
-            FacetFilter::None { none } => !found.iter().any(|value| none.contains(value)),
-            FacetFilter::All { all } => all.iter().all(|value| found.contains(value)),
+            FacetFilter::Any(_) => self.named.is_empty() || hits.next().is_some(),
+            FacetFilter::None { .. } => hits.next().is_none(),
+            FacetFilter::All { .. } => hits.collect::<HashSet<_>>().len() == self.named.len(),
         }
     }
 

@@ -1,0 +1,135 @@
+//! JSON Schemas whose validation takes a bounded number of steps.
+//!
+//! A schema of a few hundred bytes can keep a validator busy for years: fifty definitions that each refer
+//! twice to the next one double the work fifty times. The validator has no budget, so the work is bounded
+//! before it begins. A schema is read as a graph of subschemas (`graph`); from that follows how much one
+//! value may cost at each depth of a document (`cost`), and with the number of values at each depth an upper
+//! bound of the whole validation. The same schema and document always give the same bound.
+//!
+//! One step stands for one subschema that is evaluated for one value, for one member of an `enum`, or for
+//! sixteen bytes of a string and one byte of a `pattern`.
+
+mod cost;
+mod graph;
+mod instance;
+
+use jsonschema::{PatternOptions, Validator};
+use serde_json::Value;
+
+pub use cost::DEPTH_MAX;
+
+/// Values of a document that are this shallow must be affordable, or the schema is refused.
+const SHALLOW_DEPTH: usize = 4;
+
+/// Bounds of a schema.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Subschemas, counted where they are written.
+    pub subschemas_max: usize,
+    /// Steps of one validation.
+    pub steps_max: u64,
+}
+
+/// A schema that is compiled, and what it costs.
+pub struct Schema {
+    validator: Validator,
+    /// Steps for one value by its depth in the document, from 0.
+    steps_at: Vec<u64>,
+    steps_max: u64,
+}
+
+/// Why a schema is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SchemaError {
+    #[error("it has more than {0} subschemas")]
+    TooManySubschemas(usize),
+    #[error(
+        "`$ref` to `{0}` leads to nothing in this schema; references to other documents are not followed"
+    )]
+    UnknownReference(String),
+    #[error("`{0}` is not supported, because its target depends on the document; use `$ref`")]
+    Unsupported(&'static str),
+    #[error("`{0}` refers to itself without going into the value")]
+    Cycle(String),
+    #[error(
+        "validating a single value may take {steps} steps, {max} are allowed: references multiply, so write \
+         alternatives or parts fewer times"
+    )]
+    TooManySteps { steps: u64, max: u64 },
+    #[error("{detail} (at {pointer})")]
+    Invalid { detail: String, pointer: String },
+}
+
+/// Why a document is not valid.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Miss {
+    /// The document does not follow the schema.
+    #[error("{detail}")]
+    Mismatch {
+        /// JSON pointer into the document.
+        pointer: String,
+        detail: String,
+    },
+    /// Validation may take more steps than are allowed; it was not begun.
+    #[error("validating it may take {steps} steps, {max} are allowed")]
+    BudgetExceeded { steps: u64, max: u64 },
+}
+
+impl Schema {
+    /// Reads, bounds and compiles a schema.
+    ///
+    /// # Errors
+    /// [`SchemaError`], before any work that is not bounded.
+    pub fn compile(schema: &Value, limits: Limits) -> Result<Schema, SchemaError> {
+        let graph = graph::Graph::read(schema, limits.subschemas_max)?;
+        let steps_at = cost::steps_by_depth(&graph)?;
+        let shallow = steps_at.iter().take(SHALLOW_DEPTH + 1).max().copied().unwrap_or_default();
+        if shallow > limits.steps_max {
+            return Err(SchemaError::TooManySteps { steps: shallow, max: limits.steps_max });
+        }
+        // Patterns are matched in linear time: no look-around, no back-references.
+        let options = jsonschema::options().with_pattern_options(PatternOptions::regex());
+        let validator = options.build(schema).map_err(|error| SchemaError::Invalid {
+            detail: error.to_string(),
+            pointer: error.instance_path().to_string(),
+        })?;
+        Ok(Schema { validator, steps_at, steps_max: limits.steps_max })
+    }
+
+    /// An upper bound of the steps that a document takes.
+    #[must_use]
+    pub fn steps(&self, document: &Value) -> u64 {
+        let weights = instance::weight_by_depth(document);
+        let cost = |(depth, weight): (usize, &u64)| {
+            self.steps_at.get(depth).map_or(u64::MAX, |steps| steps.saturating_mul(*weight))
+        };
+        weights.iter().enumerate().map(cost).fold(0, u64::saturating_add)
+    }
+
+    /// Validates a document, if that is affordable.
+    ///
+    /// # Errors
+    /// [`Miss`], the first one.
+    pub fn validate(&self, document: &Value) -> Result<(), Miss> {
+        self.affordable(document)?;
+        self.validator.validate(document).map_err(|error| Miss::Mismatch {
+            pointer: error.instance_path().to_string(),
+            detail: error.to_string(),
+        })
+    }
+
+    /// All mismatches of a document: pointers and sentences.
+    ///
+    /// # Errors
+    /// `BudgetExceeded`.
+    pub fn mismatches(&self, document: &Value) -> Result<Vec<(String, String)>, Miss> {
+        self.affordable(document)?;
+        let errors = self.validator.iter_errors(document);
+        Ok(errors.map(|error| (error.instance_path().to_string(), error.to_string())).collect())
+    }
+
+    fn affordable(&self, document: &Value) -> Result<(), Miss> {
+        let (steps, max) = (self.steps(document), self.steps_max);
+        if steps > max { Err(Miss::BudgetExceeded { steps, max }) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,148 @@
+//! Schemas that are written to be expensive, and those that only look so.
+
+use antar_schema::{Limits, Miss, Schema, SchemaError};
+use serde_json::{Value, json};
+
+const LIMITS: Limits = Limits { subschemas_max: 10_000, steps_max: 2_000_000 };
+
+fn compile(schema: &Value) -> Result<Schema, SchemaError> {
+    Schema::compile(schema, LIMITS)
+}
+
+/// Definitions `0` to `levels`, each made from references to the next one.
+fn chain(levels: usize, link: impl Fn(Value) -> Value) -> Value {
+    let mut definitions = serde_json::Map::new();
+    for level in 0..levels {
+        let next = json!({ "$ref": format!("#/$defs/{}", level + 1) });
+        definitions.insert(level.to_string(), link(next));
+    }
+    definitions.insert(levels.to_string(), json!({"type": "object"}));
+    json!({"$ref": "#/$defs/0", "$defs": definitions})
+}
+
+#[test]
+fn references_that_double_are_refused_in_every_shape() {
+    let shapes: [fn(Value) -> Value; 7] = [
+        |next| json!({"allOf": [next, next]}),
+        |next| json!({"anyOf": [next, next]}),
+        |next| json!({"oneOf": [next, next]}),
+        |next| json!({"not": next, "if": next}),
+        |next| json!({"allOf": [{"not": next}, {"else": next, "if": true}]}),
+        |next| json!({"dependentSchemas": {"a": next, "b": next}}),
+        |next| json!({"unevaluatedProperties": false, "allOf": [next]}),
+    ];
+    for shape in shapes {
+        let schema = chain(50, shape);
+        let error = compile(&schema).err();
+        assert!(matches!(error, Some(SchemaError::TooManySteps { .. })), "{schema} {error:?}");
+        // The same one or two levels below the document.
+        let mut nested = schema.clone();
+        nested["properties"] = json!({"a": {"items": {"$ref": "#/$defs/0"}}});
+        nested.as_object_mut().unwrap().remove("$ref");
+        assert!(
+            matches!(compile(&nested).err(), Some(SchemaError::TooManySteps { .. })),
+            "{nested}"
+        );
+    }
+}
+
+#[test]
+fn a_few_doublings_are_affordable() {
+    let schema = compile(&chain(10, |next| json!({"allOf": [next, next]}))).unwrap();
+    assert!(schema.validate(&json!({})).is_ok());
+    assert!(matches!(schema.validate(&json!(1)), Err(Miss::Mismatch { .. })));
+}
+
+#[test]
+fn a_tree_with_two_children_costs_the_same_at_each_level() {
+    let tree = json!({"$defs": {"node": {"type": "object", "properties": {
+        "left": {"$ref": "#/$defs/node"}, "right": {"$ref": "#/$defs/node"}, "value": {"type": "number"}
+    }}}, "$ref": "#/$defs/node"});
+    let schema = compile(&tree).unwrap();
+    let mut document = json!({"value": 1});
+    for _ in 0..60 {
+        document = json!({"left": document, "value": 1});
+    }
+    assert!(schema.steps(&document) < 2_000);
+    assert!(schema.validate(&document).is_ok());
+}
+
+#[test]
+fn alternatives_that_both_recurse_cost_by_the_depth_of_the_document() {
+    let branch =
+        |name: &str| json!({"properties": {"next": {"$ref": "#"}, name: {}}, "required": [name]});
+    let schema = compile(&json!({"anyOf": [branch("a"), branch("b")]})).unwrap();
+    let mut document = json!({"a": 1});
+    for _ in 0..5 {
+        document = json!({"next": document, "a": 1});
+    }
+    assert!(schema.validate(&document).is_ok(), "as deep as people write them");
+    for _ in 0..40 {
+        document = json!({"next": document, "a": 1});
+    }
+    assert!(matches!(schema.validate(&document), Err(Miss::BudgetExceeded { .. })));
+}
+
+#[test]
+fn large_documents_are_bounded_by_what_a_value_costs() {
+    let words: Vec<String> = (0..1_000).map(|n| n.to_string()).collect();
+    let schema = compile(&json!({"items": {"enum": words}})).unwrap();
+    assert!(schema.validate(&json!(vec!["7"; 1_000])).is_ok());
+    assert!(matches!(schema.validate(&json!(vec!["7"; 10_000])), Err(Miss::BudgetExceeded { .. })));
+    let unique = compile(&json!({"uniqueItems": true})).unwrap();
+    assert!(unique.validate(&json!((0..10_000).collect::<Vec<_>>())).is_ok());
+    let many = json!((0..100_000).map(|n| [[n]]).collect::<Vec<_>>());
+    assert!(matches!(unique.validate(&many), Err(Miss::BudgetExceeded { .. })));
+}
+
+#[test]
+fn cycles_and_references_to_elsewhere_are_refused() {
+    for schema in [
+        json!({"$ref": "#"}),
+        json!({"allOf": [{"anyOf": [{"$ref": "#"}]}]}),
+        json!({"$ref": "#/$defs/a", "$defs": {"a": {"not": {"$ref": "#/$defs/b"}}, "b": {"$ref": "#/$defs/a"}}}),
+    ] {
+        assert!(matches!(compile(&schema).err(), Some(SchemaError::Cycle(_))), "{schema}");
+    }
+    for reference in ["https://example.com/schema.json", "#/$defs/none", "other", "#nowhere"] {
+        let error = compile(&json!({ "$ref": reference })).err();
+        assert_eq!(error, Some(SchemaError::UnknownReference(reference.to_owned())));
+    }
+    let error = compile(&json!({"$dynamicRef": "#x"})).err();
+    assert_eq!(error, Some(SchemaError::Unsupported("$dynamicRef")));
+}
+
+#[test]
+fn references_by_pointer_anchor_and_id_are_followed() {
+    for schema in [
+        json!({"$ref": "#/$defs/a%20b~1c", "$defs": {"a b/c": {"type": "string"}}}),
+        json!({"$ref": "#name", "$defs": {"x": {"$anchor": "name", "type": "string"}}}),
+        json!({"$id": "https://example.com/root", "$ref": "https://example.com/part",
+            "$defs": {"x": {"$id": "https://example.com/part", "type": "string"}}}),
+        json!({"properties": {"a": {"$ref": "#/properties/b"}, "b": {"type": "string"}}, "$ref": "#/properties/b"}),
+    ] {
+        let compiled = compile(&schema).unwrap_or_else(|error| panic!("{schema}: {error}"));
+        assert!(compiled.validate(&json!("text")).is_ok(), "{schema}");
+        assert!(compiled.validate(&json!(1)).is_err(), "{schema}");
+    }
+}
+
+#[test]
+fn a_schema_has_a_size() {
+    let parts: Vec<Value> = (0..10_001).map(|n| json!({ "const": n })).collect();
+    let error = compile(&json!({ "anyOf": parts })).err();
+    assert_eq!(error, Some(SchemaError::TooManySubschemas(10_000)));
+}
+
+#[test]
+fn patterns_are_linear_and_cost_by_length() {
+    assert!(matches!(
+        compile(&json!({"pattern": "(a)\\1"})).err(),
+        Some(SchemaError::Invalid { .. })
+    ));
+    let schema = compile(&json!({"pattern": "^(a+)+$"})).unwrap();
+    assert!(schema.validate(&json!("a".repeat(100_000))).is_ok());
+    let wide = json!({"pattern": "a?".repeat(5_000)});
+    let steps = compile(&wide).unwrap().steps(&json!("a".repeat(100_000)));
+    assert!(steps > 60_000_000, "{steps}");
+}
