@@ -308,6 +308,9 @@ fn open_sqlite(
     busy_timeout_ms: u32,
     simulated: bool,
 ) -> Result<SqliteConnection, StoreError> {
+    if let Err(error) = make_private(path) {
+        tracing::warn!(%error, path, "other users may be able to read the database; check who owns it");
+    }
     let mut conn = SqliteConnection::establish(path).map_err(StoreError::unavailable)?;
     let (query_only, cache_kib) = match role {
         // Not larger: some commits visit every cached page.
@@ -325,6 +328,30 @@ fn open_sqlite(
          PRAGMA query_only = {query_only};"
     ))?;
     Ok(conn)
+}
+
+/// Creates the database's file if it is missing, and takes it from everybody but its owner. SQLite gives its
+/// log the same permissions. An existing file is not opened here: closing it would end the locks that other
+/// connections of this process hold on it.
+fn make_private(path: &str) -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::fs::{OpenOptions, Permissions, metadata, set_permissions};
+        use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+
+        let Ok(known) = metadata(path) else {
+            let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+            return match created {
+                // Another connection was faster.
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+                created => created.map(drop),
+            };
+        };
+        if known.permissions().mode() & 0o077 != 0 {
+            set_permissions(path, Permissions::from_mode(0o600))?;
+        }
+    }
+    Ok(())
 }
 
 /// [`Conn::begin`] for a shared connection, on which other statements may be sent at the same time.

@@ -133,3 +133,24 @@ async fn a_reader_of_sqlite_cannot_write() {
     store.close().await;
     database.remove().await;
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_file_of_sqlite_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let database = Database::sqlite();
+    let Database::Sqlite(folder) = &database else { unreachable!() };
+    let file = folder.join("antar.db");
+    // As an earlier version left it.
+    std::fs::write(&file, "").unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let store = database.store().await;
+    store.configuration.put_setting("a", "b").await.unwrap();
+    for name in ["antar.db", "antar.db-wal"] {
+        let mode = std::fs::metadata(folder.join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    store.close().await;
+    database.remove().await;
+}
