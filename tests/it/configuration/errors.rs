@@ -116,6 +116,15 @@ async fn requests(server: &TestServer, api: &Api) -> Vec<(&'static str, Answer)>
         "schema_mismatch",
         api.post("events", &json!({"type": "a.strict", "data": {}})).await,
     ));
+    let branch = |name: &str| json!({"properties": {"next": {"$ref": "#"}}, "required": [name]});
+    let doubling = json!({"anyOf": [branch("a"), branch("b")]});
+    let costly = json!({"name": "a.costly", "schema": doubling, "schema_mode": "reject"});
+    api.post("event-types", &costly).await.expect(201);
+    let deep = (0..50).fold(json!({"a": 1}), |inner, _| json!({"a": 1, "next": inner}));
+    had.push((
+        "budget_exceeded",
+        api.post("events", &json!({"type": "a.costly", "data": deep})).await,
+    ));
     for (code, mode) in [("refused_by_plugin", "fail"), ("intake_plugin_failed", "trap")] {
         let guarded = server.create_tenant(mode).await;
         upload(&guarded, Guest::Hostile).await;
