@@ -77,6 +77,10 @@ settings!(
         depth_max: usize = 64,
         /// Events in one request, and elements that a source splits.
         events_max: usize = 1_000,
+        /// Events that one request becomes after intake plugins have split its own.
+        made_events_max: usize = 10_000,
+        /// Bytes of their data.
+        made_bytes_max: usize = 32 << 20,
         /// Attributes of one event.
         attributes_max: usize = 32,
         /// Longest value of an attribute, in bytes.
@@ -87,10 +91,43 @@ settings!(
         subschemas_max: usize = 10_000,
         /// Steps of validating one event against its type's schema; a step is one subschema for one value. An event that may take more counts as one that does not follow it.
         schema_steps_max: u64 = 2_000_000,
+        /// Memory of the compiled regular expressions of one event type's schema, in bytes.
+        schema_pattern_bytes_max: usize = 1 << 20,
+        /// Steps of one webhook's rule and facets on one event; a step is one value that is looked at or compared with one condition. Beyond that the delivery fails at the stage `route`, with the reason `budget_exceeded`.
+        rule_steps_max: u64 = 2_000_000,
+        /// Steps of all webhooks' rules, facets and keys on one event.
+        route_steps_max: u64 = 20_000_000,
         /// How long an `Idempotency-Key` is remembered, in milliseconds.
         idempotency_ms: u64 = 86_400_000,
     }
 );
+
+settings!(
+    /// Work of tenants that would keep others waiting: it is done by a few threads, which take tenants in turn.
+    WorkConfig {
+        /// Threads for such work; 0 means one for every two cores.
+        threads: usize = 0,
+        /// Steps of schemas, rules, facets and keys that a request takes without waiting for its tenant's turn, and steps of comparing an answer with `success`.
+        steps_at_once_max: u64 = 50_000,
+        /// Bytes of a body, or of an event's data, that are parsed, routed and rendered without waiting for the tenant's turn.
+        bytes_at_once_max: usize = 64 << 10,
+        /// Pieces of work of one tenant that wait; beyond that intake answers 503.
+        waiting_per_tenant_max: usize = 100,
+        /// Pieces of work of all tenants that wait.
+        waiting_max: usize = 10_000,
+    }
+);
+
+impl WorkConfig {
+    /// The number of threads.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1)),
+            threads => threads,
+        }
+    }
+}
 
 settings!(
     /// How requests go out.
@@ -239,6 +276,7 @@ settings!(
 pub struct Config {
     pub server: ServerConfig,
     pub intake: IntakeConfig,
+    pub work: WorkConfig,
     pub delivery: DeliveryConfig,
     pub store: StoreConfig,
     pub tenant: TenantConfig,
@@ -287,6 +325,7 @@ impl Config {
         let mut all = Vec::new();
         ServerConfig::explain("server", &mut all);
         IntakeConfig::explain("intake", &mut all);
+        WorkConfig::explain("work", &mut all);
         DeliveryConfig::explain("delivery", &mut all);
         StoreConfig::explain("store", &mut all);
         TenantConfig::explain("tenant", &mut all);
@@ -342,6 +381,8 @@ impl Config {
             ("intake.body_bytes_max", self.intake.body_bytes_max == 0),
             ("intake.depth_max", self.intake.depth_max == 0),
             ("intake.events_max", self.intake.events_max == 0),
+            ("work.waiting_max", self.work.waiting_max == 0),
+            ("work.waiting_per_tenant_max", self.work.waiting_per_tenant_max == 0),
             ("delivery.in_flight_max", self.delivery.in_flight_max == 0),
             ("delivery.slow_in_flight_max", self.delivery.slow_in_flight_max == 0),
             ("delivery.in_flight_per_webhook_max", self.delivery.in_flight_per_webhook_max == 0),

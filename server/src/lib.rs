@@ -19,6 +19,7 @@ pub mod retention;
 pub mod seal;
 pub mod server;
 pub mod store;
+pub mod work_pool;
 pub mod worker;
 
 pub use model::DEFAULT_TENANT;

@@ -24,6 +24,7 @@ use crate::registry::Registry;
 use crate::replay::Replays;
 use crate::retention::Retention;
 use crate::store::{Pace, Settings, Store};
+use crate::work_pool::WorkPool;
 use crate::worker::{self, Lease, Worker};
 
 /// Serves on `listener` until `shutdown` completes, then drains running requests and attempts.
@@ -230,6 +231,7 @@ async fn start(
         host,
         store: store.clone(),
         sender,
+        work: WorkPool::start(&config.work).context("the threads for large work don't start")?,
         owner,
     };
     let pipeline = Arc::new(pipeline);

@@ -19,13 +19,18 @@ const MAY_IMPORT: MayImport<'_> = &[
     ("plugin", &[]),
     ("config.rs", &["plugin"]),
     ("seal.rs", &["model"]),
+    ("work_pool.rs", &["model", "config"]),
     ("store", &["model", "clock", "config", "fault"]),
     // What stages work with and make: values in, values out.
     ("pipeline", &["model", "plugin", "config"]),
     // The order of the stages, and what they commit: values go in and come out here.
-    ("pipeline/mod.rs", &["model", "plugin", "config", "clock", "store", "seal", "fault"]),
+    (
+        "pipeline/mod.rs",
+        &["model", "plugin", "config", "clock", "store", "seal", "fault", "work_pool"],
+    ),
+    ("pipeline/inspect", &["model", "plugin", "config", "work_pool"]),
     ("pipeline/accept/answers.rs", &["model", "store"]),
-    ("pipeline/accept/batch.rs", &["store"]),
+    ("pipeline/accept/batch.rs", &["model", "config", "store"]),
     ("pipeline/accept/new_deliveries.rs", &["model", "store"]),
     ("pipeline/accept/ordering_keys.rs", &["model", "store"]),
     ("pipeline/attempt/outcome.rs", &["model", "store"]),
@@ -46,7 +51,10 @@ const MAY_IMPORT: MayImport<'_> = &[
     ),
     ("data_folder.rs", &["model", "store", "registry", "config", "seal"]),
     ("live_stream.rs", &["model"]),
-    ("replay", &["model", "store", "pipeline", "registry", "worker", "config", "clock"]),
+    (
+        "replay",
+        &["model", "store", "pipeline", "registry", "worker", "config", "clock", "work_pool"],
+    ),
     ("retention.rs", &["model", "store", "pipeline", "registry", "config"]),
     (
         "app.rs",
@@ -78,6 +86,7 @@ const MAY_IMPORT: MayImport<'_> = &[
             "config",
             "clock",
             "seal",
+            "work_pool",
         ],
     ),
     // Plugins are tried out by the host that the server has.

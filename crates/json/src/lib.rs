@@ -5,16 +5,19 @@
 //! duplicate keys, escapes, and the text of numbers, which never become an `f64`. A [`Value`] is a cheap,
 //! copyable view of one value in a document. [`Builder`] writes a new document from strings and copies of
 //! such views, again without parsing. A [`Scan`] finds single values in a text that is already validated.
+//! [`Steps`] bound the work on documents that strangers send.
 
 mod block;
 mod build;
 mod parse;
 mod scan;
+mod steps;
 mod value;
 
 pub use build::{Builder, escape_into, quote};
 pub use parse::{Limits, ParseError};
 pub use scan::Scan;
+pub use steps::{OutOfSteps, Steps};
 pub use value::{Elements, Kind, Members, Value};
 
 /// An immutable, compact JSON text with the positions of its values.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::{Document, Node, Tag};
+use crate::{Document, Node, OutOfSteps, Steps, Tag};
 
 /// A view of one value. Copying it copies a pointer and an index.
 #[derive(Clone, Copy)]
@@ -117,29 +117,70 @@ impl<'a> Value<'a> {
     /// Whether this is a string equal to `other`. Allocates only for escaped strings.
     #[must_use]
     pub fn str_eq(self, other: &str) -> bool {
-        self.as_str().is_some_and(|s| s == other)
+        // An escape takes up to six bytes for one: most unequal strings are told apart by their lengths.
+        let inner_bytes = self.raw().len().saturating_sub(2);
+        (other.len()..=6 * other.len()).contains(&inner_bytes)
+            && self.as_str().is_some_and(|s| s == other)
     }
 
     /// The value at a dotted path. A number selects an element of an array; a key that itself contains dots
     /// is found if no shorter key leads to a value. The empty path is the value itself.
+    ///
+    /// For paths and values whose size is bounded; others go to [`Value::at_within`].
     #[must_use]
     pub fn at(self, path: &str) -> Option<Value<'a>> {
+        self.at_within(path, &Steps::unlimited()).ok().flatten()
+    }
+
+    /// [`Value::at`], counting each key that is compared.
+    ///
+    /// # Errors
+    /// [`OutOfSteps`]: whether there is a value is not known.
+    pub fn at_within(self, path: &str, steps: &Steps) -> Result<Option<Value<'a>>, OutOfSteps> {
         if path.is_empty() {
-            return Some(self);
+            return Ok(Some(self));
         }
         let splits = path.match_indices('.').map(|(i, _)| i).chain([path.len()]);
         for end in splits {
             let (head, rest) = (&path[..end], path.get(end + 1..).unwrap_or_default());
             let found = match self.kind() {
-                Kind::Object => self.get(head),
-                Kind::Array => head.parse().ok().and_then(|i| self.elements().nth(i)),
-                _ => return None,
+                Kind::Object => self.get_within(head, steps)?,
+                Kind::Array => self.element_within(head, steps)?,
+                _ => return Ok(None),
             };
-            if let Some(value) = found.and_then(|value| value.at(rest)) {
-                return Some(value);
+            if let Some(found) = found
+                && let Some(value) = found.at_within(rest, steps)?
+            {
+                return Ok(Some(value));
             }
         }
-        None
+        Ok(None)
+    }
+
+    /// [`Value::get`], counting each key that is compared.
+    ///
+    /// # Errors
+    /// [`OutOfSteps`]: whether there is a member is not known.
+    pub fn get_within(self, key: &str, steps: &Steps) -> Result<Option<Value<'a>>, OutOfSteps> {
+        let mut found = None;
+        for (name, value) in self.members() {
+            steps.read(name.raw().len())?;
+            if name.str_eq(key) {
+                found = Some(value);
+            }
+        }
+        Ok(found)
+    }
+
+    fn element_within(self, index: &str, steps: &Steps) -> Result<Option<Value<'a>>, OutOfSteps> {
+        let Ok(index) = index.parse::<usize>() else { return Ok(None) };
+        for (at, element) in self.elements().enumerate() {
+            steps.take(1)?;
+            if at == index {
+                return Ok(Some(element));
+            }
+        }
+        Ok(None)
     }
 
     /// Copies this value into a document of its own.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use antar_json::Value;
+use antar_json::{OutOfSteps, Steps, Value};
 
 use crate::Part;
 use crate::evaluate;
@@ -50,35 +50,45 @@ impl fmt::Display for Mismatch {
     }
 }
 
-pub(crate) fn explain(part: &Part, event: Value<'_>) -> Option<Mismatch> {
-    if evaluate::matches(part, event) {
-        return None;
+pub(crate) fn explain(
+    part: &Part,
+    event: Value<'_>,
+    steps: &Steps,
+) -> Result<Option<Mismatch>, OutOfSteps> {
+    if evaluate::matches(part, event, steps)? {
+        return Ok(None);
     }
     let match_all = part.asks_for_absence();
-    let scan = |condition| Found::scan(condition, event, match_all);
-    let found: Vec<Found> = part.conditions.iter().map(scan).collect();
+    let scan = |condition| Found::scan(condition, event, match_all, steps);
+    let found = part.conditions.iter().map(scan).collect::<Result<Vec<Found>, _>>()?;
     let failing = |indexes: &[u16]| -> Vec<u16> {
         let failed = |i: &u16| found[usize::from(*i)].standing() == Standing::Failed;
         indexes.iter().copied().filter(failed).collect()
     };
-    let nearest = part.alternatives.iter().min_by_key(|indexes| failing(indexes).len())?;
+    let nearest = part.alternatives.iter().min_by_key(|indexes| failing(indexes).len());
+    let Some(nearest) = nearest else { return Ok(None) };
     let alone = failing(nearest).into_iter().min();
-    let index = alone.or_else(|| first_apart(nearest, &found)).or(nearest.first().copied())?;
+    let apart = if alone.is_none() { first_apart(nearest, &found, steps)? } else { None };
+    let Some(index) = alone.or(apart).or(nearest.first().copied()) else { return Ok(None) };
     let condition = &part.conditions[usize::from(index)];
-    Some(Mismatch {
+    Ok(Some(Mismatch {
         path: condition.path.to_string(),
         condition: condition.wanted.to_string(),
         found: found_at(condition, event),
         apart: alone.is_none(),
         alternatives: part.alternatives.len(),
-    })
+    }))
 }
 
 /// The first condition that can't be satisfied together with those before it, by path.
-fn first_apart(indexes: &[u16], found: &[Found]) -> Option<u16> {
+fn first_apart(indexes: &[u16], found: &[Found], steps: &Steps) -> Result<Option<u16>, OutOfSteps> {
     let of = |index: &u16| &found[usize::from(*index)];
-    let apart = |count: &usize| !evaluate::together(indexes[..*count].iter().map(of));
-    (1..=indexes.len()).find(apart).and_then(|count| indexes.get(count - 1).copied())
+    for (at, index) in indexes.iter().enumerate() {
+        if !evaluate::together(indexes[..=at].iter().map(of), steps)? {
+            return Ok(Some(*index));
+        }
+    }
+    Ok(None)
 }
 
 fn found_at(condition: &Condition, event: Value<'_>) -> Option<String> {

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use antar_json::Value;
+use antar_json::{OutOfSteps, Steps, Value};
 
 use crate::matcher::Condition;
 use crate::path::{Visit, address};
@@ -35,9 +35,16 @@ pub(crate) enum Standing {
 
 impl Found {
     /// `all_values`: collect the values in array elements even if one outside satisfies the condition.
-    pub(crate) fn scan(condition: &Condition, event: Value<'_>, all_values: bool) -> Found {
+    pub(crate) fn scan(
+        condition: &Condition,
+        event: Value<'_>,
+        all_values: bool,
+        steps: &Steps,
+    ) -> Result<Found, OutOfSteps> {
         let mut found = Found { absent_possible: condition.absent, ..Found::default() };
-        Visit::run(event, &condition.segments, |value, chain| {
+        Visit::run(event, &condition.segments, steps, |value, chain| {
+            let bytes = value.raw().len() as u64;
+            steps.take(chain.len() as u64 + condition.weight * (1 + bytes / 32))?;
             if condition.absent {
                 found.absent_possible &= !chain.is_empty();
                 found.present.add(address(value), chain);
@@ -49,13 +56,13 @@ impl Found {
                     found.satisfying.add(address(value), chain);
                 }
             }
-            if found.free && !all_values {
+            Ok(if found.free && !all_values {
                 ControlFlow::Break(())
             } else {
                 ControlFlow::Continue(())
-            }
-        });
-        found
+            })
+        })?;
+        Ok(found)
     }
 
     pub(crate) fn standing(&self) -> Standing {

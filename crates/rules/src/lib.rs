@@ -8,6 +8,9 @@
 //! an event. A bug in the index either only costs time or shows up in a comparison with the evaluator,
 //! which the tests make.
 //!
+//! A pattern and an event may come from strangers, and their product may be large: every value is compared with
+//! every operator of a list. [`Pattern::matches_within`] counts that work and gives up when it exceeds a budget.
+//!
 //! The crate does not depend on webhooks, tenants or storage; an event is any JSON document.
 
 mod decimal;
@@ -29,7 +32,7 @@ mod wildcard;
 
 use std::sync::Arc;
 
-use antar_json::Value;
+use antar_json::{OutOfSteps, Steps, Value};
 
 pub use error::PatternError;
 pub use explain::Mismatch;
@@ -106,17 +109,48 @@ impl Pattern {
         Pattern { parts: parts.into_iter().flat_map(|p| p.parts.to_vec()).collect() }
     }
 
-    /// Whether the event matches.
+    /// Whether the event matches, however much work that is.
     #[must_use]
     pub fn matches(&self, event: Value<'_>) -> bool {
-        self.parts.iter().all(|part| evaluate::matches(part, event))
+        self.matches_within(event, &Steps::unlimited()) == Ok(true)
+    }
+
+    /// Whether the event matches. One step is one key or value that is looked at, or one value that is compared
+    /// with one operator.
+    ///
+    /// # Errors
+    /// [`OutOfSteps`]: it is not known whether the event matches.
+    pub fn matches_within(&self, event: Value<'_>, steps: &Steps) -> Result<bool, OutOfSteps> {
+        for part in &*self.parts {
+            if !evaluate::matches(part, event, steps)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Why the event does not match, however much work that is: see [`Pattern::explain_within`].
+    #[must_use]
+    pub fn explain(&self, event: Value<'_>) -> Option<Mismatch> {
+        self.explain_within(event, &Steps::unlimited()).ok().flatten()
     }
 
     /// Why the event does not match: the first failing condition of the nearest alternative. `None` exactly
-    /// if [`Pattern::matches`] is true.
-    #[must_use]
-    pub fn explain(&self, event: Value<'_>) -> Option<Mismatch> {
-        self.parts.iter().find_map(|part| explain::explain(part, event))
+    /// if [`Pattern::matches_within`] is true.
+    ///
+    /// # Errors
+    /// [`OutOfSteps`]: it is not known whether the event matches.
+    pub fn explain_within(
+        &self,
+        event: Value<'_>,
+        steps: &Steps,
+    ) -> Result<Option<Mismatch>, OutOfSteps> {
+        for part in &*self.parts {
+            if let Some(mismatch) = explain::explain(part, event, steps)? {
+                return Ok(Some(mismatch));
+            }
+        }
+        Ok(None)
     }
 
     /// The dotted paths that the pattern has conditions on, in written order; a path may occur twice.

@@ -18,6 +18,8 @@ pub(crate) struct Condition {
     pub(crate) path: Box<str>,
     pub(crate) segments: Box<[Box<str>]>,
     pub(crate) accepts: Accepts,
+    /// Steps for comparing one short value with `accepts`.
+    pub(crate) weight: u64,
     /// The list contains `{"exists": false}`.
     pub(crate) absent: bool,
     /// The JSON text of the list, truncated for display.
@@ -88,6 +90,16 @@ impl<'e> Scalar<'e> {
 }
 
 impl Accepts {
+    /// Comparisons that one value may need: one for all exact strings, and one for each other matcher.
+    pub(crate) fn weight(&self) -> u64 {
+        let of = |matcher: &Matcher| match matcher {
+            Matcher::AnythingBut(refused) => refused.weight(),
+            Matcher::Wildcard(wildcard) => 1 + wildcard.stars() as u64,
+            _ => 1,
+        };
+        1 + self.others.iter().map(of).sum::<u64>()
+    }
+
     pub(crate) fn scalar(&self, scalar: &Scalar<'_>) -> bool {
         if let Scalar::Text(text) = scalar
             && self.texts.binary_search_by(|own| (**own).cmp(text)).is_ok()

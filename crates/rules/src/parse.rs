@@ -184,6 +184,7 @@ impl<'l> Parser<'l> {
         self.conditions.push(Condition {
             path: path.into(),
             segments: self.segments.as_slice().into(),
+            weight: accepts.weight(),
             accepts,
             absent,
             wanted: cut(list.raw(), WANTED_BYTES_MAX).into(),

@@ -5,7 +5,7 @@
 
 use std::ops::ControlFlow;
 
-use antar_json::{Kind, Value};
+use antar_json::{Kind, OutOfSteps, Steps, Value};
 
 /// Rules ignore deeper values. Documents are limited well below this; the constant bounds the recursion
 /// without relying on the caller.
@@ -48,44 +48,68 @@ fn step<'p>(path: &'p [Box<str>], key: Value<'_>) -> Option<&'p [Box<str>]> {
 
 /// Calls `see` with every scalar at `path` and the array elements that contain it, as event-ruler counts
 /// them: only elements that are objects or arrays, outermost first.
-pub(crate) struct Visit<F> {
+pub(crate) struct Visit<'s, F> {
     chain: Vec<Link>,
+    steps: &'s Steps,
     see: F,
 }
 
-impl<'e, F: FnMut(Value<'e>, &[Link]) -> ControlFlow<()>> Visit<F> {
-    pub(crate) fn run(event: Value<'e>, path: &[Box<str>], see: F) {
+/// Whether the walk goes on.
+type Flow = Result<ControlFlow<()>, OutOfSteps>;
+
+const GO_ON: Flow = Ok(ControlFlow::Continue(()));
+
+impl<'e, F: FnMut(Value<'e>, &[Link]) -> Flow> Visit<'_, F> {
+    pub(crate) fn run(
+        event: Value<'e>,
+        path: &[Box<str>],
+        steps: &Steps,
+        see: F,
+    ) -> Result<(), OutOfSteps> {
         // A break only ends the walk early.
-        let _ = Visit { chain: Vec::new(), see }.value(event, path, 0);
+        Visit { chain: Vec::new(), steps, see }.value(event, path, 0).map(|_| ())
     }
 
-    fn value(&mut self, value: Value<'e>, path: &[Box<str>], depth: usize) -> ControlFlow<()> {
+    fn value(&mut self, value: Value<'e>, path: &[Box<str>], depth: usize) -> Flow {
         if depth > DEPTH_MAX {
-            return ControlFlow::Continue(());
+            return GO_ON;
         }
         match value.kind() {
-            Kind::Object if path.is_empty() => ControlFlow::Continue(()),
-            Kind::Object => value.members().try_for_each(|(key, member)| match step(path, key) {
-                Some(rest) => self.value(member, rest, depth + 1),
-                None => ControlFlow::Continue(()),
-            }),
+            Kind::Object if path.is_empty() => GO_ON,
+            Kind::Object => {
+                for (key, member) in value.members() {
+                    self.steps.read(key.raw().len())?;
+                    if let Some(rest) = step(path, key)
+                        && self.value(member, rest, depth + 1)?.is_break()
+                    {
+                        return Ok(ControlFlow::Break(()));
+                    }
+                }
+                GO_ON
+            }
             Kind::Array => self.array(value, path, depth),
             _ if path.is_empty() => (self.see)(value, &self.chain),
-            _ => ControlFlow::Continue(()),
+            _ => GO_ON,
         }
     }
 
-    fn array(&mut self, array: Value<'e>, path: &[Box<str>], depth: usize) -> ControlFlow<()> {
+    fn array(&mut self, array: Value<'e>, path: &[Box<str>], depth: usize) -> Flow {
         let (start, end) = (address(array), address(array) + array.raw().len());
-        array.elements().try_for_each(|element| {
-            if !matches!(element.kind(), Kind::Object | Kind::Array) {
-                return self.value(element, path, depth + 1);
+        for element in array.elements() {
+            self.steps.take(1)?;
+            let links = matches!(element.kind(), Kind::Object | Kind::Array);
+            if links {
+                self.chain.push(Link { array: start, array_end: end, element: address(element) });
             }
-            self.chain.push(Link { array: start, array_end: end, element: address(element) });
-            let flow = self.value(element, path, depth + 1);
-            self.chain.pop();
-            flow
-        })
+            let flow = self.value(element, path, depth + 1)?;
+            if links {
+                self.chain.pop();
+            }
+            if flow.is_break() {
+                return Ok(flow);
+            }
+        }
+        GO_ON
     }
 }
 

@@ -1,5 +1,7 @@
 //! Records in which array elements values lie.
 
+use antar_json::{OutOfSteps, Steps};
+
 use crate::path::Link;
 
 /// Places of values inside arrays, in document order.
@@ -37,17 +39,23 @@ impl Places {
 
     /// The next place from `at` that is compatible with `chosen`. Skips incompatible elements and arrays as a
     /// whole, by binary search.
-    pub(crate) fn next_fitting(&self, mut at: usize, chosen: &[Link]) -> Option<usize> {
+    pub(crate) fn next_fitting(
+        &self,
+        mut at: usize,
+        chosen: &[Link],
+        steps: &Steps,
+    ) -> Result<Option<usize>, OutOfSteps> {
         while at < self.ends.len() {
+            steps.take(1 + chosen.len() as u64)?;
             let conflict = self.chain(at).iter().find_map(|link| {
                 let taken = chosen.iter().find(|taken| taken.array == link.array)?;
                 (taken.element != link.element).then_some((taken.element, link))
             });
-            let Some((wanted, link)) = conflict else { return Some(at) };
+            let Some((wanted, link)) = conflict else { return Ok(Some(at)) };
             let resume = if wanted > link.element { wanted } else { link.array_end };
             at += 1;
             at += self.ends[at..].partition_point(|(_, address)| *address < resume);
         }
-        None
+        Ok(None)
     }
 }

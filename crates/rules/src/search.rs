@@ -8,28 +8,29 @@
 
 use std::collections::{HashMap, HashSet};
 
+use antar_json::{OutOfSteps, Steps};
+
 use crate::found::Found;
 use crate::path::Link;
 
-/// Steps after which the search gives up with "no". Only events that repeat a key, so that one path leads
-/// into many independent arrays, can need that many.
-const STEPS_MAX: usize = 200_000;
-
 /// Whether array elements can be chosen so that all conditions in `open` are satisfied.
-pub(crate) fn satisfiable(open: &[&Found]) -> bool {
+///
+/// Only events that repeat a key, so that one path leads into many independent arrays, need more steps than
+/// there are values.
+pub(crate) fn satisfiable(open: &[&Found], steps: &Steps) -> Result<bool, OutOfSteps> {
     if let [only] = open {
         // An open condition has a value somewhere, and with no element chosen that value counts, so the
         // field is not missing.
-        return !only.satisfying.is_empty();
+        return Ok(!only.satisfying.is_empty());
     }
     let mut last_use = HashMap::new();
     for (at, found) in open.iter().enumerate() {
+        steps.take(found.satisfying.links().len() as u64 + found.present.links().len() as u64)?;
         for link in found.satisfying.links().iter().chain(found.present.links()) {
             last_use.insert(link.array, at);
         }
     }
-    let mut search =
-        Search { open, last_use, chosen: Vec::new(), dead: HashSet::new(), steps_left: STEPS_MAX };
+    let mut search = Search { open, last_use, chosen: Vec::new(), dead: HashSet::new(), steps };
     search.from(0)
 }
 
@@ -40,7 +41,7 @@ struct Search<'a> {
     chosen: Vec<Link>,
     /// Failed states: a condition, and the chosen elements that matter from it on.
     dead: HashSet<(usize, Vec<usize>)>,
-    steps_left: usize,
+    steps: &'a Steps,
 }
 
 impl Search<'_> {
@@ -53,37 +54,38 @@ impl Search<'_> {
     }
 
     /// The recursion depth is the number of conditions, which the pattern's limits bound.
-    fn from(&mut self, at: usize) -> bool {
-        let Some(found) = self.open.get(at) else { return true };
+    fn from(&mut self, at: usize) -> Result<bool, OutOfSteps> {
+        let Some(found) = self.open.get(at) else { return Ok(true) };
+        // States compare the chosen elements, and a look for a place compares them with its links.
+        self.steps.take(1 + self.chosen.len() as u64)?;
         if !self.dead.is_empty() && self.dead.contains(&self.state(at)) {
-            return false;
+            return Ok(false);
         }
-        if found.free && self.from(at + 1) {
-            return true;
+        if found.free && self.from(at + 1)? {
+            return Ok(true);
         }
         if found.absent_possible
-            && found.present.next_fitting(0, &self.chosen).is_none()
-            && self.from(at + 1)
+            && found.present.next_fitting(0, &self.chosen, self.steps)?.is_none()
+            && self.from(at + 1)?
         {
-            return true;
+            return Ok(true);
         }
-        let mut next = found.satisfying.next_fitting(0, &self.chosen);
+        let mut next = found.satisfying.next_fitting(0, &self.chosen, self.steps)?;
         while let Some(place) = next {
-            let Some(left) = self.steps_left.checked_sub(1) else { return false };
-            self.steps_left = left;
+            self.steps.take(1)?;
             let before = self.chosen.len();
             for link in found.satisfying.chain(place) {
                 if !self.chosen.contains(link) {
                     self.chosen.push(*link);
                 }
             }
-            if self.from(at + 1) {
-                return true;
+            if self.from(at + 1)? {
+                return Ok(true);
             }
             self.chosen.truncate(before);
-            next = found.satisfying.next_fitting(place + 1, &self.chosen);
+            next = found.satisfying.next_fitting(place + 1, &self.chosen, self.steps)?;
         }
         self.dead.insert(self.state(at));
-        false
+        Ok(false)
     }
 }

@@ -43,6 +43,8 @@ pub(crate) struct Node {
 pub(crate) struct Graph {
     /// The first one is the whole schema.
     pub(crate) nodes: Vec<Node>,
+    /// Regular expressions for values and names.
+    pub(crate) patterns: Vec<String>,
 }
 
 impl Graph {
@@ -53,6 +55,7 @@ impl Graph {
             ids: HashMap::new(),
             pending: Vec::new(),
             nodes: Vec::new(),
+            patterns: Vec::new(),
             targets: targets(schema, subschemas_max)?,
             walk: None,
         };
@@ -62,7 +65,7 @@ impl Graph {
                 reader.fill(id, members)?;
             }
         }
-        Ok(Graph { nodes: reader.nodes })
+        Ok(Graph { nodes: reader.nodes, patterns: reader.patterns })
     }
 }
 
@@ -73,6 +76,7 @@ struct Reader<'a> {
     ids: HashMap<*const Value, Id>,
     pending: Vec<(Id, &'a Value)>,
     nodes: Vec<Node>,
+    patterns: Vec<String>,
     /// Subschemas by `$id`, `$anchor` and `$dynamicAnchor`, as references name them.
     targets: HashMap<String, &'a Value>,
     /// A node that goes through everything below a value.
@@ -135,6 +139,7 @@ impl<'a> Reader<'a> {
                         let part = self.node(part, &format!("{below}/{}", token(name)))?;
                         self.nodes[id].patterns.push(part);
                         self.nodes[id].names_own += 1 + name.len() as u64;
+                        self.patterns.push(name.clone());
                     }
                 }
                 "propertyNames" => {
@@ -153,7 +158,11 @@ impl<'a> Reader<'a> {
                 "contains" => self.nodes[id].contains = Some(self.node(value, &below)?),
                 "enum" | "const" => self.nodes[id].own += size(value),
                 "pattern" | "format" => {
-                    self.nodes[id].own += value.as_str().map_or(0, str::len) as u64;
+                    let text = value.as_str().unwrap_or_default();
+                    self.nodes[id].own += text.len() as u64;
+                    if keyword == "pattern" {
+                        self.patterns.push(text.to_owned());
+                    }
                 }
                 "uniqueItems" => {
                     let walk = self.walk()?;

@@ -12,6 +12,7 @@
 mod cost;
 mod graph;
 mod instance;
+mod patterns;
 
 use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;
@@ -28,6 +29,8 @@ pub struct Limits {
     pub subschemas_max: usize,
     /// Steps of one validation.
     pub steps_max: u64,
+    /// Memory of all compiled regular expressions.
+    pub pattern_bytes_max: usize,
 }
 
 /// A schema that is compiled, and what it costs.
@@ -36,7 +39,11 @@ pub struct Schema {
     /// Steps for one value by its depth in the document, from 0.
     steps_at: Vec<u64>,
     steps_max: u64,
+    memory_bytes: usize,
 }
+
+/// The cache of a regular expression; a small one makes matching slower, not wrong.
+const DFA_BYTES_MAX: usize = 64 << 10;
 
 /// Why a schema is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,6 +63,11 @@ pub enum SchemaError {
          alternatives or parts fewer times"
     )]
     TooManySteps { steps: u64, max: u64 },
+    #[error(
+        "its regular expressions take more than {bytes_max} bytes when they are compiled; repeat fewer times, or use \
+         classes such as [a-z] in place of \\w"
+    )]
+    TooLargePatterns { bytes_max: usize },
     #[error("{detail} (at {pointer})")]
     Invalid { detail: String, pointer: String },
 }
@@ -88,12 +100,24 @@ impl Schema {
             return Err(SchemaError::TooManySteps { steps: shallow, max: limits.steps_max });
         }
         // Patterns are matched in linear time: no look-around, no back-references.
-        let options = jsonschema::options().with_pattern_options(PatternOptions::regex());
+        let patterns = patterns::memory_bytes(&graph.patterns, limits.pattern_bytes_max)?;
+        let bounded = PatternOptions::regex()
+            .size_limit(limits.pattern_bytes_max)
+            .dfa_size_limit(DFA_BYTES_MAX);
+        let options = jsonschema::options().with_pattern_options(bounded);
         let validator = options.build(schema).map_err(|error| SchemaError::Invalid {
             detail: error.to_string(),
             pointer: error.instance_path().to_string(),
         })?;
-        Ok(Schema { validator, steps_at, steps_max: limits.steps_max })
+        // Each expression also has a cache for matching.
+        let memory_bytes = patterns + graph.patterns.len() * DFA_BYTES_MAX;
+        Ok(Schema { validator, steps_at, steps_max: limits.steps_max, memory_bytes })
+    }
+
+    /// Memory that its regular expressions may take.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.memory_bytes
     }
 
     /// An upper bound of the steps that a document takes.
@@ -111,7 +135,24 @@ impl Schema {
     /// # Errors
     /// [`Miss`], the first one.
     pub fn validate(&self, document: &Value) -> Result<(), Miss> {
-        self.affordable(document)?;
+        self.cost(document)?;
+        self.validate_affordable(document)
+    }
+
+    /// The steps that a document takes, if they are affordable.
+    ///
+    /// # Errors
+    /// `BudgetExceeded`.
+    pub fn cost(&self, document: &Value) -> Result<u64, Miss> {
+        let (steps, max) = (self.steps(document), self.steps_max);
+        if steps > max { Err(Miss::BudgetExceeded { steps, max }) } else { Ok(steps) }
+    }
+
+    /// Validates a document whose cost is known to be affordable.
+    ///
+    /// # Errors
+    /// `Mismatch`, the first one.
+    pub fn validate_affordable(&self, document: &Value) -> Result<(), Miss> {
         self.validator.validate(document).map_err(|error| Miss::Mismatch {
             pointer: error.instance_path().to_string(),
             detail: error.to_string(),
@@ -123,13 +164,8 @@ impl Schema {
     /// # Errors
     /// `BudgetExceeded`.
     pub fn mismatches(&self, document: &Value) -> Result<Vec<(String, String)>, Miss> {
-        self.affordable(document)?;
+        self.cost(document)?;
         let errors = self.validator.iter_errors(document);
         Ok(errors.map(|error| (error.instance_path().to_string(), error.to_string())).collect())
-    }
-
-    fn affordable(&self, document: &Value) -> Result<(), Miss> {
-        let (steps, max) = (self.steps(document), self.steps_max);
-        if steps > max { Err(Miss::BudgetExceeded { steps, max }) } else { Ok(()) }
     }
 }

@@ -3,7 +3,8 @@
 use antar_schema::{Limits, Miss, Schema, SchemaError};
 use serde_json::{Value, json};
 
-const LIMITS: Limits = Limits { subschemas_max: 10_000, steps_max: 2_000_000 };
+const LIMITS: Limits =
+    Limits { subschemas_max: 10_000, steps_max: 2_000_000, pattern_bytes_max: 1 << 20 };
 
 fn compile(schema: &Value) -> Result<Schema, SchemaError> {
     Schema::compile(schema, LIMITS)

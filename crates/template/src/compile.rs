@@ -1,6 +1,6 @@
 //! Compiles a template's text into a proved plan.
 
-use antar_json::Document;
+use antar_json::{Document, Steps};
 
 use crate::grammar::form::Form;
 use crate::grammar::json::Json;
@@ -137,6 +137,19 @@ impl Template {
         scope: &Scope<'_>,
         unresolved: Unresolved,
     ) -> Result<Rendered, RenderError> {
+        self.render_within(scope, unresolved, &Steps::unlimited())
+    }
+
+    /// Like [`Template::render`], with a budget that several renderings may share.
+    ///
+    /// # Errors
+    /// `OutOfSteps` if the budget is used up before the template's own limits are.
+    pub fn render_within(
+        &self,
+        scope: &Scope<'_>,
+        unresolved: Unresolved,
+        steps: &Steps,
+    ) -> Result<Rendered, RenderError> {
         if let Some(constant) = &self.constant {
             return Ok(constant.clone());
         }
@@ -148,7 +161,7 @@ impl Template {
             _ => Check::None,
         };
         let capacity = self.source.len() + scope.root.raw().len() / 2;
-        render::render(&self.nodes, scope, unresolved, &self.limits, &check, capacity)
+        render::render(&self.nodes, scope, unresolved, &self.limits, steps, &check, capacity)
     }
 }
 

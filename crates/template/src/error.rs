@@ -53,8 +53,17 @@ pub enum RenderError {
     TooManyTurns { limit: usize },
     #[error("rendering takes more than {limit} steps; use fewer loops and helpers")]
     TooMuchWork { limit: usize },
+    /// The caller's budget is used up, which may be smaller than the limit of one rendering.
+    #[error("rendering takes more steps than are left")]
+    OutOfSteps,
     #[error("{token}: `{helper}` {detail}")]
     Helper { helper: &'static str, token: String, detail: String },
+}
+
+impl From<antar_json::OutOfSteps> for RenderError {
+    fn from(_: antar_json::OutOfSteps) -> RenderError {
+        RenderError::OutOfSteps
+    }
 }
 
 /// A template names a secret that the tenant does not have.

@@ -1,8 +1,9 @@
 //! Renders a plan over one event.
 
 use std::cell::OnceCell;
+use std::collections::HashSet;
 
-use antar_json::{Document, Kind, Value};
+use antar_json::{Document, Kind, OutOfSteps, Steps, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::grammar::url::{self, Wrong};
@@ -53,6 +54,7 @@ pub(crate) fn render(
     scope: &Scope<'_>,
     unresolved: Unresolved,
     limits: &Limits,
+    steps: &Steps,
     check: &Check<'_>,
     capacity: usize,
 ) -> Result<Rendered, RenderError> {
@@ -62,8 +64,10 @@ pub(crate) fn render(
         scope,
         unresolved,
         limits,
+        steps,
         output,
         tokens: Vec::new(),
+        noted: HashSet::new(),
         turns: 0,
         work: 0,
         omitted: false,
@@ -112,8 +116,12 @@ struct Run<'s> {
     scope: &'s Scope<'s>,
     unresolved: Unresolved,
     limits: &'s Limits,
+    /// The caller's budget, beside the template's own limits.
+    steps: &'s Steps,
     output: Output,
     tokens: Vec<String>,
+    /// All of `tokens`.
+    noted: HashSet<String>,
     turns: usize,
     work: usize,
     omitted: bool,
@@ -146,6 +154,7 @@ impl<'s> Run<'s> {
         if self.work > self.limits.work_max {
             return Err(RenderError::TooMuchWork { limit: self.limits.work_max });
         }
+        self.steps.take(work as u64)?;
         Ok(())
     }
 
@@ -280,7 +289,8 @@ impl<'s> Run<'s> {
     }
 
     fn note(&mut self, token: &str) {
-        if !self.tokens.iter().any(|known| known == token) {
+        if !self.noted.contains(token) {
+            self.noted.insert(token.to_owned());
             self.tokens.push(token.to_owned());
         }
     }
@@ -321,10 +331,21 @@ impl<'s> Run<'s> {
         }
         if at.is_none() && path.steps.len() > 1 {
             // A key may itself contain dots.
-            self.spend(base.raw().len() / 64)?;
-            at = base.at(&path.dotted);
+            let left = self.limits.work_max.saturating_sub(self.work) as u64;
+            let steps = Steps::new(left.min(self.steps.left()));
+            let found = base.at_within(&path.dotted, &steps);
+            self.spend(usize::try_from(steps.taken()).unwrap_or(usize::MAX))?;
+            at = found.map_err(|OutOfSteps| self.out_of_steps())?;
         }
         Ok(at.into())
+    }
+
+    /// The error of work that used up all steps exactly.
+    fn out_of_steps(&self) -> RenderError {
+        match self.work >= self.limits.work_max {
+            true => RenderError::TooMuchWork { limit: self.limits.work_max },
+            false => RenderError::OutOfSteps,
+        }
     }
 
     /// The value one step down; the last one of duplicate keys, as in `JSON.parse`.
@@ -334,7 +355,7 @@ impl<'s> Run<'s> {
         match value.kind() {
             Kind::Object => {
                 for (key, member) in value.members() {
-                    looked_at += 1;
+                    looked_at += 1 + key.raw().len() / 32;
                     if key.str_eq(step) {
                         found = Some(member);
                     }

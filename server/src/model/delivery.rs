@@ -88,10 +88,14 @@ pub mod reason {
     pub const WEBHOOK_FAILING: &str = "webhook_failing";
     /// A plugin failed too often; the delivery waits for it.
     pub const PLUGIN_PAUSED: &str = "plugin_paused";
+    /// Too much large work of its tenant waits for its turn.
+    pub const SERVER_BUSY: &str = "server_busy";
     /// The receiver reported overload, and rests.
     pub const RECEIVER_BUSY: &str = "receiver_busy";
     /// An earlier delivery with the same order key is still open.
     pub const WAITS_IN_ORDER: &str = "waits_in_order";
+    /// Whether its webhook wants the event took too many steps to tell.
+    pub const BUDGET_EXCEEDED: &str = "budget_exceeded";
     pub const WEBHOOK_DELETED: &str = "webhook_deleted";
     pub const CANCELLED: &str = "cancelled";
 }
@@ -104,7 +108,7 @@ pub struct Delivery {
     pub webhook_id: WebhookId,
     pub state: State,
     pub reason: Option<String>,
-    /// Where its last attempt ended: `transform`, `render`, `sign` or `deliver`.
+    /// Where it was decided: `route`; or where its last attempt ended: `transform`, `render`, `sign` or `deliver`.
     pub stage: Option<String>,
     /// Attempts made so far.
     pub attempts: u32,

@@ -18,24 +18,27 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
+use antar_json::{Document, OutOfSteps, Steps};
+
 pub use self::accept::answers::{Answer, AnswerOnce, OnceRequest};
 use self::accept::answers::{Made, answers};
-pub use self::accept::new_deliveries::replayed_delivery;
 use self::accept::new_deliveries::{held_in, jobs_of, new_delivery, waits_until};
+pub use self::accept::new_deliveries::{replayed_delivery, undecided_delivery};
 pub use self::attempt::job::Job;
 pub use self::attempt::outcome::Attempted;
 
 use self::accept::batch::Batch;
-use self::accept::event_schema::check_schema;
 use self::accept::intake::Draft;
 use self::accept::intake_plugins;
-use self::accept::learn_facets::{self, Learned};
+use self::accept::learn_facets::Learned;
+use self::accept::route::{Route, route_at_once, route_fully};
+use self::accept::source::{Call, Source};
 use self::attempt::outcome::{Observed, Outcome};
 use self::attempt::prepare::{PrepareInput, Prepared, prepare};
 use self::attempt::receiver_hints::ReceiverHints;
-use self::attempt::render::{self, RenderInput};
+use self::attempt::render::{self, CannotRender, RenderInput};
 use self::attempt::success::check_success;
-use self::attempt::transform::{self, TransformEnd};
+use self::attempt::transform::{self, TransformEnd, Transformed};
 use self::client::send::{SendError, Sender};
 use self::compiled::tenant::Tenant;
 use self::compiled::webhook::Webhook;
@@ -45,6 +48,7 @@ use crate::fault::{self, Point};
 use crate::model::{Attempt, Event, Frozen, Invalid, Millis, Stage, State, WebhookId, reason};
 use crate::plugin::Host;
 use crate::store::{AcceptedOnce, NewDelivery, NewEvent, Owner, Store, StoreError};
+use crate::work_pool::{NotDone, WorkPool};
 
 /// Shared dependencies of the stages.
 pub struct Pipeline {
@@ -53,6 +57,8 @@ pub struct Pipeline {
     pub host: Arc<Host>,
     pub store: Store,
     pub sender: Sender,
+    /// Does what would keep other tenants waiting.
+    pub work: WorkPool,
     /// Identifies this run of this node as the owner of deliveries.
     pub owner: Owner,
 }
@@ -80,9 +86,44 @@ pub enum AcceptError {
     Store(#[from] StoreError),
     #[error("an intake plugin could not be run: {0}")]
     Plugin(String),
+    #[error(transparent)]
+    Work(#[from] NotDone),
 }
 
 impl Pipeline {
+    /// The events of a call to a source.
+    ///
+    /// # Errors
+    /// [`NotDone`] if too much work of the tenant waits.
+    pub async fn drafts(
+        &self,
+        source: &Arc<Source>,
+        call: Call,
+    ) -> Result<Result<Vec<Draft>, Invalid>, NotDone> {
+        let work = &self.config.work;
+        let call = Arc::new(call);
+        if call.body.len() <= work.bytes_at_once_max {
+            let (limits, steps) = (&self.config.intake, Steps::new(work.steps_at_once_max));
+            if let Ok(drafts) = source.drafts(&call.document(limits), limits, &steps) {
+                return Ok(drafts);
+            }
+        }
+        let (by, config) = (source.clone(), self.config.clone());
+        let work = move || {
+            let steps_max = config.templates.work_max;
+            let document = call.document(&config.intake);
+            let drafts = by.drafts(&document, &config.intake, &Steps::new(steps_max as u64));
+            drafts.unwrap_or_else(|OutOfSteps| {
+                let detail = format!(
+                    "the paths and templates of the source take more than {steps_max} steps on this call \
+                     (templates.work_max)"
+                );
+                Err(Invalid { code: "budget_exceeded", ..Invalid::at("", detail) })
+            })
+        };
+        self.work.run(&source.tenant, work).await
+    }
+
     /// Validates, routes and commits the drafts. Returns once everything accepted is durable.
     /// `starts_now` reports whether a delivery of the webhook has room to start from memory.
     pub async fn accept(
@@ -94,10 +135,11 @@ impl Pipeline {
     ) -> Result<Accepted, AcceptError> {
         let now = self.clock.now();
         let mut batch = Batch::default();
+        let steps = Steps::new(self.config.work.steps_at_once_max);
         let mut made = Vec::with_capacity(drafts.len());
         for draft in drafts {
             let one = match draft {
-                Ok(draft) => self.make(tenant, draft, now, &mut batch, &starts_now).await?,
+                Ok(draft) => self.make(tenant, draft, now, &steps, &mut batch, &starts_now).await?,
                 Err(invalid) => Err(invalid),
             };
             made.push(one);
@@ -136,46 +178,48 @@ impl Pipeline {
         Ok(Accepted::New { answers: answers(&made, &stored), jobs, held, learned, due_at })
     }
 
-    /// Runs one draft through intake plugins, schema check and routing.
+    /// Runs one draft through intake plugins, schema check and routing. All drafts of a request share the
+    /// `steps` that they may take at once.
     async fn make(
         &self,
-        tenant: &Tenant,
+        tenant: &Arc<Tenant>,
         draft: Draft,
         now: Millis,
+        steps: &Steps,
         batch: &mut Batch,
         starts_now: &impl Fn(WebhookId) -> bool,
     ) -> Result<Result<Made, Invalid>, AcceptError> {
         let event = draft.event(tenant.id.clone(), now);
         let id = event.key.id.clone();
         let first = batch.events.len();
-        let events =
-            match intake_plugins::run(&self.host, tenant, event, self.config.intake.events_max)
-                .await
-            {
-                Ok(events) => events,
-                Err(intake_plugins::Stopped::Dropped { event, reason }) => {
-                    batch.push(self.stored(*event, Vec::new(), Some(reason), now));
-                    return Ok(Ok(Made { id, events: first..batch.events.len() }));
-                }
-                Err(intake_plugins::Stopped::Reject(reason)) => {
-                    return Err(AcceptError::Plugin(reason));
-                }
-                Err(intake_plugins::Stopped::Invalid(invalid)) => return Ok(Err(invalid)),
-            };
-        for mut event in events {
-            if let Err(invalid) = check_schema(tenant, &mut event) {
-                batch.take_back(first);
-                return Ok(Err(invalid));
+        let events = match intake_plugins::run(&self.host, tenant, event, &self.config.intake).await
+        {
+            Ok(events) => events,
+            Err(intake_plugins::Stopped::Dropped { event, reason }) => {
+                batch.push(self.stored(*event, Vec::new(), Some(reason), now));
+                return Ok(Ok(Made { id, events: first..batch.events.len() }));
             }
-            let values_max = self.config.tenant.facet_values_max;
-            let (matching, new_values) = tenant.read(|state| {
-                let matching = state.route(&event);
-                let new_values = learn_facets::learn(state, &event, &matching, values_max);
-                (matching, new_values)
-            });
-            batch.learned.extend(new_values);
+            Err(intake_plugins::Stopped::Reject(reason)) => {
+                return Err(AcceptError::Plugin(reason));
+            }
+            Err(intake_plugins::Stopped::Invalid(invalid)) => return Ok(Err(invalid)),
+        };
+        if let Err(invalid) = batch.has_room(&events, &self.config.intake) {
+            return Ok(Err(invalid));
+        }
+        for event in events {
+            let (mut event, route) = self.route(tenant, event, now, steps).await?;
+            let Route { schema_ok, targets, learned } = match route {
+                Ok(route) => route,
+                Err(invalid) => {
+                    batch.take_back(first);
+                    return Ok(Err(invalid));
+                }
+            };
+            event.schema_ok = schema_ok;
+            batch.learned.extend(learned);
             let max = self.config.intake.deliveries_max;
-            let deliveries = batch.deliveries + matching.len();
+            let deliveries = batch.deliveries + targets.len();
             if deliveries > max {
                 let detail = format!(
                     "would bring the request's deliveries to {deliveries}, {max} are allowed \
@@ -184,12 +228,32 @@ impl Pipeline {
                 batch.take_back(first);
                 return Ok(Err(Invalid::at("", detail)));
             }
-            let new = |webhook: &Arc<Webhook>| new_delivery(webhook, &event, now, starts_now);
-            let deliveries = matching.iter().map(new);
-            let deliveries = deliveries.collect();
+            let targets = targets.into_iter();
+            let deliveries = targets.map(|target| new_delivery(target, now, starts_now)).collect();
             batch.push(self.stored(event, deliveries, None, now));
         }
         Ok(Ok(Made { id, events: first..batch.events.len() }))
+    }
+
+    /// Checks and routes an event: here if that takes few steps, else on the work pool.
+    async fn route(
+        &self,
+        tenant: &Arc<Tenant>,
+        event: Event,
+        now: Millis,
+        steps: &Steps,
+    ) -> Result<(Event, Result<Route, Invalid>), NotDone> {
+        match route_at_once(tenant, &event, &self.config, now, steps) {
+            Ok(route) => Ok((event, route)),
+            Err(OutOfSteps) => {
+                let (by, config) = (tenant.clone(), self.config.clone());
+                let work = move || {
+                    let route = route_fully(&by, &event, &config, now);
+                    (event, route)
+                };
+                self.work.run(&tenant.id, work).await
+            }
+        }
     }
 
     fn stored(
@@ -245,8 +309,8 @@ impl Pipeline {
                     self.outcome(job).ended(Some(attempt), None, State::Failed, Some(reason));
                 return failed.at(Stage::Transform);
             }
-            Err(NoRequest::Held { retry_in_ms }) => {
-                let why = Some(reason::PLUGIN_PAUSED.to_owned());
+            Err(NoRequest::Held { why, retry_in_ms }) => {
+                let why = Some(why.to_owned());
                 let mut held = self.outcome(job).ended(None, None, State::Pending, why);
                 let wait_ms = i64::try_from(retry_in_ms).unwrap_or(i64::MAX);
                 held.record.next_attempt_at = Some(held.record.now.plus_ms(wait_ms));
@@ -271,7 +335,8 @@ impl Pipeline {
         let sent = self.sender.send(&prepared.outgoing).await;
         fault::pass(Point::SendAfter).await;
         attempt.took_ms = took_ms(began);
-        let (verdict, error) = check_success(webhook, sent.answer().map_err(ToString::to_string));
+        let answer = sent.answer().map_err(ToString::to_string);
+        let (verdict, error) = check_success(webhook, answer, self.config.work.steps_at_once_max);
         let error = prepared.mask_text(error.unwrap_or_default());
         if let Some(SendError::Request(_)) = sent.error {
             // Nothing was sent, so nothing is frozen: the next attempt renders the request anew
@@ -313,11 +378,22 @@ impl Pipeline {
         match transform::transform(&self.host, tenant, webhook, &job.event, |_| {}).await {
             TransformEnd::Go(transformed) => {
                 let input = render_input(webhook, job);
-                render::render(input, &transformed).map_err(|error| NoRequest::Retry {
-                    stage: Stage::Render,
-                    error: error.to_string(),
-                    unresolved: error.unresolved,
-                })
+                match self.render(input, &job.event, transformed).await {
+                    Ok(rendered) => rendered.map_err(|error| NoRequest::Retry {
+                        stage: Stage::Render,
+                        error: error.to_string(),
+                        unresolved: error.unresolved,
+                    }),
+                    Err(NotDone::Panicked) => Err(NoRequest::Retry {
+                        stage: Stage::Render,
+                        error: NotDone::Panicked.to_string(),
+                        unresolved: Vec::new(),
+                    }),
+                    Err(NotDone::Full { .. } | NotDone::TenantFull { .. }) => {
+                        let (why, retry_in_ms) = (reason::SERVER_BUSY, BUSY_MS);
+                        Err(NoRequest::Held { why, retry_in_ms })
+                    }
+                }
             }
             TransformEnd::Drop(reason) => Err(NoRequest::Dropped(reason)),
             TransformEnd::Fail(reason) => Err(NoRequest::Failed(reason)),
@@ -325,8 +401,36 @@ impl Pipeline {
                 let (stage, unresolved) = (Stage::Transform, Vec::new());
                 Err(NoRequest::Retry { stage, error, unresolved })
             }
-            TransformEnd::Hold { retry_in_ms, .. } => Err(NoRequest::Held { retry_in_ms }),
+            TransformEnd::Hold { retry_in_ms, .. } => {
+                Err(NoRequest::Held { why: reason::PLUGIN_PAUSED, retry_in_ms })
+            }
         }
+    }
+
+    /// Renders a request: here if the data is short and that takes few steps, else on the work pool.
+    async fn render(
+        &self,
+        input: RenderInput<'_>,
+        event: &Arc<Event>,
+        transformed: Transformed,
+    ) -> Result<Result<Frozen, CannotRender>, NotDone> {
+        let work = &self.config.work;
+        let data = transformed.data.as_ref().map_or_else(|| event.data(), Document::root);
+        if data.raw().len() <= work.bytes_at_once_max {
+            let steps = Steps::new(work.steps_at_once_max);
+            if let Ok(rendered) = render::render_within(input, &transformed, &steps) {
+                return Ok(rendered);
+            }
+        }
+        let RenderInput { webhook, delivery_id, test, .. } = input;
+        let (webhook, event) = (webhook.clone(), event.clone());
+        let steps_max = self.config.templates.work_max;
+        let tenant = event.key.tenant.clone();
+        let work = move || {
+            let input = RenderInput { webhook: &webhook, event: &event, delivery_id, test };
+            render::render(input, &transformed, steps_max)
+        };
+        self.work.run(&tenant, work).await
     }
 
     fn prepared(
@@ -337,7 +441,8 @@ impl Pipeline {
         frozen: &Frozen,
         number: u32,
     ) -> Result<Prepared, String> {
-        let headers = render::attempt_headers(render_input(webhook, job), number)
+        let steps = Steps::new(self.config.work.steps_at_once_max);
+        let headers = render::attempt_headers(render_input(webhook, job), number, &steps)
             .map_err(|e| e.to_string())?;
         let input = PrepareInput {
             tenant,
@@ -351,6 +456,9 @@ impl Pipeline {
     }
 }
 
+/// How long a delivery waits when too much large work of its tenant does.
+const BUSY_MS: u64 = 1_000;
+
 /// Why there is no request to send.
 enum NoRequest {
     Dropped(String),
@@ -362,6 +470,7 @@ enum NoRequest {
     },
     /// Retried without counting an attempt.
     Held {
+        why: &'static str,
         retry_in_ms: u64,
     },
 }

@@ -279,8 +279,11 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// Bounds of a config's schema; configs are small.
-const CONFIG_SCHEMA: antar_schema::Limits =
-    antar_schema::Limits { subschemas_max: 10_000, steps_max: 2_000_000 };
+const CONFIG_SCHEMA: antar_schema::Limits = antar_schema::Limits {
+    subschemas_max: 10_000,
+    steps_max: 2_000_000,
+    pattern_bytes_max: 1 << 20,
+};
 
 fn config_validator(schema: &str) -> Result<Option<antar_schema::Schema>, UploadError> {
     if schema.is_empty() {

@@ -268,12 +268,15 @@ pub fn check_sample(webhook: &Webhook, sample: &Event) -> Result<(), Invalid> {
     }
 }
 
+/// Steps for rendering an example or sample, which are small.
+const STEPS_MAX: usize = 1_000_000;
+
 /// Why a webhook can't be rendered for an event; plugins are not called.
 fn cannot_render(webhook: &Webhook, event: &Event, of: &str) -> Option<FieldError> {
     let delivery_id = crate::model::DeliveryId(uuid::Uuid::nil());
     let input = RenderInput { webhook, event, delivery_id, test: false };
     let transformed = Transformed { data: None, headers: Vec::new(), secrets: Vec::new() };
-    let CannotRender { place, error, .. } = render::render(input, &transformed).err()?;
+    let CannotRender { place, error, .. } = render::render(input, &transformed, STEPS_MAX).err()?;
     let (pointer, text) = match place.strip_prefix("headers.") {
         Some(name) => {
             let text = webhook.spec.headers.get(name).and_then(serde_json::Value::as_str);

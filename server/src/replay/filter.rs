@@ -1,5 +1,6 @@
 //! Decides which rows of a selection are replayed.
 
+use antar_json::{OutOfSteps, Steps};
 use antar_rules::Pattern;
 
 use super::Unreadable;
@@ -7,6 +8,21 @@ use crate::model::{DeliveryId, Event, Replay, ReplayId, ReplayOf, Selection, Sta
 use crate::pipeline::compiled::subscription::Subscription;
 use crate::pipeline::compiled::webhook::Webhook;
 use crate::store::Candidate;
+
+/// Whether a row is replayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Decision {
+    Wanted,
+    Unwanted,
+    /// It would take too many steps to tell.
+    Undecided,
+}
+
+/// A row with the decision on it. A wanted or undecided one has an event.
+pub(super) struct Decided {
+    pub(super) row: Candidate,
+    pub(super) decision: Decision,
+}
 
 /// The parts of a selection that the database does not evaluate.
 pub(super) struct Filter {
@@ -39,19 +55,41 @@ impl Filter {
         self.only_waiting
     }
 
-    /// The event to send, if this row is selected.
-    pub(super) fn wanted<'a>(
+    /// Decides on rows; each may take `steps_max` steps.
+    pub(super) fn decide(
         &self,
         webhook: &Webhook,
-        candidate: &'a Candidate,
-    ) -> Option<&'a Event> {
-        let event = candidate.event.as_ref().filter(|_| !candidate.taken_up)?;
-        let accepts = |subscription: &Subscription| {
-            subscription.accept(event.event_type.as_str(), event.document.root())
+        rows: Vec<Candidate>,
+        steps_max: u64,
+    ) -> Vec<Decided> {
+        let decide = |row: Candidate| {
+            let decision = match self.wanted(webhook, &row, &Steps::new(steps_max)) {
+                Ok(true) => Decision::Wanted,
+                Ok(false) => Decision::Unwanted,
+                Err(OutOfSteps) => Decision::Undecided,
+            };
+            Decided { row, decision }
         };
-        let wanted = accepts(&self.subscription)
-            && (!self.as_webhook || accepts(&webhook.plan.subscription));
-        wanted.then_some(event)
+        rows.into_iter().map(decide).collect()
+    }
+
+    fn wanted(
+        &self,
+        webhook: &Webhook,
+        candidate: &Candidate,
+        steps: &Steps,
+    ) -> Result<bool, OutOfSteps> {
+        let Some(event) = candidate.event.as_ref().filter(|_| !candidate.taken_up) else {
+            return Ok(false);
+        };
+        let accepts = |subscription: &Subscription| {
+            subscription.accept(event.event_type.as_str(), event.document.root(), steps)
+        };
+        if !accepts(&self.subscription)? {
+            return Ok(false);
+        }
+        let as_webhook = self.as_webhook || candidate.undecided;
+        Ok(!as_webhook || accepts(&webhook.plan.subscription)?)
     }
 
     /// The waiting delivery that a new one replaces.

@@ -30,6 +30,7 @@ use crate::pipeline::compiled::tenant::Tenant;
 use crate::pipeline::compiled::webhook::Webhook;
 use crate::registry::{ChangeError, Registry};
 use crate::store::{Store, StoreError};
+use crate::work_pool::NotDone;
 use crate::worker::Dispatcher;
 
 /// Starts, runs and takes over replays. A handle; clones share everything.
@@ -73,6 +74,20 @@ impl Replays {
 
     fn config(&self) -> &ReplayConfig {
         &self.pipeline.config.replay
+    }
+
+    /// Steps that deciding on one row may take.
+    fn steps_max(&self) -> u64 {
+        self.pipeline.config.intake.rule_steps_max
+    }
+
+    /// Does a tenant's work on the pool, in its turn.
+    async fn on_pool<T: Send + 'static>(
+        &self,
+        tenant: &Tenant,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.pipeline.work.run(&tenant.id, work).await.map_err(store_error)
     }
 
     /// Counts and previews what a request would send again; creates nothing.
@@ -236,5 +251,13 @@ struct Unreadable(String);
 impl From<Unreadable> for ChangeError {
     fn from(error: Unreadable) -> ChangeError {
         Invalid::at("/rule", error.to_string()).into()
+    }
+}
+
+/// A replay that can't get its turn waits like one that can't write.
+fn store_error(error: NotDone) -> StoreError {
+    match error {
+        NotDone::Full { .. } | NotDone::TenantFull { .. } => StoreError::Busy,
+        NotDone::Panicked => StoreError::Corrupt(error.to_string()),
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::Replays;
-use super::filter::Filter;
+use super::filter::{Decision, Filter};
+use super::{Replays, store_error};
 use crate::model::{Event, EventId, EventType, Selection};
 use crate::pipeline::compiled::tenant::Tenant;
 use crate::pipeline::compiled::webhook::Webhook;
@@ -49,7 +49,7 @@ impl Replays {
         selection: &Selection,
         samples_max: usize,
     ) -> Result<Plan, ChangeError> {
-        let filter = Filter::new(selection)?;
+        let filter = Arc::new(Filter::new(selection)?);
         let look_max = self.config().look_max;
         // An event is sent once. Only a hash of each key is kept: a hundred thousand take about a megabyte,
         // and a collision only affects the count and the samples.
@@ -67,23 +67,28 @@ impl Replays {
                 .replays
                 .replay_candidates(&tenant.id, webhook.id, selection, &position, limit)
                 .await?;
-            for event in rows.iter().filter_map(|row| filter.wanted(webhook, row)) {
+            let limit_reached = rows.len() == limit;
+            let (by, receiver, steps_max) = (filter.clone(), webhook.clone(), self.steps_max());
+            let rows = self.on_pool(tenant, move || by.decide(&receiver, rows, steps_max)).await?;
+            // One that is not decided becomes a failed delivery, so it counts.
+            let selected = rows.iter().filter(|decided| decided.decision != Decision::Unwanted);
+            for event in selected.filter_map(|decided| decided.row.event.as_ref()) {
                 if seen.insert(hasher.hash_one(&event.key)) && shown.len() < samples_max {
                     shown.push(event.clone());
                 }
             }
             looked_at += rows.len();
-            let full = rows.len() == limit;
             match rows.into_iter().next_back() {
-                Some(last) if full => position = last.position,
+                Some(last) if limit_reached => position = last.row.position,
                 _ => break,
             }
         }
         let mut samples = Vec::with_capacity(shown.len());
         for event in shown {
-            let preview = self.pipeline.preview(tenant, webhook, &event).await;
-            let Event { key, event_type, .. } = event;
-            samples.push(Sample { event_id: key.id, event_type, preview });
+            let (event_id, event_type) = (event.key.id.clone(), event.event_type.clone());
+            let preview = self.pipeline.preview(tenant, webhook, event).await;
+            let preview = preview.map_err(store_error)?;
+            samples.push(Sample { event_id, event_type, preview });
         }
         Ok(Plan { count: u64::try_from(seen.len()).unwrap_or(u64::MAX), exact, samples })
     }

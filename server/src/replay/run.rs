@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::filter::{Filter, delivery_id};
+use antar_json::Steps;
+
+use super::filter::{Decided, Decision, Filter, delivery_id};
 use super::{Replays, Unreadable};
-use crate::model::{DeliveryId, Event, Millis, Replay, ReplayState};
+use crate::model::{DeliveryId, Event, Millis, Replay, ReplayState, State};
 use crate::pipeline::compiled::tenant::Tenant;
 use crate::pipeline::compiled::webhook::Webhook;
-use crate::pipeline::replayed_delivery;
-use crate::store::{Candidate, NewDelivery, ReplayEnd, ReplayStep, StoreError};
+use crate::pipeline::{replayed_delivery, undecided_delivery};
+use crate::store::{Candidate, NewDelivery, Owner, ReplayEnd, ReplayStep, StoreError};
 
 /// Rows read, and deliveries created, per step at most.
 const STEP_MAX: usize = 100;
@@ -23,7 +25,7 @@ const AWAY_MAX: Duration = Duration::from_secs(5);
 /// A running replay.
 pub(super) struct Run {
     pub(super) replay: Replay,
-    filter: Filter,
+    filter: Arc<Filter>,
     /// Deliveries it created that may still be due.
     open: Vec<DeliveryId>,
     /// The first of the deliveries it created.
@@ -55,7 +57,7 @@ impl From<StoreError> for Stuck {
 
 impl Run {
     pub(super) fn new(replay: Replay) -> Result<Run, Unreadable> {
-        let filter = Filter::new(&replay.selection)?;
+        let filter = Arc::new(Filter::new(&replay.selection)?);
         let next_at = replay.started_at;
         Ok(Run {
             replay,
@@ -201,11 +203,21 @@ impl Replays {
             .replay_candidates(&tenant.id, webhook.id, &replay.selection, &replay.position, limit)
             .await?;
         let last_page = rows.len() < limit;
-        let step = self.fill(run, &webhook, rows, size_max);
-        let Filled { step, looked_at_all } = step;
+        let filling = Filling {
+            filter: run.filter.clone(),
+            replay: run.replay.clone(),
+            owner: self.pipeline.owner.clone(),
+            webhook: webhook.clone(),
+            size_max,
+            steps_max: self.steps_max(),
+            now: self.clock().now(),
+        };
+        let filled = self.on_pool(&tenant, move || filling.fill(rows)).await?;
+        let Filled { step, looked_at_all } = filled;
         let (to, ids) = (step.to.clone(), step.deliveries.iter().map(|d| d.1.id));
         let (ids, skipped): (Vec<_>, _) = (ids.collect(), step.skipped);
-        let held = step.deliveries.iter().any(|d| d.1.next_attempt_at.is_none());
+        let held = |d: &&NewDelivery| d.state == State::Pending && d.next_attempt_at.is_none();
+        let held = step.deliveries.iter().map(|d| &d.1).any(|d| held(&d));
         let made = self.store().replays.replay_step(step).await?;
         let made: Vec<DeliveryId> =
             ids.iter().zip(&made).filter(|(_, made)| **made).map(|(id, _)| *id).collect();
@@ -239,49 +251,6 @@ impl Replays {
         Ok((tenant, webhook))
     }
 
-    /// Builds a step from the rows, up to the last one that it has room for.
-    fn fill(&self, run: &Run, webhook: &Webhook, rows: Vec<Candidate>, size_max: usize) -> Filled {
-        let now = self.clock().now();
-        let mut step = ReplayStep {
-            id: run.replay.id,
-            owner: self.pipeline.owner.clone(),
-            from: run.replay.position.clone(),
-            to: run.replay.position.clone(),
-            deliveries: Vec::new(),
-            skipped: 0,
-            now,
-        };
-        let mut looked_at_all = true;
-        for row in rows {
-            if step.deliveries.len() >= size_max {
-                looked_at_all = false;
-                break;
-            }
-            match run.filter.wanted(webhook, &row) {
-                Some(event) if !is_own(run, &row, event) => {
-                    let delivery = self.new_delivery(&run.replay, webhook, event, now);
-                    let instead_of = Filter::instead_of(&row);
-                    step.deliveries.push((Arc::new(event.clone()), delivery, instead_of));
-                }
-                _ => step.skipped += 1,
-            }
-            step.to = row.position;
-        }
-        Filled { step, looked_at_all }
-    }
-
-    /// Due now, and never in flight: claims take turns between webhooks.
-    fn new_delivery(
-        &self,
-        replay: &Replay,
-        webhook: &Webhook,
-        event: &Event,
-        now: Millis,
-    ) -> NewDelivery {
-        let delivery = replayed_delivery(webhook, event, now);
-        NewDelivery { id: delivery_id(replay, event), ..delivery }
-    }
-
     /// Wakes the worker, which claims what is due.
     async fn start_made(
         &self,
@@ -298,9 +267,61 @@ impl Replays {
     }
 }
 
+/// What a step is built from.
+struct Filling {
+    filter: Arc<Filter>,
+    replay: Replay,
+    owner: Owner,
+    webhook: Arc<Webhook>,
+    size_max: usize,
+    steps_max: u64,
+    now: Millis,
+}
+
 struct Filled {
     step: ReplayStep,
     looked_at_all: bool,
+}
+
+impl Filling {
+    /// Builds a step from the rows, up to the last one that it has room for.
+    fn fill(self, rows: Vec<Candidate>) -> Filled {
+        let mut step = ReplayStep {
+            id: self.replay.id,
+            owner: self.owner.clone(),
+            from: self.replay.position.clone(),
+            to: self.replay.position.clone(),
+            deliveries: Vec::new(),
+            skipped: 0,
+            now: self.now,
+        };
+        let mut looked_at_all = true;
+        for Decided { row, decision } in self.filter.decide(&self.webhook, rows, self.steps_max) {
+            if step.deliveries.len() >= self.size_max {
+                looked_at_all = false;
+                break;
+            }
+            step.to.clone_from(&row.position);
+            let instead_of = Filter::instead_of(&row);
+            match row.event.as_ref().filter(|event| !is_own(&self.replay, &row, event)) {
+                Some(event) if decision != Decision::Unwanted => {
+                    let delivery = self.new_delivery(event, decision);
+                    step.deliveries.push((Arc::new(event.clone()), delivery, instead_of));
+                }
+                _ => step.skipped += 1,
+            }
+        }
+        Filled { step, looked_at_all }
+    }
+
+    /// Due now, and never in flight: claims take turns between webhooks.
+    fn new_delivery(&self, event: &Event, decision: Decision) -> NewDelivery {
+        let delivery = match decision {
+            Decision::Undecided => undecided_delivery(self.webhook.id, self.now),
+            _ => replayed_delivery(&self.webhook, event, self.now, &Steps::new(self.steps_max)),
+        };
+        NewDelivery { id: delivery_id(&self.replay, event), ..delivery }
+    }
 }
 
 impl Run {
@@ -321,6 +342,6 @@ impl Run {
 }
 
 /// Whether this very replay created the row, within the millisecond in which it started.
-fn is_own(run: &Run, row: &Candidate, event: &Event) -> bool {
-    row.delivery.is_some_and(|(id, _)| id == delivery_id(&run.replay, event))
+fn is_own(replay: &Replay, row: &Candidate, event: &Event) -> bool {
+    row.delivery.is_some_and(|(id, _)| id == delivery_id(replay, event))
 }

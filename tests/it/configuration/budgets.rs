@@ -1,6 +1,6 @@
 //! What a tenant writes is bounded: schemas, lists and forms that are made to be expensive cost others nothing.
 
-use antar_harness::{Call, TestServer, on_both_databases};
+use antar_harness::{Call, Receiver, TestServer, on_both_databases};
 use serde_json::{Map, Value, json};
 
 /// Fifty definitions, each made of two references to the next one.
@@ -90,5 +90,67 @@ on_both_databases! {
         let max = antar::config::Config::default().tenant.facet_values_max;
         let known = server.api.list("facets/inbox/values").await.len();
         assert_eq!(known, max);
+    }
+
+    async fn a_rule_that_takes_too_long_leaves_a_failed_delivery(server: TestServer) {
+        let receiver = Receiver::start().await;
+        let refused: Vec<String> = (0..90).map(|n| format!("*a*b*{n}*")).collect();
+        let webhook = |name: &str, rule: Value| {
+            let url = receiver.url(&format!("/{name}"));
+            json!({"name": name, "event_types": ["*"], "url": url, "rule": rule})
+        };
+        let rule = json!({"data": {"list": [{"anything-but": {"wildcard": refused}}]}});
+        let mut hostile = Vec::new();
+        for number in 0..20 {
+            hostile.push(server.api.create_webhook(&webhook(&format!("w{number}"), rule.clone())).await);
+        }
+        let simple = server.api.create_webhook(&webhook("simple", json!({"data": {"n": [1]}}))).await;
+        let list: Vec<String> = (0..70_000).map(|n| format!("aaabbb{}", n % 90)).collect();
+        let id = server.api.send(&json!({"type": "a.b", "data": {"n": 1, "list": list}})).await;
+        receiver.wait_at("/simple", 1).await;
+        server.api.delivery_in("delivered", &format!("webhook_id={}", simple.id)).await;
+
+        let failed = server.api.deliveries("state=failed").await;
+        assert_eq!(failed.len(), 20);
+        let reasons: Vec<_> = failed.iter().map(|delivery| delivery.reason.as_deref()).collect();
+        assert_eq!(reasons, vec![Some("budget_exceeded"); 20]);
+        let explained = server.api.explain(&id, &hostile[0]).await;
+        assert_eq!((&explained["outcome"], &explained["stage"]), (&json!("failed"), &json!("route")), "{explained}");
+        let retry = server.api.post(&format!("deliveries/{}/retry", failed[0].id), &json!({})).await;
+        assert_eq!(retry.problem().0, 409);
+        let preview = json!({"webhook": hostile[0].id, "event": id});
+        let stages = server.api.post("preview", &preview).await.expect(200).json();
+        assert_eq!(stages["stages"][1]["outcome"], "fail", "{stages}");
+
+        // Nothing is lost: with a simpler rule a replay sends the event.
+        let path = format!("webhooks/{}", hostile[0].id);
+        server.api.patch(&path, &json!({"rule": {"data": {"n": [1], "list": null}}})).await.expect(200);
+        let replay = json!({"state": "failed"});
+        server.api.post(&format!("{path}/replay"), &replay).await.expect(202);
+        receiver.wait_at("/w0", 1).await;
+        let path = format!("webhooks/{}", hostile[1].id);
+        server.api.post(&format!("{path}/replay"), &replay).await.expect(202);
+        let again = server.api.deliveries(&format!("state=failed&webhook_id={}", hostile[1].id)).await;
+        assert_eq!(again.len(), 2, "still undecided, and said so");
+    }
+
+    async fn facets_and_keys_are_bounded_like_rules(server: TestServer) {
+        let receiver = Receiver::start().await;
+        server.apply_platforms().await;
+        let webhook = json!({"name": "facet", "profile": "cekat", "event_types": ["*"],
+            "url": receiver.url("/facet"), "facets": {"inbox": {"none": ["Spam"]}}});
+        let facet = server.api.create_webhook(&webhook).await;
+        server.api.enable(&facet).await;
+        let key = "{{#each list}}{{#each ../list}}{{this}}{{/each}}{{/each}}";
+        let webhook = json!({"name": "key", "event_types": ["*"], "url": receiver.url("/key"),
+            "ordering": {"key": key}});
+        let ordered = server.api.create_webhook(&webhook).await;
+        let list: Vec<String> = (0..90).map(|n| n.to_string()).collect();
+        let names = vec!["x"; 900_000];
+        let data = json!({"list": list, "conversation": {"inbox": {"name": names}}});
+        server.api.send(&json!({"type": "conversation.created", "data": data})).await;
+        receiver.wait_at("/facet", 1).await;
+        receiver.wait_at("/key", 1).await;
+        let _ = ordered;
     }
 }

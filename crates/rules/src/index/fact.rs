@@ -5,6 +5,7 @@ use super::sign::{Probe, affix_size, leading, network, ordered};
 use crate::matcher::{Bound, Condition, Matcher, Range};
 use crate::wildcard::Wildcard;
 use crate::{Part, Pattern, fold};
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 /// A fact about a value at a path.
@@ -70,10 +71,14 @@ fn union<'p>(
     shared: impl Fn(&usize) -> bool,
 ) -> Option<Clause<'p>> {
     let mut facts = Vec::new();
+    // Alternatives often share their best clause, whose list of values may be long.
+    let mut taken = HashSet::new();
     for indexes in &part.alternatives {
         let particular = indexes.iter().map(|index| usize::from(*index)).filter(|i| !shared(i));
         let best = particular.flat_map(|index| &own[index]).min_by_key(|clause| clause.cost)?;
-        facts.extend(best.facts.iter().map(|fact| Fact { ..*fact }));
+        if taken.insert(std::ptr::from_ref(best)) {
+            facts.extend(best.facts.iter().map(|fact| Fact { ..*fact }));
+        }
     }
     Some(Clause::new(facts))
 }

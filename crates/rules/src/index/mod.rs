@@ -24,7 +24,7 @@ mod trie;
 use std::collections::HashMap;
 use std::hash::Hash;
 
-use antar_json::Value;
+use antar_json::{OutOfSteps, Steps, Value};
 
 use crate::Pattern;
 use drawer::{Drawer, Filing, Place};
@@ -118,19 +118,22 @@ impl<K: Copy + Eq + Hash + Ord> Index<K> {
         true
     }
 
-    /// The keys of all patterns that may match, in ascending order. Some of them may not match.
-    #[must_use]
-    pub fn candidates(&self, event: Value<'_>) -> Vec<K> {
-        let slots = self.slots_for(event);
+    /// The keys of all patterns that may match, in ascending order. Some of them may not match. One step is
+    /// one key of the event that is looked up, or one fact that a value may show.
+    ///
+    /// # Errors
+    /// [`OutOfSteps`]: any pattern may match.
+    pub fn candidates(&self, event: Value<'_>, steps: &Steps) -> Result<Vec<K>, OutOfSteps> {
+        let slots = self.slots_for(event, steps)?;
         let mut keys: Vec<K> = slots.iter().filter_map(|s| self.rule(*s)).map(|r| r.key).collect();
         keys.sort_unstable();
-        keys
+        Ok(keys)
     }
 
     /// The keys of the patterns that match, in ascending order.
     #[must_use]
     pub fn matches(&self, event: Value<'_>) -> Vec<K> {
-        let candidates = self.slots_for(event);
+        let candidates = self.slots_for(event, &Steps::unlimited()).unwrap_or_default();
         let mut keys: Vec<K> = candidates
             .iter()
             .filter_map(|slot| self.rule(*slot))
@@ -142,12 +145,12 @@ impl<K: Copy + Eq + Hash + Ord> Index<K> {
     }
 
     /// The slots of all candidates, each once.
-    fn slots_for(&self, event: Value<'_>) -> Vec<u32> {
+    fn slots_for(&self, event: Value<'_>, steps: &Steps) -> Result<Vec<u32>, OutOfSteps> {
         let mut slots = Vec::new();
-        self.root.collect(&self.signs.shown_by(event), &mut slots);
+        self.root.collect(&self.signs.shown_by(event, steps)?, &mut slots);
         slots.sort_unstable();
         slots.dedup();
-        slots
+        Ok(slots)
     }
 
     /// Whether nothing is left of removed patterns. For tests.

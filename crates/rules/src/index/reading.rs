@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 
-use antar_json::{Kind, Value};
+use antar_json::{Kind, OutOfSteps, Steps, Value};
 
 use super::sign::{Probe, SignHasher, Signer, leading, network, ordered};
 use super::trie::{ROOT, Trie};
@@ -72,10 +72,10 @@ impl Signs {
     }
 
     /// The signs in use that an event shows.
-    pub(crate) fn shown_by(&self, event: Value<'_>) -> Shown {
-        let mut reading = Reading { signs: self, shown: Vec::new() };
-        reading.value(ROOT, event, 0);
-        Shown::new(reading.shown)
+    pub(crate) fn shown_by(&self, event: Value<'_>, steps: &Steps) -> Result<Shown, OutOfSteps> {
+        let mut reading = Reading { signs: self, shown: Vec::new(), steps };
+        reading.value(ROOT, event, 0)?;
+        Ok(Shown::new(reading.shown))
     }
 }
 
@@ -119,28 +119,37 @@ impl Shown {
 struct Reading<'s> {
     signs: &'s Signs,
     shown: Vec<u64>,
+    steps: &'s Steps,
 }
 
 impl Reading<'_> {
-    fn value(&mut self, node: u32, value: Value<'_>, depth: usize) {
+    fn value(&mut self, node: u32, value: Value<'_>, depth: usize) -> Result<(), OutOfSteps> {
         if depth > DEPTH_MAX {
-            return;
+            return Ok(());
         }
         match value.kind() {
             Kind::Object => {
                 if self.signs.trie.node(node).has_children() {
                     for (key, member) in value.members() {
+                        self.steps.read(key.raw().len())?;
                         if let Some(child) = self.step(node, key) {
-                            self.value(child, member, depth + 1);
+                            self.value(child, member, depth + 1)?;
                         }
                     }
                 }
             }
             Kind::Array => {
-                value.elements().for_each(|element| self.value(node, element, depth + 1));
+                for element in value.elements() {
+                    self.steps.take(1)?;
+                    self.value(node, element, depth + 1)?;
+                }
             }
-            _ => self.scalar(node, value),
+            _ => {
+                self.steps.take(self.signs.trie.node(node).signs_shown_max(value.raw().len()))?;
+                self.scalar(node, value);
+            }
         }
+        Ok(())
     }
 
     fn step(&self, node: u32, key: Value<'_>) -> Option<u32> {

@@ -146,6 +146,19 @@ impl Node {
         self.plan.iter().map(|wanted| wanted.probe)
     }
 
+    /// Steps for collecting the signs of a scalar of so many bytes: one for each sign that is looked up, and one
+    /// for every 32 bytes that are hashed.
+    pub(crate) fn signs_shown_max(&self, bytes: usize) -> u64 {
+        let of = |wanted: &Wanted| match wanted.probe {
+            Probe::Gram(_) => 1 + bytes as u64,
+            Probe::Text | Probe::Folded | Probe::FoldedPrefix(_) | Probe::FoldedSuffix(_) => {
+                1 + bytes as u64 / 32
+            }
+            _ => 1,
+        };
+        self.plan.iter().map(of).sum()
+    }
+
     /// How often signs of this kind are used here.
     pub(crate) fn uses(&self, probe: Probe) -> u32 {
         self.plan.iter().find(|wanted| wanted.probe == probe).map_or(0, |wanted| wanted.uses)

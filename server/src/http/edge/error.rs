@@ -14,6 +14,7 @@ use crate::plugin::{CallError, UploadError};
 use crate::registry::ChangeError;
 use crate::seal::NoRandomness;
 use crate::store::StoreError;
+use crate::work_pool::NotDone;
 
 /// One kind of problem, for responses and documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -288,7 +289,19 @@ impl From<AcceptError> for Problem {
     fn from(error: AcceptError) -> Problem {
         match error {
             AcceptError::Store(error) => error.into(),
+            AcceptError::Work(error) => error.into(),
             AcceptError::Plugin(_) => Problem::new(Code::IntakePluginFailed, error.to_string()),
+        }
+    }
+}
+
+impl From<NotDone> for Problem {
+    fn from(error: NotDone) -> Problem {
+        match error {
+            NotDone::TenantFull { .. } | NotDone::Full { .. } => {
+                Problem::new(Code::Busy, error.to_string())
+            }
+            NotDone::Panicked => Problem::internal(error),
         }
     }
 }

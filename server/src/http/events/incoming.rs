@@ -54,15 +54,14 @@ fn find(app: &App, source: &str, secret: &str) -> Option<Arc<Source>> {
 async fn call(app: &App, req: &HttpRequest, body: &Body, source: &str, secret: &str) -> Answer {
     let source = find(app, source, secret).ok_or_else(nothing_here)?;
     let tenant = app.registry.tenant(&source.tenant).ok_or_else(nothing_here)?;
-    let limits = &app.config.intake;
     let call = Call {
-        method: req.method().as_str(),
-        path: &without_secret(req.path(), secret),
-        query: req.query_string(),
+        method: req.method().as_str().to_owned(),
+        path: without_secret(req.path(), secret),
+        query: req.query_string().to_owned(),
         headers: headers(req),
-        body: &body.bytes,
+        body: body.bytes.clone(),
     };
-    let drafts = source.drafts(&call.document(limits), limits)?;
+    let drafts = app.pipeline.drafts(&source, call).await??;
     let posted = app.post_events(&tenant, drafts.into_iter().map(Ok).collect(), None).await?;
     if let Posted::New(answers) = posted {
         let refused = |answer: &pipeline::Answer| matches!(answer, pipeline::Answer::Refused(_));

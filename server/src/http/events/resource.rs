@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use actix_web::http::header::CONTENT_TYPE;
+use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError};
 use antar_json::Document;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -19,7 +20,7 @@ use crate::http::edge::page::{self, List};
 use crate::http::edge::path::{Id, Query};
 use crate::model::{EventId, EventType, FieldError, Millis};
 use crate::pipeline::accept::cloudevents;
-use crate::pipeline::accept::intake::{self, Batch};
+use crate::pipeline::accept::intake::{self, Batch, Refused};
 use crate::pipeline::{self, OnceRequest};
 use crate::store::{EventFilter, StoredEvent};
 
@@ -127,7 +128,11 @@ impl EventView {
     responses((status = 202, description = "Durable. For an array, an array of the same length", body = EventResult))
 )]
 pub(crate) async fn publish(access: Access<Publish>, req: HttpRequest, body: Body) -> Answer {
-    let batch = read(&req, &body, &access.app.config.intake)?;
+    let app = &access.app;
+    let posted = PostedBody::of(&req, &body);
+    let config = app.config.clone();
+    let read = move || posted.read(&config.intake);
+    let batch = app.pipeline.work.run_sized(&access.tenant.id, body.bytes.len(), read).await??;
     let many = matches!(batch, Batch::Many(_));
     let drafts = match batch {
         Batch::One(draft) => vec![draft],
@@ -146,19 +151,48 @@ pub(crate) async fn publish(access: Access<Publish>, req: HttpRequest, body: Bod
     }
 }
 
-fn read(req: &HttpRequest, body: &Body, limits: &IntakeConfig) -> Result<Batch, Problem> {
-    let content_type = req.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let content_type = content_type.unwrap_or_default().to_ascii_lowercase();
-    if content_type.starts_with("application/cloudevents") {
-        return Ok(intake::parse(&body.bytes, limits, cloudevents::structured)?);
+/// A body, and what the headers say about its format.
+struct PostedBody {
+    bytes: Bytes,
+    format: Format,
+}
+
+enum Format {
+    Own,
+    /// CloudEvents, structured or batched.
+    Structured,
+    /// CloudEvents with their attributes in these headers.
+    Binary(Vec<(String, String)>),
+}
+
+impl PostedBody {
+    fn of(req: &HttpRequest, body: &Body) -> PostedBody {
+        let content_type = req.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let content_type = content_type.unwrap_or_default().to_ascii_lowercase();
+        let format = if content_type.starts_with("application/cloudevents") {
+            Format::Structured
+        } else if req.headers().contains_key("ce-specversion") {
+            let text = |value: &HeaderValue| value.to_str().ok().map(ToOwned::to_owned);
+            let headers = req.headers().iter();
+            let headers =
+                headers.filter_map(|(name, value)| Some((name.as_str().to_owned(), text(value)?)));
+            Format::Binary(headers.collect())
+        } else {
+            Format::Own
+        };
+        PostedBody { bytes: body.bytes.clone(), format }
     }
-    if req.headers().contains_key("ce-specversion") {
-        let headers = req.headers().iter();
-        let headers =
-            headers.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
-        return Ok(Batch::One(cloudevents::binary(headers, &body.bytes, limits)));
+
+    fn read(&self, limits: &IntakeConfig) -> Result<Batch, Refused> {
+        match &self.format {
+            Format::Own => intake::parse(&self.bytes, limits, intake::draft),
+            Format::Structured => intake::parse(&self.bytes, limits, cloudevents::structured),
+            Format::Binary(headers) => {
+                let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+                Ok(Batch::One(cloudevents::binary(headers, &self.bytes, limits)))
+            }
+        }
     }
-    Ok(intake::parse(&body.bytes, limits, intake::draft)?)
 }
 
 /// The idempotency key of a request, if it has one, with a digest of the request.
@@ -201,6 +235,9 @@ fn answered(many: bool, answers: &[pipeline::Answer]) -> (u16, String) {
     (202, text.unwrap_or_default())
 }
 
+/// Errors of one request that are reported.
+const ERRORS_MAX: usize = 1_000;
+
 /// The problem of a request whose events were all refused.
 fn all_refused(many: bool, answers: &[pipeline::Answer]) -> Option<Problem> {
     let mut refused = Vec::new();
@@ -219,7 +256,7 @@ fn all_refused(many: bool, answers: &[pipeline::Answer]) -> Option<Problem> {
             ..error.clone()
         })
     });
-    let errors = errors.collect();
+    let errors = errors.take(ERRORS_MAX).collect();
     Some(Problem { code: Code::EventInvalid, detail: "all events are refused".to_owned(), errors })
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use antar_json::Steps;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -40,15 +41,23 @@ pub(crate) async fn event(
         let context = context(&access, webhook.id, deliveries.get(&webhook.id)).await?;
         arounds.insert(webhook.id, context);
     }
-    let unknown = DeliveryContext::default();
-    let mut rows = webhooks.map(|webhook| {
-        let context = arounds.get(&webhook.id).unwrap_or(&unknown);
-        about(&webhook, &event, deliveries.get(&webhook.id), context)
-    });
-    if last_page {
-        let gone = deliveries.values().filter(|d| access.tenant.webhook(d.webhook_id).is_none());
-        rows.data.extend(gone.map(of_deleted));
-    }
+    let gone = deliveries.values().filter(|d| access.tenant.webhook(d.webhook_id).is_none());
+    let gone: Vec<_> = if last_page { gone.map(of_deleted).collect() } else { Vec::new() };
+    let config = access.app.config.clone();
+    let explain_all = move || {
+        let unknown = DeliveryContext::default();
+        let left = Steps::new(config.intake.route_steps_max);
+        webhooks.map(|webhook| {
+            let context = arounds.get(&webhook.id).unwrap_or(&unknown);
+            let steps = Steps::new(config.intake.rule_steps_max.min(left.left()));
+            let explained = about(&webhook, &event, deliveries.get(&webhook.id), context, &steps);
+            // It can't have taken more than were left.
+            let _ = left.take(steps.taken());
+            explained
+        })
+    };
+    let mut rows = access.app.pipeline.work.run(&access.tenant.id, explain_all).await?;
+    rows.data.extend(gone);
     answer::ok(&rows)
 }
 
@@ -75,9 +84,11 @@ pub(crate) async fn webhook(
     let webhook = find(&access.tenant, id)?;
     let event = access.app.store.history.get_event(&access.tenant.id, &query.event, None).await?;
     let deliveries = newest_deliveries(&access, &event, Some(id)).await?;
-    let delivery = deliveries.get(&id);
-    let context = context(&access, id, delivery).await?;
-    answer::ok(&about(&webhook, &event, delivery, &context))
+    let delivery = deliveries.get(&id).cloned();
+    let context = context(&access, id, delivery.as_ref()).await?;
+    let steps = Steps::new(access.app.config.intake.rule_steps_max);
+    let explain_it = move || about(&webhook, &event, delivery.as_ref(), &context, &steps);
+    answer::ok(&access.app.pipeline.work.run(&access.tenant.id, explain_it).await?)
 }
 
 /// Other state that affects a delivery: whether its webhook rests, and which delivery it waits
@@ -117,6 +128,7 @@ fn about(
     event: &StoredEvent,
     delivery: Option<&Delivery>,
     context: &DeliveryContext,
+    steps: &Steps,
 ) -> Explanation {
     match (&event.dropped_reason, delivery) {
         // The event's data was never stored, so the webhook's filters can't be evaluated.
@@ -128,7 +140,7 @@ fn about(
             reason: Some(reason.clone()),
             detail: json!({}),
         },
-        _ => explain(webhook, &event.event, delivery, context),
+        _ => explain(webhook, &event.event, delivery, context, steps),
     }
 }
 

@@ -47,7 +47,7 @@ pub(crate) async fn preview(access: Access<Manage>, body: Body) -> Answer {
     };
     let event = event.map_err(|problem| problem.below("/event"))?;
     let (tenant, registry) = (&access.tenant, &access.app.registry);
-    let mut preview = access.app.pipeline.preview(tenant, &webhook, &event).await;
+    let mut preview = access.app.pipeline.preview(tenant, &webhook, event).await?;
     preview.warnings.extend(registry.warnings(tenant, &webhook));
     if let Some(said) = kept_back(&webhook) {
         preview.warnings.push(FieldError::new(said.0, said.1));

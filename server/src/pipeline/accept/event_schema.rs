@@ -1,18 +1,27 @@
 //! Validates events against their type's schema.
 
+use antar_json::{OutOfSteps, Steps};
+
 use crate::model::{Event, Invalid, SchemaMode};
 use crate::pipeline::compiled::tenant::Tenant;
 
-/// Marks an event that violates its type's schema, or rejects it if the type's `schema_mode` is `reject`.
-pub(crate) fn check_schema(tenant: &Tenant, event: &mut Event) -> Result<(), Invalid> {
+/// Whether an event follows its type's schema. One that does not is refused if the type's `schema_mode` is
+/// `reject`.
+///
+/// # Errors
+/// [`OutOfSteps`]: it is not known.
+pub(super) fn follows_schema(
+    tenant: &Tenant,
+    event: &Event,
+    steps: &Steps,
+) -> Result<Result<bool, Invalid>, OutOfSteps> {
     let known = tenant.read(|state| state.catalog_type(&event.event_type).cloned());
-    let Some(known) = known else { return Ok(()) };
-    let Some(miss) = known.miss(event.data()) else { return Ok(()) };
+    let Some(known) = known else { return Ok(Ok(true)) };
+    let Some(miss) = known.miss_within(event.data(), steps)? else { return Ok(Ok(true)) };
     if known.spec.schema_mode == SchemaMode::Reject {
         let mut invalid = Invalid::at(format!("/data{}", miss.pointer), miss.detail);
         invalid.code = miss.code;
-        return Err(invalid);
+        return Ok(Err(invalid));
     }
-    event.schema_ok = false;
-    Ok(())
+    Ok(Ok(false))
 }

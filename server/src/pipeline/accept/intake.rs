@@ -110,7 +110,14 @@ pub fn draft(event: Value<'_>, limits: &IntakeConfig) -> Result<Draft, Invalid> 
     reader.finish(id, event_type, timestamp, attributes, data)
 }
 
-/// Collects all errors of an event, so that one response reports them all.
+/// Errors of one event that are reported: a body may have millions, and the answer is not longer than the body.
+const ERRORS_MAX: usize = 20;
+
+/// Longest reported pointer and detail: they quote the body.
+const POINTER_BYTES_MAX: usize = 200;
+const DETAIL_BYTES_MAX: usize = 1_000;
+
+/// Collects the errors of an event, so that one response reports them all.
 #[derive(Default)]
 pub(super) struct Reader {
     errors: Vec<FieldError>,
@@ -118,7 +125,12 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn error(&mut self, pointer: &str, detail: impl Into<String>) {
-        self.errors.push(FieldError::new(pointer, detail));
+        if self.errors.len() < ERRORS_MAX {
+            let pointer = &pointer[..pointer.floor_char_boundary(POINTER_BYTES_MAX)];
+            let mut detail = detail.into();
+            detail.truncate(detail.floor_char_boundary(DETAIL_BYTES_MAX));
+            self.errors.push(FieldError::new(pointer, detail));
+        }
     }
 
     /// Reads a string member with `parse`.

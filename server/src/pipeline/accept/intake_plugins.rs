@@ -2,6 +2,7 @@
 
 use antar_json::Document;
 
+use crate::config::IntakeConfig;
 use crate::model::{Event, EventKey, IntakeOnError, IntakePlugin, Invalid};
 use crate::pipeline::attempt::transform::{PluginInput, call_plugin};
 use crate::pipeline::compiled::tenant::Tenant;
@@ -24,33 +25,49 @@ pub(crate) async fn run(
     host: &Host,
     tenant: &Tenant,
     event: Event,
-    events_max: usize,
+    limits: &IntakeConfig,
 ) -> Result<Vec<Event>, Stopped> {
     let plugins = tenant.read(|state| state.spec.intake_plugins.clone());
     let mut events = vec![event];
     for used in &plugins {
         let mut next = Vec::with_capacity(events.len());
         let mut dropped = None;
+        let mut bytes = 0;
         for event in events {
             match one(host, tenant, used, event).await {
-                Ok(becomes) => next.extend(becomes),
+                Ok(becomes) => {
+                    bytes += becomes.iter().map(|event| event.data().raw().len()).sum::<usize>();
+                    next.extend(becomes);
+                }
                 // If one part of a split event is dropped, the others continue.
                 Err(stopped @ Stopped::Dropped { .. }) => dropped = Some(stopped),
                 Err(stopped) => return Err(stopped),
             }
+            check_growth(next.len(), bytes, limits)?;
         }
         if let (true, Some(stopped)) = (next.is_empty(), dropped) {
             return Err(stopped);
         }
-        if next.len() > events_max {
-            let detail = format!(
-                "the intake plugins split the event into more than {events_max} (intake.events_max)"
-            );
-            return Err(Stopped::Invalid(Invalid::at("", detail)));
-        }
         events = next;
     }
     Ok(events)
+}
+
+/// Refuses an event that intake plugins make too much of.
+fn check_growth(events: usize, bytes: usize, limits: &IntakeConfig) -> Result<(), Stopped> {
+    let (events_max, bytes_max) = (limits.events_max, limits.made_bytes_max);
+    let detail = if events > events_max {
+        format!(
+            "the intake plugins split the event into more than {events_max} (intake.events_max)"
+        )
+    } else if bytes > bytes_max {
+        format!(
+            "the intake plugins made more than {bytes_max} bytes of the event (intake.made_bytes_max)"
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Stopped::Invalid(Invalid::at("", detail)))
 }
 
 async fn one(

@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use antar_json::{OutOfSteps, Steps};
+
 use crate::model::Event;
 use crate::pipeline::compiled::facet_values::{scalars_at, values};
-use crate::pipeline::compiled::tenant::TenantState;
+use crate::pipeline::compiled::profile::Profile;
+use crate::pipeline::compiled::tenant::Tenant;
 use crate::pipeline::compiled::webhook::Webhook;
 
 /// A new facet value, with the label shown to people.
@@ -16,41 +19,66 @@ pub struct Learned {
     pub label: Option<String>,
 }
 
+/// Values longer than this are none to choose from.
+const VALUE_BYTES_MAX: usize = 256;
+
 /// Returns the values that are new to the tenant, for facets of its profile and of the matching
-/// webhooks. Facets with `values_max` known values are skipped, and so are values too long to choose from.
+/// webhooks. Facets with `values_max` known values are skipped, and of one event so many values are looked at.
+///
+/// # Errors
+/// [`OutOfSteps`]
 pub(crate) fn learn(
-    state: &TenantState,
+    tenant: &Tenant,
     event: &Event,
     matching: &[Arc<Webhook>],
     values_max: usize,
-) -> Vec<Learned> {
-    const VALUE_BYTES_MAX: usize = 256;
-    let profiles = matching.iter().map(|webhook| &webhook.profile).chain([&state.profile]);
+    steps: &Steps,
+) -> Result<Vec<Learned>, OutOfSteps> {
     let mut learned: Vec<Learned> = Vec::new();
-    let mut seen: HashMap<&str, HashSet<String>> = HashMap::new();
-    for spec in profiles.flat_map(|profile| &profile.spec.facets) {
-        let types = &spec.event_types;
-        let event_type = event.event_type.as_str();
-        if !types.is_empty() && !types.iter().any(|filter| filter.accepts(event_type)) {
-            continue;
-        }
-        let known = state.facet_values.get(&spec.name);
-        let room = values_max.saturating_sub(known.map_or(0, BTreeMap::len));
-        let seen = seen.entry(spec.name.as_str()).or_default();
-        if seen.len() >= room {
-            continue;
-        }
-        let document = event.document.root();
-        let labels = spec.label.as_ref().map(|path| scalars_at(path, document)).unwrap_or_default();
-        for (number, value) in values(spec, document).into_iter().enumerate() {
-            let new = !value.is_empty()
-                && value.len() <= VALUE_BYTES_MAX
-                && !known.is_some_and(|known| known.contains_key(&value));
-            if new && seen.len() < room && seen.insert(value.clone()) {
-                let label = labels.get(number).cloned();
-                learned.push(Learned { facet: spec.name.clone(), value, label });
+    let mut seen: HashMap<String, HashSet<String>> = HashMap::new();
+    for profile in profiles(tenant, matching) {
+        for spec in &profile.spec.facets {
+            let types = &spec.event_types;
+            let event_type = event.event_type.as_str();
+            if !types.is_empty() && !types.iter().any(|filter| filter.accepts(event_type)) {
+                continue;
             }
+            let document = event.document.root();
+            let found = values(spec, document, steps)?;
+            if found.is_empty() {
+                continue;
+            }
+            let labels = spec.label.as_ref().map(|path| scalars_at(path, document, steps));
+            let labels = labels.transpose()?.unwrap_or_default();
+            let seen = seen.entry(spec.name.clone()).or_default();
+            tenant.read(|state| {
+                let known = state.facet_values.get(&spec.name);
+                let room = values_max.saturating_sub(known.map_or(0, BTreeMap::len));
+                for (number, value) in found.iter().enumerate().take(values_max) {
+                    let new = !value.is_empty()
+                        && value.len() <= VALUE_BYTES_MAX
+                        && !known.is_some_and(|known| known.contains_key(value.as_ref()));
+                    if new && seen.len() < room && seen.insert(value.to_string()) {
+                        let label = labels.get(number).map(ToString::to_string);
+                        let (facet, value) = (spec.name.clone(), value.to_string());
+                        learned.push(Learned { facet, value, label });
+                    }
+                }
+            });
         }
     }
-    learned
+    Ok(learned)
+}
+
+/// The profiles of the webhooks and of the tenant, each once.
+fn profiles(tenant: &Tenant, matching: &[Arc<Webhook>]) -> Vec<Arc<Profile>> {
+    let own = tenant.read(|state| state.profile.clone());
+    let mut profiles: Vec<Arc<Profile>> = Vec::new();
+    let mut taken = HashSet::new();
+    for profile in matching.iter().map(|webhook| &webhook.profile).chain([&own]) {
+        if taken.insert(Arc::as_ptr(profile)) {
+            profiles.push(profile.clone());
+        }
+    }
+    profiles
 }

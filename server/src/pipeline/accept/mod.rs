@@ -10,4 +10,5 @@ pub mod learn_facets;
 pub(super) mod new_deliveries;
 pub mod operator_event;
 pub(super) mod ordering_keys;
+pub(super) mod route;
 pub mod source;

@@ -1,21 +1,45 @@
 //! Creates the deliveries of an event, and the jobs of those that start at once.
 
+use std::sync::Arc;
+
+use antar_json::{OutOfSteps, Steps};
+
 use super::ordering_keys::keys_of;
 use crate::model::{DeliveryId, Event, Millis, State, WebhookId, reason};
 use crate::pipeline::attempt::job::Job;
 use crate::pipeline::compiled::webhook::Webhook;
-use crate::store::{NewDelivery, NewEvent};
+use crate::store::{Keys, NewDelivery, NewEvent};
 
-/// Creates the delivery of an event to a matching webhook: started at once if there is room, else pending,
-/// or missed if the webhook is disabled.
+/// A webhook that gets a delivery of an event.
+pub(crate) struct Target {
+    webhook: Arc<Webhook>,
+    keys: Option<Box<Keys>>,
+    /// Whether it wants the event, or the keys of the delivery, would take too many steps to tell.
+    undecided: bool,
+}
+
+impl Target {
+    pub(crate) fn wanted(webhook: Arc<Webhook>, keys: Option<Box<Keys>>) -> Target {
+        Target { webhook, keys, undecided: false }
+    }
+
+    pub(crate) fn undecided(webhook: Arc<Webhook>) -> Target {
+        Target { webhook, keys: None, undecided: true }
+    }
+}
+
+/// Creates the delivery of an event to a target: started at once if there is room, else pending, missed if
+/// the webhook is disabled, or failed if it is undecided.
 #[must_use]
 pub(crate) fn new_delivery(
-    webhook: &Webhook,
-    event: &Event,
+    target: Target,
     now: Millis,
     starts_now: impl Fn(WebhookId) -> bool,
 ) -> NewDelivery {
-    let keys = keys_of(webhook, event, now);
+    let Target { webhook, keys, undecided } = target;
+    if undecided {
+        return undecided_delivery(webhook.id, now);
+    }
     let delay_ms = webhook.plan.delay_ms;
     let (state, reason, next_attempt_at) = match webhook.hold_reason() {
         Some(reason @ reason::WEBHOOK_DISABLED) => (State::Missed, Some(reason), None),
@@ -37,11 +61,33 @@ pub(crate) fn new_delivery(
     }
 }
 
+/// A delivery that was never decided upon: it is not sent, but explained, and can be replayed.
+#[must_use]
+pub fn undecided_delivery(webhook_id: WebhookId, now: Millis) -> NewDelivery {
+    NewDelivery {
+        id: DeliveryId::new(now),
+        webhook_id,
+        state: State::Failed,
+        reason: Some(reason::BUDGET_EXCEEDED.to_owned()),
+        next_attempt_at: None,
+        keys: None,
+    }
+}
+
 /// Creates a delivery of an old event: due at once, and exempt from deduplication because the repeat is
 /// intended. It queues behind the deliveries with its order key.
 #[must_use]
-pub fn replayed_delivery(webhook: &Webhook, event: &Event, now: Millis) -> NewDelivery {
-    let mut delivery = new_delivery(webhook, event, now, |_| false);
+pub fn replayed_delivery(
+    webhook: &Arc<Webhook>,
+    event: &Event,
+    now: Millis,
+    steps: &Steps,
+) -> NewDelivery {
+    let target = match keys_of(webhook, event, now, steps) {
+        Ok(keys) => Target::wanted(webhook.clone(), keys),
+        Err(OutOfSteps) => Target::undecided(webhook.clone()),
+    };
+    let mut delivery = new_delivery(target, now, |_| false);
     delivery.next_attempt_at = delivery.next_attempt_at.map(|_| now);
     if let Some(keys) = &mut delivery.keys {
         keys.dedupe = None;

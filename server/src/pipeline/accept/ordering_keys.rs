@@ -1,6 +1,7 @@
 //! Order and deduplication keys of a delivery. They are rendered from the event as posted, because they
 //! must be known before anything is sent.
 
+use antar_json::{OutOfSteps, Steps};
 use sha2::{Digest, Sha256};
 
 use crate::model::{Event, Millis};
@@ -12,24 +13,35 @@ use crate::store::{Keys, OrderKey};
 const KEY_BYTES_MAX: usize = 200;
 
 /// A delivery's keys, if its webhook configures any and the event has a value for one.
-#[must_use]
-pub(super) fn keys_of(webhook: &Webhook, event: &Event, now: Millis) -> Option<Box<Keys>> {
+///
+/// # Errors
+/// [`OutOfSteps`]: they are not known.
+pub(super) fn keys_of(
+    webhook: &Webhook,
+    event: &Event,
+    now: Millis,
+    steps: &Steps,
+) -> Result<Option<Box<Keys>>, OutOfSteps> {
     let Plan { order, dedupe, .. } = &*webhook.plan;
-    if order.is_none() && dedupe.is_none() {
-        return None;
-    }
-    let order = order.as_ref().and_then(|plan| {
-        let key = match &plan.key {
-            Some(template) => text_of(template, webhook, event)?,
-            None => event.subject()?.to_owned(),
-        };
-        Some(OrderKey { key: storable_key(key)?, gives_way_attempts: plan.gives_way_attempts })
-    });
-    let dedupe = dedupe.as_ref().and_then(|plan| {
-        let key = storable_key(text_of(&plan.key, webhook, event)?)?;
-        Some((key, now.plus_ms(-plan.window_ms)))
-    });
-    (order.is_some() || dedupe.is_some()).then(|| Box::new(Keys { order, dedupe }))
+    let order = match order {
+        None => None,
+        Some(plan) => {
+            let key = match &plan.key {
+                Some(template) => text_of(template, webhook, event, steps)?,
+                None => event.subject().map(ToOwned::to_owned),
+            };
+            let gives_way_attempts = plan.gives_way_attempts;
+            key.and_then(storable_key).map(|key| OrderKey { key, gives_way_attempts })
+        }
+    };
+    let dedupe = match dedupe {
+        None => None,
+        Some(plan) => {
+            let key = text_of(&plan.key, webhook, event, steps)?.and_then(storable_key);
+            key.map(|key| (key, now.plus_ms(-plan.window_ms)))
+        }
+    };
+    Ok((order.is_some() || dedupe.is_some()).then(|| Box::new(Keys { order, dedupe })))
 }
 
 /// The key as stored; none if it is blank.

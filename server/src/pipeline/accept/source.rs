@@ -3,14 +3,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use antar_json::{Builder, Document, Kind, Value};
-use antar_template::{Scope, Template, Unresolved};
+use antar_json::{Builder, Document, Kind, OutOfSteps, Steps, Value};
+use antar_template::{RenderError, Scope, Template, Unresolved};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
 
 use super::intake::{Draft, parse_document, pointer_token};
 use crate::config::IntakeConfig;
-use crate::model::{EventId, Invalid, Millis, Secret, SourceId, SourceSpec, TenantId};
+use crate::model::{
+    Attributes, EventId, EventType, Invalid, Millis, Secret, SourceId, SourceSpec, TenantId,
+};
 use crate::pipeline::compiled::profile::Profile;
 
 /// A compiled source.
@@ -28,25 +31,26 @@ pub struct Source {
 }
 
 /// One inbound HTTP call.
-pub struct Call<'a> {
-    pub method: &'a str,
+#[derive(Clone)]
+pub struct Call {
+    pub method: String,
     /// The path without the secret segment; segments after it remain.
-    pub path: &'a str,
-    pub query: &'a str,
+    pub path: String,
+    pub query: String,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
-    pub body: &'a [u8],
+    pub body: Bytes,
 }
 
 /// Headers that carry the caller's credentials; events do not contain them.
 const LEFT_OUT: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "set-cookie"];
 
-impl Call<'_> {
+impl Call {
     /// `{"method", "path", "query", "headers", "body"}`; a body that is not text becomes `body_base64`.
     #[must_use]
     pub fn document(&self, limits: &IntakeConfig) -> Document {
         let mut out = Builder::new();
-        out.object().key("method").string(self.method).key("path").string(self.path);
+        out.object().key("method").string(&self.method).key("path").string(&self.path);
         out.key("query");
         write_form(&mut out, self.query.as_bytes());
         out.key("headers").object();
@@ -70,15 +74,15 @@ impl Call<'_> {
         let content_type = content_type.map_or("", |(_, value)| value.as_str());
         if content_type.starts_with("application/x-www-form-urlencoded") {
             out.key("body");
-            write_form(out, self.body);
+            write_form(out, &self.body);
             return;
         }
-        let text = std::str::from_utf8(self.body);
+        let text = std::str::from_utf8(&self.body);
         let json = content_type.contains("json") || content_type.is_empty();
-        match (parse_document(self.body, limits), text) {
+        match (parse_document(&self.body, limits), text) {
             (Ok(document), _) if json => out.key("body").copy(document.root()),
             (_, Ok(text)) => out.key("body").string(text),
-            (_, Err(_)) => out.key("body_base64").string(&BASE64_STANDARD.encode(self.body)),
+            (_, Err(_)) => out.key("body_base64").string(&BASE64_STANDARD.encode(&self.body)),
         };
     }
 }
@@ -117,45 +121,74 @@ impl Source {
     }
 
     /// The events of one call, in order.
-    pub fn drafts(&self, call: &Document, limits: &IntakeConfig) -> Result<Vec<Draft>, Invalid> {
+    ///
+    /// # Errors
+    /// [`OutOfSteps`]: the templates and paths of the source take more steps on this call.
+    pub fn drafts(
+        &self,
+        call: &Document,
+        limits: &IntakeConfig,
+        steps: &Steps,
+    ) -> Result<Result<Vec<Draft>, Invalid>, OutOfSteps> {
+        match self.drafts_of(call, limits, steps) {
+            Ok(drafts) => Ok(Ok(drafts)),
+            Err(Stop::OutOfSteps) => Err(OutOfSteps),
+            Err(Stop::Invalid(invalid)) => Ok(Err(invalid)),
+        }
+    }
+
+    fn drafts_of(
+        &self,
+        call: &Document,
+        limits: &IntakeConfig,
+        steps: &Steps,
+    ) -> Result<Vec<Draft>, Stop> {
+        let head = self.head(call, steps)?;
         let Some(path) = &self.spec.split else {
-            let data = self.data(call.root())?;
-            return Ok(vec![self.draft(call, data, None)?]);
+            let data = match &self.spec.data {
+                None => call.root(),
+                Some(path) => call.root().at_within(path, steps)?.ok_or_else(|| {
+                    let detail = "the source takes its data from here, and the call has none";
+                    Invalid::at(pointer(path), detail)
+                })?,
+            };
+            return Ok(vec![self.draft(&head, data, None)?]);
         };
-        let array = call.root().at(path).filter(|value| value.kind() == Kind::Array);
-        let Some(array) = array else {
-            return Err(Invalid::at(pointer(path), "the source splits this array, and it is none"));
-        };
+        let array = call.root().at_within(path, steps)?;
+        let array = array.filter(|value| value.kind() == Kind::Array);
+        let array = array.ok_or_else(|| {
+            Invalid::at(pointer(path), "the source splits this array, and it is none")
+        })?;
         let count = array.elements().count();
         if count > limits.events_max {
             let max = limits.events_max;
-            return Err(Invalid::at(
-                pointer(path),
-                format!("has {count} elements, {max} are allowed (intake.events_max)"),
-            ));
+            let detail = format!("has {count} elements, {max} are allowed (intake.events_max)");
+            return Err(Invalid::at(pointer(path), detail).into());
         }
         let elements = array.elements().enumerate();
-        elements.map(|(number, data)| self.draft(call, data, Some(number))).collect()
+        elements.map(|(number, data)| Ok(self.draft(&head, data, Some(number))?)).collect()
     }
 
-    fn data<'a>(&self, call: Value<'a>) -> Result<Value<'a>, Invalid> {
-        match &self.spec.data {
-            None => Ok(call),
-            Some(path) => call.at(path).ok_or_else(|| {
-                Invalid::at(
-                    pointer(path),
-                    "the source takes its data from here, and the call has none",
-                )
-            }),
+    /// Renders what all events of a call have in common.
+    fn head(&self, call: &Document, steps: &Steps) -> Result<Head, Stop> {
+        let event_type = self.text("event_type", &self.event_type, call, steps)?;
+        if event_type.starts_with(crate::model::OWN_TYPES) {
+            let detail = "begins with `antar.`, which is for Antar's own events";
+            return Err(Invalid::at("/event_type", detail).into());
         }
+        let event_type =
+            event_type.parse().map_err(|detail: String| Invalid::at("/event_type", detail))?;
+        let id = self.event_id.as_ref();
+        let id = id.map(|template| self.text("event_id", template, call, steps)).transpose()?;
+        let attributes = self.spec.attributes.iter().map(|(k, v)| (k.clone(), v.clone()));
+        let mut attributes: Vec<_> = attributes.collect();
+        if !self.spec.attributes.contains_key("source") {
+            attributes.push(("source".to_owned(), self.spec.name.clone()));
+        }
+        Ok(Head { event_type, id, attributes })
     }
 
-    fn draft(
-        &self,
-        call: &Document,
-        data: Value<'_>,
-        number: Option<usize>,
-    ) -> Result<Draft, Invalid> {
+    fn draft(&self, head: &Head, data: Value<'_>, number: Option<usize>) -> Result<Draft, Invalid> {
         if data.kind() != Kind::Object {
             let path = self.spec.split.as_ref().or(self.spec.data.as_ref());
             return Err(Invalid::at(
@@ -163,40 +196,62 @@ impl Source {
                 "an event's data is a JSON object",
             ));
         }
-        let event_type = self.text("event_type", &self.event_type, call)?;
-        if event_type.starts_with(crate::model::OWN_TYPES) {
-            let detail = "begins with `antar.`, which is for Antar's own events";
-            return Err(Invalid::at("/event_type", detail));
-        }
-        let id = self.event_id.as_ref().map(|template| self.text("event_id", template, call));
-        let id = match (id.transpose()?, number) {
+        let id = match (&head.id, number) {
             (Some(id), Some(number)) => Some(format!("{id}:{number}")),
-            (id, _) => id,
+            (id, _) => id.clone(),
         };
         let id = id.map(|id| id.parse::<EventId>()).transpose();
-        let attributes = self.spec.attributes.iter().map(|(k, v)| (k.clone(), v.clone()));
-        let mut attributes: Vec<_> = attributes.collect();
-        if !self.spec.attributes.contains_key("source") {
-            attributes.push(("source".to_owned(), self.spec.name.clone()));
-        }
         Ok(Draft {
             id: id.map_err(|detail| Invalid::at("/event_id", detail))?,
-            event_type: event_type
-                .parse()
-                .map_err(|detail: String| Invalid::at("/event_type", detail))?,
+            event_type: head.event_type.clone(),
             timestamp: None,
-            attributes,
+            attributes: head.attributes.clone(),
             data: data.to_document(),
         })
     }
 
-    fn text(&self, field: &str, template: &Template, call: &Document) -> Result<String, Invalid> {
+    fn text(
+        &self,
+        field: &str,
+        template: &Template,
+        call: &Document,
+        steps: &Steps,
+    ) -> Result<String, Stop> {
         let antar = crate::pipeline::attempt::render::meta_of_source(&self.tenant);
         let scope = Scope { root: call.root(), antar: antar.root(), attempt: None };
-        let rendered = template.render(&scope, Unresolved::Fail);
-        let rendered = rendered.map_err(|e| Invalid::at(format!("/{field}"), e.to_string()))?;
-        antar_template::resolve(&rendered.pieces, |_| None)
-            .map_err(|e| Invalid::at(format!("/{field}"), e.to_string()))
+        let rendered = template.render_within(&scope, Unresolved::Fail, steps);
+        let rendered = rendered.map_err(|e| match e {
+            RenderError::OutOfSteps => Stop::OutOfSteps,
+            e => Invalid::at(format!("/{field}"), e.to_string()).into(),
+        })?;
+        Ok(antar_template::resolve(&rendered.pieces, |_| None)
+            .map_err(|e| Invalid::at(format!("/{field}"), e.to_string()))?)
+    }
+}
+
+/// What all events of one call have in common.
+struct Head {
+    event_type: EventType,
+    /// As rendered; a split adds the number of the element.
+    id: Option<String>,
+    attributes: Attributes,
+}
+
+/// Why a call gives no events.
+enum Stop {
+    OutOfSteps,
+    Invalid(Invalid),
+}
+
+impl From<OutOfSteps> for Stop {
+    fn from(OutOfSteps: OutOfSteps) -> Stop {
+        Stop::OutOfSteps
+    }
+}
+
+impl From<Invalid> for Stop {
+    fn from(invalid: Invalid) -> Stop {
+        Stop::Invalid(invalid)
     }
 }
 

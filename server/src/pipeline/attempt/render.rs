@@ -1,7 +1,7 @@
 //! Render stage: builds a request from an event and a webhook's plan, with markers in place of secrets.
 //! No clock, no database, no network: the same input yields the same bytes.
 
-use antar_json::{Builder, Document};
+use antar_json::{Builder, Document, OutOfSteps, Steps};
 use antar_template::{Piece, RenderError, Scope, Template, Unresolved};
 
 use super::header_list::HeaderList;
@@ -38,24 +38,60 @@ impl CannotRender {
     }
 }
 
-/// Renders the request that every attempt of the delivery sends.
-pub fn render(input: RenderInput<'_>, transformed: &Transformed) -> Result<Frozen, CannotRender> {
+/// Why there is no request.
+enum Stop {
+    OutOfSteps,
+    Cannot(CannotRender),
+}
+
+/// Renders the request that every attempt of the delivery sends. All of its templates share `steps`.
+///
+/// # Errors
+/// [`OutOfSteps`]: what the request is like is not known.
+pub fn render_within(
+    input: RenderInput<'_>,
+    transformed: &Transformed,
+    steps: &Steps,
+) -> Result<Result<Frozen, CannotRender>, OutOfSteps> {
     let unresolved = input.webhook.plan.unresolved;
-    let mut rendered = render_with(input, transformed, unresolved);
+    let mut error = match render_with(input, transformed, unresolved, steps) {
+        Ok(frozen) => return Ok(Ok(frozen)),
+        Err(Stop::OutOfSteps) => return Err(OutOfSteps),
+        Err(Stop::Cannot(error)) => error,
+    };
     // Report all unresolved tokens, not only the first one.
-    if let (Err(error), Unresolved::Fail) = (&mut rendered, unresolved)
-        && let Ok(otherwise) = render_with(input, transformed, Unresolved::Empty)
+    if unresolved == Unresolved::Fail
+        && let Ok(otherwise) = render_with(input, transformed, Unresolved::Empty, steps)
     {
         error.unresolved = otherwise.unresolved;
     }
-    rendered
+    Ok(Err(error))
+}
+
+/// Renders the request within `steps_max` steps (`templates.work_max`).
+///
+/// # Errors
+/// [`CannotRender`]
+pub fn render(
+    input: RenderInput<'_>,
+    transformed: &Transformed,
+    steps_max: usize,
+) -> Result<Frozen, CannotRender> {
+    let rendered = render_within(input, transformed, &Steps::new(steps_max as u64));
+    rendered.unwrap_or_else(|OutOfSteps| {
+        let error = format!(
+            "rendering takes more than {steps_max} steps (templates.work_max); use fewer loops and helpers"
+        );
+        Err(CannotRender { place: "the request".to_owned(), error, unresolved: Vec::new() })
+    })
 }
 
 fn render_with(
     input: RenderInput<'_>,
     transformed: &Transformed,
     treatment: Unresolved,
-) -> Result<Frozen, CannotRender> {
+    steps: &Steps,
+) -> Result<Frozen, Stop> {
     let RenderInput { webhook, event, delivery_id, .. } = input;
     let plan = &webhook.plan;
     let data = transformed.data.as_ref().map_or_else(|| event.data(), Document::root);
@@ -74,8 +110,11 @@ fn render_with(
     let mut unresolved = Vec::new();
     let secrets = transformed.secrets.as_slice();
     let mut place = |place: [&str; 2], template: &Template| {
-        let rendered = template.render(&scope, treatment);
-        let rendered = rendered.map_err(|e| CannotRender::new(place.concat(), &e))?;
+        let rendered = template.render_within(&scope, treatment, steps);
+        let rendered = rendered.map_err(|e| match e {
+            RenderError::OutOfSteps => Stop::OutOfSteps,
+            e => Stop::Cannot(CannotRender::new(place.concat(), &e)),
+        })?;
         unresolved.extend(rendered.unresolved);
         Ok((!rendered.omitted).then(|| mark(rendered.pieces, secrets)))
     };
@@ -111,7 +150,16 @@ fn render_with(
 }
 
 /// Renders a template on the event as posted; none if it fails or a token has no value.
-pub(crate) fn text_of(template: &Template, webhook: &Webhook, event: &Event) -> Option<String> {
+///
+/// # Errors
+/// [`OutOfSteps`]: the text is not known.
+pub(crate) fn text_of(
+    template: &Template,
+    webhook: &Webhook,
+    event: &Event,
+    steps: &Steps,
+) -> Result<Option<String>, OutOfSteps> {
+    steps.read(event.data().raw().len())?;
     // The text belongs to the event: all deliveries of it get the same one.
     let delivery_id = DeliveryId(uuid::Uuid::nil());
     let name = webhook.spec.name.as_str();
@@ -119,8 +167,11 @@ pub(crate) fn text_of(template: &Template, webhook: &Webhook, event: &Event) -> 
     let root = webhook.profile.payload(parts);
     let meta = meta(event, delivery_id, name);
     let scope = Scope { root: root.root(), antar: meta.root(), attempt: None };
-    let rendered = template.render(&scope, Unresolved::Empty).ok()?;
-    rendered.unresolved.is_empty().then(|| rendered.masked())
+    match template.render_within(&scope, Unresolved::Empty, steps) {
+        Ok(rendered) => Ok(rendered.unresolved.is_empty().then(|| rendered.masked())),
+        Err(RenderError::OutOfSteps) => Err(OutOfSteps),
+        Err(_) => Ok(None),
+    }
 }
 
 /// `Antar/VERSION`.
@@ -132,10 +183,11 @@ fn has_default_body(method: Method) -> bool {
 }
 
 /// Renders the headers that use `antar.attempt`, anew for each attempt and never frozen. A save rejects
-/// such headers if they use anything else of the event.
+/// such headers if they use anything else of the event. All of them share `steps`.
 pub fn attempt_headers(
     input: RenderInput<'_>,
     attempt: u32,
+    steps: &Steps,
 ) -> Result<Vec<FrozenHeader>, CannotRender> {
     let RenderInput { webhook, event, delivery_id, .. } = input;
     let templates = webhook.profile.headers.iter().chain(&webhook.plan.headers);
@@ -148,7 +200,7 @@ pub fn attempt_headers(
     let scope = Scope { root: root.root(), antar: meta.root(), attempt: Some(attempt) };
     templates
         .map(|(name, template)| {
-            let rendered = template.render(&scope, Unresolved::Empty);
+            let rendered = template.render_within(&scope, Unresolved::Empty, steps);
             let rendered =
                 rendered.map_err(|e| CannotRender::new(format!("headers.{name}"), &e))?;
             Ok(FrozenHeader { name: name.clone(), value: rendered.pieces })
@@ -185,8 +237,8 @@ fn put_rendered(
     headers: &mut HeaderList<Vec<Piece>>,
     name: &str,
     template: &Template,
-    place: &mut impl FnMut([&str; 2], &Template) -> Result<Option<Vec<Piece>>, CannotRender>,
-) -> Result<(), CannotRender> {
+    place: &mut impl FnMut([&str; 2], &Template) -> Result<Option<Vec<Piece>>, Stop>,
+) -> Result<(), Stop> {
     if template.uses_attempt() {
         return Ok(());
     }

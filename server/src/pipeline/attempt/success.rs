@@ -1,28 +1,38 @@
 //! Decides whether a response is a success.
 
+use antar_json::{OutOfSteps, Steps};
+
 use super::retry::Verdict;
 use crate::model::Response;
 use crate::pipeline::compiled::webhook::Webhook;
 
-/// The verdict on a response, and the error message if it is not a success.
+/// The verdict on a response, and the error message if it is not a success. A `success` pattern that takes more
+/// than `steps_max` steps counts as not met.
 pub(crate) fn check_success(
     webhook: &Webhook,
     answer: Result<&Response, String>,
+    steps_max: u64,
 ) -> (Verdict, Option<String>) {
     let response = match answer {
         Ok(response) => response,
         Err(error) => return (Verdict::NoAnswer, Some(error)),
     };
     let status = response.status;
-    let missed = match &webhook.plan.success {
-        None => !(200..300).contains(&status),
-        Some(pattern) => !pattern.matches(answer_document(response).root()),
+    let met = match &webhook.plan.success {
+        None => Ok((200..300).contains(&status)),
+        Some(pattern) => {
+            pattern.matches_within(answer_document(response).root(), &Steps::new(steps_max))
+        }
     };
-    if !missed {
+    if met == Ok(true) {
         return (Verdict::Success, None);
     }
     let location = response.headers.get("location");
     let error = match (status, location) {
+        _ if met == Err(OutOfSteps) => format!(
+            "the receiver answered {status}, and comparing that with `success` takes more than {steps_max} steps \
+             (work.steps_at_once_max)"
+        ),
         (300..400, Some(location)) => {
             format!("the receiver answered {status}: redirects are not followed; use {location}")
         }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use antar_json::{Builder, Document, Value};
+use antar_json::{Builder, Document, OutOfSteps, Steps, Value};
 use antar_schema::{Limits, Miss, Schema, SchemaError};
 use antar_template::Template;
 
@@ -26,8 +26,11 @@ impl CatalogType {
     /// Compiles the schema. A schema that can't be used stays out of use: see [`CatalogType::refusal`].
     #[must_use]
     pub fn new(spec: EventTypeSpec, limits: &IntakeConfig) -> CatalogType {
-        let limits =
-            Limits { subschemas_max: limits.subschemas_max, steps_max: limits.schema_steps_max };
+        let limits = Limits {
+            subschemas_max: limits.subschemas_max,
+            steps_max: limits.schema_steps_max,
+            pattern_bytes_max: limits.schema_pattern_bytes_max,
+        };
         let compile = |schema: &Document| Schema::compile(&schema.root().to_serde(), limits);
         let schema = spec.schema.as_ref().map(compile);
         CatalogType { spec, schema }
@@ -43,19 +46,29 @@ impl CatalogType {
     /// The first violation of the schema in `data`; none without a schema that can be used.
     #[must_use]
     pub fn miss(&self, data: Value<'_>) -> Option<SchemaMiss> {
-        let schema = self.schema.as_ref()?.as_ref().ok()?;
-        match schema.validate(&data.to_serde()).err()? {
-            Miss::Mismatch { pointer, mut detail } => {
-                detail.truncate(detail.floor_char_boundary(DETAIL_BYTES_MAX));
-                Some(SchemaMiss { code: "schema_mismatch", pointer, detail })
+        self.miss_within(data, &Steps::unlimited()).ok().flatten()
+    }
+
+    /// Like [`CatalogType::miss`], with a budget beside that of the schema.
+    ///
+    /// # Errors
+    /// [`OutOfSteps`]: the data was not validated.
+    pub fn miss_within(
+        &self,
+        data: Value<'_>,
+        steps: &Steps,
+    ) -> Result<Option<SchemaMiss>, OutOfSteps> {
+        let Some(Ok(schema)) = &self.schema else { return Ok(None) };
+        steps.read(data.raw().len())?;
+        let data = data.to_serde();
+        let missed = match schema.cost(&data) {
+            Ok(cost) => {
+                steps.take(cost)?;
+                schema.validate_affordable(&data).err()
             }
-            Miss::BudgetExceeded { steps, max } => {
-                let detail = format!(
-                    "validating it may take {steps} steps, {max} are allowed (intake.schema_steps_max)"
-                );
-                Some(SchemaMiss { code: "budget_exceeded", pointer: String::new(), detail })
-            }
-        }
+            Err(exceeded) => Some(exceeded),
+        };
+        Ok(missed.map(SchemaMiss::of))
     }
 
     /// The example as an event; its data is empty if there is no example.
@@ -84,6 +97,23 @@ pub struct SchemaMiss {
     /// Below `data`.
     pub pointer: String,
     pub detail: String,
+}
+
+impl SchemaMiss {
+    fn of(miss: Miss) -> SchemaMiss {
+        match miss {
+            Miss::Mismatch { pointer, mut detail } => {
+                detail.truncate(detail.floor_char_boundary(DETAIL_BYTES_MAX));
+                SchemaMiss { code: "schema_mismatch", pointer, detail }
+            }
+            Miss::BudgetExceeded { steps, max } => {
+                let detail = format!(
+                    "validating it may take {steps} steps, {max} are allowed (intake.schema_steps_max)"
+                );
+                SchemaMiss { code: "budget_exceeded", pointer: String::new(), detail }
+            }
+        }
+    }
 }
 
 /// The conventions of one platform, compiled.

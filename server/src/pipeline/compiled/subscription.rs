@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use antar_json::{Document, Value};
+use antar_json::{Document, OutOfSteps, Steps, Value};
 use antar_rules::{Mismatch, Pattern};
 use serde::Serialize;
 
@@ -70,14 +70,28 @@ impl Subscription {
         pattern(&serde_json::json!({"type": conditions.collect::<serde_json::Value>()}))
     }
 
-    #[must_use]
-    pub fn accept(&self, event_type: &str, document: Value<'_>) -> bool {
-        self.accepts_type(event_type)
-            && self.facets.iter().all(|facet| facet.accepts(event_type, document))
-            && self.rule.matches(document)
+    /// Whether it wants the event.
+    ///
+    /// # Errors
+    /// [`OutOfSteps`]: it is not known.
+    pub fn accept(
+        &self,
+        event_type: &str,
+        document: Value<'_>,
+        steps: &Steps,
+    ) -> Result<bool, OutOfSteps> {
+        if !self.accepts_type(event_type) {
+            return Ok(false);
+        }
+        for facet in &self.facets {
+            if !facet.accepts(event_type, document, steps)? {
+                return Ok(false);
+            }
+        }
+        self.rule.matches_within(document, steps)
     }
 
-    fn accepts_type(&self, event_type: &str) -> bool {
+    pub(crate) fn accepts_type(&self, event_type: &str) -> bool {
         self.filter_for(event_type).is_some()
     }
 
@@ -93,26 +107,34 @@ impl Subscription {
     }
 
     /// None if the event matches.
-    #[must_use]
-    pub fn why_not(&self, event_type: &str, document: Value<'_>) -> Option<WhyNot> {
+    ///
+    /// # Errors
+    /// [`OutOfSteps`]: it is not known whether it does.
+    pub fn why_not(
+        &self,
+        event_type: &str,
+        document: Value<'_>,
+        steps: &Steps,
+    ) -> Result<Option<WhyNot>, OutOfSteps> {
         if !self.accepts_type(event_type) {
             let wanted = serde_json::json!(self.event_types).to_string();
-            return Some(WhyNot {
+            return Ok(Some(WhyNot {
                 part: "event_types",
                 reason: format!("not subscribed to `{event_type}`; it subscribes to {wanted}"),
                 path: "type".to_owned(),
                 wanted,
                 found: Some(antar_json::quote(event_type)),
-            });
+            }));
         }
-        let facet = self.facets.iter().find(|facet| !facet.accepts(event_type, document));
-        if let Some(facet) = facet {
-            return Some(facet.why_not(document));
+        for facet in &self.facets {
+            if !facet.accepts(event_type, document, steps)? {
+                return facet.why_not(document, steps).map(Some);
+            }
         }
-        let mismatch = self.rule.explain(document)?;
+        let Some(mismatch) = self.rule.explain_within(document, steps)? else { return Ok(None) };
         let reason = mismatch.to_string();
         let Mismatch { path, condition, found, .. } = mismatch;
-        Some(WhyNot { part: "rule", reason, path, wanted: condition, found })
+        Ok(Some(WhyNot { part: "rule", reason, path, wanted: condition, found }))
     }
 }
 
@@ -130,17 +152,22 @@ impl Facet {
         types.is_empty() || types.iter().any(|filter| filter.accepts(event_type))
     }
 
-    fn accepts(&self, event_type: &str, document: Value<'_>) -> bool {
+    fn accepts(
+        &self,
+        event_type: &str,
+        document: Value<'_>,
+        steps: &Steps,
+    ) -> Result<bool, OutOfSteps> {
         if !self.constrains(event_type) {
-            return true;
+            return Ok(true);
         }
-        let found = values(&self.spec, document);
-        let mut hits = found.iter().filter(|value| self.named.contains(*value));
-        match &self.filter {
+        let found = values(&self.spec, document, steps)?;
+        let mut hits = found.iter().filter(|value| self.named.contains(value.as_ref()));
+        Ok(match &self.filter {
             FacetFilter::Any(_) => self.named.is_empty() || hits.next().is_some(),
             FacetFilter::None { .. } => hits.next().is_none(),
             FacetFilter::All { .. } => hits.collect::<HashSet<_>>().len() == self.named.len(),
-        }
+        })
     }
 
     /// Exact values to narrow by, only if the facet constrains every type: otherwise an event without
@@ -162,23 +189,33 @@ impl Facet {
         Some(pattern(&serde_json::json!({format!("data.{}", self.spec.path): all})))
     }
 
-    fn why_not(&self, document: Value<'_>) -> WhyNot {
-        let found = values(&self.spec, document);
+    fn why_not(&self, document: Value<'_>, steps: &Steps) -> Result<WhyNot, OutOfSteps> {
+        let found = values(&self.spec, document, steps)?;
         let wanted = serde_json::json!(self.filter).to_string();
+        let texts = shown(&serde_json::json!(found).to_string());
         let was = match found.as_slice() {
             [] => "it is missing".to_owned(),
-            [one] => format!("it was \"{one}\""),
-            many => format!("it was {}", serde_json::json!(many)),
+            [one] => format!("it was {}", shown(&antar_json::quote(one))),
+            _ => format!("it was {texts}"),
         };
         let path = format!("data.{}", self.spec.path);
-        WhyNot {
+        Ok(WhyNot {
             part: "facets",
             reason: format!("the facet `{}` wants `{path}` to be {wanted}; {was}", self.spec.name),
             path,
             wanted,
-            found: (!found.is_empty()).then(|| serde_json::json!(found).to_string()),
-        }
+            found: (!found.is_empty()).then_some(texts),
+        })
     }
+}
+
+/// An event may have thousands of values where a facet looks: shows so much of them.
+fn shown(values: &str) -> String {
+    const BYTES_MAX: usize = 500;
+    if values.len() <= BYTES_MAX {
+        return values.to_owned();
+    }
+    format!("{}…", &values[..values.floor_char_boundary(BYTES_MAX)])
 }
 
 /// Parses a generated pattern. One that the engine refuses narrows nothing.

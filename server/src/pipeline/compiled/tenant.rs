@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use antar_json::{OutOfSteps, Steps};
 use antar_rules::Index;
 use parking_lot::RwLock;
 
@@ -94,6 +95,29 @@ impl Tenant {
         self.read(|state| state.webhooks.get(&id).cloned())
     }
 
+    /// The webhooks that subscribe to `event`, disabled ones included. They share `steps`, and each may take
+    /// `steps_max` of these. First each gets an equal part, so that an expensive rule leaves the others undecided
+    /// only if these are expensive, too.
+    #[must_use]
+    pub fn route(&self, event: &Event, steps: &Steps, steps_max: u64) -> Routed {
+        let mut open = self.read(|state| state.candidates(event, steps));
+        let about = event.about_webhook();
+        open.retain(|webhook| about != Some(webhook.id));
+        let mut wanted = Vec::new();
+        let equal_part = steps.left() / (open.len() as u64).max(1);
+        for part in [equal_part.min(steps_max), steps_max] {
+            open.retain(|webhook| match webhook.accepts(event, steps, part) {
+                Ok(accepted) => {
+                    wanted.extend(accepted.then(|| webhook.clone()));
+                    false
+                }
+                Err(OutOfSteps) => true,
+            });
+        }
+        wanted.sort_unstable_by_key(|webhook| webhook.id);
+        Routed { wanted, undecided: open }
+    }
+
     #[must_use]
     pub fn secret(&self, name: &str) -> Option<Secret> {
         let name: SecretName = name.parse().ok()?;
@@ -105,6 +129,14 @@ impl Tenant {
     pub fn plugin(&self, name: &str) -> Option<Plugin> {
         self.read(|state| state.plugin(name).map(|stored| stored.plugin.clone()))
     }
+}
+
+/// The webhooks that an event may go to, each list oldest first.
+#[derive(Default)]
+pub struct Routed {
+    pub wanted: Vec<Arc<Webhook>>,
+    /// Whether these want the event would take too many steps to tell.
+    pub undecided: Vec<Arc<Webhook>>,
 }
 
 impl TenantState {
@@ -171,19 +203,20 @@ impl TenantState {
         self.webhooks.remove(&id);
     }
 
-    /// The webhooks that subscribe to `event`, disabled ones included, oldest first.
-    #[must_use]
-    pub fn route(&self, event: &Event) -> Vec<Arc<Webhook>> {
-        let document = event.document.root();
-        let candidates = self.index.candidates(document);
-        let webhooks = candidates.iter().filter_map(|id| self.webhooks.get(id));
-        let (event_type, about) = (event.event_type.as_str(), event.about_webhook());
-        let mut matching: Vec<_> = webhooks
-            .filter(|w| w.plan.subscription.accept(event_type, document) && about != Some(w.id))
-            .cloned()
-            .collect();
-        matching.sort_unstable_by_key(|webhook| webhook.id);
-        matching
+    /// The webhooks that may subscribe to `event`, disabled ones included, oldest first. Narrows them down within a
+    /// few steps, because the lock is held meanwhile.
+    fn candidates(&self, event: &Event, steps: &Steps) -> Vec<Arc<Webhook>> {
+        const STEPS_MAX: u64 = 1_000_000;
+        let narrow = Steps::new(STEPS_MAX.min(steps.left()));
+        let ids = self.index.candidates(event.document.root(), &narrow);
+        // It can't have taken more than were left.
+        let _ = steps.take(narrow.taken());
+        let mut webhooks: Vec<_> = match ids {
+            Ok(ids) => ids.iter().filter_map(|id| self.webhooks.get(id)).cloned().collect(),
+            Err(OutOfSteps) => self.webhooks.values().cloned().collect(),
+        };
+        webhooks.sort_unstable_by_key(|webhook| webhook.id);
+        webhooks
     }
 
     /// The catalog entry of a type: the tenant's own, else its profile's.

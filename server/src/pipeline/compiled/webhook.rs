@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use antar_json::{OutOfSteps, Steps};
 use antar_rules::Pattern;
 use antar_template::{Template, Unresolved};
 use http::Uri;
@@ -10,7 +11,8 @@ use http::Uri;
 use super::profile::Profile;
 use super::subscription::Subscription;
 use crate::model::{
-    Method, Millis, PluginUse, Retry, Secret, Signer, TenantId, WebhookId, WebhookSpec, reason,
+    Event, Method, Millis, PluginUse, Retry, Secret, Signer, TenantId, WebhookId, WebhookSpec,
+    reason,
 };
 use crate::pipeline::client::send::uri_of;
 
@@ -86,6 +88,24 @@ pub struct DedupePlan {
 }
 
 impl Webhook {
+    /// Whether it subscribes to an event; takes up to `part` of `steps`.
+    ///
+    /// # Errors
+    /// [`OutOfSteps`]: it is not known.
+    pub(super) fn accepts(
+        &self,
+        event: &Event,
+        steps: &Steps,
+        part: u64,
+    ) -> Result<bool, OutOfSteps> {
+        let own = Steps::new(part.min(steps.left()));
+        let (event_type, document) = (event.event_type.as_str(), event.document.root());
+        let accepted = self.plan.subscription.accept(event_type, document, &own);
+        // It can't have taken more than were left.
+        let _ = steps.take(own.taken());
+        accepted
+    }
+
     /// Why its deliveries are held, if they are.
     #[must_use]
     pub fn hold_reason(&self) -> Option<&'static str> {

@@ -1,5 +1,6 @@
 //! Explains why an event was delivered to a webhook, or why not.
 
+use antar_json::{OutOfSteps, Steps};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
@@ -13,7 +14,8 @@ pub struct Explanation {
     pub webhook_id: crate::model::WebhookId,
     /// The webhook's name.
     pub name: String,
-    /// The delivery's state; `not_wanted`; or `no_delivery` for one that would want it today.
+    /// The delivery's state; `not_wanted`; `no_delivery` for one that would want it today; or `unknown` if that
+    /// takes too many steps to tell.
     pub outcome: String,
     /// Where it was decided: `event_types`, `facets` or `rule` of `route`, or `deliver`.
     pub stage: String,
@@ -33,13 +35,15 @@ pub struct DeliveryContext {
     pub behind: Option<EventId>,
 }
 
-/// Explains `event` at `webhook`, given its delivery there, if it has one.
+/// Explains `event` at `webhook`, given its delivery there, if it has one. The webhook's conditions may take
+/// `steps`.
 #[must_use]
 pub fn explain(
     webhook: &Webhook,
     event: &Event,
     delivery: Option<&Delivery>,
     context: &DeliveryContext,
+    steps: &Steps,
 ) -> Explanation {
     let about = |outcome: &str, stage: &str, reason: Option<String>, detail: Json| Explanation {
         webhook_id: webhook.id,
@@ -65,15 +69,25 @@ pub fn explain(
         return about(delivery.state.as_str(), stage, reason, detail);
     }
     let event_type = event.event_type.as_str();
-    match webhook.plan.subscription.why_not(event_type, event.document.root()) {
-        Some(why) => about("not_wanted", "route", Some(why.reason.clone()), json!(why)),
-        None => {
+    match webhook.plan.subscription.why_not(event_type, event.document.root(), steps) {
+        Err(OutOfSteps) => about(
+            "unknown",
+            "route",
+            Some(UNDECIDED.to_owned()),
+            json!({ "reason": reason::BUDGET_EXCEEDED }),
+        ),
+        Ok(Some(why)) => about("not_wanted", "route", Some(why.reason.clone()), json!(why)),
+        Ok(None) => {
             let reason = "it would want the event today, but did not exist or had other settings \
                           when the event came; replay the event to send it";
             about("no_delivery", "route", Some(reason.to_owned()), json!({}))
         }
     }
 }
+
+const UNDECIDED: &str = "whether the webhook wants the event takes too many steps to tell \
+    (intake.rule_steps_max for a webhook, intake.route_steps_max for all): its rule or facets compare too many \
+    conditions with too many values of the event; make them simpler, then replay the event";
 
 /// The state of a delivery and what to do about it, as a sentence.
 fn sentence(webhook: &Webhook, delivery: &Delivery, context: &DeliveryContext) -> Option<String> {
@@ -111,6 +125,10 @@ fn sentence(webhook: &Webhook, delivery: &Delivery, context: &DeliveryContext) -
                 "waits{until}, because a plugin of it failed too often in a row and is paused; look at the plugin"
             )
         }
+        (State::Pending, Some(reason::SERVER_BUSY)) => {
+            "waits a moment, because much other large work of this tenant waits for its turn"
+                .to_owned()
+        }
         (State::Pending, None | Some(reason::WAITS_IN_ORDER)) if context.behind.is_some() => {
             let event = context.behind.as_ref().map_or("", EventId::as_str);
             format!(
@@ -137,6 +155,7 @@ fn sentence(webhook: &Webhook, delivery: &Delivery, context: &DeliveryContext) -
                 limits(webhook)
             )
         }
+        (State::Failed, Some(reason::BUDGET_EXCEEDED)) => UNDECIDED.to_owned(),
         (State::Cancelled, Some(reason::CANCELLED)) => {
             "cancelled by hand; retry it to send it after all".to_owned()
         }

@@ -1,13 +1,14 @@
 //! Preview: a dry run of the whole pipeline for one event, for people to read. Nothing is stored or sent.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use antar_json::Document;
+use antar_json::{Document, OutOfSteps, Steps};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use super::diff::diff;
-use crate::model::{DeliveryId, Event, FieldError, Frozen, Secret, SentRequest};
+use crate::model::{DeliveryId, Event, FieldError, Frozen, Secret, SentRequest, reason};
 use crate::pipeline::Pipeline;
 use crate::pipeline::attempt::prepare::{PrepareInput, prepare};
 use crate::pipeline::attempt::render::{self, RenderInput};
@@ -16,6 +17,7 @@ use crate::pipeline::attempt::transform::{self, Step, TransformEnd, secrets_of};
 use crate::pipeline::compiled::tenant::Tenant;
 use crate::pipeline::compiled::webhook::Webhook;
 use crate::plugin::Outcome;
+use crate::work_pool::NotDone;
 
 /// How a stage ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -54,32 +56,57 @@ pub struct Preview {
 
 impl Pipeline {
     /// Runs every stage except sending on `event` for `webhook`, enabled or not.
-    pub async fn preview(&self, tenant: &Tenant, webhook: &Webhook, event: &Event) -> Preview {
-        let mut preview = Preview {
-            stages: Vec::new(),
-            request: None,
-            unresolved: Vec::new(),
-            warnings: Vec::new(),
-        };
-        preview.intake(tenant, webhook, event);
-        if preview.route(webhook, event) {
-            self.preview_request(tenant, webhook, event, &mut preview).await;
+    ///
+    /// # Errors
+    /// [`NotDone`] if too much work of the tenant waits.
+    pub async fn preview(
+        &self,
+        tenant: &Arc<Tenant>,
+        webhook: &Arc<Webhook>,
+        event: Event,
+    ) -> Result<Preview, NotDone> {
+        let event = Arc::new(event);
+        let mut preview = self.preview_accept(tenant, webhook, &event).await?;
+        if preview.stages.iter().all(|stage| stage.outcome == StageOutcome::Pass) {
+            self.preview_request(tenant, webhook, &event, &mut preview).await?;
         }
         for stage in ["transform", "render", "sign"] {
             if !preview.stages.iter().any(|seen| seen.stage == stage) {
                 preview.push(stage, StageOutcome::Skip, None, Instant::now(), json!({}));
             }
         }
-        preview
+        Ok(preview)
+    }
+
+    async fn preview_accept(
+        &self,
+        tenant: &Arc<Tenant>,
+        webhook: &Arc<Webhook>,
+        event: &Arc<Event>,
+    ) -> Result<Preview, NotDone> {
+        let steps_max = self.config.intake.rule_steps_max;
+        let (by, webhook, event) = (tenant.clone(), webhook.clone(), event.clone());
+        let work = move || {
+            let mut preview = Preview {
+                stages: Vec::new(),
+                request: None,
+                unresolved: Vec::new(),
+                warnings: Vec::new(),
+            };
+            preview.intake(&by, &webhook, &event);
+            preview.route(&webhook, &event, steps_max);
+            preview
+        };
+        self.work.run(&tenant.id, work).await
     }
 
     async fn preview_request(
         &self,
         tenant: &Tenant,
         webhook: &Webhook,
-        event: &Event,
+        event: &Arc<Event>,
         preview: &mut Preview,
-    ) {
+    ) -> Result<(), NotDone> {
         let began = Instant::now();
         let (mut steps, masker) = (Vec::new(), config_masker(tenant, webhook));
         let end = transform::transform(&self.host, tenant, webhook, event, |step| {
@@ -95,20 +122,23 @@ impl Pipeline {
         };
         let reason = reason.map(|reason| masker.mask(reason.clone()));
         preview.push("transform", outcome, reason, began, json!({ "plugins": steps }));
-        let TransformEnd::Go(transformed) = end else { return };
+        let TransformEnd::Go(transformed) = end else { return Ok(()) };
 
         let began = Instant::now();
         let delivery_id = DeliveryId::new(self.clock.now());
         let input = RenderInput { webhook, event, delivery_id, test: false };
-        let rendered = render::render(input, &transformed)
-            .and_then(|frozen| Ok((frozen, render::attempt_headers(input, 1)?)));
+        let steps = Steps::new(self.config.work.steps_at_once_max);
+        let rendered = self.render(input, event, transformed).await?;
+        let rendered =
+            rendered.and_then(|frozen| Ok((frozen, render::attempt_headers(input, 1, &steps)?)));
         let (frozen, attempt_headers) = match rendered {
             Ok(rendered) => rendered,
             Err(error) => {
                 let detail = json!({ "place": error.place });
                 let reason = Some(error.to_string());
                 preview.unresolved = error.unresolved;
-                return preview.push("render", StageOutcome::Fail, reason, began, detail);
+                preview.push("render", StageOutcome::Fail, reason, began, detail);
+                return Ok(());
             }
         };
         preview.unresolved.clone_from(&frozen.unresolved);
@@ -138,6 +168,7 @@ impl Pipeline {
                 preview.push("sign", StageOutcome::Fail, Some(error.to_string()), began, json!({}));
             }
         }
+        Ok(())
     }
 
     /// A warning about a URL, as far as that is possible without sending a request.
@@ -176,22 +207,25 @@ impl Preview {
         self.push("intake", StageOutcome::Pass, reason, began, detail);
     }
 
-    /// True if the webhook's subscription accepts the event.
-    fn route(&mut self, webhook: &Webhook, event: &Event) -> bool {
+    fn route(&mut self, webhook: &Webhook, event: &Event, steps_max: u64) {
         let began = Instant::now();
-        let why =
-            webhook.plan.subscription.why_not(event.event_type.as_str(), event.document.root());
-        let wanted = why.is_none();
-        let outcome = if wanted { StageOutcome::Pass } else { StageOutcome::Drop };
-        let (reason, detail) = match &why {
-            Some(why) => (Some(why.reason.clone()), json!(why)),
-            None => {
-                let filter = webhook.plan.subscription.filter_for(event.event_type.as_str());
-                (None, json!({ "event_types": filter }))
+        let (subscription, event_type) = (&webhook.plan.subscription, event.event_type.as_str());
+        let steps = Steps::new(steps_max);
+        let why = subscription.why_not(event_type, event.document.root(), &steps);
+        let (outcome, reason, detail) = match &why {
+            Err(OutOfSteps) => {
+                let reason = format!(
+                    "its rule and facets take more than {steps_max} steps on this event (intake.rule_steps_max)"
+                );
+                (StageOutcome::Fail, Some(reason), json!({ "reason": reason::BUDGET_EXCEEDED }))
+            }
+            Ok(Some(why)) => (StageOutcome::Drop, Some(why.reason.clone()), json!(why)),
+            Ok(None) => {
+                let filter = subscription.filter_for(event_type);
+                (StageOutcome::Pass, None, json!({ "event_types": filter }))
             }
         };
         self.push("route", outcome, reason, began, detail);
-        wanted
     }
 }
 

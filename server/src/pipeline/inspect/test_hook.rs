@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::model::{DeliveryId, Event, Response, SentRequest};
 use crate::pipeline::attempt::job::Job;
-use crate::pipeline::attempt::render::{self, RenderInput};
+use crate::pipeline::attempt::render::RenderInput;
 use crate::pipeline::attempt::success::check_success;
 use crate::pipeline::attempt::transform::{self, TransformEnd};
 use crate::pipeline::client::timing::Timing;
@@ -39,10 +39,13 @@ impl Pipeline {
         let frozen = match transformed {
             TransformEnd::Go(transformed) => {
                 let input = RenderInput { test: true, ..render_input(webhook, &job) };
-                render::render(input, &transformed).map_err(|error| {
-                    report.unresolved.clone_from(&error.unresolved);
-                    error.to_string()
-                })
+                match self.render(input, &job.event, transformed).await {
+                    Ok(rendered) => rendered.map_err(|error| {
+                        report.unresolved.clone_from(&error.unresolved);
+                        error.to_string()
+                    }),
+                    Err(not_done) => Err(not_done.to_string()),
+                }
             }
             TransformEnd::Drop(reason) => Err(format!("dropped by {reason}")),
             TransformEnd::Fail(reason)
@@ -58,7 +61,8 @@ impl Pipeline {
             Ok(prepared) => {
                 let (sent, timing) = self.sender.send_timed(&prepared.outgoing).await;
                 report.timing = Some(timing);
-                let (_, error) = check_success(webhook, sent.answer().map_err(ToString::to_string));
+                let answer = sent.answer().map_err(ToString::to_string);
+                let (_, error) = check_success(webhook, answer, self.config.work.steps_at_once_max);
                 report.error = error.map(|error| prepared.mask_text(error));
                 report.response = sent.response.map(|response| prepared.mask(response));
                 report.request = Some(prepared.sent());

@@ -16,7 +16,7 @@ pub struct Owner {
 pub struct NewDelivery {
     pub id: DeliveryId,
     pub webhook_id: WebhookId,
-    /// `InFlight` (then the event's `owner` owns it), `Pending` or `Missed`.
+    /// `InFlight` (then the event's `owner` owns it), `Pending`, `Missed`, or `Failed` (at the stage `route`).
     pub state: State,
     pub reason: Option<String>,
     /// Used for `Pending` only; none: held.

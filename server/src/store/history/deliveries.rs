@@ -208,8 +208,9 @@ impl Statement for InsertDeliveries {
         ("order_attempts", Kind::Number),
         ("dedupe_key", Kind::Text),
         ("dedupe_since", Kind::Number),
+        ("stage", Kind::Text),
     ];
-    const SELDOM: usize = 8;
+    const SELDOM: usize = 9;
     const KEY: &'static str = "encode(id, 'hex')";
 }
 
@@ -249,5 +250,7 @@ pub(crate) fn push_delivery(
         order.map(|order| i64::from(order.gives_way_attempts)).into(),
         dedupe.map(|(key, _)| storable(key)).into(),
         dedupe.map(|(_, since)| *since).into(),
+        // A delivery that begins as failed was never decided upon.
+        (delivery.state == State::Failed).then_some("route").into(),
     ]);
 }

@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::Queue;
-use super::state_changes::waiting;
+use super::state_changes::{decided, waiting};
 use crate::model::{DeliveryId, Millis, State, TenantId, WebhookId};
 use crate::store::db::conn::{each, load_to_change, run};
 use crate::store::db::error::StoreError;
@@ -25,7 +25,8 @@ pub struct RetrySelection {
 }
 
 impl Queue {
-    /// Restarts the schedule of up to `limit` of these deliveries, the oldest first. With `held` they wait
+    /// Restarts the schedule of up to `limit` of these deliveries, the oldest first, except those that were never
+    /// decided upon. With `held` they wait
     /// without a due time, for that reason. Returns how many; fewer than `limit`: there are no more.
     ///
     /// # Errors
@@ -49,6 +50,7 @@ impl Queue {
                             .filter(deliveries::tenant.eq(tenant))
                             .filter(deliveries::state.eq(state))
                             .filter(unsent())
+                            .filter(decided())
                             .filter(deliveries::webhook_id.eq(webhook_id))
                             .filter(deliveries::created_at.ge(since.unwrap_or(Millis(i64::MIN))))
                             .filter(deliveries::created_at.lt(until.unwrap_or(Millis(i64::MAX))))

@@ -20,6 +20,11 @@ pub(super) fn waiting() -> diesel::expression::SqlLiteral<Bool> {
     sql("state = 'pending'")
 }
 
+/// Its webhook is known to want the event: a delivery that was never decided upon is replayed, not retried.
+pub(super) fn decided() -> diesel::expression::SqlLiteral<Bool> {
+    sql("(reason IS NULL OR reason <> 'budget_exceeded')")
+}
+
 /// The open deliveries of a webhook that were cancelled.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Cancelled {
@@ -139,7 +144,8 @@ impl Queue {
     /// Attempt numbers continue.
     ///
     /// # Errors
-    /// `NotFound`; `Conflict` when it was delivered (replay the event instead) or is in flight.
+    /// `NotFound`; `Conflict` when it was delivered (replay the event instead), is in flight, or was never decided
+    /// upon.
     pub async fn retry_delivery(&self, id: DeliveryId, now: Millis) -> Result<State, StoreError> {
         self.db
             .write(move |conn| {
@@ -153,6 +159,7 @@ impl Queue {
                     ];
                     let count = run!(conn, |c| diesel::update(deliveries::table.find(id))
                         .filter(deliveries::state.eq_any(from))
+                        .filter(decided())
                         .set((
                             deliveries::state.eq(State::Pending),
                             deliveries::reason.eq(None::<&str>),
@@ -222,8 +229,14 @@ async fn note_cancel(
 
 /// The error for a delivery whose state does not allow the change.
 async fn standing(conn: &mut Conn, id: DeliveryId) -> Result<StoreError, StoreError> {
-    let state =
-        run!(conn, |c| deliveries::table.find(id).select(deliveries::state).first::<State>(c))?;
+    let (state, why) = run!(conn, |c| deliveries::table
+        .find(id)
+        .select((deliveries::state, deliveries::reason))
+        .first::<(State, Option<String>)>(c))?;
+    if why.as_deref() == Some(reason::BUDGET_EXCEEDED) {
+        let what = "whether the webhook wants the event was never decided; replay the event";
+        return Ok(StoreError::Conflict(what.to_owned()));
+    }
     Ok(StoreError::Conflict(format!("the delivery is {}", state.as_str())))
 }
 

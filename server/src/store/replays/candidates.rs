@@ -9,6 +9,7 @@ use diesel_async::RunQueryDsl;
 use super::Replays;
 use crate::model::{
     DeliveryId, Event, EventId, EventKey, Millis, ReplayOf, Selection, State, TenantId, WebhookId,
+    reason,
 };
 use crate::store::db::conn::{Conn, run};
 use crate::store::db::error::StoreError;
@@ -27,6 +28,8 @@ pub struct Candidate {
     pub event: Option<Event>,
     /// The selected delivery and its state, if the selection is of deliveries.
     pub delivery: Option<(DeliveryId, State)>,
+    /// Whether the webhook wants the event was never decided.
+    pub undecided: bool,
     /// Already sent: a missed event has another delivery to the webhook, or an event selected with `only_new`
     /// has any.
     pub taken_up: bool,
@@ -147,6 +150,7 @@ async fn of_webhook(
             position: Place { at, tie: delivery.id.to_string() }.cursor(),
             taken_up: taken_up.contains(&(key.source.clone(), key.id.clone())),
             event: stored.get(&key).cloned(),
+            undecided: delivery.reason.as_deref() == Some(reason::BUDGET_EXCEEDED),
             delivery: Some((delivery.id, delivery.state)),
         }
     };
@@ -198,6 +202,7 @@ async fn of_tenant(
             position: Place { at: stored.accepted_at, tie: format!("{id}/{source}") }.cursor(),
             taken_up: taken_up.contains(&(source.clone(), id.clone())),
             delivery: None,
+            undecided: false,
             event: stored.data_kept.then_some(stored.event),
         }
     };
@@ -245,6 +250,7 @@ async fn listed(
             position: Place { at: Millis(at), tie: String::new() }.cursor(),
             event: event.filter(|event| subject.is_none() || event.subject() == subject),
             delivery: None,
+            undecided: false,
             taken_up: false,
         }
     };
