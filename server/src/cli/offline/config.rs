@@ -29,6 +29,10 @@ Examples:
 const GROUPS: &[(&str, &str)] = &[
     ("server", "Where the server listens and keeps its things."),
     ("intake", "What is taken in."),
+    (
+        "work",
+        "Work of tenants that would keep others waiting: a few threads do it, and take tenants in turn.",
+    ),
     ("delivery", "How requests go out."),
     ("store", "The database."),
     ("tenant", "What tenants may configure."),

@@ -10,6 +10,7 @@ const FILES: &[(&str, &str)] = sdk! {
     "json/src/lib.rs": "crates/json/src/lib.rs",
     "json/src/parse.rs": "crates/json/src/parse.rs",
     "json/src/scan.rs": "crates/json/src/scan.rs",
+    "json/src/steps.rs": "crates/json/src/steps.rs",
     "json/src/value.rs": "crates/json/src/value.rs",
     "rust/Cargo.toml": "sdk/rust/Cargo.toml",
     "rust/macros/Cargo.toml": "sdk/rust/macros/Cargo.toml",
