@@ -217,14 +217,44 @@ settings!(
     TenantConfig {
         /// Webhooks of one tenant.
         webhooks_max: usize = 100_000,
+        /// Settings of one webhook, source or tenant as JSON, in bytes.
+        settings_bytes_max: usize = 256 << 10,
+        /// Types and patterns of types in one webhook.
+        types_per_webhook_max: usize = 1_000,
+        /// Signers in one webhook.
+        signers_per_webhook_max: usize = 16,
+        /// Revisions of one webhook that are kept; each save beyond that deletes the oldest.
+        revisions_max: usize = 50,
+        /// Event types of one tenant.
+        event_types_max: usize = 2_000,
+        /// One event type as JSON, with schema and example, in bytes.
+        event_type_bytes_max: usize = 512 << 10,
+        /// Memory that webhooks, event types, sources, secrets and facet values of one tenant may take, in bytes. It is estimated from their texts and from what these are compiled into.
+        configuration_bytes_max: usize = 256 << 20,
         /// Plugins in one webhook.
         plugins_per_webhook_max: usize = 16,
         /// Headers in one webhook.
         headers_max: usize = 64,
         /// Longest value of a secret, in bytes.
         secret_bytes_max: usize = 16 << 10,
+        /// Secrets of one tenant, those of webhooks and sources not counted.
+        secrets_max: usize = 1_000,
+        /// API keys of one tenant.
+        keys_max: usize = 1_000,
+        /// Sources of one tenant.
+        sources_max: usize = 1_000,
+        /// Versions of all plugins of one tenant.
+        plugin_versions_max: usize = 500,
+        /// Files of all plugin versions of one tenant, in bytes.
+        plugin_bytes_max: u64 = 1 << 30,
         /// Values of one facet that are learned from events.
         facet_values_max: usize = 1_000,
+        /// Longest value or label of a facet, in bytes.
+        facet_value_bytes_max: usize = 1_024,
+        /// Configurations that are compiled at once, all tenants together; of one tenant only one at a time.
+        compiles_max: usize = 2,
+        /// Changes of one tenant that wait for each other; beyond that a change is answered with 503.
+        changes_waiting_max: usize = 256,
         /// Callers that listen to the attempts of one tenant at once.
         listeners_max: usize = 16,
         /// Items in one page of a list.
@@ -393,6 +423,9 @@ impl Config {
             ("store.commit_batch_max", self.store.commit_batch_max == 0),
             ("store.commit_queue_max", self.store.commit_queue_max == 0),
             ("tenant.page_max", self.tenant.page_max == 0),
+            ("tenant.revisions_max", self.tenant.revisions_max == 0),
+            ("tenant.compiles_max", self.tenant.compiles_max == 0),
+            ("tenant.changes_waiting_max", self.tenant.changes_waiting_max == 0),
             ("replay.open_max", self.replay.open_max == 0),
             ("retention.batch_max", self.retention.batch_max == 0),
             ("delivery.poll_ms", self.delivery.poll_ms == 0),

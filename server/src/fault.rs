@@ -43,10 +43,14 @@ pub enum Point {
     LeaseRenew,
     /// The deliveries of a replay's step are created, its position has not moved.
     ReplayStep,
+    /// A tenant's configuration is about to be compiled; its place among the compiles is taken.
+    ChangeCompile,
+    /// A change of a tenant is checked and about to be stored; the tenant's other changes wait.
+    ChangeStore,
 }
 
 impl Point {
-    pub const ALL: [Point; 14] = [
+    pub const ALL: [Point; 16] = [
         Point::AcceptCommitBefore,
         Point::AcceptCommitAfter,
         Point::AcceptAnswerBefore,
@@ -61,6 +65,8 @@ impl Point {
         Point::TakeOver,
         Point::LeaseRenew,
         Point::ReplayStep,
+        Point::ChangeCompile,
+        Point::ChangeStore,
     ];
 
     #[must_use]
@@ -80,6 +86,8 @@ impl Point {
             Point::TakeOver => "take_over",
             Point::LeaseRenew => "lease.renew",
             Point::ReplayStep => "replay.step",
+            Point::ChangeCompile => "change.compile",
+            Point::ChangeStore => "change.store",
         }
     }
 }
@@ -131,6 +139,7 @@ pub async fn reach(point: Point) -> Result<(), Injected> {
         if passage < fault.from || passage > fault.to {
             continue;
         }
+        tracing::info!(point = point.as_str(), passage, "a fault takes effect");
         match fault.action {
             Action::Exit => std::process::abort(),
             Action::Error => return Err(Injected(point)),

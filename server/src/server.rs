@@ -211,7 +211,6 @@ async fn start(
     let registry =
         Registry::load(config.clone(), clock.clone(), store.clone(), sealer, host.clone(), policy)
             .await?;
-    let registry = Arc::new(registry);
     registry.resume_uploads();
     registry.recompile_plugins();
     registry.admit_operator_key(&folder.operator_key).await?;

@@ -34,7 +34,7 @@ const MAY_IMPORT: MayImport<'_> = &[
     ("pipeline/accept/new_deliveries.rs", &["model", "store"]),
     ("pipeline/accept/ordering_keys.rs", &["model", "store"]),
     ("pipeline/attempt/outcome.rs", &["model", "store"]),
-    ("registry", &["model", "store", "pipeline", "plugin", "config", "clock", "seal"]),
+    ("registry", &["model", "store", "pipeline", "plugin", "config", "clock", "seal", "fault"]),
     (
         "worker",
         &[

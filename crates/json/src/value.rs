@@ -123,6 +123,12 @@ impl<'a> Value<'a> {
             && self.as_str().is_some_and(|s| s == other)
     }
 
+    /// How many values this is, with everything inside it; keys count as well.
+    #[must_use]
+    pub fn count(self) -> usize {
+        (self.node().next - self.index) as usize
+    }
+
     /// The value at a dotted path. A number selects an element of an array; a key that itself contains dots
     /// is found if no shorter key leads to a value. The empty path is the value itself.
     ///

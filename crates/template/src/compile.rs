@@ -26,7 +26,6 @@ pub struct Template {
     nodes: Vec<Node>,
     place: Place,
     limits: Limits,
-    variables: Vec<Variable>,
     secrets: Vec<String>,
     uses_attempt: bool,
     uses_meta: bool,
@@ -84,7 +83,6 @@ impl Template {
             nodes: parsed.nodes,
             place: place.clone(),
             limits: limits.clone(),
-            variables: parsed.variables.into_iter().map(|used| located.variable(used)).collect(),
             secrets: parsed.secrets,
             uses_attempt: parsed.uses_attempt,
             uses_meta: parsed.uses_meta,
@@ -107,10 +105,15 @@ impl Template {
 
     /// The paths of the event that the template reads, in order, once for each occurrence. Leaves out
     /// paths below a value that is only known while rendering (`{{#with (lookup a b)}}{{x}}…`); `antar` is
-    /// not part of the event.
+    /// not part of the event. They are read from the text again: they are needed when a template is saved,
+    /// and would take more memory than the rest of it.
     #[must_use]
     pub fn variables(&self) -> Vec<Variable> {
-        self.variables.clone()
+        let located = Located::new(&self.source, &self.place);
+        let parsed = parse::parse(located.text, &self.place, &self.limits);
+        // What has been parsed before can be parsed again.
+        let variables = parsed.map(|parsed| parsed.variables).unwrap_or_default();
+        variables.into_iter().map(|used| located.variable(used)).collect()
     }
 
     /// Names of the secrets that the template uses, each once.

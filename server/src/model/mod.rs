@@ -25,7 +25,7 @@ pub use delivery::{
     Attempt, Delivery, Frozen, FrozenHeader, Response, SentRequest, Stage, State, reason,
 };
 pub use event::{Attributes, Event, EventKey, document_of};
-pub use event_type::{Direction, EventTypeSpec, SchemaMode};
+pub use event_type::{Direction, EventTypeSpec, JsonText, SchemaMode};
 pub use fields::Fields;
 pub use ids::{
     DeliveryId, EventId, EventType, OWN_TYPES, PluginName, ReplayId, SecretName, SourceId,

@@ -1,285 +1,151 @@
-//! Changes of profiles and event types.
+//! Changes of event types. Nothing is compiled from them but their schemas: webhooks are held against the
+//! catalog when they are saved, and keep nothing of it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::compile::{Surroundings, compile};
-use super::headers::profile_headers;
-use super::{ChangeError, Registry, STANDARD, stored};
-use crate::config::Config;
-use crate::model::{EventType, EventTypeSpec, Invalid, ProfileSpec, Retry, TenantId};
+use super::turns::compile_pool::For;
+use super::{ChangeError, Registry, stored, to_its_end};
+use crate::model::{EventType, EventTypeSpec, Invalid, TenantId};
 use crate::pipeline::compiled::profile::{CatalogType, Profile};
-use crate::pipeline::compiled::tenant::{Tenant, TenantState};
-use crate::pipeline::compiled::webhook::Webhook;
-use crate::store::{EventTypeRow, ProfileRow};
-
-/// Checks and compiles a profile. `standard_retry` fills in retry settings that the profile leaves out.
-pub(super) fn compile_profile(
-    spec: ProfileSpec,
-    config: &Config,
-    standard_retry: &Retry,
-) -> Result<Profile, Invalid> {
-    let name_ok = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
-    if spec.name.is_empty() || spec.name.len() > 64 || !spec.name.chars().all(name_ok) {
-        return Err(Invalid::at("/name", "has 1 to 64 of A-Z a-z 0-9 _ -"));
-    }
-    if spec.payload.is_empty() {
-        return Err(Invalid::at("/payload", "has at least one entry, such as {rest: data}"));
-    }
-    if let Some((pointer, detail)) = spec.retry.errors().into_iter().next() {
-        return Err(Invalid::at(format!("/retry{pointer}"), detail));
-    }
-    if spec.timeout_ms.is_some_and(|ms| ms == 0 || ms > config.delivery.timeout_ms_max) {
-        let max = config.delivery.timeout_ms_max;
-        return Err(Invalid::at(
-            "/timeout_ms",
-            format!("is from 1 to {max} (delivery.timeout_ms_max)"),
-        ));
-    }
-    if spec.incoming.as_ref().is_some_and(|incoming| !(200..600).contains(&incoming.status)) {
-        return Err(Invalid::at("/incoming/status", "is an HTTP status from 200 to 599"));
-    }
-    if let Some(path) = spec.incoming.as_ref().and_then(|incoming| incoming.path.as_ref()) {
-        let once = |place: &str| path.split('/').filter(|segment| *segment == place).count() == 1;
-        if !path.starts_with('/') || !once("{source}") || !once("{secret}") {
-            return Err(Invalid::at(
-                "/incoming/path",
-                "begins with / and has {source} and {secret} as segments, once each",
-            ));
-        }
-        if ["/v1/", "/in/", "/docs", "/healthz", "/readyz", "/metrics", "/openapi.json"]
-            .iter()
-            .any(|own| path.starts_with(own))
-        {
-            return Err(Invalid::at(
-                "/incoming/path",
-                "is one of the server's own paths; choose another",
-            ));
-        }
-    }
-    let headers = profile_headers("/headers", &spec.headers, config)?;
-    let test_headers = profile_headers("/test_headers", &spec.test_headers, config)?;
-    let mut types = HashMap::with_capacity(spec.event_types.len());
-    for (number, event_type) in spec.event_types.iter().enumerate() {
-        let known = CatalogType::new(event_type.clone(), &config.intake);
-        if types.insert(event_type.name.clone(), Arc::new(known)).is_some() {
-            return Err(Invalid::at(format!("/event_types/{number}/name"), "occurs twice"));
-        }
-    }
-    let retry = spec.retry.over(standard_retry);
-    Ok(Profile { spec, types, headers, test_headers, retry })
-}
+use crate::pipeline::compiled::tenant::Tenant;
+use crate::pipeline::compiled::variables::{Variable, variables};
+use crate::store::EventTypeRow;
 
 impl Registry {
-    /// The profile that a webhook or source uses: its own, otherwise the tenant's.
-    pub(super) fn profile_of(
-        &self,
-        tenant: &TenantState,
-        name: Option<&str>,
-    ) -> Result<Arc<Profile>, Invalid> {
-        let Some(name) = name else { return Ok(tenant.profile.clone()) };
-        self.profile(name).ok_or_else(|| {
-            let known: Vec<_> = self.profiles.read().keys().cloned().collect();
-            Invalid::at(
-                "/profile",
-                format!("there is no profile `{name}`; apply it first (there are {known:?})"),
-            )
-        })
-    }
-
-    /// Creates or replaces a profile. Webhooks that use it are recompiled; if one of them would no longer
-    /// work, nothing is changed.
-    pub async fn put_profile(
-        &self,
-        spec: ProfileSpec,
-    ) -> Result<(Arc<Profile>, bool), ChangeError> {
-        let _one = self.changes.lock().await;
-        if spec.name == STANDARD {
-            return Err(ChangeError::Conflict(
-                "`standard` is built in; give yours another name".to_owned(),
-            ));
-        }
-        let profile = Arc::new(compile_profile(spec, &self.config, &self.standard_retry)?);
-        for (number, event_type) in profile.spec.event_types.iter().enumerate() {
-            let known = profile.types.get(&event_type.name);
-            if let Some(detail) = known.and_then(|known| known.refusal()) {
-                return Err(Invalid::at(format!("/event_types/{number}/schema"), detail).into());
-            }
-        }
-        self.check_incoming(&profile)?;
-        let name = profile.spec.name.clone();
-        let changed = self.with_profile(&name, &profile)?;
-        let now = self.now();
-        let row = ProfileRow {
-            name: name.clone(),
-            spec: stored(&profile.spec)?,
-            created_at: now,
-            updated_at: now,
-        };
-        self.store.configuration.put_profile(row).await?;
-        let created = self.profiles.write().insert(name.clone(), profile.clone()).is_none();
-        for (tenant, webhooks) in changed {
-            tenant.change(|state| {
-                if state.spec.profile.as_deref() == Some(name.as_str()) {
-                    state.profile = profile.clone();
-                }
-                webhooks.into_iter().for_each(|webhook| state.put_webhook(webhook));
-            });
-        }
-        for source in self.sources.write().values_mut() {
-            if source.profile.spec.name == name {
-                *source = Arc::new(source.with_profile(profile.clone()));
-            }
-        }
-        Ok((profile, created))
-    }
-
-    fn check_incoming(&self, profile: &Profile) -> Result<(), Invalid> {
-        let path_of = |profile: &Profile| {
-            profile.spec.incoming.as_ref().and_then(|incoming| incoming.path.clone())
-        };
-        let Some(path) = path_of(profile) else { return Ok(()) };
-        let profiles = self.profiles.read();
-        let mut others = profiles.values().filter(|other| other.spec.name != profile.spec.name);
-        match others.find(|other| path_of(other).as_ref() == Some(&path)) {
-            None => Ok(()),
-            Some(other) => Err(Invalid::at(
-                "/incoming/path",
-                format!("the profile `{}` claims this path", other.spec.name),
-            )),
-        }
-    }
-
-    /// The webhooks of `tenant` for which `uses` holds, compiled against a profile that is about to change.
-    pub(super) fn recompiled(
-        &self,
-        tenant: &Tenant,
-        uses: impl Fn(&Webhook) -> bool,
-        profile: &Arc<Profile>,
-    ) -> Result<Vec<Arc<Webhook>>, ChangeError> {
-        tenant.read(|state| {
-            let using = state.webhooks().filter(|webhook| uses(webhook));
-            using
-                .map(|webhook| {
-                    let around = Surroundings { config: &self.config, policy: &self.policy, profile, tenant: state, at_save: None };
-                    let plan = compile(&webhook.spec, &around).map_err(|invalid| {
-                        ChangeError::Conflict(format!(
-                            "the webhook `{}` of `{}` uses this profile and would not work any more: {invalid}",
-                            webhook.spec.name, webhook.tenant
-                        ))
-                    })?;
-                    let webhook = Webhook::clone(webhook);
-                    Ok(Arc::new(Webhook { plan: Arc::new(plan), profile: profile.clone(), ..webhook }))
-                })
-                .collect()
-        })
-    }
-
-    #[expect(clippy::type_complexity, reason = "a list of pairs, used once")]
-    fn with_profile(
-        &self,
-        name: &str,
-        profile: &Arc<Profile>,
-    ) -> Result<Vec<(Arc<Tenant>, Vec<Arc<Webhook>>)>, ChangeError> {
-        let recompiled = |tenant: Arc<Tenant>| {
-            let webhooks =
-                self.recompiled(&tenant, |webhook| webhook.profile.spec.name == name, profile)?;
-            Ok((tenant, webhooks))
-        };
-        self.tenants().into_iter().map(recompiled).collect()
-    }
-
-    /// Deletes a profile that is not in use.
-    pub async fn delete_profile(&self, name: &str) -> Result<(), ChangeError> {
-        let _one = self.changes.lock().await;
-        if name == STANDARD {
-            return Err(ChangeError::Conflict("`standard` is built in".to_owned()));
-        }
-        for tenant in self.tenants() {
-            let user = tenant.read(|state| {
-                let as_default = state.spec.profile.as_deref() == Some(name);
-                let mut webhooks =
-                    state.webhooks().filter(|webhook| webhook.profile.spec.name == name);
-                let webhook =
-                    webhooks.next().map(|webhook| format!("the webhook `{}`", webhook.spec.name));
-                webhook.or_else(|| as_default.then(|| "the tenant's default".to_owned()))
-            });
-            if let Some(user) = user {
-                return Err(ChangeError::Conflict(format!(
-                    "{user} of `{}` uses this profile",
-                    tenant.id
-                )));
-            }
-        }
-        if self.sources.read().values().any(|source| source.profile.spec.name == name) {
-            return Err(ChangeError::Conflict("a source uses this profile".to_owned()));
-        }
-        self.store.configuration.delete_profile(name).await.map_err(ChangeError::of("profile"))?;
-        self.profiles.write().remove(name);
-        Ok(())
-    }
-
     /// Creates or replaces an event type of a tenant, or of the operator.
     pub async fn put_event_type(
-        &self,
+        self: &Arc<Self>,
         tenant: Option<&Arc<Tenant>>,
         spec: EventTypeSpec,
     ) -> Result<(Arc<CatalogType>, bool), ChangeError> {
-        let _one = match tenant {
-            Some(tenant) => self.change_in(tenant).await?,
-            None => self.changes.lock().await,
-        };
-        let known = Arc::new(CatalogType::new(spec, &self.config.intake));
+        let text = stored(&spec)?;
+        if let Some(tenant) = tenant {
+            self.check_type(tenant, &spec, text.len())?;
+        }
+        let whom = tenant.map_or(For::Operator, |tenant| For::Tenant(&tenant.id));
+        let config = self.config.clone();
+        let compile = move || CatalogType::new(spec, &config.intake);
+        let known = self.compiler.run(whom, compile).await?;
         if let Some(detail) = known.refusal() {
             return Err(Invalid::at("/schema", detail).into());
         }
+        let (registry, tenant) = (self.clone(), tenant.cloned());
+        to_its_end(async move { registry.insert_type(tenant.as_ref(), known, text).await }).await
+    }
+
+    /// Refuses one type too many, or one that is too long.
+    fn check_type(
+        &self,
+        tenant: &Tenant,
+        spec: &EventTypeSpec,
+        bytes: usize,
+    ) -> Result<(), ChangeError> {
+        let config = &self.config.tenant;
+        let before = tenant.read(|state| state.event_types.get(&spec.name).cloned());
+        let Some(before) = before else {
+            let count = tenant.read(|state| state.event_types.len());
+            let max = config.event_types_max;
+            Registry::check_count(count, "event types", ("event_types_max", max))?;
+            return self.check_type_bytes(bytes, 0);
+        };
+        if bytes <= config.event_type_bytes_max {
+            return Ok(());
+        }
+        self.check_type_bytes(bytes, stored(&before.spec)?.len())
+    }
+
+    fn check_type_bytes(&self, bytes: usize, before: usize) -> Result<(), ChangeError> {
+        let max = self.config.tenant.event_type_bytes_max;
+        if bytes <= max || bytes <= before {
+            return Ok(());
+        }
+        let detail = format!(
+            "the event type has {bytes} bytes as JSON, {max} are allowed (tenant.event_type_bytes_max)"
+        );
+        Err(Invalid::at("", detail).into())
+    }
+
+    async fn insert_type(
+        &self,
+        tenant: Option<&Arc<Tenant>>,
+        known: CatalogType,
+        text: String,
+    ) -> Result<(Arc<CatalogType>, bool), ChangeError> {
+        let known = Arc::new(known);
         let now = self.now();
         let row = EventTypeRow {
             tenant: tenant.map(|tenant| tenant.id.clone()),
             name: known.spec.name.clone(),
-            spec: stored(&known.spec)?,
+            spec: text,
             created_at: now,
             updated_at: now,
         };
+        let Some(tenant) = tenant else {
+            let _one = self.operator.lock().await;
+            self.store.configuration.put_event_type(row).await?;
+            let name = known.spec.name.clone();
+            let created = self.event_types.write().insert(name, known.clone()).is_none();
+            return Ok((known, created));
+        };
+        let _change = self.change_in(tenant).await?;
+        self.check_type(tenant, &known.spec, row.spec.len())?;
+        tenant.read(|state| {
+            let before = state.event_types.get(&known.spec.name).map_or(0, |before| before.bytes);
+            self.check_bytes(state, before, known.bytes)
+        })?;
         self.store.configuration.put_event_type(row).await?;
-        let created = self.put_catalog_type(tenant.map(|tenant| &tenant.id), known.clone());
+        let created = tenant.change(|state| state.put_event_type(known.clone()));
         Ok((known, created))
     }
 
-    /// Puts an event type into memory. True: it is new.
-    pub(super) fn put_catalog_type(
-        &self,
-        tenant: Option<&TenantId>,
-        known: Arc<CatalogType>,
-    ) -> bool {
-        let name = known.spec.name.clone();
+    /// Puts a stored event type into memory.
+    pub(super) fn load_event_type(&self, tenant: Option<&TenantId>, known: Arc<CatalogType>) {
         match tenant {
-            None => self.event_types.write().insert(name, known).is_none(),
-            Some(id) => self.tenant(id).is_some_and(|tenant| {
-                tenant.change(|state| state.event_types.insert(name, known)).is_none()
-            }),
+            None => drop(self.event_types.write().insert(known.spec.name.clone(), known)),
+            Some(id) => {
+                if let Some(tenant) = self.tenant(id) {
+                    tenant.change(|state| state.put_event_type(known));
+                }
+            }
         }
     }
 
     pub async fn delete_event_type(
+        self: &Arc<Self>,
+        tenant: Option<&Arc<Tenant>>,
+        name: &EventType,
+    ) -> Result<(), ChangeError> {
+        let (registry, tenant, name) = (self.clone(), tenant.cloned(), name.clone());
+        to_its_end(async move { registry.remove_type(tenant.as_ref(), &name).await }).await
+    }
+
+    async fn remove_type(
         &self,
         tenant: Option<&Arc<Tenant>>,
         name: &EventType,
     ) -> Result<(), ChangeError> {
-        let _one = match tenant {
-            Some(tenant) => self.change_in(tenant).await?,
-            None => self.changes.lock().await,
+        let rows = &self.store.configuration;
+        let Some(tenant) = tenant else {
+            let _one = self.operator.lock().await;
+            rows.delete_event_type(None, name).await.map_err(ChangeError::of("event type"))?;
+            self.event_types.write().remove(name);
+            return Ok(());
         };
-        let id = tenant.map(|tenant| &tenant.id);
-        self.store
-            .configuration
-            .delete_event_type(id, name)
-            .await
-            .map_err(ChangeError::of("event type"))?;
-        match tenant {
-            Some(tenant) => tenant.change(|state| state.event_types.remove(name)),
-            None => self.event_types.write().remove(name),
-        };
+        let _change = self.change_in(tenant).await?;
+        let deleted = rows.delete_event_type(Some(&tenant.id), name).await;
+        deleted.map_err(ChangeError::of("event type"))?;
+        tenant.change(|state| state.remove_event_type(name));
         Ok(())
+    }
+
+    /// What templates can name in events of a type.
+    pub async fn variables(
+        &self,
+        tenant: &Tenant,
+        profile: Arc<Profile>,
+        known: Arc<CatalogType>,
+    ) -> Result<Vec<Variable>, ChangeError> {
+        let id = tenant.id.clone();
+        self.compiler.run(For::Tenant(&tenant.id), move || variables(&profile, &known, &id)).await
     }
 }

@@ -8,34 +8,47 @@ use antar_template::{ContentType, Place, Template, Unresolved};
 use super::headers::{check_header_name, compile_headers, template_error};
 use super::template_paths::{Known, templates};
 use crate::config::Config;
-use crate::model::{FieldError, Headers, Invalid, Method, Retry, SecretName, Signer, WebhookSpec};
+use crate::model::{
+    FieldError, Headers, Invalid, Method, PluginName, Retry, SecretName, Signer, WebhookSpec,
+};
 use crate::pipeline::accept::intake::pointer_token;
 use crate::pipeline::attempt::transform::secrets_of;
 use crate::pipeline::client::address::AddressPolicy;
 use crate::pipeline::compiled::profile::Profile;
 use crate::pipeline::compiled::subscription::Subscription;
-use crate::pipeline::compiled::tenant::TenantState;
-use crate::pipeline::compiled::webhook::{FirstUrl, Plan};
+use crate::pipeline::compiled::tenant::Tenant;
+use crate::pipeline::compiled::webhook::{FirstUrl, Plan, estimated_bytes};
 
 /// Context that a webhook is checked against.
 pub(super) struct Surroundings<'a> {
     pub(super) config: &'a Config,
     pub(super) policy: &'a AddressPolicy,
     pub(super) profile: &'a Profile,
-    pub(super) tenant: &'a TenantState,
-    /// What the catalog knows of the events that the webhook accepts. None for a stored webhook: changes
-    /// around it since (permitted addresses, newer versions of plugins, examples of the catalog) are no
-    /// reason to refuse it, because an attempt checks all of that again.
-    pub(super) at_save: Option<&'a Known>,
+    pub(super) tenant: &'a Tenant,
+    /// None for a stored webhook: changes around it since (limits, permitted addresses, newer versions of
+    /// plugins, examples of the catalog) are no reason to refuse it, because an attempt checks all of that
+    /// again.
+    pub(super) at_save: Option<AtSave<'a>>,
+}
+
+/// What settings are held against when they are saved.
+#[derive(Clone, Copy)]
+pub(super) struct AtSave<'a> {
+    /// What the catalog knows of the events that the webhook accepts.
+    pub(super) known: &'a Known,
+    /// The settings that they replace. What has passed its limit there may stay, but not grow.
+    pub(super) before: Option<&'a WebhookSpec>,
 }
 
 /// Checks and compiles. The error lists everything that is wrong.
 pub(super) fn compile(spec: &WebhookSpec, around: &Surroundings<'_>) -> Result<Plan, Invalid> {
+    metrics::counter!("antar_webhooks_compiled_total").increment(1);
     let mut check = Check { around, errors: Vec::new(), code: None };
     check.name(&spec.name);
     if spec.event_types.is_empty() {
         check.error("/event_types", "name at least one type; `*` is every type");
     }
+    check.counts(spec);
     let rule = check.pattern("/rule", &spec.rule);
     let success = check.pattern("/success", &spec.success);
     let facets = check.facets(spec);
@@ -90,6 +103,7 @@ pub(super) fn compile(spec: &WebhookSpec, around: &Surroundings<'_>) -> Result<P
         delay_ms,
         order,
         dedupe,
+        bytes: estimated_bytes(spec),
     })
 }
 
@@ -184,18 +198,24 @@ impl Check<'_> {
     }
 
     fn plugins(&mut self, spec: &WebhookSpec) {
-        let max = self.around.config.tenant.plugins_per_webhook_max;
-        if spec.plugins.len() > max {
-            self.error(
-                "/plugins",
-                format!("has {max} entries at most (tenant.plugins_per_webhook_max)"),
-            );
-        }
         for (number, used) in spec.plugins.iter().enumerate() {
             for error in check_plugin(self.around.tenant, &used.plugin, &used.config) {
                 let pointer = format!("/plugins/{number}{}", error.pointer);
                 self.push("invalid", FieldError { pointer, ..error });
             }
+        }
+    }
+
+    /// Limits of templates. One that is stored was within the limits of its time.
+    fn template_limits(&self) -> antar_template::Limits {
+        let limits = self.around.config.templates.clone();
+        match self.around.at_save {
+            Some(_) => limits,
+            None => antar_template::Limits {
+                source_bytes_max: usize::MAX,
+                tags_max: usize::MAX,
+                ..limits
+            },
         }
     }
 
@@ -205,7 +225,7 @@ impl Check<'_> {
         text: &str,
         place: &Place,
     ) -> Option<Template> {
-        match Template::compile(text, place, &self.around.config.templates) {
+        match Template::compile(text, place, &self.template_limits()) {
             Ok(template) => {
                 self.secrets_exist(pointer, &template);
                 Some(template)
@@ -241,13 +261,15 @@ impl Check<'_> {
     }
 
     fn missing_secret(&self, pointer: &str, name: &str) -> Option<FieldError> {
-        let known = || self.around.tenant.secrets.keys().map(SecretName::as_str);
-        if known().any(|known| known == name) {
+        if self.around.tenant.secret(name).is_some() {
             return None;
         }
-        let names: Vec<_> = known().collect();
-        let detail = format!("there is no secret `{name}`; put it first (there are {names:?})");
-        let suggestion = antar_template::nearest(name, known()).map(ToOwned::to_owned);
+        let names: Vec<SecretName> =
+            self.around.tenant.read(|state| state.secrets.keys().cloned().collect());
+        let names = names.iter().map(SecretName::as_str);
+        let shown = some_of(names.clone());
+        let detail = format!("there is no secret `{name}`; put it first (there are {shown})");
+        let suggestion = antar_template::nearest(name, names).map(ToOwned::to_owned);
         Some(FieldError { suggestion, ..FieldError::new(pointer, detail) })
     }
 
@@ -296,12 +318,8 @@ impl Check<'_> {
     }
 
     fn headers(&mut self, headers: &Headers) -> Vec<(String, Template)> {
-        let max = self.around.config.tenant.headers_max;
-        if headers.len() > max {
-            self.error("/headers", format!("has {max} entries at most (tenant.headers_max)"));
-        }
         let mut errors = Vec::new();
-        let compiled = compile_headers("/headers", headers, self.around.config, &mut errors);
+        let compiled = compile_headers("/headers", headers, &self.template_limits(), &mut errors);
         for error in errors {
             self.push("template_invalid", error);
         }
@@ -346,28 +364,19 @@ impl Check<'_> {
         let config = &self.around.config.delivery;
         let chosen = spec.timeout_ms.or(self.around.profile.spec.timeout_ms);
         let timeout_ms = chosen.unwrap_or(config.timeout_ms);
-        if timeout_ms == 0 || timeout_ms > config.timeout_ms_max {
-            let max = config.timeout_ms_max;
+        let max = config.timeout_ms_max;
+        if self.around.at_save.is_none() {
+            return timeout_ms.min(max);
+        }
+        if timeout_ms == 0 || timeout_ms > max {
             self.error("/timeout_ms", format!("is from 1 to {max} (delivery.timeout_ms_max)"));
         }
         timeout_ms
     }
 
-    fn limits(&mut self, spec: &WebhookSpec) {
-        if spec.limits.in_flight_max == Some(0) {
-            self.error(
-                "/limits/in_flight_max",
-                "is 1 or more; to stop deliveries, pause the webhook",
-            );
-        }
-        if spec.limits.rate_per_s.is_some_and(|rate| !(rate > 0.0 && rate.is_finite())) {
-            self.error("/limits/rate_per_s", "is above 0; to stop deliveries, pause the webhook");
-        }
-    }
-
     /// Checks the paths that templates name against the catalog.
     fn paths(&mut self, templates: &[(String, &Template)], unresolved: Unresolved) {
-        let Some(known) = self.around.at_save else { return };
+        let Some(AtSave { known, .. }) = self.around.at_save else { return };
         let mut errors = known.nested(templates);
         if unresolved == Unresolved::Fail {
             errors.extend(known.strangers(templates));
@@ -379,27 +388,39 @@ impl Check<'_> {
 }
 
 /// Errors in the use of a plugin, with pointers `/plugin` and below `/config`.
-pub(super) fn check_plugin(tenant: &TenantState, name: &str, config: &Document) -> Vec<FieldError> {
-    let Some(stored) = tenant.plugin(name) else {
-        let names: Vec<_> = tenant.plugins.keys().map(crate::model::PluginName::as_str).collect();
-        let detail = format!("there is no plugin `{name}`; upload it first (there are {names:?})");
+pub(super) fn check_plugin(tenant: &Tenant, name: &str, config: &Document) -> Vec<FieldError> {
+    let Some(plugin) = tenant.plugin(name) else {
+        let names: Vec<PluginName> = tenant.read(|state| state.plugins.keys().cloned().collect());
+        let shown = some_of(names.iter().map(PluginName::as_str));
+        let detail = format!("there is no plugin `{name}`; upload it first (there are {shown})");
         return vec![FieldError::new("/plugin", detail)];
     };
-    let mut errors: Vec<FieldError> = secrets_of(config.root())
-        .into_iter()
-        .filter(|name| !tenant.secrets.keys().any(|known| known.as_str() == name))
+    let named = secrets_of(config.root());
+    let mut errors: Vec<FieldError> = named
+        .iter()
+        .filter(|name| tenant.secret(name).is_none())
         .map(|name| {
             FieldError::new("/config", format!("there is no secret `{name}`; put it first"))
         })
         .collect();
     // With a secret in the config, the schema would validate the placeholder instead of the secret.
-    if errors.is_empty() && secrets_of(config.root()).is_empty() {
-        let found = stored.plugin.config_errors(&config.root().to_serde());
+    if named.is_empty() {
+        let found = plugin.config_errors(&config.root().to_serde());
         errors.extend(
             found.into_iter().map(|e| FieldError::new(format!("/config{}", e.pointer), e.detail)),
         );
     }
     errors
+}
+
+/// The first names of a list that may be long, for messages.
+fn some_of<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    const SHOWN_MAX: usize = 50;
+    let mut names: Vec<_> = names.take(SHOWN_MAX + 1).collect();
+    if names.len() > SHOWN_MAX {
+        names[SHOWN_MAX] = "…";
+    }
+    format!("{names:?}")
 }
 
 /// `{…}` in a signer's `over`.

@@ -17,6 +17,12 @@ pub enum ChangeError {
     NotFound(&'static str),
     #[error("{0}")]
     Conflict(String),
+    /// Too much is under way; nothing is wrong with the change.
+    #[error("{0}")]
+    Busy(String),
+    /// A task ended in a panic.
+    #[error("{0}")]
+    Broke(String),
     #[error(transparent)]
     Upload(#[from] UploadError),
     #[error(transparent)]
@@ -26,6 +32,10 @@ pub enum ChangeError {
 }
 
 impl ChangeError {
+    pub(crate) fn broke(error: impl std::fmt::Display) -> ChangeError {
+        ChangeError::Broke(error.to_string())
+    }
+
     /// Converts an error of the store about a `thing`.
     pub(crate) fn of(thing: &'static str) -> impl Fn(StoreError) -> ChangeError {
         move |error| match error {

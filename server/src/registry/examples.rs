@@ -43,12 +43,12 @@ impl Registry {
 }
 
 fn example(tenant: &Tenant, accepts: impl Fn(&str) -> bool) -> Option<Event> {
-    tenant.read(|state| {
+    let known = tenant.read(|state| {
         let all = state.event_types.values().chain(state.profile.types.values());
         let mut with = all.filter(|known| known.spec.example.is_some());
-        let known = with.find(|known| accepts(known.spec.name.as_str()))?;
-        Some(known.example_event(&tenant.id))
-    })
+        with.find(|known| accepts(known.spec.name.as_str())).cloned()
+    })?;
+    Some(known.example_event(&tenant.id))
 }
 
 fn call<'a>(

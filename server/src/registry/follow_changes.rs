@@ -1,14 +1,75 @@
 //! Follows configuration changes of other nodes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 
 use super::Registry;
+use super::turns::compile_pool::For;
 use crate::model::{TenantId, WebhookId};
 use crate::plugin::Plugin;
 use crate::store::ConfigurationChange;
+
+/// Tenants whose changes are read at once: one with a large configuration holds up no other.
+const READERS_MAX: usize = 4;
+
+/// Changes of one tenant that are remembered one by one; beyond that the whole tenant is read.
+const CHANGES_MAX: usize = 256;
+
+/// What is still to be read, by tenant; that of no single tenant is under `None`.
+#[derive(Default)]
+struct Unread {
+    changes: HashMap<Option<TenantId>, Vec<ConfigurationChange>>,
+    /// In the order of their first change.
+    waiting: VecDeque<Option<TenantId>>,
+    /// Those that are being read.
+    busy: HashSet<Option<TenantId>>,
+}
+
+impl Unread {
+    /// Adds a change, unless reading what is remembered covers it.
+    fn add(&mut self, change: ConfigurationChange) {
+        let whose = match &change {
+            ConfigurationChange::Webhook(tenant, _) | ConfigurationChange::Tenant(tenant) => {
+                Some(tenant.clone())
+            }
+            ConfigurationChange::Keys | ConfigurationChange::All => None,
+        };
+        let known = self.changes.entry(whose.clone()).or_default();
+        if known.is_empty() && !self.busy.contains(&whose) {
+            self.waiting.push_back(whose.clone());
+        }
+        let whole = match &whose {
+            Some(tenant) => ConfigurationChange::Tenant(tenant.clone()),
+            None => ConfigurationChange::All,
+        };
+        if known.contains(&whole) || known.contains(&change) {
+            return;
+        }
+        if change == whole || known.len() == CHANGES_MAX {
+            *known = vec![whole];
+        } else {
+            known.push(change);
+        }
+    }
+
+    /// The next changes to read, all of one tenant. They are followed by [`Unread::done`].
+    fn next(&mut self) -> Option<(Option<TenantId>, Vec<ConfigurationChange>)> {
+        let whose = self.waiting.pop_front()?;
+        let changes = self.changes.remove(&whose).unwrap_or_default();
+        self.busy.insert(whose.clone());
+        Some((whose, changes))
+    }
+
+    fn done(&mut self, whose: &Option<TenantId>) {
+        self.busy.remove(whose);
+        if self.changes.contains_key(whose) {
+            self.waiting.push_back(whose.clone());
+        }
+    }
+}
 
 impl Registry {
     /// Reads again whatever other nodes changed, until `stop`.
@@ -19,24 +80,43 @@ impl Registry {
     ) {
         const AT_ONCE_MAX: usize = 256;
         let mut heard = Vec::with_capacity(AT_ONCE_MAX);
+        let (mut unread, mut readers) = (Unread::default(), JoinSet::new());
         loop {
             tokio::select! {
                 count = changes.recv_many(&mut heard, AT_ONCE_MAX) => if count == 0 { return },
+                Some(read) = readers.join_next() => match read {
+                    Ok(whose) => unread.done(&whose),
+                    Err(_) => return,
+                },
                 _ = stop.wait_for(|stop| *stop) => return,
             }
-            for change in without_repetitions(std::mem::take(&mut heard)) {
-                if let Err(error) = self.read_again(&change).await {
-                    tracing::error!(
-                        ?change,
-                        error = format!("{error:#}"),
-                        "a change that another node made can't be taken over"
-                    );
-                }
+            heard.drain(..).for_each(|change| unread.add(change));
+            while readers.len() < READERS_MAX
+                && let Some((whose, changes)) = unread.next()
+            {
+                let reading = tokio::spawn(self.clone().read_all(changes));
+                readers.spawn(async move {
+                    // A panic has been reported, and ends nothing but this.
+                    let _ = reading.await;
+                    whose
+                });
             }
         }
     }
 
-    async fn read_again(&self, change: &ConfigurationChange) -> anyhow::Result<()> {
+    async fn read_all(self: Arc<Registry>, changes: Vec<ConfigurationChange>) {
+        for change in changes {
+            if let Err(error) = self.read_again(&change).await {
+                tracing::error!(
+                    ?change,
+                    error = format!("{error:#}"),
+                    "a change that another node made can't be taken over"
+                );
+            }
+        }
+    }
+
+    async fn read_again(self: &Arc<Self>, change: &ConfigurationChange) -> anyhow::Result<()> {
         match change {
             ConfigurationChange::Webhook(tenant, id) if self.tenant(tenant).is_some() => {
                 self.read_webhook(tenant, *id).await
@@ -49,10 +129,18 @@ impl Registry {
         }
     }
 
-    async fn read_webhook(&self, tenant: &TenantId, id: WebhookId) -> anyhow::Result<()> {
-        let _one = self.changes.lock().await;
+    async fn read_webhook(
+        self: &Arc<Self>,
+        tenant: &TenantId,
+        id: WebhookId,
+    ) -> anyhow::Result<()> {
+        let _turn = self.turns.of(tenant).await;
         match self.store.configuration.webhook(id).await? {
-            Some(row) => self.load_webhook(row),
+            Some(row) => {
+                let registry = self.clone();
+                let load = move || registry.load_webhook(row, &registry);
+                self.compiler.run(For::Operator, load).await?
+            }
             None => {
                 if let Some(tenant) = self.tenant(tenant) {
                     tenant.change(|state| state.remove_webhook(id));
@@ -62,48 +150,58 @@ impl Registry {
         }
     }
 
-    async fn read_tenant(&self, id: &TenantId) -> anyhow::Result<()> {
-        let _one = self.changes.lock().await;
+    async fn read_tenant(self: &Arc<Self>, id: &TenantId) -> anyhow::Result<()> {
+        let _turn = self.turns.of(id).await;
         let fresh = self.without_tenants();
-        fresh.fill(self.store.configuration.load_tenant(id).await?, self.compiled()).await?;
+        fresh.fill(self.store.configuration.load_tenant(id).await?, self).await?;
         self.take_tenant(id, fresh.tenant(id));
         let mut sources = self.sources.write();
         sources.retain(|_, source| source.tenant != *id);
         sources.extend(std::mem::take(&mut *fresh.sources.write()));
         drop(sources);
-        *self.keys.write() = std::mem::take(&mut *fresh.keys.write());
+        let mut stored = std::mem::take(&mut *fresh.keys.write());
+        stored.retain(|_, key| key.tenant.as_ref() == Some(id));
+        let mut keys = self.keys.write();
+        keys.retain(|_, key| key.tenant.as_ref() != Some(id));
+        keys.extend(stored);
         Ok(())
     }
 
     async fn read_keys(&self) -> anyhow::Result<()> {
-        let _one = self.changes.lock().await;
+        let _alone = self.key_changes.write().await;
         let keys = self.store.configuration.keys().await?;
         *self.keys.write() = keys.into_iter().map(|key| (key.hash, Arc::new(key))).collect();
         Ok(())
     }
 
-    async fn read_snapshot(&self) -> anyhow::Result<()> {
-        let _one = self.changes.lock().await;
-        let all = self.store.configuration.load().await?;
+    /// Reads what belongs to all tenants, then one tenant after the other.
+    async fn read_snapshot(self: &Arc<Self>) -> anyhow::Result<()> {
+        let one = self.operator.lock().await;
+        let mut all = self.store.configuration.load_shared().await?;
         let fresh = self.without_tenants();
         // Stored ones are loaded again below.
         fresh.profiles.write().retain(|name, _| name == super::STANDARD);
         fresh.event_types.write().clear();
-        fresh.fill(all, self.compiled()).await?;
-        *self.profiles.write() = std::mem::take(&mut *fresh.profiles.write());
-        *self.event_types.write() = std::mem::take(&mut *fresh.event_types.write());
-        let known = self.tenants().into_iter().map(|tenant| tenant.id.clone());
-        let stored = fresh.tenants().into_iter().map(|tenant| tenant.id.clone());
-        for id in known.chain(stored).collect::<std::collections::BTreeSet<_>>() {
-            self.take_tenant(&id, fresh.tenant(&id));
+        let stored: Vec<TenantId> = all.tenants.drain(..).map(|row| row.id).collect();
+        fresh.fill(all, self).await?;
+        {
+            let _alone = self.profile_uses.write().await;
+            *self.profiles.write() = std::mem::take(&mut *fresh.profiles.write());
+            *self.event_types.write() = std::mem::take(&mut *fresh.event_types.write());
         }
-        *self.sources.write() = std::mem::take(&mut *fresh.sources.write());
-        *self.keys.write() = std::mem::take(&mut *fresh.keys.write());
-        Ok(())
+        drop(one);
+        let known = self.tenants().into_iter().map(|tenant| tenant.id.clone());
+        for id in known.chain(stored).collect::<BTreeSet<_>>() {
+            if let Err(error) = self.read_tenant(&id).await {
+                tracing::error!(tenant = %id, error = format!("{error:#}"),
+                    "the configuration of a tenant can't be taken over from the database");
+            }
+        }
+        self.read_keys().await
     }
 
-    /// Compiled plugins by digest.
-    fn compiled(&self) -> HashMap<String, Plugin> {
+    /// Plugins that are loaded, by digest.
+    pub(super) fn loaded_plugins(&self) -> HashMap<String, Plugin> {
         let mut compiled = HashMap::new();
         for tenant in self.tenants() {
             tenant.read(|state| {
@@ -129,17 +227,43 @@ impl Registry {
     }
 }
 
-/// Each change once, in the order of the first mention; a webhook is left out if its whole tenant is read.
-fn without_repetitions(heard: Vec<ConfigurationChange>) -> Vec<ConfigurationChange> {
-    if heard.contains(&ConfigurationChange::All) {
-        return vec![ConfigurationChange::All];
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn webhook(tenant: &str, number: u128) -> ConfigurationChange {
+        ConfigurationChange::Webhook(
+            tenant.parse().unwrap(),
+            WebhookId(uuid::Uuid::from_u128(number)),
+        )
     }
-    let mut once: Vec<ConfigurationChange> = Vec::with_capacity(heard.len());
-    for change in heard {
-        let whole = matches!(&change, ConfigurationChange::Webhook(tenant, _) if once.contains(&ConfigurationChange::Tenant(tenant.clone())));
-        if !whole && !once.contains(&change) {
-            once.push(change);
+
+    #[test]
+    fn changes_of_a_tenant_wait_for_each_other_only() {
+        let (a, b) = (Some("a".parse().unwrap()), Some("b".parse().unwrap()));
+        let mut unread = Unread::default();
+        for change in [webhook("a", 1), webhook("a", 1), webhook("b", 2)] {
+            unread.add(change);
         }
+        assert_eq!(unread.next(), Some((a.clone(), vec![webhook("a", 1)])));
+        unread.add(webhook("a", 3));
+        assert_eq!(unread.next(), Some((b, vec![webhook("b", 2)])));
+        assert_eq!(unread.next(), None);
+        unread.done(&a);
+        assert_eq!(unread.next(), Some((a, vec![webhook("a", 3)])));
     }
-    once
+
+    #[test]
+    fn the_whole_tenant_stands_for_its_webhooks() {
+        let whole = ConfigurationChange::Tenant("a".parse().unwrap());
+        let mut unread = Unread::default();
+        (0..=CHANGES_MAX as u128).for_each(|number| unread.add(webhook("a", number)));
+        unread.add(webhook("a", 0));
+        assert_eq!(unread.next().unwrap().1, [whole.clone()]);
+        for change in [webhook("c", 1), ConfigurationChange::Tenant("c".parse().unwrap())] {
+            unread.add(change);
+        }
+        assert_eq!(unread.next().unwrap().1.len(), 1);
+        assert_eq!(unread.next(), None);
+    }
 }

@@ -1,6 +1,6 @@
 //! Checks and compiles the header templates and header names of webhooks and profiles.
 
-use antar_template::{Place, Template, TemplateError};
+use antar_template::{Limits, Place, Template, TemplateError};
 
 use crate::config::Config;
 use crate::model::{FieldError, Headers, Invalid, is_of_connection};
@@ -13,14 +13,14 @@ pub(super) fn profile_headers(
     config: &Config,
 ) -> Result<Vec<(String, Template)>, Invalid> {
     let mut errors = Vec::new();
-    let compiled = compile_headers(field, headers, config, &mut errors);
+    let compiled = compile_headers(field, headers, &config.templates, &mut errors);
     if errors.is_empty() { Ok(compiled) } else { Err(Invalid { code: "template_invalid", errors }) }
 }
 
 pub(super) fn compile_headers(
     field: &str,
     headers: &Headers,
-    config: &Config,
+    limits: &Limits,
     errors: &mut Vec<FieldError>,
 ) -> Vec<(String, Template)> {
     let mut compiled = Vec::with_capacity(headers.len());
@@ -34,7 +34,7 @@ pub(super) fn compile_headers(
             errors.push(FieldError::new(pointer, "is a string; put numbers in quotes"));
             continue;
         };
-        match Template::compile(text, &Place::Header, &config.templates) {
+        match Template::compile(text, &Place::Header, limits) {
             Ok(template) if template.uses_attempt() && !template.variables().is_empty() => {
                 errors.push(FieldError::new(
                     pointer,

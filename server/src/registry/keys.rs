@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
-use super::{ChangeError, Registry};
+use super::{ChangeError, Registry, to_its_end};
 use crate::model::{ApiKey, Invalid, KeyId, Millis, Scope, Secret, TenantId, uuid_v7};
 use crate::seal::{NoRandomness, random};
 
@@ -46,24 +46,38 @@ impl Registry {
 
     /// Creates a key. Its text is in the return value and nowhere else.
     pub async fn create_key(
-        &self,
+        self: &Arc<Self>,
         name: String,
         tenant: Option<TenantId>,
         scopes: Vec<Scope>,
     ) -> Result<(Arc<ApiKey>, Secret), ChangeError> {
-        let _one = self.changes.lock().await;
-        if tenant.as_ref().is_some_and(|tenant| self.tenant(tenant).is_none()) {
-            return Err(ChangeError::NotFound("tenant"));
-        }
-        if tenant.is_some() && scopes.is_empty() {
+        let registry = self.clone();
+        to_its_end(async move {
+            let text = new_key_text()?;
+            let key = new_key(&name, tenant, scopes, &text, registry.now());
+            Ok((registry.create(key).await?, text))
+        })
+        .await
+    }
+
+    async fn create(&self, key: ApiKey) -> Result<Arc<ApiKey>, ChangeError> {
+        let Some(id) = &key.tenant else {
+            let _one = self.operator.lock().await;
+            return self.insert_key(key).await;
+        };
+        let tenant = self.tenant(id).ok_or(ChangeError::NotFound("tenant"))?;
+        let _change = self.change_in(&tenant).await?;
+        if key.scopes.is_empty() {
             return Err(Invalid::at("/scopes", "name at least one of publish, read, manage").into());
         }
-        let text = new_key_text()?;
-        let key = self.insert_key(new_key(&name, tenant, scopes, &text, self.now())).await?;
-        Ok((key, text))
+        let count = self.keys.read().values().filter(|key| key.tenant.as_ref() == Some(id)).count();
+        let max = self.config.tenant.keys_max;
+        Registry::check_count(count, "keys", ("keys_max", max))?;
+        self.insert_key(key).await
     }
 
     pub(super) async fn insert_key(&self, key: ApiKey) -> Result<Arc<ApiKey>, ChangeError> {
+        let _none_are_read = self.key_changes.read().await;
         self.store.configuration.insert_key(key.clone()).await.map_err(ChangeError::of("key"))?;
         let key = Arc::new(key);
         self.keys.write().insert(key.hash, key.clone());
@@ -72,16 +86,29 @@ impl Registry {
 
     /// Deletes a key of a tenant, or of the operator. Requests with it are refused from then on.
     pub async fn delete_key(
-        &self,
+        self: &Arc<Self>,
         tenant: Option<&TenantId>,
         id: KeyId,
     ) -> Result<(), ChangeError> {
-        let _one = self.changes.lock().await;
-        if tenant.is_none() && self.keys(None).len() == 1 {
-            return Err(ChangeError::Conflict(
-                "this is the operator's last key; make another one first".to_owned(),
-            ));
-        }
+        let (registry, tenant) = (self.clone(), tenant.cloned());
+        to_its_end(async move {
+            let Some(tenant) = tenant else {
+                let _one = registry.operator.lock().await;
+                if registry.keys(None).len() == 1 {
+                    return Err(ChangeError::Conflict(
+                        "this is the operator's last key; make another one first".to_owned(),
+                    ));
+                }
+                return registry.remove_key(None, id).await;
+            };
+            let _turn = registry.turns.of(&tenant).await;
+            registry.remove_key(Some(&tenant), id).await
+        })
+        .await
+    }
+
+    async fn remove_key(&self, tenant: Option<&TenantId>, id: KeyId) -> Result<(), ChangeError> {
+        let _none_are_read = self.key_changes.read().await;
         self.store.configuration.delete_key(tenant, id).await.map_err(ChangeError::of("key"))?;
         self.keys.write().retain(|_, key| key.id != id);
         Ok(())

@@ -8,11 +8,13 @@ use parking_lot::RwLock;
 use serde::de::DeserializeOwned;
 
 use super::compile::{Surroundings, compile};
-use super::{Registry, STANDARD, catalog, keys, sources};
+use super::turns::Turns;
+use super::turns::compile_pool::{CompilePool, For};
+use super::{Registry, STANDARD, keys, profiles, sources};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::model::{
-    PluginKind, PluginMeta, PluginState, ProfileSpec, Secret, TenantId, WebhookSpec,
+    EventTypeSpec, PluginKind, PluginMeta, PluginState, ProfileSpec, Secret, TenantId, WebhookSpec,
 };
 use crate::pipeline::client::address::AddressPolicy;
 use crate::pipeline::compiled::profile::CatalogType;
@@ -20,7 +22,7 @@ use crate::pipeline::compiled::tenant::{StoredPlugin, StoredSecret, Tenant};
 use crate::pipeline::compiled::webhook::Webhook;
 use crate::plugin::{Host, Inspection, Kind, Known, Owner, Plugin, UploadError};
 use crate::seal::Sealer;
-use crate::store::{PluginRow, Snapshot, Store, WebhookRow};
+use crate::store::{EventTypeRow, PluginRow, ProfileRow, Snapshot, Store, WebhookRow};
 
 impl Registry {
     /// Reads everything. Fails if something stored can't be used any more, and names it: nothing is left out
@@ -32,7 +34,7 @@ impl Registry {
         sealer: Sealer,
         host: Arc<Host>,
         policy: AddressPolicy,
-    ) -> anyhow::Result<Registry> {
+    ) -> anyhow::Result<Arc<Registry>> {
         let all = store
             .configuration
             .load()
@@ -42,9 +44,11 @@ impl Registry {
             .context("the built-in profile is broken")?;
         let standard_retry =
             standard.retry.complete().context("the built-in profile has no complete `retry`")?;
-        let standard = catalog::compile_profile(standard, &config, &standard_retry)?;
+        let standard = profiles::compile_profile(standard, &config, &standard_retry)?;
         let standard = Arc::new(standard);
-        let registry = Registry {
+        let (places, waiting_max) = (config.tenant.compiles_max, config.tenant.changes_waiting_max);
+        let registry = Arc::new(Registry {
+            compiler: Arc::new(CompilePool::new(places, waiting_max)),
             config,
             clock,
             store,
@@ -57,15 +61,19 @@ impl Registry {
             event_types: RwLock::default(),
             sources: RwLock::default(),
             keys: RwLock::default(),
-            changes: tokio::sync::Mutex::default(),
-        };
-        registry.fill(all, HashMap::new()).await?;
+            turns: Turns::default(),
+            operator: tokio::sync::Mutex::default(),
+            profile_uses: Arc::default(),
+            key_changes: tokio::sync::RwLock::default(),
+        });
+        registry.fill(all, &registry.without_tenants()).await?;
+        registry.tenants().iter().for_each(|tenant| registry.warn_of_limits(tenant));
         Ok(registry)
     }
 
     /// A second registry without tenants and what they own.
-    pub(super) fn without_tenants(&self) -> Registry {
-        Registry {
+    pub(super) fn without_tenants(&self) -> Arc<Registry> {
+        Arc::new(Registry {
             standard_retry: self.standard_retry.clone(),
             config: self.config.clone(),
             clock: self.clock.clone(),
@@ -78,22 +86,26 @@ impl Registry {
             event_types: RwLock::new(self.event_types.read().clone()),
             sources: RwLock::default(),
             keys: RwLock::default(),
-            changes: tokio::sync::Mutex::default(),
-        }
+            turns: Turns::default(),
+            operator: tokio::sync::Mutex::default(),
+            profile_uses: Arc::default(),
+            key_changes: tokio::sync::RwLock::default(),
+            compiler: self.compiler.clone(),
+        })
     }
 
-    /// Loads a snapshot into the registry. `compiled` are plugins that are loaded already, by digest.
+    /// Loads a snapshot into the registry. What is the same in `before` is taken over from there and not
+    /// compiled again.
     pub(super) async fn fill(
-        &self,
+        self: &Arc<Self>,
         all: Snapshot,
-        compiled: HashMap<String, Plugin>,
+        before: &Arc<Registry>,
     ) -> anyhow::Result<()> {
-        for row in &all.profiles {
-            let spec = read::<ProfileSpec>("profile", &row.name, &row.spec)?;
-            let profile = catalog::compile_profile(spec, &self.config, &self.standard_retry)
-                .with_context(|| format!("the profile {} can't be used", row.name))?;
-            profile.types.values().for_each(|known| warn_of_refusal(known));
-            self.profiles.write().insert(row.name.clone(), Arc::new(profile));
+        for row in all.profiles {
+            let (registry, before) = (self.clone(), before.clone());
+            self.compiler
+                .run(For::Operator, move || registry.load_profile(&row, &before))
+                .await??;
         }
         for row in &all.tenants {
             let spec = read::<crate::model::TenantSpec>("tenant", row.id.as_str(), &row.spec)?;
@@ -103,11 +115,10 @@ impl Registry {
             let tenant = Tenant::new(row.id.clone(), spec, row.created_at, profile);
             self.tenants.write().insert(row.id.clone(), Arc::new(tenant));
         }
-        for row in &all.event_types {
-            let spec = read("event type", row.name.as_str(), &row.spec)?;
-            let known = Arc::new(CatalogType::new(spec, &self.config.intake));
-            warn_of_refusal(&known);
-            self.put_catalog_type(row.tenant.as_ref(), known);
+        for row in all.event_types {
+            let (registry, before) = (self.clone(), before.clone());
+            let load = move || registry.read_event_type(&row, &before);
+            self.compiler.run(For::Operator, load).await??;
         }
         for row in &all.secrets {
             let place = super::secrets::place(&row.tenant, &row.name);
@@ -116,16 +127,13 @@ impl Registry {
             self.in_tenant(&row.tenant)?
                 .change(|state| state.secrets.insert(row.name.clone(), stored));
         }
-        self.load_plugins(all.plugins, compiled).await?;
-        for row in all.webhooks {
-            self.load_webhook(row)?;
-        }
+        self.load_plugins(all.plugins, before.loaded_plugins()).await?;
+        self.load_webhooks(all.webhooks, before).await?;
         for failing in self.store.queue.failing_webhooks().await? {
             let Some(tenant) = self.tenant(&failing.tenant) else { continue };
             if let Some(webhook) = tenant.webhook(failing.id).filter(|_| failing.probed) {
                 let failing_since = Some(failing.since);
-                let webhook = Webhook { failing_since, ..Webhook::clone(&webhook) };
-                tenant.change(|state| state.put_webhook(Arc::new(webhook)));
+                tenant.put_webhook(Arc::new(Webhook { failing_since, ..Webhook::clone(&webhook) }));
             }
         }
         for row in &all.sources {
@@ -136,16 +144,48 @@ impl Registry {
                 .compile_source(&tenant, row.id, spec, secret)
                 .with_context(|| format!("the source {} can't be used", row.name))?;
             (source.created_at, source.updated_at) = (row.created_at, row.updated_at);
+            let bytes = sources::estimated_bytes(&source);
+            tenant.change(|state| state.sources.insert(row.id, bytes));
             self.sources.write().insert(row.id, Arc::new(source));
         }
         for key in all.keys {
             self.keys.write().insert(key.hash, Arc::new(key));
         }
         for row in all.facet_values {
-            self.in_tenant(&row.tenant)?.change(|state| {
-                state.facet_values.entry(row.facet).or_default().insert(row.value, row.label);
-            });
+            let (value, label) = (&row.value, row.label.as_deref());
+            self.in_tenant(&row.tenant)?
+                .change(|state| state.learn_facet_value(&row.facet, value, label, usize::MAX));
         }
+        Ok(())
+    }
+
+    fn load_profile(&self, row: &ProfileRow, before: &Registry) -> anyhow::Result<()> {
+        let spec = read::<ProfileSpec>("profile", &row.name, &row.spec)?;
+        let known = before.profile(&row.name).filter(|known| known.spec == spec);
+        let profile = match known {
+            Some(known) => known,
+            None => Arc::new(
+                profiles::compile_profile(spec, &self.config, &self.standard_retry)
+                    .with_context(|| format!("the profile {} can't be used", row.name))?,
+            ),
+        };
+        profile.types.values().for_each(|known| warn_of_refusal(known));
+        self.profiles.write().insert(row.name.clone(), profile);
+        Ok(())
+    }
+
+    fn read_event_type(&self, row: &EventTypeRow, before: &Registry) -> anyhow::Result<()> {
+        let spec: EventTypeSpec = read("event type", row.name.as_str(), &row.spec)?;
+        let known = match &row.tenant {
+            None => before.event_types.read().get(&row.name).cloned(),
+            Some(id) => before
+                .tenant(id)
+                .and_then(|tenant| tenant.read(|state| state.event_types.get(&row.name).cloned())),
+        };
+        let known = known.filter(|known| known.spec == spec);
+        let known = known.unwrap_or_else(|| Arc::new(CatalogType::new(spec, &self.config.intake)));
+        warn_of_refusal(&known);
+        self.load_event_type(row.tenant.as_ref(), known);
         Ok(())
     }
 
@@ -211,23 +251,51 @@ impl Registry {
         self.host.load(known, owner).await
     }
 
-    pub(super) fn load_webhook(&self, row: WebhookRow) -> anyhow::Result<()> {
+    async fn load_webhooks(
+        self: &Arc<Self>,
+        rows: Vec<WebhookRow>,
+        before: &Arc<Registry>,
+    ) -> anyhow::Result<()> {
+        /// Webhooks that are loaded in one turn.
+        const CHUNK: usize = 64;
+        let mut rows = rows.into_iter().peekable();
+        while rows.peek().is_some() {
+            let chunk: Vec<_> = rows.by_ref().take(CHUNK).collect();
+            let (registry, before) = (self.clone(), before.clone());
+            let load =
+                move || chunk.into_iter().try_for_each(|row| registry.load_webhook(row, &before));
+            self.compiler.run(For::Operator, load).await??;
+        }
+        Ok(())
+    }
+
+    /// Puts a stored webhook into memory. The plan of the same settings in `before` is taken over.
+    pub(super) fn load_webhook(&self, row: WebhookRow, before: &Registry) -> anyhow::Result<()> {
         let about = || format!("the webhook {} of {} can't be used", row.name, row.tenant);
         let tenant = self.in_tenant(&row.tenant)?;
         let spec: WebhookSpec = read("webhook", &row.name, &row.spec)?;
         let profile = tenant
             .read(|state| self.profile_of(state, spec.profile.as_deref()))
             .with_context(about)?;
-        let plan = tenant.read(|state| {
-            let around = Surroundings {
-                config: &self.config,
-                policy: &self.policy,
-                profile: &profile,
-                tenant: state,
-                at_save: None,
-            };
-            compile(&spec, &around)
-        });
+        let known = before.tenant(&row.tenant).and_then(|tenant| tenant.webhook(row.id));
+        // Until it is stored, it exists only in the memory of this node.
+        let failing_since = tenant.webhook(row.id).and_then(|known| known.failing_since);
+        let known =
+            known.filter(|known| *known.spec == spec && Arc::ptr_eq(&known.profile, &profile));
+        let (spec, plan) = match known {
+            Some(known) => (known.spec.clone(), known.plan.clone()),
+            None => {
+                let around = Surroundings {
+                    config: &self.config,
+                    policy: &self.policy,
+                    profile: &profile,
+                    tenant: &tenant,
+                    at_save: None,
+                };
+                let plan = compile(&spec, &around).with_context(about)?;
+                (Arc::new(spec), Arc::new(plan))
+            }
+        };
         let place = super::webhooks::place(row.id);
         let previous = row.secret_before.as_ref().zip(row.secret_before_until);
         let previous = previous
@@ -235,24 +303,22 @@ impl Registry {
                 Ok::<_, anyhow::Error>((self.sealer.open(&place, sealed)?, until))
             })
             .transpose()?;
-        let webhook = Webhook {
+        tenant.put_webhook(Arc::new(Webhook {
             id: row.id,
             tenant: row.tenant.clone(),
-            plan: Arc::new(plan.with_context(about)?),
-            spec: Arc::new(spec),
+            plan,
+            spec,
             revision: row.revision,
             enabled: row.enabled,
             paused: row.paused,
             disabled_reason: row.disabled_reason.clone(),
-            // Until it is stored, it exists only in the memory of this node.
-            failing_since: tenant.webhook(row.id).and_then(|known| known.failing_since),
+            failing_since,
             created_at: row.created_at,
             updated_at: row.updated_at,
             profile,
             secret: self.sealer.open(&place, &row.secret)?,
             previous_secret: previous,
-        };
-        tenant.change(|state| state.put_webhook(Arc::new(webhook)));
+        }));
         Ok(())
     }
 

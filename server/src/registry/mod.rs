@@ -8,14 +8,17 @@ mod examples;
 mod follow_changes;
 mod headers;
 mod keys;
+mod limits;
 mod load;
 mod ordering;
 mod plugins;
+mod profiles;
 mod recompile;
 mod secrets;
 mod sources;
 mod template_paths;
 mod tenants;
+mod turns;
 mod uploads;
 mod webhooks;
 
@@ -23,12 +26,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
+use tokio::sync::OwnedRwLockReadGuard;
 
 pub use self::error::ChangeError;
 pub use self::keys::new_key_text;
 pub use self::template_paths::check_sample;
+use self::turns::compile_pool::CompilePool;
+use self::turns::{Turn, Turns};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::fault::{self, Point};
 use crate::model::{ApiKey, EventType, Millis, Retry, SourceId, TenantId};
 use crate::pipeline::accept::source::Source;
 use crate::pipeline::client::address::AddressPolicy;
@@ -58,9 +65,26 @@ pub struct Registry {
     sources: RwLock<HashMap<SourceId, Arc<Source>>>,
     /// By the SHA-256 of the key's text.
     keys: RwLock<HashMap<[u8; 32], Arc<ApiKey>>>,
-    /// One change at a time: checks see the result of earlier changes.
-    changes: tokio::sync::Mutex<()>,
+    /// One change of a tenant at a time: checks see the result of earlier changes.
+    turns: Turns,
+    /// One change of the operator at a time.
+    operator: tokio::sync::Mutex<()>,
+    /// Held for reading while a change of a tenant is stored and swapped in, for writing while a profile is:
+    /// what a tenant stores names profiles that exist.
+    profile_uses: Arc<tokio::sync::RwLock<()>>,
+    /// Held for reading while a key is stored and swapped in, for writing while all keys are read.
+    key_changes: tokio::sync::RwLock<()>,
+    compiler: Arc<CompilePool>,
 }
+
+/// A change of a tenant under way: what is checked now is true until the change is stored.
+struct Change {
+    _turn: Turn,
+    _profile_uses: OwnedRwLockReadGuard<()>,
+}
+
+/// How often a change is prepared again because something that it names changed meanwhile.
+const ROUNDS_MAX: usize = 5;
 
 impl Registry {
     #[must_use]
@@ -114,16 +138,35 @@ impl Registry {
         patterns.find_map(|pattern| match_path(pattern, path))
     }
 
-    /// Begins a change in a tenant, if it still exists.
-    async fn change_in(
-        &self,
-        tenant: &Arc<Tenant>,
-    ) -> Result<tokio::sync::MutexGuard<'_, ()>, ChangeError> {
-        let one = self.changes.lock().await;
-        match self.tenant(&tenant.id) {
-            Some(current) if Arc::ptr_eq(&current, tenant) => Ok(one),
-            _ => Err(ChangeError::NotFound("tenant")),
+    /// Begins a change in a tenant, if it still exists. Everything that takes long comes before this.
+    async fn change_in(&self, tenant: &Arc<Tenant>) -> Result<Change, ChangeError> {
+        let max = self.config.tenant.changes_waiting_max;
+        let turn = self.turns.of_few(&tenant.id, max).await?;
+        self.begin(turn, tenant).await
+    }
+
+    /// As [`Registry::change_in`], for changes by the server itself: they wait however many others do.
+    async fn own_change_in(&self, tenant: &Arc<Tenant>) -> Result<Change, ChangeError> {
+        let turn = self.turns.of(&tenant.id).await;
+        self.begin(turn, tenant).await
+    }
+
+    async fn begin(&self, turn: Turn, tenant: &Arc<Tenant>) -> Result<Change, ChangeError> {
+        if !self.is_current(tenant) {
+            return Err(ChangeError::NotFound("tenant"));
         }
+        Ok(self.change_with(turn).await)
+    }
+
+    async fn change_with(&self, turn: Turn) -> Change {
+        let profile_uses = self.profile_uses.clone().read_owned().await;
+        fault::pass(Point::ChangeStore).await;
+        Change { _turn: turn, _profile_uses: profile_uses }
+    }
+
+    /// Whether the tenant has not been erased.
+    fn is_current(&self, tenant: &Arc<Tenant>) -> bool {
+        self.tenant(&tenant.id).is_some_and(|current| Arc::ptr_eq(&current, tenant))
     }
 
     fn now(&self) -> Millis {
@@ -148,6 +191,19 @@ fn match_path(pattern: &str, path: &str) -> Option<(String, String)> {
         None => Some((source?, secret?)),
         Some(_) => None,
     }
+}
+
+/// Runs a change to its end even if the caller gives up, because a client may hang up at any time: otherwise
+/// the change could be stored and not swapped in.
+async fn to_its_end<T: Send + 'static>(
+    change: impl Future<Output = Result<T, ChangeError>> + Send + 'static,
+) -> Result<T, ChangeError> {
+    tokio::spawn(change).await.map_err(ChangeError::broke)?
+}
+
+/// The answer to a change for which something new turned up in every round.
+fn never_settled() -> ChangeError {
+    ChangeError::Busy("what this names is being changed all the time; try again".to_owned())
 }
 
 /// A spec serialized for the database.

@@ -2,19 +2,29 @@
 
 use std::sync::Arc;
 
-use super::{ChangeError, Registry};
+use super::{ChangeError, Registry, to_its_end};
 use crate::model::PluginName;
 use crate::pipeline::compiled::tenant::Tenant;
 
 impl Registry {
     /// Deletes a version, or all of them, unless something uses it.
     pub async fn delete_plugin(
+        self: &Arc<Self>,
+        tenant: &Arc<Tenant>,
+        name: &PluginName,
+        version: Option<u32>,
+    ) -> Result<(), ChangeError> {
+        let (registry, tenant, name) = (self.clone(), tenant.clone(), name.clone());
+        to_its_end(async move { registry.remove_plugin(&tenant, &name, version).await }).await
+    }
+
+    async fn remove_plugin(
         &self,
         tenant: &Arc<Tenant>,
         name: &PluginName,
         version: Option<u32>,
     ) -> Result<(), ChangeError> {
-        let _one = self.change_in(tenant).await?;
+        let _change = self.change_in(tenant).await?;
         let (mut versions, uploads) = tenant.read(|state| {
             let ready = state.plugins.get(name).map(|versions| versions.keys().copied().collect());
             let others = state.uploads.get(name).map(|versions| versions.keys().copied().collect());

@@ -1,11 +1,13 @@
 //! Named secrets of a tenant: written and used, never read back.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{ChangeError, Registry};
-use crate::model::{Invalid, Secret, SecretName, TenantId};
+use super::{ChangeError, Registry, to_its_end};
+use crate::model::{Invalid, Secret, SecretName, Signer, TenantId};
 use crate::pipeline::attempt::transform::secrets_of;
 use crate::pipeline::compiled::tenant::{StoredSecret, Tenant, TenantState};
+use crate::pipeline::compiled::webhook::Webhook;
 use crate::store::SecretRow;
 
 /// The place that a secret is sealed for.
@@ -16,13 +18,31 @@ pub(super) fn place(tenant: &TenantId, name: &SecretName) -> String {
 impl Registry {
     /// Stores a secret; subsequent attempts use it. True: it is new.
     pub async fn put_secret(
+        self: &Arc<Self>,
+        tenant: &Arc<Tenant>,
+        name: SecretName,
+        value: Secret,
+    ) -> Result<bool, ChangeError> {
+        self.check_secret("/value", &value)?;
+        let (registry, tenant) = (self.clone(), tenant.clone());
+        to_its_end(async move { registry.insert_secret(&tenant, name, value).await }).await
+    }
+
+    async fn insert_secret(
         &self,
         tenant: &Arc<Tenant>,
         name: SecretName,
         value: Secret,
     ) -> Result<bool, ChangeError> {
-        let _one = self.change_in(tenant).await?;
-        self.check_secret("/value", &value)?;
+        let _change = self.change_in(tenant).await?;
+        tenant.read(|state| {
+            let before = state.secrets.get(&name).map(|stored| stored.value.reveal().len());
+            if before.is_none() {
+                let max = self.config.tenant.secrets_max;
+                Registry::check_count(state.secrets.len(), "secrets", ("secrets_max", max))?;
+            }
+            self.check_bytes(state, before.unwrap_or(0), value.reveal().len())
+        })?;
         let now = self.now();
         let sealed = self.sealer.seal(&place(&tenant.id, &name), &value)?;
         let row = SecretRow {
@@ -58,11 +78,20 @@ impl Registry {
 
     /// Deletes a secret that is not in use.
     pub async fn delete_secret(
+        self: &Arc<Self>,
+        tenant: &Arc<Tenant>,
+        name: &SecretName,
+    ) -> Result<(), ChangeError> {
+        let (registry, tenant, name) = (self.clone(), tenant.clone(), name.clone());
+        to_its_end(async move { registry.remove_secret(&tenant, &name).await }).await
+    }
+
+    async fn remove_secret(
         &self,
         tenant: &Arc<Tenant>,
         name: &SecretName,
     ) -> Result<(), ChangeError> {
-        let _one = self.change_in(tenant).await?;
+        let _change = self.change_in(tenant).await?;
         if !tenant.read(|state| state.secrets.contains_key(name)) {
             return Err(ChangeError::NotFound("secret"));
         }
@@ -96,7 +125,22 @@ impl Registry {
     }
 }
 
-fn names_secret(webhook: &crate::pipeline::compiled::webhook::Webhook, name: &str) -> bool {
+/// The secrets that a webhook's own settings name, besides its main one.
+pub(super) fn named_secrets(webhook: &Webhook) -> BTreeSet<SecretName> {
+    let plan = &webhook.plan;
+    let headers = plan.headers.iter().map(|(_, template)| template);
+    let templates = headers.chain([&plan.url]).chain(&plan.body);
+    let of_templates = templates.flat_map(|template| template.secrets());
+    let signers = webhook.spec.signers.iter().flatten().map(Signer::key);
+    let signers = signers.filter(|key| *key != "main");
+    let mut names: BTreeSet<SecretName> =
+        of_templates.chain(signers).filter_map(|name| name.parse().ok()).collect();
+    let of_plugins = plan.plugins.iter().flat_map(|used| secrets_of(used.config.root()));
+    names.extend(of_plugins.filter_map(|name| name.parse().ok()));
+    names
+}
+
+fn names_secret(webhook: &Webhook, name: &str) -> bool {
     let plan = &webhook.plan;
     let headers = plan.headers.iter().map(|(_, template)| template);
     let mut templates = headers.chain([&plan.url]).chain(&plan.body);

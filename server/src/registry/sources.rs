@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use antar_template::{ContentType, Place, Template};
 
-use super::{ChangeError, Registry, stored};
+use super::turns::compile_pool::For;
+use super::{ChangeError, ROUNDS_MAX, Registry, never_settled, stored, to_its_end};
 use crate::model::{FieldError, Invalid, Secret, SourceId, SourceSpec};
 use crate::pipeline::accept::source::Source;
 use crate::pipeline::compiled::tenant::Tenant;
@@ -23,12 +24,11 @@ fn new_secret() -> Result<Secret, ChangeError> {
 
 impl Registry {
     pub async fn create_source(
-        &self,
+        self: &Arc<Self>,
         tenant: &Arc<Tenant>,
         spec: SourceSpec,
         secret: Option<Secret>,
     ) -> Result<Arc<Source>, ChangeError> {
-        let _one = self.change_in(tenant).await?;
         let secret = match secret {
             Some(secret) => secret,
             None => new_secret()?,
@@ -41,61 +41,143 @@ impl Registry {
             )
             .into());
         }
-        let source = self.compile_source(tenant, SourceId::new(self.now()), spec, secret)?;
-        self.store
-            .configuration
-            .insert_source(self.source_row(&source)?)
-            .await
-            .map_err(ChangeError::of("source"))?;
-        Ok(self.swap_source(source))
+        self.check_secret("/secret", &secret)?;
+        for _ in 0..ROUNDS_MAX {
+            self.check_new_source(tenant)?;
+            let source = self.checked_source(tenant, SourceId::new(self.now()), &spec, &secret);
+            let source = source.await?;
+            let (registry, tenant) = (self.clone(), tenant.clone());
+            let stored = to_its_end(async move { registry.insert_source(&tenant, source).await });
+            if let Some(source) = stored.await? {
+                return Ok(source);
+            }
+        }
+        Err(never_settled())
+    }
+
+    fn check_new_source(&self, tenant: &Tenant) -> Result<(), ChangeError> {
+        let count = tenant.read(|state| state.sources.len());
+        let max = self.config.tenant.sources_max;
+        Registry::check_count(count, "sources", ("sources_max", max))
+    }
+
+    /// Stores a new source. None: its profile was replaced meanwhile.
+    async fn insert_source(
+        &self,
+        tenant: &Arc<Tenant>,
+        source: Source,
+    ) -> Result<Option<Arc<Source>>, ChangeError> {
+        let _change = self.change_in(tenant).await?;
+        self.check_new_source(tenant)?;
+        tenant.read(|state| self.check_bytes(state, 0, estimated_bytes(&source)))?;
+        if !self.has_current_profile(tenant, &source) {
+            return Ok(None);
+        }
+        let row = self.source_row(&source)?;
+        let stored = self.store.configuration.insert_source(row).await;
+        stored.map_err(ChangeError::of("source"))?;
+        Ok(Some(self.swap_source(tenant, source)))
     }
 
     pub async fn update_source(
-        &self,
+        self: &Arc<Self>,
         tenant: &Arc<Tenant>,
         id: SourceId,
         spec: SourceSpec,
     ) -> Result<Arc<Source>, ChangeError> {
-        let _one = self.change_in(tenant).await?;
-        let known = self.source_in(tenant, id)?;
-        let mut source = self.compile_source(tenant, id, spec, known.secret.clone())?;
-        source.created_at = known.created_at;
-        self.store
-            .configuration
-            .update_source(self.source_row(&source)?)
-            .await
-            .map_err(ChangeError::of("source"))?;
-        Ok(self.swap_source(source))
+        for _ in 0..ROUNDS_MAX {
+            let known = self.source_in(tenant, id)?;
+            let source = self.checked_source(tenant, id, &spec, &known.secret).await?;
+            let (registry, tenant) = (self.clone(), tenant.clone());
+            let stored = to_its_end(async move { registry.replace_source(&tenant, source).await });
+            if let Some(source) = stored.await? {
+                return Ok(source);
+            }
+        }
+        Err(never_settled())
+    }
+
+    /// Stores new settings of a source. None: its profile was replaced meanwhile.
+    async fn replace_source(
+        &self,
+        tenant: &Arc<Tenant>,
+        source: Source,
+    ) -> Result<Option<Arc<Source>>, ChangeError> {
+        let _change = self.change_in(tenant).await?;
+        let known = self.source_in(tenant, source.id)?;
+        let (before, after) = (estimated_bytes(&known), estimated_bytes(&source));
+        tenant.read(|state| self.check_bytes(state, before, after))?;
+        if !self.has_current_profile(tenant, &source) {
+            return Ok(None);
+        }
+        let (secret, created_at) = (known.secret.clone(), known.created_at);
+        let source = Source { secret, created_at, ..source };
+        self.update_row(&source).await?;
+        Ok(Some(self.swap_source(tenant, source)))
+    }
+
+    async fn update_row(&self, source: &Source) -> Result<(), ChangeError> {
+        let row = self.source_row(source)?;
+        let stored = self.store.configuration.update_source(row).await;
+        stored.map_err(ChangeError::of("source"))
     }
 
     /// Generates a new secret, and with it a new URL; the old one stops working at once.
     pub async fn rotate_source_secret(
-        &self,
+        self: &Arc<Self>,
         tenant: &Arc<Tenant>,
         id: SourceId,
     ) -> Result<Arc<Source>, ChangeError> {
-        let _one = self.change_in(tenant).await?;
-        let known = self.source_in(tenant, id)?;
-        let source =
-            Source { secret: new_secret()?, updated_at: self.now(), ..Source::clone(&known) };
-        self.store
-            .configuration
-            .update_source(self.source_row(&source)?)
-            .await
-            .map_err(ChangeError::of("source"))?;
-        Ok(self.swap_source(source))
+        let (registry, tenant) = (self.clone(), tenant.clone());
+        to_its_end(async move {
+            let _change = registry.change_in(&tenant).await?;
+            let known = registry.source_in(&tenant, id)?;
+            let (secret, updated_at) = (new_secret()?, registry.now());
+            let source = Source { secret, updated_at, ..Source::clone(&known) };
+            registry.update_row(&source).await?;
+            Ok(registry.swap_source(&tenant, source))
+        })
+        .await
     }
 
     pub async fn delete_source(
-        &self,
+        self: &Arc<Self>,
         tenant: &Arc<Tenant>,
         id: SourceId,
     ) -> Result<(), ChangeError> {
-        let _one = self.change_in(tenant).await?;
-        self.source_in(tenant, id)?;
-        self.store.configuration.delete_source(id).await.map_err(ChangeError::of("source"))?;
-        self.sources.write().remove(&id);
-        Ok(())
+        let (registry, tenant) = (self.clone(), tenant.clone());
+        to_its_end(async move {
+            let _change = registry.change_in(&tenant).await?;
+            registry.source_in(&tenant, id)?;
+            let deleted = registry.store.configuration.delete_source(id).await;
+            deleted.map_err(ChangeError::of("source"))?;
+            registry.sources.write().remove(&id);
+            tenant.change(|state| state.sources.remove(&id));
+            Ok(())
+        })
+        .await
+    }
+
+    /// Checks and compiles settings, without the tenant's turn.
+    async fn checked_source(
+        self: &Arc<Self>,
+        tenant: &Arc<Tenant>,
+        id: SourceId,
+        spec: &SourceSpec,
+        secret: &Secret,
+    ) -> Result<Source, ChangeError> {
+        let before = self.source(id).map(|known| stored(&known.spec)).transpose()?;
+        self.check_settings(&stored(spec)?, before.as_deref())?;
+        let (registry, of) = (self.clone(), tenant.clone());
+        let (spec, secret) = (spec.clone(), secret.clone());
+        let compile = move || registry.compile_source(&of, id, spec, secret);
+        Ok(self.compiler.run(For::Tenant(&tenant.id), compile).await??)
+    }
+
+    fn has_current_profile(&self, tenant: &Tenant, source: &Source) -> bool {
+        let name = source.spec.profile.as_deref();
+        let profile = tenant.read(|state| self.profile_of(state, name));
+        profile.is_ok_and(|profile| Arc::ptr_eq(&profile, &source.profile))
     }
 
     fn source_in(&self, tenant: &Tenant, id: SourceId) -> Result<Arc<Source>, ChangeError> {
@@ -103,9 +185,10 @@ impl Registry {
         source.ok_or(ChangeError::NotFound("source"))
     }
 
-    fn swap_source(&self, source: Source) -> Arc<Source> {
+    fn swap_source(&self, tenant: &Tenant, source: Source) -> Arc<Source> {
         let source = Arc::new(source);
         self.sources.write().insert(source.id, source.clone());
+        tenant.change(|state| state.sources.insert(source.id, estimated_bytes(&source)));
         source
     }
 
@@ -170,4 +253,18 @@ impl Registry {
         let error = FieldError::new(pointer, "an event's type and id can't be made of a secret");
         Err(Invalid { code: "template_invalid", errors: vec![error] })
     }
+}
+
+/// Memory that a source takes with its compiled templates, roughly and rather too much.
+pub(super) fn estimated_bytes(source: &Source) -> usize {
+    const SOURCE: usize = 2_048;
+    const TAG: usize = 512;
+    let spec = &source.spec;
+    let template = |text: &str| 4 * text.len() + TAG * text.matches("{{").count();
+    let attributes = spec.attributes.iter().map(|(name, value)| 96 + name.len() + value.len());
+    let paths = [&spec.data, &spec.split].into_iter().flatten().map(String::len);
+    SOURCE
+        + template(&spec.event_type)
+        + spec.event_id.as_deref().map_or(0, template)
+        + attributes.chain(paths).sum::<usize>()
 }

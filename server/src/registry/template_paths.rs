@@ -1,53 +1,87 @@
 //! Checks the paths in a webhook's templates against the catalog: what can't be sent is refused, what looks
 //! like a slip is a warning.
 
+use std::cell::OnceCell;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use antar_template::{Template, Unresolved, Variable, nearest};
 
-use super::Registry;
-use crate::model::{Event, EventType, FieldError, Invalid, PluginKind, WebhookSpec};
+use super::turns::compile_pool::For;
+use super::{ChangeError, Registry};
+use crate::model::{
+    Event, EventType, FieldError, Invalid, JsonText, PayloadEntry, PluginKind, WebhookSpec,
+};
 use crate::pipeline::accept::intake::pointer_token;
 use crate::pipeline::attempt::render::{self, CannotRender, RenderInput};
 use crate::pipeline::attempt::transform::Transformed;
 use crate::pipeline::compiled::profile::{CatalogType, Profile};
-use crate::pipeline::compiled::tenant::{Tenant, TenantState};
-use crate::pipeline::compiled::variables::{Found, Shape, VariableKind, data_shape, shape};
+use crate::pipeline::compiled::shape::{Effort, Found, Shape, VariableKind};
+use crate::pipeline::compiled::tenant::Tenant;
+use crate::pipeline::compiled::variables::{data_paths, paths};
 use crate::pipeline::compiled::webhook::Webhook;
 
-/// The event types that a webhook accepts, and their payloads as its templates see them.
+/// Errors of one kind in one webhook that are reported.
+const ERRORS_MAX: usize = 100;
+
+/// Examples that a webhook is rendered for at save.
+const EXAMPLES_MAX: usize = 20;
+
+/// The event types that a webhook accepts, and their payloads as its templates see them. All looking around in
+/// them is bounded together: what is left when the effort is spent is not checked.
 pub(super) struct Known {
     types: Vec<Arc<CatalogType>>,
     /// Names of all types of the catalog.
     names: Vec<EventType>,
+    /// Types with the same schema, example and payload share one.
     shapes: Vec<Shape>,
+    /// Those of `data`, made when they are needed.
+    data: OnceCell<Vec<Shape>>,
+    effort: Effort,
     /// Whether no other events can arrive: every type that the webhook names is known and described.
     typed: bool,
     /// Whether templates see exactly these payloads: no transform changes them.
     complete: bool,
 }
 
+/// What a type's shape depends on.
+type ShapeKey<'a> = (*const PayloadEntry, Option<&'a JsonText>, Option<&'a JsonText>);
+
+/// One of each group of types whose events have the same shape in a profile.
+fn one_of_each_shape<'a>(
+    types: &'a [Arc<CatalogType>],
+    profile: &'a Profile,
+) -> impl Iterator<Item = &'a Arc<CatalogType>> {
+    let mut seen: HashSet<ShapeKey<'a>> = HashSet::new();
+    types.iter().filter(move |known| {
+        let spec = &known.spec;
+        let entries = profile.entries(&spec.name).as_ptr();
+        seen.insert((entries, spec.schema.as_ref(), spec.example.as_ref()))
+    })
+}
+
 impl Registry {
-    pub(super) fn known(
-        &self,
-        tenant: &Tenant,
-        state: &TenantState,
-        profile: &Profile,
-        spec: &WebhookSpec,
-    ) -> Known {
+    pub(super) fn known(&self, tenant: &Tenant, profile: &Profile, spec: &WebhookSpec) -> Known {
         let accepted = |known: &Arc<CatalogType>| {
             spec.event_types.iter().any(|filter| filter.accepts(known.spec.name.as_str()))
         };
         let operators = self.event_types();
-        let all = state.event_types.values().chain(profile.types.values()).chain(&operators);
+        let (own, transforms) = tenant.read(|state| {
+            let own: Vec<_> = state.event_types.values().cloned().collect();
+            let mut plugins = spec.plugins.iter().map(|used| state.plugin(&used.plugin));
+            let transforms = plugins.any(|plugin| {
+                plugin.is_none_or(|stored| stored.meta.kind == PluginKind::Transform)
+            });
+            (own, transforms)
+        });
+        let all = own.iter().chain(profile.types.values()).chain(&operators);
         let names = all.clone().map(|known| known.spec.name.clone()).collect();
-        let mut types: Vec<Arc<CatalogType>> = Vec::new();
-        for known in all.filter(|known| accepted(known)) {
-            // The tenant's own type takes precedence, then its profile's.
-            if !types.iter().any(|other| other.spec.name == known.spec.name) {
-                types.push(known.clone());
-            }
-        }
+        let mut taken = HashSet::new();
+        // The tenant's own type takes precedence, then its profile's.
+        let mut types: Vec<Arc<CatalogType>> = all
+            .filter(|known| accepted(known) && taken.insert(known.spec.name.clone()))
+            .cloned()
+            .collect();
         types.sort_unstable_by(|a, b| a.spec.name.cmp(&b.spec.name));
         let named = |filter: &crate::model::TypeFilter| {
             filter.as_str().contains('*')
@@ -55,29 +89,37 @@ impl Registry {
         };
         let described =
             |known: &Arc<CatalogType>| known.spec.schema.is_some() || known.spec.example.is_some();
-        let transforms = spec.plugins.iter().any(|used| {
-            let plugin = state.plugin(&used.plugin);
-            plugin.is_none_or(|stored| stored.meta.kind == PluginKind::Transform)
-        });
         let typed =
             !types.is_empty() && types.iter().all(described) && spec.event_types.iter().all(named);
-        let complete = typed && !transforms;
-        let shapes = types.iter().map(|known| shape(profile, known, &tenant.id)).collect();
-        Known { types, names, shapes, typed, complete }
+        let effort = Effort::default();
+        let shapes = one_of_each_shape(&types, profile)
+            .map(|known| paths(profile, known, &tenant.id, &effort))
+            .collect();
+        let (data, complete) = (OnceCell::new(), typed && !transforms);
+        Known { types, names, shapes, data, effort, typed, complete }
     }
 
     /// Likely slips in a webhook that works.
-    #[must_use]
-    pub fn warnings(&self, tenant: &Tenant, webhook: &Webhook) -> Vec<FieldError> {
-        let known = tenant.read(|state| self.known(tenant, state, &webhook.profile, &webhook.spec));
+    pub async fn warnings(
+        self: &Arc<Self>,
+        tenant: &Arc<Tenant>,
+        webhook: &Arc<Webhook>,
+    ) -> Result<Vec<FieldError>, ChangeError> {
+        let (registry, of, webhook) = (self.clone(), tenant.clone(), webhook.clone());
+        let look = move || registry.slips(&of, &webhook);
+        self.compiler.run(For::Tenant(&tenant.id), look).await
+    }
+
+    fn slips(&self, tenant: &Tenant, webhook: &Webhook) -> Vec<FieldError> {
+        let known = self.known(tenant, &webhook.profile, &webhook.spec);
         let plan = &webhook.plan;
         let mut warnings =
             known.strangers(&templates(&plan.url, &plan.headers, plan.body.as_ref()));
         warnings.extend(known.unrendered(webhook));
         warnings.extend(known.odd_types(&webhook.spec));
         warnings.extend(idle_facets(webhook));
-        warnings
-            .extend(webhook.plan.subscription.rule_paths().filter_map(|path| known.odd_rule(path)));
+        let odd = plan.subscription.rule_paths().filter_map(|path| known.odd_rule(path));
+        warnings.extend(odd.take(ERRORS_MAX));
         warnings
     }
 }
@@ -118,7 +160,7 @@ impl Known {
         let nested = |variable: &Variable| {
             variable.scalar_only
                 && self.shapes.iter().any(|shape| {
-                    let found = shape.find(&variable.steps);
+                    let found = shape.find(&variable.steps, &self.effort);
                     use VariableKind::{Array, Object};
                     matches!(found, Found::There(Some(Object | Array)))
                 })
@@ -160,7 +202,7 @@ impl Known {
         let mut best = None::<String>;
         let mut maybe = false;
         for shape in &self.shapes {
-            let (below, known) = match shape.find(&variable.steps) {
+            let (below, known) = match shape.find(&variable.steps, &self.effort) {
                 Found::There(_) => return None,
                 Found::Open { below, known } => {
                     maybe = true;
@@ -168,7 +210,8 @@ impl Known {
                 }
                 Found::Nowhere { below, known } => (below, known),
             };
-            let near = variable.steps.get(below).and_then(|step| nearest(step, known));
+            let step = variable.steps.get(below).filter(|_| self.can_compare(known.len()));
+            let near = step.and_then(|step| nearest(step, known));
             // Inside loops no path from the root can be suggested.
             if let Some(near) = near.filter(|_| !variable.relative) {
                 let mut steps = variable.steps.clone();
@@ -178,6 +221,23 @@ impl Known {
         }
         // Where any name is possible, only one that nearly matches a known name is worth a warning.
         if maybe && best.is_none() { None } else { Some(best) }
+    }
+
+    /// Spends the effort of finding the nearest of so many names. False: it is spent.
+    fn can_compare(&self, names: usize) -> bool {
+        const NAME_STEPS: usize = 256;
+        self.effort.spend(names.saturating_mul(NAME_STEPS))
+    }
+
+    /// The shapes of the data of all types.
+    fn data(&self) -> &[Shape] {
+        self.data.get_or_init(|| {
+            let mut seen = HashSet::new();
+            let types = self.types.iter().filter(|known| {
+                seen.insert((known.spec.schema.as_ref(), known.spec.example.as_ref()))
+            });
+            types.map(|known| data_paths(known, &self.effort)).collect()
+        })
     }
 
     /// A warning for a path of the rule that begins with no field of the rule document, or that no type has
@@ -199,7 +259,8 @@ impl Known {
             return Some(FieldError { suggestion, ..FieldError::new("/rule", detail) });
         }
         let typed = self.typed && root == "data";
-        let known = self.types.iter().any(|known| data_shape(known).may_hold(steps.clone()));
+        let known =
+            typed && self.data().iter().any(|shape| shape.may_hold(steps.clone(), &self.effort));
         let detail = format!("the event types that this webhook takes have no `{path}`");
         (typed && !known).then(|| FieldError::new("/rule", detail))
     }
@@ -207,7 +268,7 @@ impl Known {
     /// The path one level up or down, in case `data` was added or left out by mistake.
     fn under_data(&self, variable: &Variable) -> Option<String> {
         let there = |steps: &[String]| {
-            let found = |shape: &Shape| matches!(shape.find(steps), Found::There(_));
+            let found = |shape: &Shape| matches!(shape.find(steps, &self.effort), Found::There(_));
             (!steps.is_empty() && self.shapes.iter().any(found)).then(|| steps.join("."))
         };
         match variable.steps.split_first()? {
@@ -225,12 +286,15 @@ impl Known {
             if name.contains('*') || known.clone().any(|known| known == name) {
                 return None;
             }
+            if !self.can_compare(self.names.len()) {
+                return None;
+            }
             let near = nearest(name, known)?.to_owned();
             let detail = format!("the catalog has no `{name}`; did you mean `{near}`?");
             let at = FieldError::new(format!("/event_types/{number}"), detail);
             Some(FieldError { suggestion: Some(near), ..at })
         };
-        spec.event_types.iter().enumerate().filter_map(odd).collect()
+        spec.event_types.iter().enumerate().filter_map(odd).take(ERRORS_MAX).collect()
     }
 
     /// Refuses a webhook that fails to render for the examples of all types it accepts.
@@ -239,25 +303,30 @@ impl Known {
         if webhook.plan.unresolved == Unresolved::Fail {
             return Ok(());
         }
-        let errors = self.unrendered(webhook);
-        if errors.is_empty() || errors.len() < self.examples().count() {
-            return Ok(());
+        let mut errors = Vec::new();
+        for known in self.examples() {
+            match unrendered(webhook, known) {
+                Some(error) => errors.push(error),
+                None => return Ok(()),
+            }
         }
-        Err(Invalid { code: "template_invalid", errors })
+        if errors.is_empty() { Ok(()) } else { Err(Invalid { code: "template_invalid", errors }) }
     }
 
     fn examples(&self) -> impl Iterator<Item = &Arc<CatalogType>> {
-        self.types.iter().filter(|known| self.complete && known.spec.example.is_some())
+        let with = self.types.iter().filter(|known| self.complete && known.spec.example.is_some());
+        with.take(EXAMPLES_MAX)
     }
 
     /// An error for each example that the webhook can't be rendered for.
     fn unrendered(&self, webhook: &Webhook) -> Vec<FieldError> {
-        let unrendered = |known: &Arc<CatalogType>| {
-            let of = format!("the example of `{}`", known.spec.name);
-            cannot_render(webhook, &known.example_event(&webhook.tenant), &of)
-        };
-        self.examples().filter_map(unrendered).collect()
+        self.examples().filter_map(|known| unrendered(webhook, known)).collect()
     }
+}
+
+fn unrendered(webhook: &Webhook, known: &CatalogType) -> Option<FieldError> {
+    let of = format!("the example of `{}`", known.spec.name);
+    cannot_render(webhook, &known.example_event(&webhook.tenant), &of)
 }
 
 /// Refuses a webhook that can't be rendered for the sample sent with it.
@@ -311,7 +380,39 @@ fn errors_at(
             let (detail, suggestion) = say(variable);
             let at = FieldError::new(pointer.clone(), detail);
             errors.push(FieldError { line: Some(line), column: Some(column), suggestion, ..at });
+            if errors.len() == ERRORS_MAX {
+                return errors;
+            }
         }
     }
     errors
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::config::IntakeConfig;
+    use crate::model::ProfileSpec;
+
+    fn known(name: &str, schema: &str, example: &str) -> Arc<CatalogType> {
+        let spec = format!(r#"{{"name": "{name}", "schema": {schema}, "example": {example}}}"#);
+        Arc::new(CatalogType::new(serde_json::from_str(&spec).unwrap(), &IntakeConfig::default()))
+    }
+
+    #[test]
+    fn types_whose_events_look_the_same_share_one_shape() {
+        let standard: ProfileSpec = serde_saphyr::from_str(include_str!("standard.yaml")).unwrap();
+        let retry = standard.retry.complete().unwrap();
+        let (types, headers) = (HashMap::new(), Vec::new());
+        let profile = Profile { spec: standard, types, headers, test_headers: Vec::new(), retry };
+        let same = (0..400).map(|n| known(&format!("a.t{n}"), r#"{"title": "x"}"#, r#"{"x": 1}"#));
+        let others = [
+            known("b.other", r#"{"title": "y"}"#, r#"{"x": 1}"#),
+            known("b.another", r#"{"title": "x"}"#, r#"{"y": 1}"#),
+        ];
+        let types: Vec<_> = same.chain(others).collect();
+        assert_eq!(one_of_each_shape(&types, &profile).count(), 3);
+    }
 }

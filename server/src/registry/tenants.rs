@@ -1,87 +1,171 @@
 //! Changes of tenants and of the known values of their facets.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::compile::check_plugin;
-use super::{ChangeError, Registry, stored};
-use crate::model::{DEFAULT_TENANT, FieldError, Invalid, TenantId, TenantSpec};
+use super::profiles::{NewPlans, is_planned, swap_plans};
+use super::turns::compile_pool::For;
+use super::{ChangeError, ROUNDS_MAX, Registry, STANDARD, never_settled, stored, to_its_end};
+use crate::model::{
+    DEFAULT_TENANT, FieldError, IntakePlugin, Invalid, SecretName, TenantId, TenantSpec,
+};
 use crate::pipeline::accept::learn_facets::Learned;
-use crate::pipeline::compiled::tenant::Tenant;
+use crate::pipeline::attempt::transform::secrets_of;
+use crate::pipeline::compiled::profile::Profile;
+use crate::pipeline::compiled::tenant::{FacetValues, Tenant, TenantState, facet_bytes};
+use crate::pipeline::compiled::webhook::Webhook;
 use crate::plugin::Place;
 use crate::store::{FacetValueRow, TenantRow};
+
+/// New settings of a tenant that passed all checks, and what they were checked with.
+struct Checked {
+    spec: TenantSpec,
+    /// None: the tenant is new.
+    tenant: Option<Arc<Tenant>>,
+    profile: Arc<Profile>,
+    /// Version and digest of each plugin at intake.
+    plugins: Vec<Option<(u32, String)>>,
+    /// Of the webhooks that use the tenant's profile, if that changes.
+    plans: NewPlans,
+}
 
 impl Registry {
     /// Creates or updates a tenant; safe to call concurrently. True: it is new.
     pub async fn put_tenant(
-        &self,
+        self: &Arc<Self>,
         id: TenantId,
         spec: TenantSpec,
     ) -> Result<(Arc<Tenant>, bool), ChangeError> {
-        let _one = self.changes.lock().await;
-        let profile = match &spec.profile {
-            None => self.profile(super::STANDARD),
-            Some(name) => self.profile(name),
-        };
-        let profile = profile.ok_or_else(|| {
-            let known: Vec<_> = self.profiles.read().keys().cloned().collect();
-            Invalid::at(
-                "/profile",
-                format!("there is no such profile; apply it first (there are {known:?})"),
-            )
-        })?;
         if spec.weight.is_some_and(|weight| !TenantSpec::WEIGHTS.contains(&weight)) {
             return Err(Invalid::at("/weight", "is from 1 to 100").into());
         }
-        let known = self.tenant(&id);
-        check_intake_plugins(known.as_deref(), &spec, self.config.tenant.plugins_per_webhook_max)?;
-        if let Some(tenant) = &known {
-            let uses = spec.intake_plugins.iter().map(|used| (used.plugin.as_str(), &used.config));
-            let at = ("/intake_plugins", Place::Intake);
-            self.ask_plugins(tenant, |_| true, uses, at).await?;
+        let mut plans = NewPlans::new();
+        for _ in 0..ROUNDS_MAX {
+            let checked = self.check_tenant(&id, &spec, plans).await?;
+            let (registry, id) = (self.clone(), id.clone());
+            match to_its_end(async move { registry.take_settings(id, checked).await }).await? {
+                Taken::Yes(tenant, created) => return Ok((tenant, created)),
+                Taken::No(made) => plans = made,
+            }
         }
-        let default =
-            |webhook: &crate::pipeline::compiled::webhook::Webhook| webhook.spec.profile.is_none();
-        let webhooks = match &known {
-            Some(tenant) => self.recompiled(tenant, default, &profile)?,
-            None => Vec::new(),
-        };
+        Err(never_settled())
+    }
+
+    /// Checks new settings, and compiles what they touch: only another profile touches webhooks. `plans` are
+    /// those of an earlier round.
+    async fn check_tenant(
+        self: &Arc<Self>,
+        id: &TenantId,
+        spec: &TenantSpec,
+        mut plans: NewPlans,
+    ) -> Result<Checked, ChangeError> {
+        let name = spec.profile.as_deref().unwrap_or(STANDARD);
+        let profile = self.profile(name).ok_or_else(|| self.no_profile(name))?;
+        let tenant = self.tenant(id);
+        let before = tenant.as_ref().map(|tenant| tenant.read(|state| state.spec.clone()));
+        let text_before = before.as_ref().map(stored).transpose()?;
+        self.check_settings(&stored(spec)?, text_before.as_deref())?;
+        let plugins = tenant.as_ref().map(|tenant| tenant.read(|state| versions(state, spec)));
+        if before.is_none_or(|before| before.intake_plugins != spec.intake_plugins) {
+            self.check_intake(tenant.as_ref(), spec).await?;
+        }
+        if let Some(tenant) = &tenant {
+            let uses = |webhook: &Webhook| is_outdated(webhook, &profile);
+            let whom = For::Tenant(id);
+            self.compile_for(tenant, uses, &profile, (whom, &mut plans)).await?;
+        }
+        let plugins = plugins.unwrap_or_default();
+        Ok(Checked { spec: spec.clone(), tenant, profile, plugins, plans })
+    }
+
+    async fn check_intake(
+        self: &Arc<Self>,
+        tenant: Option<&Arc<Tenant>>,
+        spec: &TenantSpec,
+    ) -> Result<(), ChangeError> {
+        let max = self.config.tenant.plugins_per_webhook_max;
+        let Some(tenant) = tenant else { return Ok(check_intake_plugins(None, spec, max)?) };
+        let (of, named) = (tenant.clone(), spec.clone());
+        let check = move || check_intake_plugins(Some(&of), &named, max);
+        self.compiler.run(For::Tenant(&tenant.id), check).await??;
+        let uses = spec.intake_plugins.iter().map(|used| (used.plugin.as_str(), &used.config));
+        Ok(self.ask_plugins(tenant, |_| true, uses, ("/intake_plugins", Place::Intake)).await?)
+    }
+
+    /// Stores the settings and swaps them in, unless what they were checked with has changed.
+    async fn take_settings(&self, id: TenantId, checked: Checked) -> Result<Taken, ChangeError> {
+        let turn = self.turns.of_few(&id, self.config.tenant.changes_waiting_max).await?;
+        let _change = self.change_with(turn).await;
+        if !self.is_still_true(&id, &checked) {
+            return Ok(Taken::No(checked.plans));
+        }
+        let Checked { spec, tenant, profile, plans, .. } = checked;
         let now = self.now();
         let row =
             TenantRow { id: id.clone(), spec: stored(&spec)?, created_at: now, updated_at: now };
         self.store.configuration.put_tenant(row).await?;
-        let Some(tenant) = known else {
+        let Some(tenant) = tenant else {
             let tenant = Arc::new(Tenant::new(id.clone(), spec, now, profile));
             self.tenants.write().insert(id, tenant.clone());
-            return Ok((tenant, true));
+            return Ok(Taken::Yes(tenant, true));
         };
-        tenant.change(|state| {
+        let same = tenant.change(|state| {
             state.spec = spec;
-            state.profile = profile.clone();
-            webhooks.into_iter().for_each(|webhook| state.put_webhook(webhook));
+            let before = std::mem::replace(&mut state.profile, profile.clone());
+            Arc::ptr_eq(&before, &profile)
         });
-        for source in self.sources.write().values_mut() {
-            if source.tenant == id && source.spec.profile.is_none() {
-                *source = Arc::new(source.with_profile(profile.clone()));
+        if !same {
+            let using: Vec<_> = tenant.read(|state| {
+                state.webhooks().filter(|w| is_outdated(w, &profile)).cloned().collect()
+            });
+            swap_plans(&tenant, &using, &profile, &plans);
+            for source in self.sources.write().values_mut() {
+                if source.tenant == id && source.spec.profile.is_none() {
+                    *source = Arc::new(source.with_profile(profile.clone()));
+                }
             }
         }
-        Ok((tenant, false))
+        Ok(Taken::Yes(tenant, false))
+    }
+
+    fn is_still_true(&self, id: &TenantId, checked: &Checked) -> bool {
+        let Checked { spec, tenant, profile, plugins, plans } = checked;
+        let name = spec.profile.as_deref().unwrap_or(STANDARD);
+        let same_profile = self.profile(name).is_some_and(|now| Arc::ptr_eq(&now, profile));
+        let Some(tenant) = tenant else { return same_profile && self.tenant(id).is_none() };
+        let configs = spec.intake_plugins.iter().map(|used| used.config.root());
+        let named: Vec<SecretName> =
+            configs.flat_map(secrets_of).filter_map(|name| name.parse().ok()).collect();
+        same_profile
+            && self.is_current(tenant)
+            && tenant.read(|state| {
+                let mut using = state.webhooks().filter(|w| is_outdated(w, profile));
+                (state.spec.intake_plugins == spec.intake_plugins
+                    || versions(state, spec) == *plugins
+                        && named.iter().all(|name| state.secrets.contains_key(name)))
+                    && using.all(|webhook| is_planned(plans, webhook))
+            })
     }
 
     /// Erases a tenant and all its data.
-    pub async fn delete_tenant(&self, id: &TenantId) -> Result<(), ChangeError> {
-        let _one = self.changes.lock().await;
+    pub async fn delete_tenant(self: &Arc<Self>, id: &TenantId) -> Result<(), ChangeError> {
         if id.as_str() == DEFAULT_TENANT {
             return Err(ChangeError::Conflict(
                 "the tenant `default` always exists; delete its things instead".to_owned(),
             ));
         }
-        // Removed from memory first, so that nothing new is created while the database is cleared. Only the
-        // database decides whether the tenant exists: an interrupted erasure can be repeated.
-        self.tenants.write().remove(id);
-        self.sources.write().retain(|_, source| source.tenant != *id);
-        self.keys.write().retain(|_, key| key.tenant.as_ref() != Some(id));
-        self.store.configuration.delete_tenant(id).await.map_err(ChangeError::of("tenant"))
+        let (registry, id) = (self.clone(), id.clone());
+        to_its_end(async move {
+            let _turn = registry.turns.of(&id).await;
+            // Removed from memory first, so that nothing new is created while the database is cleared. Only
+            // the database decides whether the tenant exists: an interrupted erasure can be repeated.
+            registry.tenants.write().remove(&id);
+            registry.sources.write().retain(|_, source| source.tenant != id);
+            registry.keys.write().retain(|_, key| key.tenant.as_ref() != Some(&id));
+            let deleted = registry.store.configuration.delete_tenant(&id).await;
+            deleted.map_err(ChangeError::of("tenant"))
+        })
+        .await
     }
 
     /// Stores facet values learned from events. Losing one does no harm: the next event brings it again.
@@ -89,21 +173,18 @@ impl Registry {
         if learned.is_empty() {
             return;
         }
-        let (updated_at, max) = (self.now(), self.config.tenant.facet_values_max);
+        let (updated_at, config) = (self.now(), &self.config.tenant);
+        let (max, bytes_max) = (config.facet_values_max, config.facet_value_bytes_max);
         // The events of one request are looked at before any of their values is known.
         let rows = tenant.change(|state| {
             let mut rows = Vec::new();
             for Learned { facet, value, label } in learned {
-                let values = state.facet_values.entry(facet.clone()).or_default();
-                if values.len() < max && !values.contains_key(&value) {
-                    values.insert(value.clone(), label.clone());
-                    rows.push(FacetValueRow {
-                        tenant: tenant.id.clone(),
-                        facet,
-                        value,
-                        label,
-                        updated_at,
-                    });
+                // A label that is too long is no help in choosing a value.
+                let label = label.filter(|label| label.len() <= bytes_max);
+                let full = state.bytes() > config.configuration_bytes_max;
+                if !full && state.learn_facet_value(&facet, &value, label.as_deref(), max) {
+                    let tenant = tenant.id.clone();
+                    rows.push(FacetValueRow { tenant, facet, value, label, updated_at });
                 }
             }
             rows
@@ -115,24 +196,67 @@ impl Registry {
 
     /// Replaces the known values of a facet with those supplied by the host.
     pub async fn put_facet_values(
-        &self,
+        self: &Arc<Self>,
         tenant: &Arc<Tenant>,
         facet: &str,
-        values: BTreeMap<String, Option<String>>,
+        values: FacetValues,
     ) -> Result<(), ChangeError> {
-        let _one = self.change_in(tenant).await?;
-        let now = self.now();
-        let rows = values.iter().map(|(value, label)| FacetValueRow {
-            tenant: tenant.id.clone(),
-            facet: facet.to_owned(),
-            value: value.clone(),
-            label: label.clone(),
-            updated_at: now,
-        });
-        self.store.configuration.put_facet_values(&tenant.id, facet, rows.collect()).await?;
-        tenant.change(|state| state.facet_values.insert(facet.to_owned(), values));
-        Ok(())
+        self.check_facet_values(&values)?;
+        let (registry, tenant, facet) = (self.clone(), tenant.clone(), facet.to_owned());
+        to_its_end(async move {
+            let _change = registry.change_in(&tenant).await?;
+            let after = facet_bytes(&values);
+            tenant.read(|state| {
+                let before = state.facet_values.get(&facet).map_or(0, facet_bytes);
+                registry.check_bytes(state, before, after)
+            })?;
+            let now = registry.now();
+            let rows = values.iter().map(|(value, label)| FacetValueRow {
+                tenant: tenant.id.clone(),
+                facet: facet.clone(),
+                value: value.clone(),
+                label: label.clone(),
+                updated_at: now,
+            });
+            let rows = rows.collect();
+            registry.store.configuration.put_facet_values(&tenant.id, &facet, rows).await?;
+            tenant.change(|state| state.put_facet_values(&facet, values));
+            Ok(())
+        })
+        .await
     }
+
+    fn check_facet_values(&self, values: &FacetValues) -> Result<(), Invalid> {
+        let max = self.config.tenant.facet_value_bytes_max;
+        let labels = values.values().flatten();
+        if values.keys().chain(labels).all(|text| text.len() <= max) {
+            return Ok(());
+        }
+        let detail =
+            format!("a value or label has {max} bytes at most (tenant.facet_value_bytes_max)");
+        Err(Invalid::at("/values", detail))
+    }
+}
+
+enum Taken {
+    /// True: the tenant is new.
+    Yes(Arc<Tenant>, bool),
+    /// Something changed meanwhile. The plans are good for the next round.
+    No(NewPlans),
+}
+
+/// Whether a webhook uses its tenant's profile, and that is not `profile`.
+fn is_outdated(webhook: &Webhook, profile: &Arc<Profile>) -> bool {
+    webhook.spec.profile.is_none() && !Arc::ptr_eq(&webhook.profile, profile)
+}
+
+/// Version and digest of each plugin at intake; none where there is no such plugin.
+fn versions(state: &TenantState, spec: &TenantSpec) -> Vec<Option<(u32, String)>> {
+    let version = |used: &IntakePlugin| {
+        let meta = &state.plugin(&used.plugin)?.meta;
+        Some((meta.version, meta.digest.clone()))
+    };
+    spec.intake_plugins.iter().map(version).collect()
 }
 
 fn check_intake_plugins(
@@ -146,7 +270,7 @@ fn check_intake_plugins(
     }
     let errors = spec.intake_plugins.iter().enumerate().flat_map(|(number, used)| {
         let found = match tenant {
-            Some(tenant) => tenant.read(|state| check_plugin(state, &used.plugin, &used.config)),
+            Some(tenant) => check_plugin(tenant, &used.plugin, &used.config),
             None => vec![FieldError::new(
                 "/plugin",
                 "create the tenant first, then upload the plugin, then name it here",

@@ -1,12 +1,13 @@
 //! Plugin uploads: compiled while the caller waits, or in the background if that takes longer.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
-use super::{ChangeError, Registry};
+use super::{ChangeError, Registry, to_its_end};
 use crate::model::{PluginKind, PluginMeta, PluginName, PluginPool, PluginState};
 use crate::pipeline::compiled::tenant::{StoredPlugin, Tenant};
 use crate::plugin::{Inspection, Kind, Owner, Plugin, PoolName, UploadError};
@@ -24,6 +25,7 @@ impl Registry {
         name: PluginName,
         wasm: Bytes,
     ) -> Result<PluginMeta, ChangeError> {
+        self.check_new_version(tenant, wasm.len() as u64)?;
         let (Inspection { kind, imports, exports }, digest) =
             self.host.inspection(wasm.clone()).await?;
         let mut meta = PluginMeta {
@@ -54,14 +56,41 @@ impl Registry {
         if let Some((plugin, call_us)) = &compiled {
             complete(&mut meta, plugin, *call_us);
         }
-        let _one = self.change_in(tenant).await?;
-        let row = PluginRow { tenant: Some(tenant.id.clone()), meta: meta.clone() };
-        meta.version = self.store.configuration.insert_plugin(row, wasm.to_vec()).await?;
-        put(tenant, meta.clone(), compiled.map(|(plugin, _)| plugin));
-        if meta.state == PluginState::Compiling {
-            tokio::spawn(self.clone().finish(tenant.clone(), meta.clone(), compiling));
+        let (registry, tenant) = (self.clone(), tenant.clone());
+        to_its_end(async move {
+            let _change = registry.change_in(&tenant).await?;
+            registry.check_new_version(&tenant, meta.size_bytes)?;
+            let row = PluginRow { tenant: Some(tenant.id.clone()), meta: meta.clone() };
+            meta.version = registry.store.configuration.insert_plugin(row, wasm.to_vec()).await?;
+            put(&tenant, meta.clone(), compiled.map(|(plugin, _)| plugin));
+            if meta.state == PluginState::Compiling {
+                tokio::spawn(registry.clone().finish(tenant.clone(), meta.clone(), compiling));
+            }
+            Ok(meta)
+        })
+        .await
+    }
+
+    /// Refuses one version too many, or more bytes than the files of a tenant may have.
+    fn check_new_version(&self, tenant: &Tenant, size_bytes: u64) -> Result<(), ChangeError> {
+        let config = &self.config.tenant;
+        let (count, bytes) = tenant.read(|state| {
+            let ready =
+                state.plugins.values().flat_map(BTreeMap::values).map(|stored| &stored.meta);
+            let uploads = state.uploads.values().flat_map(BTreeMap::values);
+            let sizes = ready.chain(uploads).map(|meta| meta.size_bytes);
+            sizes.fold((0, 0), |(count, bytes): (usize, u64), size| (count + 1, bytes + size))
+        });
+        let max = config.plugin_versions_max;
+        Registry::check_count(count, "plugin versions", ("plugin_versions_max", max))?;
+        let max = config.plugin_bytes_max;
+        if bytes.saturating_add(size_bytes) > max {
+            return Err(ChangeError::Conflict(format!(
+                "the files of a tenant's plugins have {max} bytes at most (tenant.plugin_bytes_max); delete \
+                 versions first"
+            )));
         }
-        Ok(meta)
+        Ok(())
     }
 
     /// Compiles the uploads that an earlier run of the server left uncompiled.
@@ -127,7 +156,7 @@ impl Registry {
             }
         }
         // The tenant was erased meanwhile: there is nothing to update.
-        let Ok(_one) = self.change_in(&tenant).await else { return };
+        let Ok(_change) = self.own_change_in(&tenant).await else { return };
         let row = PluginRow { tenant: Some(tenant.id.clone()), meta: meta.clone() };
         match self.store.configuration.update_plugin(row).await {
             Ok(()) => put(&tenant, meta, compiled.ok().map(|(plugin, _)| plugin)),

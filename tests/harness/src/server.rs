@@ -185,6 +185,13 @@ impl TestServer {
         builder.start().await
     }
 
+    /// As [`TestServer::restart`], with other settings.
+    pub async fn restart_with(mut self, change: impl FnOnce(&mut Config)) -> TestServer {
+        let builder = self.builder.take().expect("a running server was built");
+        self.builder = Some(builder.config(change));
+        self.restart().await
+    }
+
     /// Applies the profiles of `examples/platforms`.
     pub async fn apply_platforms(&self) {
         for entry in std::fs::read_dir(crate::root().join("examples/platforms")).unwrap() {

@@ -7,5 +7,7 @@ mod keys;
 mod limits;
 mod preview;
 mod secrets;
+mod sizes;
 mod templates;
+mod turns;
 mod webhooks;

@@ -1,13 +1,24 @@
 //! "Did you mean …": finds the known name that a wrong one resembles.
 
+/// Longer words are no slips of a known name; comparing two words takes time and memory by their product.
+const WORD_CHARS_MAX: usize = 128;
+
+/// Candidates that are looked at.
+const CANDIDATES_MAX: usize = 1_000;
+
 /// The candidate nearest to `word`. It may be off by a third of the word's characters (by two, if that is
 /// more) but never by more than half, counting a swap of neighbours as one.
 #[must_use]
 pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
-    let word: Vec<char> = word.to_lowercase().chars().collect();
+    let word: Vec<char> = word.to_lowercase().chars().take(WORD_CHARS_MAX + 1).collect();
+    if word.len() > WORD_CHARS_MAX {
+        return None;
+    }
     let far = (word.len() / 3).max(2);
     candidates
         .into_iter()
+        .take(CANDIDATES_MAX)
+        .filter(|candidate| candidate.len() <= 4 * WORD_CHARS_MAX)
         .map(|candidate| {
             let other: Vec<char> = candidate.to_lowercase().chars().collect();
             (distance(&word, &other), other.len().max(word.len()), candidate)
@@ -73,5 +84,12 @@ mod tests {
         assert_eq!(nearest("foo", ["or", "not"]), None);
         assert_eq!(nearest("log", ["lt", "eq"]), None);
         assert_eq!(nearest("fi", ["or", "if"]), Some("if"));
+    }
+
+    #[test]
+    fn long_words_are_not_compared() {
+        let long = "a".repeat(1 << 20);
+        assert_eq!(nearest(&long, [&*long]), None);
+        assert_eq!(nearest("aaa", [&*long, "aab"]), Some("aab"));
     }
 }

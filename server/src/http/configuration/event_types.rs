@@ -14,7 +14,7 @@ use crate::http::edge::path::{Id, Query};
 use crate::http::edge::{patch, sample_event};
 use crate::model::{EventType, EventTypeSpec, Invalid};
 use crate::pipeline::compiled::profile::CatalogType;
-use crate::pipeline::compiled::variables::{Variable, shape};
+use crate::pipeline::compiled::variables::Variable;
 
 /// Whose catalog a type stands in.
 #[derive(Clone, Copy, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -160,7 +160,8 @@ pub(crate) async fn variable_list(
     let profile = profile.ok_or_else(|| Problem::not_found("profile"))?;
     let known = sample_event::catalog_type(&access.app, &access.tenant, Some(&profile), &name);
     let known = known.ok_or_else(|| Problem::not_found("event type"))?;
-    answer::ok(&List::whole(shape(&profile, &known, &access.tenant.id).variables()))
+    let variables = access.app.registry.variables(&access.tenant, profile, known).await?;
+    answer::ok(&List::whole(variables))
 }
 
 /// List the operator's event types

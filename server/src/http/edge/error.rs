@@ -243,6 +243,8 @@ impl From<ChangeError> for Problem {
             ChangeError::NameTaken(_) => Problem::new(Code::NameTaken, error.to_string()),
             ChangeError::NotFound(what) => Problem::not_found(what),
             ChangeError::Conflict(detail) => Problem::new(Code::Conflict, detail),
+            ChangeError::Busy(detail) => Problem::new(Code::Busy, detail),
+            ChangeError::Broke(cause) => Problem::internal(cause),
             ChangeError::Upload(error) => error.into(),
             ChangeError::Store(error) => error.into(),
             ChangeError::Randomness(error) => error.into(),

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::error::Problem;
 use crate::app::App;
 use crate::config::IntakeConfig;
-use crate::model::{Event, EventType, Invalid};
+use crate::model::{Event, EventType, Invalid, JsonText};
 use crate::pipeline::accept::intake::{self, Draft};
 use crate::pipeline::compiled::profile::{CatalogType, Profile};
 use crate::pipeline::compiled::tenant::Tenant;
@@ -47,7 +47,8 @@ impl Sample {
             None => type_for(tenant, webhook)?,
         };
         let known = catalog_type(app, tenant, Some(&webhook.profile), &event_type);
-        let example = known.as_ref().and_then(|known| known.spec.example.clone());
+        let example =
+            known.as_ref().and_then(|known| known.spec.example.as_ref().map(JsonText::document));
         let of_example = known.map(|known| known.spec.example_attributes.clone());
         let draft = Draft {
             id: None,
@@ -93,7 +94,7 @@ fn filled_up(event: Value<'_>, known: Option<&CatalogType>) -> Document {
         }
         out.end();
     }
-    let example = known.and_then(|known| known.spec.example.clone());
+    let example = known.and_then(|known| known.spec.example.as_ref().map(JsonText::document));
     out.key("data").copy(example.unwrap_or_else(Document::empty_object).root()).end();
     out.finish()
 }

@@ -40,7 +40,7 @@ pub(crate) struct PreviewRequest {
 pub(crate) async fn preview(access: Access<Manage>, body: Body) -> Answer {
     let request: PreviewRequest = body.json()?;
     let webhook =
-        webhook(&access, &request.webhook).map_err(|problem| problem.below("/webhook"))?;
+        webhook(&access, &request.webhook).await.map_err(|problem| problem.below("/webhook"))?;
     let event = match &request.event {
         Some(given) => event(&access, &webhook, given).await,
         None => Sample::default().event(&access.app, &access.tenant, &webhook),
@@ -48,14 +48,14 @@ pub(crate) async fn preview(access: Access<Manage>, body: Body) -> Answer {
     let event = event.map_err(|problem| problem.below("/event"))?;
     let (tenant, registry) = (&access.tenant, &access.app.registry);
     let mut preview = access.app.pipeline.preview(tenant, &webhook, event).await?;
-    preview.warnings.extend(registry.warnings(tenant, &webhook));
+    preview.warnings.extend(registry.warnings(tenant, &webhook).await?);
     if let Some(said) = kept_back(&webhook) {
         preview.warnings.push(FieldError::new(said.0, said.1));
     }
     answer::ok(&preview)
 }
 
-fn webhook(access: &Access<Manage>, given: &Document) -> Result<Arc<Webhook>, Problem> {
+async fn webhook(access: &Access<Manage>, given: &Document) -> Result<Arc<Webhook>, Problem> {
     if let Some(id) = given.root().as_str() {
         let id: WebhookId = id.parse().map_err(|_| Problem::not_found("webhook"))?;
         return find(&access.tenant, id);
@@ -64,7 +64,7 @@ fn webhook(access: &Access<Manage>, given: &Document) -> Result<Arc<Webhook>, Pr
         return Err(Invalid::at("", "is the id of a webhook, or a webhook").into());
     }
     let (spec, secret) = take_secret(given)?;
-    let mut webhook = access.app.registry.check_webhook(&access.tenant, read(&spec)?)?;
+    let mut webhook = access.app.registry.check_webhook(&access.tenant, read(&spec)?).await?;
     if let Some(secret) = secret {
         webhook.secret = secret;
     }

@@ -76,9 +76,10 @@ impl WebhookView {
     }
 
     /// The view with warnings about the new settings.
-    fn saved(access: &Access<Manage>, webhook: &Webhook) -> WebhookView {
-        let warnings = access.app.registry.warnings(&access.tenant, webhook);
-        WebhookView { warnings, ..WebhookView::of(webhook) }
+    async fn saved(access: &Access<Manage>, webhook: &Arc<Webhook>) -> WebhookView {
+        let warnings = access.app.registry.warnings(&access.tenant, webhook).await;
+        // It is saved, also when there is no time to look for slips.
+        WebhookView { warnings: warnings.unwrap_or_default(), ..WebhookView::of(webhook) }
     }
 
     pub(crate) fn with_secret(webhook: &Webhook) -> WebhookView {
@@ -136,13 +137,13 @@ fn take_sample(document: &Document) -> Result<(Document, Option<Sample>), Proble
 }
 
 /// Refuses settings that can't be rendered for the posted sample.
-fn check_sample(
+async fn check_sample(
     access: &Access<Manage>,
     spec: &WebhookSpec,
     sample: Option<Sample>,
 ) -> Result<(), Problem> {
     let Some(sample) = sample else { return Ok(()) };
-    let webhook = access.app.registry.check_webhook(&access.tenant, spec.clone())?;
+    let webhook = access.app.registry.check_webhook(&access.tenant, spec.clone()).await?;
     let event = sample.event(&access.app, &access.tenant, &webhook);
     let event = event.map_err(|problem| problem.below("/sample"))?;
     Ok(registry::check_sample(&webhook, &event)?)
@@ -164,10 +165,10 @@ pub(crate) async fn create(access: Access<Manage>, body: Body) -> Answer {
     let (spec, sample) = take_sample(&body.document()?)?;
     let (spec, secret) = take_secret(&spec)?;
     let spec: WebhookSpec = settings(&spec, &["secret", "sample"])?;
-    check_sample(&access, &spec, sample)?;
+    check_sample(&access, &spec, sample).await?;
     let webhook = access.app.registry.create_webhook(&access.tenant, spec, secret).await?;
     let secret = Some(webhook.secret.reveal().to_owned());
-    answer::created(&WebhookView { secret, ..WebhookView::saved(&access, &webhook) })
+    answer::created(&WebhookView { secret, ..WebhookView::saved(&access, &webhook).await })
 }
 
 /// Which webhooks.
@@ -241,16 +242,16 @@ pub(crate) async fn patch(access: Access<Manage>, Id(id): Id<WebhookId>, body: B
         let saved = saved(&*webhook.spec)?;
         let merged = patch::merge(saved.root(), changes.root());
         let spec: WebhookSpec = settings(&merged, &["paused", "secret", "sample"])?;
-        check_sample(&access, &spec, sample)?;
+        check_sample(&access, &spec, sample).await?;
         let made_from = Some(webhook.revision);
         webhook = registry.update_webhook(&access.tenant, id, spec, secret, made_from).await?;
     } else {
-        check_sample(&access, &webhook.spec, sample)?;
+        check_sample(&access, &webhook.spec, sample).await?;
     }
     if enabled.is_some() || paused.is_some() {
         webhook = registry.set_webhook_state(&access.tenant, id, enabled, paused).await?;
     }
-    answer::ok(&WebhookView::saved(&access, &webhook))
+    answer::ok(&WebhookView::saved(&access, &webhook).await)
 }
 
 /// Replace all settings of a webhook
@@ -265,10 +266,10 @@ pub(crate) async fn put(access: Access<Manage>, Id(id): Id<WebhookId>, body: Bod
     let (spec, secret) = take_secret(&spec)?;
     let spec = patch::without(spec.root(), &SHOWN_ONLY);
     let spec: WebhookSpec = settings(&spec, &["secret", "sample"])?;
-    check_sample(&access, &spec, sample)?;
+    check_sample(&access, &spec, sample).await?;
     let webhook =
         access.app.registry.update_webhook(&access.tenant, id, spec, secret, None).await?;
-    answer::ok(&WebhookView::saved(&access, &webhook))
+    answer::ok(&WebhookView::saved(&access, &webhook).await)
 }
 
 /// Delete a webhook

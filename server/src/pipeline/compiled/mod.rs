@@ -2,6 +2,8 @@
 
 pub(super) mod facet_values;
 pub mod profile;
+pub mod shape;
+mod shape_reader;
 pub mod subscription;
 pub mod tenant;
 pub mod variables;

@@ -9,7 +9,7 @@ use antar_template::Template;
 
 use crate::config::IntakeConfig;
 use crate::model::{
-    DeliveryId, Event, EventId, EventKey, EventType, EventTypeSpec, Millis, PayloadEntry,
+    DeliveryId, Event, EventId, EventKey, EventType, EventTypeSpec, JsonText, Millis, PayloadEntry,
     PayloadValue, ProfileSpec, Retry, TenantId,
 };
 
@@ -20,7 +20,13 @@ const DETAIL_BYTES_MAX: usize = 1_000;
 pub struct CatalogType {
     pub spec: EventTypeSpec,
     schema: Option<Result<Schema, SchemaError>>,
+    /// Memory that it takes, estimated.
+    pub bytes: usize,
 }
+
+/// Estimated memory of a type itself, and of a compiled schema for each of its values, in bytes.
+const TYPE_BYTES: usize = 1_024;
+const SCHEMA_VALUE_BYTES: usize = 512;
 
 impl CatalogType {
     /// Compiles the schema. A schema that can't be used stays out of use: see [`CatalogType::refusal`].
@@ -31,9 +37,22 @@ impl CatalogType {
             steps_max: limits.schema_steps_max,
             pattern_bytes_max: limits.schema_pattern_bytes_max,
         };
+        let schema = spec.schema.as_ref().map(JsonText::document);
+        let values = schema.as_ref().map_or(0, |schema| schema.root().count());
         let compile = |schema: &Document| Schema::compile(&schema.root().to_serde(), limits);
-        let schema = spec.schema.as_ref().map(compile);
-        CatalogType { spec, schema }
+        let schema = schema.as_ref().map(compile);
+        let texts =
+            [&spec.schema, &spec.example].into_iter().flatten().map(|json| json.text().len());
+        let bytes = TYPE_BYTES
+            + spec.description.len()
+            + spec
+                .example_attributes
+                .iter()
+                .map(|(name, value)| name.len() + value.len())
+                .sum::<usize>()
+            + texts.sum::<usize>()
+            + values.saturating_mul(SCHEMA_VALUE_BYTES);
+        CatalogType { spec, schema, bytes }
     }
 
     /// Why the schema is refused at save, as a sentence. A stored one is not used.
@@ -83,9 +102,8 @@ impl CatalogType {
             id: EventId::new(TIMESTAMP),
         };
         let attributes = spec.example_attributes.iter().map(|(k, v)| (k.clone(), v.clone()));
-        let empty = Document::empty_object();
-        let data = spec.example.as_ref().unwrap_or(&empty).root();
-        Event::new(key, spec.name.clone(), TIMESTAMP, attributes.collect(), data)
+        let data = spec.example.as_ref().map_or_else(Document::empty_object, JsonText::document);
+        Event::new(key, spec.name.clone(), TIMESTAMP, attributes.collect(), data.root())
     }
 }
 

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use antar_json::{OutOfSteps, Steps};
-use antar_rules::Index;
+use antar_rules::{Index, Pattern};
 use parking_lot::RwLock;
 
 use super::profile::{CatalogType, Profile};
 use super::webhook::Webhook;
 use crate::model::{
-    Event, EventType, Millis, PluginMeta, PluginName, Secret, SecretName, TenantId, TenantSpec,
-    WebhookId,
+    Event, EventType, Millis, PluginMeta, PluginName, Secret, SecretName, SourceId, TenantId,
+    TenantSpec, WebhookId,
 };
 use crate::plugin::Plugin;
 
@@ -35,11 +35,18 @@ pub struct TenantState {
     /// Versions that are being compiled, or failed to compile.
     pub uploads: BTreeMap<PluginName, BTreeMap<u32, PluginMeta>>,
     /// Known values by facet, each with the label shown to people.
-    pub facet_values: BTreeMap<String, BTreeMap<String, Option<String>>>,
+    pub facet_values: BTreeMap<String, FacetValues>,
+    /// Estimated bytes of its sources, which are kept elsewhere.
+    pub sources: BTreeMap<SourceId, usize>,
     webhooks: HashMap<WebhookId, Arc<Webhook>>,
     webhook_names: HashMap<String, WebhookId>,
     index: Index<WebhookId>,
+    /// Estimated bytes of the webhooks, the event types and the facet values.
+    bytes: usize,
 }
+
+/// Values of a facet, each with the label shown to people.
+pub type FacetValues = BTreeMap<String, Option<String>>;
 
 #[derive(Clone)]
 pub struct StoredSecret {
@@ -70,9 +77,11 @@ impl Tenant {
             plugins: BTreeMap::new(),
             uploads: BTreeMap::new(),
             facet_values: BTreeMap::new(),
+            sources: BTreeMap::new(),
             webhooks: HashMap::new(),
             webhook_names: HashMap::new(),
             index: Index::new(),
+            bytes: 0,
         };
         Tenant { id, state: RwLock::new(state) }
     }
@@ -116,6 +125,15 @@ impl Tenant {
         }
         wanted.sort_unstable_by_key(|webhook| webhook.id);
         Routed { wanted, undecided: open }
+    }
+
+    /// Inserts or replaces a webhook. The pattern for the index is made before readers have to wait, and the
+    /// index is left alone if the webhook subscribes to the same events as before.
+    pub fn put_webhook(&self, webhook: Arc<Webhook>) {
+        let known = self.webhook(webhook.id);
+        let same = known.is_some_and(|known| known.subscribes_like(&webhook));
+        let pattern = (!same).then(|| webhook.plan.subscription.pattern());
+        self.change(|state| state.put_webhook(webhook, pattern));
     }
 
     #[must_use]
@@ -177,16 +195,17 @@ impl TenantState {
         self.webhooks.get(&id)
     }
 
-    /// Inserts or replaces a webhook. The index is updated only if the plan is a new one.
-    pub fn put_webhook(&mut self, webhook: Arc<Webhook>) {
-        let known = self.webhooks.get(&webhook.id);
-        if !known.is_some_and(|known| Arc::ptr_eq(&known.plan, &webhook.plan)) {
-            self.index.remove(&webhook.id);
-            self.index.insert(webhook.id, webhook.plan.subscription.pattern());
+    /// `pattern` is that of the webhook's subscription; none: it is the one in the index.
+    fn put_webhook(&mut self, webhook: Arc<Webhook>, pattern: Option<Pattern>) {
+        if let Some(pattern) = pattern {
+            self.index.insert(webhook.id, pattern);
         }
         self.forget_webhook_name(webhook.id);
         self.webhook_names.insert(webhook.spec.name.clone(), webhook.id);
-        self.webhooks.insert(webhook.id, webhook);
+        self.bytes += webhook.plan.bytes;
+        if let Some(before) = self.webhooks.insert(webhook.id, webhook) {
+            self.bytes -= before.plan.bytes;
+        }
     }
 
     /// Frees the name of a webhook, unless another one has taken it since.
@@ -200,7 +219,55 @@ impl TenantState {
     pub fn remove_webhook(&mut self, id: WebhookId) {
         self.index.remove(&id);
         self.forget_webhook_name(id);
-        self.webhooks.remove(&id);
+        if let Some(before) = self.webhooks.remove(&id) {
+            self.bytes -= before.plan.bytes;
+        }
+    }
+
+    /// Inserts or replaces an event type. True: it is new.
+    pub fn put_event_type(&mut self, known: Arc<CatalogType>) -> bool {
+        self.bytes += known.bytes;
+        let before = self.event_types.insert(known.spec.name.clone(), known);
+        self.bytes -= before.as_ref().map_or(0, |before| before.bytes);
+        before.is_none()
+    }
+
+    pub fn remove_event_type(&mut self, name: &EventType) {
+        if let Some(before) = self.event_types.remove(name) {
+            self.bytes -= before.bytes;
+        }
+    }
+
+    /// Replaces the known values of a facet.
+    pub fn put_facet_values(&mut self, facet: &str, values: FacetValues) {
+        self.bytes += facet_bytes(&values);
+        if let Some(before) = self.facet_values.insert(facet.to_owned(), values) {
+            self.bytes -= facet_bytes(&before);
+        }
+    }
+
+    /// Adds a value of a facet, unless it is known or the facet has `max` values already. True: it was added.
+    pub fn learn_facet_value(
+        &mut self,
+        facet: &str,
+        value: &str,
+        label: Option<&str>,
+        max: usize,
+    ) -> bool {
+        let values = self.facet_values.entry(facet.to_owned()).or_default();
+        let new = values.len() < max && !values.contains_key(value);
+        if new {
+            values.insert(value.to_owned(), label.map(ToOwned::to_owned));
+            self.bytes += facet_value_bytes(value, label);
+        }
+        new
+    }
+
+    /// Memory that the tenant's configuration takes, estimated.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let secrets = self.secrets.values().map(|stored| stored.value.reveal().len());
+        self.bytes + secrets.sum::<usize>() + self.sources.values().sum::<usize>()
     }
 
     /// The webhooks that may subscribe to `event`, disabled ones included, oldest first. Narrows them down within a
@@ -224,4 +291,16 @@ impl TenantState {
     pub fn catalog_type(&self, event_type: &EventType) -> Option<&Arc<CatalogType>> {
         self.event_types.get(event_type).or_else(|| self.profile.types.get(event_type))
     }
+}
+
+/// Estimated memory of one facet value.
+fn facet_value_bytes(value: &str, label: Option<&str>) -> usize {
+    const ENTRY_BYTES: usize = 96;
+    ENTRY_BYTES + value.len() + label.map_or(0, str::len)
+}
+
+/// Estimated memory of all values of a facet.
+#[must_use]
+pub fn facet_bytes(values: &FacetValues) -> usize {
+    values.iter().map(|(value, label)| facet_value_bytes(value, label.as_deref())).sum()
 }

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use antar_json::{OutOfSteps, Steps};
+use antar_json::{Document, OutOfSteps, Steps};
 use antar_rules::Pattern;
 use antar_template::{Template, Unresolved};
 use http::Uri;
@@ -11,8 +11,8 @@ use http::Uri;
 use super::profile::Profile;
 use super::subscription::Subscription;
 use crate::model::{
-    Event, Method, Millis, PluginUse, Retry, Secret, Signer, TenantId, WebhookId, WebhookSpec,
-    reason,
+    Event, FacetFilter, Method, Millis, PluginUse, Retry, Secret, Signer, TenantId, WebhookId,
+    WebhookSpec, reason,
 };
 use crate::pipeline::client::send::uri_of;
 
@@ -60,6 +60,8 @@ pub struct Plan {
     pub delay_ms: i64,
     pub order: Option<OrderPlan>,
     pub dedupe: Option<DedupePlan>,
+    /// Memory that the webhook takes, estimated.
+    pub bytes: usize,
 }
 
 /// Caches the parsed URL of the first delivery, because most other deliveries go to the same URL.
@@ -117,10 +119,54 @@ impl Webhook {
         }
     }
 
+    /// Whether both subscribe to the same events.
+    #[must_use]
+    pub fn subscribes_like(&self, other: &Webhook) -> bool {
+        let (own, others) = (&self.spec, &other.spec);
+        Arc::ptr_eq(&self.plan, &other.plan)
+            || own.event_types == others.event_types
+                && own.rule == others.rule
+                && own.facets == others.facets
+                && (own.facets.is_empty() || self.profile.spec.facets == other.profile.spec.facets)
+    }
+
     /// The secret before the last rotation, while it is still valid.
     #[must_use]
     pub fn previous_secret(&self, now: Millis) -> Option<&Secret> {
         let (secret, until) = self.previous_secret.as_ref()?;
         (now < *until).then_some(secret)
     }
+}
+
+/// Memory that a webhook takes with what its settings are compiled into: roughly, and rather too much.
+#[must_use]
+pub fn estimated_bytes(spec: &WebhookSpec) -> usize {
+    // Measured with settings that consist of many of these.
+    const WEBHOOK: usize = 4_096;
+    const TYPE: usize = 384;
+    const TAG: usize = 512;
+    const VALUE: usize = 256;
+    let template = |text: &str| 4 * text.len() + TAG * text.matches("{{").count();
+    let json = |json: &Document| 4 * json.text().len() + VALUE * json.root().count();
+    let texts = |texts: &[String]| texts.iter().map(|text| VALUE + 2 * text.len()).sum::<usize>();
+    let headers = spec
+        .headers
+        .iter()
+        .map(|(name, value)| VALUE + 2 * name.len() + template(value.as_str().unwrap_or_default()));
+    let facets = spec.facets.values().map(|filter| match filter {
+        FacetFilter::Any(values)
+        | FacetFilter::None { none: values }
+        | FacetFilter::All { all: values } => texts(values),
+    });
+    let types = spec.event_types.iter().map(|filter| TYPE + 4 * filter.as_str().len());
+    let plugins = spec.plugins.iter().map(|used| VALUE + json(&used.config));
+    let signers = VALUE * spec.signers.as_ref().map_or(0, Vec::len);
+    WEBHOOK
+        + template(&spec.url)
+        + spec.body.as_deref().map_or(0, template)
+        + json(&spec.rule)
+        + json(&spec.success)
+        + texts(&spec.hosts_allowed)
+        + signers
+        + headers.chain(facets).chain(types).chain(plugins).sum::<usize>()
 }

@@ -85,9 +85,18 @@ pub(super) async fn load(
         .filter(event_types::tenant.eq(of).or(all.into_sql::<Bool>()))
         .order((event_types::tenant, event_types::name))
         .load::<Columns>(c))?;
-    rows.into_iter()
-        .map(|(tenant, name, spec, created_at, updated_at)| {
-            Ok(EventTypeRow { tenant: tenant_of(tenant)?, name, spec, created_at, updated_at })
-        })
-        .collect()
+    rows.into_iter().map(row).collect()
+}
+
+/// Those of the operator.
+pub(super) async fn load_shared(conn: &mut Conn) -> Result<Vec<EventTypeRow>, StoreError> {
+    let rows = run!(conn, |c| event_types::table
+        .filter(event_types::tenant.eq(tenant_text(None)))
+        .order(event_types::name)
+        .load::<Columns>(c))?;
+    rows.into_iter().map(row).collect()
+}
+
+fn row((tenant, name, spec, created_at, updated_at): Columns) -> Result<EventTypeRow, StoreError> {
+    Ok(EventTypeRow { tenant: tenant_of(tenant)?, name, spec, created_at, updated_at })
 }

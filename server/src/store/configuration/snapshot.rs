@@ -51,6 +51,25 @@ impl Configuration {
         self.load_of(Some(tenant)).await
     }
 
+    /// Reads what belongs to no single tenant: profiles, the operator's event types, and which tenants there are.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Unavailable`.
+    pub async fn load_shared(&self) -> Result<Snapshot, StoreError> {
+        let mut lease = self.db.read().await?;
+        let conn = lease.conn();
+        conn.begin_read().await?;
+        let snapshot = Snapshot {
+            tenants: run!(conn, |c| tenants::table.order(tenants::id).load::<TenantRow>(c))?,
+            profiles: run!(conn, |c| profiles::table.order(profiles::name).load::<ProfileRow>(c))?,
+            event_types: event_types::load_shared(conn).await?,
+            ..Snapshot::default()
+        };
+        conn.commit().await?;
+        lease.give_back();
+        Ok(snapshot)
+    }
+
     async fn load_of(&self, tenant: Option<&TenantId>) -> Result<Snapshot, StoreError> {
         let mut lease = self.db.read().await?;
         let conn = lease.conn();

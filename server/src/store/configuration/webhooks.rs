@@ -135,7 +135,7 @@ impl Configuration {
     }
 
     /// Replaces a webhook that is still at `expected_revision`, and stores the new revision. Returns its
-    /// number, one higher (`row.revision` is ignored).
+    /// number, one higher (`row.revision` is ignored). Only the newest `revisions_max` revisions are kept.
     ///
     /// # Errors
     /// `NotFound`; `Conflict` when another save came first; `NameTaken`; `Unavailable`.
@@ -143,9 +143,11 @@ impl Configuration {
         &self,
         row: WebhookRow,
         expected_revision: u32,
+        revisions_max: usize,
     ) -> Result<u32, StoreError> {
         let revision = expected_revision.saturating_add(1);
         let row = Columns::from(WebhookRow { revision, ..row });
+        let kept = i64::try_from(revisions_max.max(1)).unwrap_or(i64::MAX);
         self.db
             .write(move |conn| {
                 Box::pin(async move {
@@ -157,6 +159,13 @@ impl Configuration {
                         return Err(missed_revision(conn, row.id).await?);
                     }
                     write_revision(conn, &row).await?;
+                    let last_old = row.revision.saturating_sub(kept);
+                    run!(conn, |c| diesel::delete(
+                        webhook_revisions::table
+                            .filter(webhook_revisions::webhook_id.eq(row.id))
+                            .filter(webhook_revisions::revision.le(last_old))
+                    )
+                    .execute(c))?;
                     Ok(revision)
                 })
             })

@@ -244,26 +244,32 @@ async fn a_webhook_is_saved_by_revisions() {
             updated_at: at(1),
             ..row.clone()
         };
-        assert_eq!(store.configuration.update_webhook(changed.clone(), 1).await.unwrap(), 2);
-        let stale = store.configuration.update_webhook(changed.clone(), 1).await;
+        assert_eq!(store.configuration.update_webhook(changed.clone(), 1, 50).await.unwrap(), 2);
+        let stale = store.configuration.update_webhook(changed.clone(), 1, 50).await;
         assert!(matches!(stale, Err(StoreError::Conflict(_))));
         let renamed = WebhookRow { name: "other".to_owned(), ..changed.clone() };
         assert!(matches!(
-            store.configuration.update_webhook(renamed, 2).await,
+            store.configuration.update_webhook(renamed, 2, 50).await,
             Err(StoreError::NameTaken)
         ));
         let unknown = WebhookRow { id: webhook(), ..changed.clone() };
         assert!(matches!(
-            store.configuration.update_webhook(unknown, 2).await,
+            store.configuration.update_webhook(unknown, 2, 50).await,
             Err(StoreError::NotFound)
         ));
         // None clears the column.
         let cleared = WebhookRow { disabled_reason: None, ..changed };
-        assert_eq!(store.configuration.update_webhook(cleared, 2).await.unwrap(), 3);
+        assert_eq!(store.configuration.update_webhook(cleared, 2, 50).await.unwrap(), 3);
 
         let revisions = store.configuration.webhook_revisions(row.id).await.unwrap();
         let specs: Vec<_> = revisions.iter().map(|r| (r.revision, r.spec.as_str())).collect();
         assert_eq!(specs, [(3, r#"{"b":2}"#), (2, r#"{"b":2}"#), (1, "{}")]);
+        let other = WebhookRow { id: other.id, name: "else".to_owned(), ..webhook_row("t", "x") };
+        assert_eq!(store.configuration.update_webhook(other.clone(), 1, 1).await.unwrap(), 2);
+        let kept = |rows: Vec<RevisionRow>| rows.iter().map(|r| r.revision).collect::<Vec<_>>();
+        let others = store.configuration.webhook_revisions(other.id).await.unwrap();
+        assert_eq!(kept(others), [2]);
+        assert_eq!(kept(store.configuration.webhook_revisions(row.id).await.unwrap()), [3, 2, 1]);
         store
             .configuration
             .set_webhook_state(row.id, false, true, Some("410"), at(2))
