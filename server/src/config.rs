@@ -1,6 +1,9 @@
 //! Every setting and limit. A setting is written once, here, with its default and its
 //! explanation; the file, the environment, `--help` and the documentation come from that.
 
+#[cfg(test)]
+mod tests;
+
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -57,12 +60,28 @@ settings!(
         public_url: String = String::new(),
         /// Threads that answer HTTP; 0 means one for each core.
         workers: usize = 0,
+        /// Networks of proxies that report the client's address in `Forwarded` or `X-Forwarded-For`, such as `10.0.0.0/8`.
+        trusted_proxies: Vec<ipnet::IpNet> = Vec::new(),
+        /// Connections of callers at once; one more is answered 503 and closed.
+        connections_max: usize = 10_240,
+        /// Connections from one address at once, or from one /64 of IPv6. Trusted proxies may have all.
+        connections_per_address_max: usize = 1_024,
+        /// How long the head of a request may take to arrive, in milliseconds; then its connection is closed.
+        head_timeout_ms: u64 = 10_000,
+        /// How long a caller may take nothing of its answer, in milliseconds; then its connection is closed.
+        write_timeout_ms: u64 = 30_000,
         /// How long a shutdown waits for attempts under way, in milliseconds.
         drain_ms: u64 = 15_000,
         /// `pretty` or `json`; empty means pretty on a terminal, JSON in a pipe.
         log_format: String = String::new(),
         /// What is logged, such as `info` or `antar=debug,warn`.
         log: String = "info".to_owned(),
+        /// Characters of one field in a line of the log; the rest is cut off.
+        log_field_characters_max: usize = 1_000,
+        /// Lines that one place in the program may log in a minute, except for `debug` and `trace`; more are counted.
+        log_lines_per_minute_max: u32 = 300,
+        /// Refused requests of one address and status that are logged in a minute; more are counted.
+        log_refusals_per_minute_max: u32 = 10,
         /// Applies database migrations at start. Off: the server refuses to start until `antar migrate` has run.
         migrate: bool = true,
     }
@@ -73,6 +92,22 @@ settings!(
     IntakeConfig {
         /// Longest request body, in bytes.
         body_bytes_max: usize = 4 << 20,
+        /// How long a request body may take to arrive, in milliseconds.
+        body_timeout_ms: u64 = 60_000,
+        /// Longest body that is kept in memory while it arrives, in bytes; a longer one goes to a file in the data folder until it is complete.
+        body_memory_bytes_max: usize = 1 << 20,
+        /// Bytes of request bodies in memory at once; beyond that, requests are answered 503. No tenant or address gets more than it leaves to all others.
+        body_bytes_in_flight_max: usize = 256 << 20,
+        /// Bytes of one tenant's request bodies in memory at once; beyond that, its requests are answered 429. At least `plugins.upload_bytes_max`, or such uploads are refused.
+        body_bytes_in_flight_per_tenant_max: usize = 64 << 20,
+        /// Bytes from one address in memory at once, or from one /64 of IPv6, while the caller has no key; beyond that, its requests are answered 429.
+        body_bytes_in_flight_per_address_max: usize = 32 << 20,
+        /// Bytes of request bodies in files at once; beyond that, requests are answered 503.
+        body_file_bytes_max: usize = 2 << 30,
+        /// Bytes of one tenant's request bodies in files at once; beyond that, its requests are answered 429.
+        body_file_bytes_per_tenant_max: usize = 512 << 20,
+        /// How long a complete body in a file waits for room in memory, in milliseconds; then its request is answered 429 or 503.
+        body_file_wait_ms: u64 = 10_000,
         /// Deepest nesting of JSON.
         depth_max: usize = 64,
         /// Events in one request, and elements that a source splits.
@@ -408,6 +443,13 @@ impl Config {
             return wrong("server.log_format", "is `pretty`, `json` or empty");
         }
         let zero = [
+            ("server.connections_max", self.server.connections_max == 0),
+            ("server.connections_per_address_max", self.server.connections_per_address_max == 0),
+            ("server.head_timeout_ms", self.server.head_timeout_ms == 0),
+            ("server.write_timeout_ms", self.server.write_timeout_ms == 0),
+            ("server.log_field_characters_max", self.server.log_field_characters_max == 0),
+            ("server.log_lines_per_minute_max", self.server.log_lines_per_minute_max == 0),
+            ("intake.body_timeout_ms", self.intake.body_timeout_ms == 0),
             ("intake.body_bytes_max", self.intake.body_bytes_max == 0),
             ("intake.depth_max", self.intake.depth_max == 0),
             ("intake.events_max", self.intake.events_max == 0),
@@ -450,47 +492,5 @@ impl Config {
             return wrong("replay.pace_per_s", "is at least 1 and at most replay.pace_per_s_max");
         }
         self.plugins.check().or_else(|e| wrong("plugins", &e.to_string()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn load(environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        Config::load(None, environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))
-    }
-
-    #[test]
-    fn the_environment_sets_what_it_names() {
-        let config = load(&[
-            ("ANTAR_DATA_DIR", "/srv/antar"),
-            ("ANTAR_INTAKE_EVENTS_MAX", "7"),
-            ("ANTAR_DELIVERY_ALLOWED_NETWORKS", r#"["10.0.0.0/8"]"#),
-            ("ANTAR_DEV", "true"),
-            ("ANTAR_KEY", "not a setting"),
-        ])
-        .unwrap();
-        assert_eq!(config.server.data_dir, Path::new("/srv/antar"));
-        assert_eq!(config.intake.events_max, 7);
-        assert_eq!(config.delivery.allowed_networks.len(), 1);
-        assert!(config.server.dev);
-    }
-
-    #[test]
-    fn what_is_wrong_is_named() {
-        let error = load(&[("ANTAR_INTAKE_EVENTS_MAX", "many")]).unwrap_err().to_string();
-        assert!(error.starts_with("ANTAR_INTAKE_EVENTS_MAX: `many`"), "{error}");
-        let error = load(&[("ANTAR_INTAKE_EVENTS_MAX", "0")]).unwrap_err().to_string();
-        assert_eq!(error, "intake.events_max: is 1 or more");
-        let error = load(&[("ANTAR_STORE_LEASE_MS", "-1")]).unwrap_err().to_string();
-        assert_eq!(error, "store.lease_ms: is 1 or more");
-    }
-
-    #[test]
-    fn every_setting_is_explained() {
-        for setting in Config::settings() {
-            assert!(setting.explanation.ends_with('.'), "{}", setting.path);
-        }
     }
 }

@@ -9,19 +9,27 @@ mod openapi;
 mod operations;
 mod webhooks;
 
+use std::future::ready;
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Duration;
 
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, Request};
+use actix_service::{IntoServiceFactory as _, ServiceFactory, ServiceFactoryExt as _, map_config};
+use actix_web::dev::{AppConfig, Server, fn_service};
 use actix_web::middleware::from_fn;
-use actix_web::{App as Routes, HttpServer, web};
+use actix_web::rt::net::TcpStream;
+use actix_web::{App as Routes, web};
 
 use self::configuration::{
     event_types, facets, keys, plugins, profiles, secrets, sources, tenants,
 };
 use self::deliveries::{listen, replays};
+use self::edge::connection::{self, Socket};
 pub use self::edge::error::Code;
-use self::edge::middleware;
-use self::events::incoming;
+use self::edge::{Edge, middleware, refusals};
+use self::events::{expect, incoming};
 pub use self::operations::keep_metrics;
 use self::webhooks::{actions, bulk, explain, preview};
 use crate::app::App;
@@ -105,37 +113,75 @@ routes! {
     "/docs" { get operations::docs }
 }
 
-/// Time limit from the first byte of a connection's request to the end of its head.
-const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long an idle connection stays open: longer than in most load balancers.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// The API server on `listener`. It runs while it is polled and is stopped through its handle; the
 /// caller handles signals.
-pub fn serve(
-    app: web::Data<App>,
-    listener: TcpListener,
-) -> std::io::Result<actix_web::dev::Server> {
+pub fn serve(app: web::Data<App>, listener: TcpListener) -> std::io::Result<Server> {
     operations::recorder();
     let text = web::Data::new(openapi::text(description()).map_err(std::io::Error::other)?);
-    let (workers, drain_ms) = (app.config.server.workers, app.config.server.drain_ms);
-    let build = move || {
-        Routes::new()
-            .app_data(app.clone())
-            .app_data(text.clone())
-            .wrap(from_fn(middleware::handle))
-            .configure(routes)
-            .service(
-                web::resource(["/in/{source}/{secret}", "/in/{source}/{secret}/{tail:.*}"])
-                    .to(incoming::own_path),
-            )
-            .default_service(web::to(incoming::other_path))
-    };
-    let server = HttpServer::new(build)
+    let config = &app.config.server;
+    let edge = Arc::new(Edge::new(app.config.clone()));
+    tokio::spawn(refusals::report(Arc::downgrade(&edge)));
+    let server = Server::build()
         .disable_signals()
-        .client_request_timeout(HEAD_TIME_MAX)
+        // The limit is kept when a connection is accepted, where a caller can be told.
+        .max_concurrent_connections(config.connections_max.saturating_add(1_024))
+        .shutdown_timeout(config.drain_ms.div_ceil(1_000));
+    let server = if config.workers == 0 { server } else { server.workers(config.workers) };
+    let stopping = server.graceful_shutdown_signal();
+    let factory = move || {
+        let stopping = stopping.clone();
+        let stopping = move || {
+            let stopping = stopping.clone();
+            async move { stopping.notified().await }
+        };
+        service(app.clone(), text.clone(), edge.clone(), stopping)
+    };
+    Ok(server.listen("http", listener, factory)?.run())
+}
+
+/// What serves connections on one thread. It is put together here and not by `HttpServer`, which neither
+/// lets the socket be wrapped nor asks before it answers `Expect: 100-continue`.
+fn service<Stopping: Future<Output = ()> + 'static>(
+    app: web::Data<App>,
+    text: web::Data<openapi::Text>,
+    edge: Arc<Edge>,
+    stopping: impl Fn() -> Stopping + 'static,
+) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = DispatchError, InitError = ()>
+{
+    let head_time_max = Duration::from_millis(app.config.server.head_timeout_ms);
+    let handlers = Routes::new()
+        .app_data(app.clone())
+        .app_data(text)
+        .app_data(web::Data::from(edge.clone()))
+        .wrap(from_fn(middleware::handle))
+        .configure(routes)
+        .service(
+            web::resource(["/in/{source}/{secret}", "/in/{source}/{secret}/{tail:.*}"])
+                .to(incoming::own_path),
+        )
+        .default_service(web::to(incoming::other_path))
+        .into_factory()
+        .map_err(|error: actix_web::Error| error.error_response());
+    let http = HttpService::build()
+        .graceful_shutdown_signal(stopping)
         .keep_alive(KEEP_ALIVE)
-        .shutdown_timeout(drain_ms.div_ceil(1_000));
-    let server = if workers == 0 { server } else { server.workers(workers) };
-    Ok(server.listen(listener)?.run())
+        .client_request_timeout(head_time_max)
+        .client_disconnect_timeout(connection::LINGER)
+        .expect(fn_service(move |req: Request| ready(expect::check(&app, req))))
+        .on_connect_ext(|socket: &Socket, data| {
+            data.insert(socket.connection.clone());
+        })
+        .h1(map_config(handlers, |()| AppConfig::default()));
+    fn_service(move |io: TcpStream| {
+        let accepted = connection::accept(&edge, io);
+        let accepted = accepted.map(|socket| {
+            let peer = socket.peer();
+            (socket, peer)
+        });
+        ready(accepted.map_err(DispatchError::Io))
+    })
+    .and_then(http)
 }

@@ -75,6 +75,12 @@ impl Api {
         Api { key: key.map(str::to_owned), ..self.clone() }
     }
 
+    /// The key that calls are made with.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        self.key.as_deref().expect("these calls have a key")
+    }
+
     /// A call below `/v1/tenants/{tenant}/`, or anywhere when `path` begins with `/`.
     pub fn call(&self, method: &str, path: &str) -> Call {
         let url = match path.strip_prefix('/') {

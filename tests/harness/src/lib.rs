@@ -24,6 +24,7 @@ mod request;
 mod server;
 pub mod simulation;
 pub mod verify;
+mod wire;
 
 pub use antar::clock::ManualClock;
 pub use api::{Api, Delivery, Webhook};
@@ -37,6 +38,7 @@ pub use receiver::{Door, Receiver};
 pub use reply::Reply;
 pub use request::Request;
 pub use server::{Builder, TestServer};
+pub use wire::{Wire, WireAnswer};
 
 /// The repository's root.
 #[must_use]

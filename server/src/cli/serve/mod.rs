@@ -1,5 +1,6 @@
 //! `antar serve`: runs the server.
 
+mod line;
 mod log;
 
 use std::io::ErrorKind;
@@ -96,16 +97,17 @@ fn unknown_variables(names: impl Iterator<Item = String>) -> Vec<String> {
         .collect()
 }
 
-/// Raises the limit of open files as far as the system permits: each attempt in flight needs one,
-/// and many systems start with 1,024.
+/// Raises the limit of open files as far as the system permits: each attempt in flight and each caller's
+/// connection needs one, and many systems start with 1,024.
 fn raise_open_files(config: &Config) {
-    let wanted = config.delivery.in_flight_max + config.delivery.slow_in_flight_max;
+    let attempts = config.delivery.in_flight_max + config.delivery.slow_in_flight_max;
+    let wanted = attempts.saturating_add(config.server.connections_max);
     match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(files) if usize::try_from(files).is_ok_and(|files| files < wanted) => tracing::warn!(
             files,
             wanted,
-            "fewer files can be open than attempts may be under way; raise the limit (ulimit -n), or lower \
-             delivery.slow_in_flight_max"
+            "fewer files can be open than attempts and connections there may be; raise the limit (ulimit -n), or \
+             lower delivery.slow_in_flight_max or server.connections_max"
         ),
         Ok(_) => {}
         Err(error) => tracing::warn!(%error, "the limit of open files can't be raised"),

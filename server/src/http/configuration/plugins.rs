@@ -2,15 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use actix_web::HttpRequest;
-use actix_web::http::header::CONTENT_TYPE;
 use antar_json::Document;
 use serde::{Deserialize, Serialize};
 
 use crate::http::edge::answer::{self, Answer};
 use crate::http::edge::auth::{Access, Manage, Read};
 use crate::http::edge::body::{Body, Upload};
-use crate::http::edge::error::{Code, Problem};
+use crate::http::edge::error::Problem;
 use crate::http::edge::page::{List, Paging};
 use crate::http::edge::path::{Id, Query};
 use crate::http::edge::sample_event;
@@ -93,16 +91,8 @@ impl PluginView {
 pub(crate) async fn upload(
     access: Access<Manage>,
     Query(query): Query<NameQuery>,
-    req: HttpRequest,
     Upload(wasm): Upload,
 ) -> Answer {
-    let content_type = req.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    if content_type.is_none_or(|text| !text.eq_ignore_ascii_case("application/wasm")) {
-        return Err(Problem::new(
-            Code::UnsupportedMediaType,
-            "a plugin is uploaded as application/wasm",
-        ));
-    }
     let meta = access.app.registry.upload_plugin(&access.tenant, query.name, wasm).await?;
     let view = PluginView::other(&meta);
     if meta.state == PluginState::Compiling {

@@ -1,22 +1,55 @@
 //! Authentication by API key, and authorization of requests.
 //!
 //! A handler declares the access it needs by the type of an argument: [`Access`] for a tenant's
-//! resources, [`Operator`] for resources outside of tenants, [`Caller`] for what every key may see.
+//! resources, [`Operator`] for resources outside of tenants, [`Caller`] for what every key may see. It stands
+//! before the body, so that nothing is read of the body of a caller who is refused. Everything needed is in
+//! memory: an unknown key costs one digest.
 
 use std::future::{Ready, ready};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 use actix_web::dev::Payload;
-use actix_web::http::header::AUTHORIZATION;
-use actix_web::{FromRequest, HttpRequest, web};
+use actix_web::http::header::{AUTHORIZATION, HeaderMap};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
+use super::budget::Owner;
+use super::client_address::Network;
 use super::error::{Code, Problem};
 use crate::app::App;
 use crate::model::{ApiKey, Scope, TenantId};
 use crate::pipeline::compiled::tenant::Tenant;
+
+/// On whose account a request's body is received.
+#[derive(Clone)]
+pub(crate) enum Account {
+    /// That of no tenant.
+    Operator,
+    Tenant(TenantId),
+    /// A tenant's, for a caller that has the URL of a source, but no key.
+    Source(TenantId, Network),
+}
+
+impl Account {
+    /// Leaves the account with a request that has a body.
+    pub(crate) fn leave(self, req: &HttpRequest, payload: &Payload) {
+        if !matches!(payload, Payload::None) {
+            req.extensions_mut().insert(self);
+        }
+    }
+
+    pub(crate) fn owners(&self) -> Arc<[Owner]> {
+        match self {
+            Account::Operator => Arc::default(),
+            Account::Tenant(tenant) => [Owner::Tenant(tenant.clone())].into(),
+            Account::Source(tenant, network) => {
+                [Owner::Tenant(tenant.clone()), Owner::Address(*network)].into()
+            }
+        }
+    }
+}
 
 /// A scope as a type.
 pub(crate) trait Needs: 'static {
@@ -85,16 +118,24 @@ impl<N: Needs> Caller<N> {
 fn identify(req: &HttpRequest) -> Result<(web::Data<App>, Arc<ApiKey>), Problem> {
     let app = req.app_data::<web::Data<App>>().cloned();
     let app = app.ok_or_else(|| Problem::internal("the server was built without its state"))?;
-    let header = req.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let Some(header) = header else {
+    let key = known_key(&app, req.headers())?;
+    Ok((app, key))
+}
+
+/// Longest `Authorization` that is looked at; keys are much shorter.
+const AUTHORIZATION_BYTES_MAX: usize = 1_024;
+
+/// The key of a request, if it exists.
+pub(crate) fn known_key(app: &App, headers: &HeaderMap) -> Result<Arc<ApiKey>, Problem> {
+    let Some(header) = headers.get(AUTHORIZATION) else {
         return Err(Problem::new(
             Code::Unauthorized,
             "the call has no key; send `Authorization: Bearer antar_…`",
         ));
     };
-    let key = key_text(header).and_then(|text| app.registry.key(&text));
-    let key = key.ok_or_else(|| Problem::new(Code::Unauthorized, "there is no such key"))?;
-    Ok((app, key))
+    let header = header.to_str().ok().filter(|text| text.len() <= AUTHORIZATION_BYTES_MAX);
+    let key = header.and_then(key_text).and_then(|text| app.registry.key(&text));
+    key.ok_or_else(|| Problem::new(Code::Unauthorized, "there is no such key"))
 }
 
 /// The token of `Bearer TOKEN`, or the password of `Basic …`, which a browser can send. The scheme
@@ -147,8 +188,12 @@ impl<N: Needs> FromRequest for Access<N> {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
 
-    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(access(req))
+    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let access = access(req);
+        if let Ok(access) = &access {
+            Account::Tenant(access.tenant.id.clone()).leave(req, payload);
+        }
+        ready(access)
     }
 }
 
@@ -156,8 +201,12 @@ impl<N: Needs> FromRequest for Operator<N> {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
 
-    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(operator(req))
+    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let operator = operator(req);
+        if operator.is_ok() {
+            Account::Operator.leave(req, payload);
+        }
+        ready(operator)
     }
 }
 
@@ -165,8 +214,13 @@ impl<N: Needs> FromRequest for Caller<N> {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
 
-    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Caller::of(req))
+    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let caller = Caller::of(req);
+        if let Ok(Caller { key, .. }) = &caller {
+            let account = key.tenant.clone().map_or(Account::Operator, Account::Tenant);
+            account.leave(req, payload);
+        }
+        ready(caller)
     }
 }
 

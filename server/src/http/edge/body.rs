@@ -1,32 +1,37 @@
 //! Request bodies: read up to a size limit, then parsed into a type, with a JSON pointer to each
 //! error.
+//!
+//! A body is read only for a caller that an extractor before it has identified, and counts against the
+//! [`Account`](super::auth::Account) that this extractor leaves with the request.
 
 use std::ops::Range;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
-use actix_web::http::header::CONTENT_LENGTH;
-use actix_web::{FromRequest, HttpRequest, web};
+use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use antar_json::{Document, Kind, Limits, Value};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 
+use super::auth::Account;
+use super::budget::Charge;
+use super::connection::Connection;
 use super::error::{Code, Problem};
-use crate::app::App;
-use crate::config::Config;
+use super::received::Received;
 use crate::model::Invalid;
 use crate::pipeline::accept::intake::pointer_token;
-
-/// Time limit from the head of a request to the end of its body.
-const BODY_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// A request body of at most `intake.body_bytes_max`.
 pub(crate) struct Body {
     pub(crate) bytes: Bytes,
     limits: Limits,
+    /// Of a short body; a longer one has its place with its bytes.
+    _place: Option<Charge>,
 }
 
 /// A body of up to `plugins.upload_bytes_max`.
@@ -103,12 +108,17 @@ impl FromRequest for Body {
     type Future = Reading<Body>;
 
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let limits = limit(req, |config| Limits {
-            bytes_max: config.intake.body_bytes_max,
-            depth_max: config.intake.depth_max,
-        });
-        let reading = collect(req, payload, limits.bytes_max, "intake.body_bytes_max");
-        Box::pin(async move { Ok(Body { bytes: reading.await?, limits }) })
+        let payload = payload.take();
+        let collector = Collector::new(req, &payload);
+        Box::pin(async move {
+            let collector = collector?;
+            let config = collector.connection.edge.config.clone();
+            let bytes_max = config.intake.body_bytes_max;
+            let (bytes, place) =
+                collector.collect(payload, bytes_max, "intake.body_bytes_max").await?;
+            let limits = Limits { bytes_max, depth_max: config.intake.depth_max };
+            Ok(Body { bytes, limits, _place: place })
+        })
     }
 }
 
@@ -117,57 +127,84 @@ impl FromRequest for Upload {
     type Future = Reading<Upload>;
 
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let bytes_max = limit(req, |config| config.plugins.upload_bytes_max);
-        let reading = collect(req, payload, bytes_max, "plugins.upload_bytes_max");
-        Box::pin(async move { reading.await.map(Upload) })
-    }
-}
-
-fn limit<T>(req: &HttpRequest, of: impl Fn(&Config) -> T) -> T {
-    match req.app_data::<web::Data<App>>() {
-        Some(app) => of(&app.config),
-        None => of(&Config::default()),
-    }
-}
-
-fn collect(
-    req: &HttpRequest,
-    payload: &mut Payload,
-    bytes_max: usize,
-    setting: &'static str,
-) -> impl Future<Output = Result<Bytes, Problem>> + use<> {
-    let length =
-        req.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    let mut payload = payload.take();
-    let too_large = move || {
-        Problem::new(
-            Code::BodyTooLarge,
-            format!("the body is longer than {bytes_max} bytes ({setting})"),
-        )
-    };
-    let reading = async move {
-        let length: usize = length.unwrap_or(0);
-        if length > bytes_max {
-            return Err(too_large());
-        }
-        let mut bytes = BytesMut::with_capacity(length);
-        while let Some(chunk) = payload.next().await {
-            let chunk = chunk.map_err(|e| broken(&e))?;
-            if bytes.len() + chunk.len() > bytes_max {
-                return Err(too_large());
+        let content_type = req.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let is_wasm =
+            content_type.is_some_and(|text| text.eq_ignore_ascii_case("application/wasm"));
+        let payload = payload.take();
+        let collector = Collector::new(req, &payload);
+        Box::pin(async move {
+            if !is_wasm {
+                let detail = "a plugin is uploaded as application/wasm";
+                return Err(Problem::new(Code::UnsupportedMediaType, detail));
             }
-            bytes.extend_from_slice(&chunk);
-        }
-        Ok(bytes.freeze())
-    };
-    async move {
-        let late = || {
+            let collector = collector?;
+            let bytes_max = collector.connection.edge.config.plugins.upload_bytes_max;
+            let (bytes, _) =
+                collector.collect(payload, bytes_max, "plugins.upload_bytes_max").await?;
+            Ok(Upload(bytes))
+        })
+    }
+}
+
+/// What is needed to read a request's body, taken from its head.
+struct Collector {
+    connection: Rc<Connection>,
+    account: Account,
+    length: Option<usize>,
+}
+
+impl Collector {
+    fn new(req: &HttpRequest, payload: &Payload) -> Result<Collector, Problem> {
+        let connection = req.conn_data::<Rc<Connection>>().cloned();
+        let connection =
+            connection.ok_or_else(|| Problem::internal("the request has no connection"))?;
+        let account = match payload {
+            Payload::None => Account::Operator,
+            _ => req.extensions_mut().remove().ok_or_else(|| {
+                Problem::internal("a body would be read before its caller is known")
+            })?,
+        };
+        let length = req.headers().get(CONTENT_LENGTH);
+        let length = length.and_then(|value| value.to_str().ok()?.parse().ok());
+        Ok(Collector { connection, account, length })
+    }
+
+    async fn collect(
+        self,
+        mut payload: Payload,
+        bytes_max: usize,
+        setting: &'static str,
+    ) -> Result<(Bytes, Option<Charge>), Problem> {
+        let too_large = || {
             Problem::new(
-                Code::RequestTimeout,
-                format!("it took longer than {} s", BODY_TIME_MAX.as_secs()),
+                Code::BodyTooLarge,
+                format!("the body is longer than {bytes_max} bytes ({setting})"),
             )
         };
-        tokio::time::timeout(BODY_TIME_MAX, reading).await.unwrap_or_else(|_| Err(late()))
+        if self.length.is_some_and(|length| length > bytes_max) {
+            return Err(too_large());
+        }
+        let connection = &self.connection;
+        let mut received = Received::new(connection.edge.clone(), self.account, self.length);
+        let reading = async {
+            while let Some(chunk) = payload.next().await {
+                let chunk = chunk.map_err(|e| broken(&e))?;
+                connection.progress();
+                if received.arrived() + chunk.len() > bytes_max {
+                    return Err(too_large());
+                }
+                received.push(chunk).await?;
+            }
+            Ok(())
+        };
+        let time_ms = connection.edge.config.intake.body_timeout_ms;
+        let late = |_| {
+            let detail = format!("it took longer than {time_ms} ms (intake.body_timeout_ms)");
+            Problem::new(Code::RequestTimeout, detail)
+        };
+        tokio::time::timeout(Duration::from_millis(time_ms), reading).await.map_err(late)??;
+        connection.body_read();
+        received.finish().await
     }
 }
 

@@ -94,11 +94,13 @@ catalogue! {
         "See `errors`; the plugin or its config must change."
     PluginInvalid "plugin_invalid" 422 "The upload is no plugin that can run"
         "`detail` says what is missing or too much; build it with an Antar SDK."
+    TooManyRequests "too_many_requests" 429 "Too much at once from one caller"
+        "Send the request again after `Retry-After` seconds, and less at once; `detail` names the limit and its setting."
     Internal "internal" 500 "Something went wrong inside"
         "It is no fault of the request. The server's log has the cause under the same request id."
     IntakePluginFailed "intake_plugin_failed" 503 "An intake plugin could not be run"
         "Send the request again after `Retry-After` seconds; nothing of it was accepted."
-    Busy "busy" 503 "Too much waits to be written"
+    Busy "busy" 503 "The server has too much to do"
         "Send the request again after `Retry-After` seconds; nothing of it was accepted."
     Unavailable "unavailable" 503 "The database is not available"
         "Send the request again after `Retry-After` seconds, with the same ids: events that are there already count once."
@@ -116,7 +118,7 @@ impl Code {
     fn retry_after_s(self) -> Option<u32> {
         match self {
             Code::IntakePluginFailed => Some(5),
-            Code::Busy | Code::Unavailable | Code::NotReady => Some(1),
+            Code::Busy | Code::Unavailable | Code::NotReady | Code::TooManyRequests => Some(1),
             _ => None,
         }
     }
@@ -330,7 +332,7 @@ mod tests {
              Every answer that is no success is `application/problem+json` (RFC 9457). `code` is stable: compare it, not the\n\
              text. `detail` says what is wrong this time; `errors` has one entry for each place, with a JSON pointer into what\n\
              was posted and, inside templates, line and column. `request_id` is also in the header `x-request-id` and in the\n\
-             server's log. A 503 carries `Retry-After` in seconds.\n\n\
+             server's log. A 429 or 503 carries `Retry-After` in seconds.\n\n\
              ```json\n\
              {\n  \"type\": \"/docs#template_invalid\",\n  \"title\": \"The template is wrong\",\n  \"status\": 422,\n  \
              \"code\": \"template_invalid\",\n  \"detail\": \"`/body` this helper does not exist\",\n  \

@@ -4,24 +4,32 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::time::Instant;
 
 use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::Method;
-use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use actix_web::dev::{Payload, RequestHead, ServiceRequest, ServiceResponse};
+use actix_web::http::header::{
+    CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+};
+use actix_web::http::{ConnectionType, Method};
 use actix_web::middleware::Next;
 use actix_web::{Error, web};
 use antar_template::MASK;
 use metrics::{Counter, Histogram};
 use tracing::Instrument;
 
+use super::client_address::{self, Network};
+use super::connection::Connection;
 use super::error::{Code, Problem};
 use crate::app::App;
 use crate::model::uuid_v7;
 use crate::registry::Registry;
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Bytes of a path that are logged; longer ones are no paths of ours.
+const PATH_BYTES_MAX: usize = 256;
 
 /// The outermost layer.
 pub(crate) async fn handle(
@@ -32,31 +40,81 @@ pub(crate) async fn handle(
     let Some(app) = req.app_data::<web::Data<App>>().cloned() else {
         return Err(Problem::internal("the server was built without its state").into());
     };
-    let id = request_id(&req, &app);
+    let Some(connection) = req.conn_data::<Rc<Connection>>().cloned() else {
+        return Err(Problem::internal("the request has no connection").into());
+    };
+    connection.begin_request(!matches!(req.parts().1, Payload::None));
+    let id = request_id(req.headers(), &app);
     let method = known_method(req.method());
     let span = {
         let path = masked(req.path(), &app.registry);
-        tracing::info_span!("request", id, method, path = &*path)
+        tracing::info_span!("request", id, method, path = shown(&path))
     };
     // Runs in a task of its own, so that a client that disconnects does not interrupt a change
     // between the database and memory, or an event between the commit and its first attempt.
     let handling = actix_web::rt::spawn(next.call(req).instrument(span.clone()));
-    let answered = match handling.await {
+    let handled = handling.await;
+    let failed = !matches!(&handled, Ok(Ok(answered)) if answered.status().as_u16() < 400);
+    // Where the rest of a body is not read, nothing can follow it.
+    let last = failed && !connection.is_body_read();
+    connection.end_request(last);
+    let mut answered = match handled {
         Ok(Ok(answered)) => finish(answered.map_into_boxed_body(), &id),
         Ok(Err(error)) => return Err(error),
         Err(panicked) => return Err(span.in_scope(|| Problem::internal(panicked)).into()),
     };
+    if last {
+        answered.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
     let (status, took) = (answered.status().as_u16(), began.elapsed());
-    let took_ms = took.as_secs_f64() * 1e3;
-    // Successful requests are logged only with `antar::access=debug`, since a log line for each
-    // event would cost more than the event itself.
-    span.in_scope(|| match status {
-        ..400 => tracing::debug!(target: "antar::access", status, took_ms, "answered"),
-        _ => tracing::info!(target: "antar::access", status, took_ms, "answered"),
-    });
+    span.in_scope(|| log(&connection, answered.request().headers(), status, took.as_secs_f64()));
     let route = answered.request().match_pattern().unwrap_or_else(|| "other".to_owned());
     count(method, route, status, took.as_secs_f64());
     Ok(answered)
+}
+
+/// Answers a request whose body is not to be sent.
+pub(crate) fn refuse(
+    connection: &Connection,
+    app: &App,
+    head: &RequestHead,
+    problem: &Problem,
+) -> actix_web::HttpResponse {
+    connection.begin_request(true);
+    connection.end_request(true);
+    let id = request_id(&head.headers, app);
+    let method = known_method(&head.method);
+    let mut answer = problem.answer(Some(&id));
+    answer.head_mut().set_connection_type(ConnectionType::Close);
+    own_headers(answer.headers_mut(), &id);
+    let status = answer.status().as_u16();
+    let path = masked(head.uri.path(), &app.registry);
+    let span = tracing::info_span!("request", id, method, path = shown(&path));
+    span.in_scope(|| log(connection, &head.headers, status, 0.0));
+    count(method, "other".to_owned(), status, 0.0);
+    answer
+}
+
+/// Logs an answer. Successful requests are logged only with `antar::access=debug`, since a log line for each
+/// event would cost more than the event itself. Of refused ones, only the first are.
+fn log(connection: &Connection, headers: &HeaderMap, status: u16, took_s: f64) {
+    let took_ms = took_s * 1e3;
+    if status < 400 {
+        tracing::debug!(target: "antar::access", status, took_ms, "answered");
+        return;
+    }
+    let edge = &connection.edge;
+    let client =
+        client_address::client(connection.peer, headers, &edge.config.server.trusted_proxies);
+    if edge.refusals.is_logged(Network::of(client), status, tokio::time::Instant::now()) {
+        let address = client.map_or_else(|| "unknown".to_owned(), |client| client.to_string());
+        tracing::info!(target: "antar::access", status, took_ms, address, "answered");
+    }
+}
+
+/// As much of a path as is logged.
+fn shown(path: &str) -> &str {
+    &path[..path.floor_char_boundary(PATH_BYTES_MAX)]
 }
 
 /// Method, route and status.
@@ -107,7 +165,11 @@ fn finish(mut answered: ServiceResponse<BoxBody>, id: &str) -> ServiceResponse<B
         }
         answered = ServiceResponse::new(req, answer);
     }
-    let headers = answered.headers_mut();
+    own_headers(answered.headers_mut(), id);
+    answered
+}
+
+fn own_headers(headers: &mut HeaderMap, id: &str) {
     if let Ok(id) = HeaderValue::from_str(id) {
         headers.insert(REQUEST_ID, id);
     }
@@ -117,12 +179,11 @@ fn finish(mut answered: ServiceResponse<BoxBody>, id: &str) -> ServiceResponse<B
         // only once.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
-    answered
 }
 
 /// The client's request id if it is short and consists of plain characters, else a new one.
-fn request_id(req: &ServiceRequest, app: &App) -> String {
-    let given = req.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
+fn request_id(headers: &HeaderMap, app: &App) -> String {
+    let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
     let plain = |id: &&str| {
         (1..=128).contains(&id.len())
             && id.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:".contains(c))
@@ -158,6 +219,13 @@ fn secret_in(path: &str, of_profiles: impl Fn(&str) -> Option<(String, String)>)
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_paths_are_cut_between_characters() {
+        assert_eq!(shown("/short"), "/short");
+        assert_eq!(shown(&"/é".repeat(10_000)), format!("{}/", "/é".repeat(85)));
+        assert_eq!(shown(&"x".repeat(60_000)).len(), PATH_BYTES_MAX);
+    }
 
     #[test]
     fn secrets_of_incoming_urls_are_found() {

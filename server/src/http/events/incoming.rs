@@ -1,18 +1,25 @@
 //! Calls from outside to `/in/{source}/{secret}` or to the path of a profile. They need no API key,
-//! since the URL contains a secret.
+//! since the URL contains a secret. The secret is checked before the body is read.
 
+use std::future::{Ready, ready};
+use std::rc::Rc;
 use std::sync::Arc;
 
+use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_TYPE;
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, HttpResponseBuilder, web};
 
 use crate::app::{App, Posted};
 use crate::http::edge::answer::Answer;
+use crate::http::edge::auth::Account;
 use crate::http::edge::body::Body;
+use crate::http::edge::client_address::{self, Network};
+use crate::http::edge::connection::Connection;
 use crate::http::edge::error::{Code, Problem};
 use crate::http::edge::path::decoded;
 use crate::pipeline::accept::source::{Call, Source};
+use crate::pipeline::compiled::tenant::Tenant;
 use crate::pipeline::{self};
 
 /// Call a source
@@ -23,40 +30,69 @@ use crate::pipeline::{self};
     method(get, post, put, patch, delete), path = "/in/{source}/{secret}", tag = "incoming",
     responses((status = 200, description = "Taken; status and body are those of the source's profile"))
 )]
-pub(crate) async fn own_path(app: web::Data<App>, req: HttpRequest, body: Body) -> Answer {
-    let path = req.path().to_owned();
-    let mut segments = path.split('/').skip(2).map(decoded);
-    let (source, secret) =
-        (segments.next().unwrap_or_default(), segments.next().unwrap_or_default());
-    call(&app, &req, &body, &source, &secret).await
+pub(crate) async fn own_path(called: Called, req: HttpRequest, body: Body) -> Answer {
+    call(called, &req, &body).await
 }
 
 /// Requests that match no route: the paths of profiles, and 404.
-pub(crate) async fn other_path(app: web::Data<App>, req: HttpRequest, body: Body) -> Answer {
-    match app.registry.match_incoming(req.path()) {
-        Some((source, secret)) => {
-            call(&app, &req, &body, &decoded(&source), &decoded(&secret)).await
-        }
-        None => Err(nothing_here()),
-    }
+pub(crate) async fn other_path(called: Called, req: HttpRequest, body: Body) -> Answer {
+    call(called, &req, &body).await
 }
 
 fn nothing_here() -> Problem {
     Problem::new(Code::NotFound, "nothing answers at this path; `/docs` lists all calls")
 }
 
-/// The enabled source behind a URL, if the secret matches.
-fn find(app: &App, source: &str, secret: &str) -> Option<Arc<Source>> {
-    let source = app.registry.source(source.parse().ok()?)?;
-    (source.secret.is(secret) && source.spec.enabled).then_some(source)
+/// A call to a source whose secret is in the URL.
+pub(crate) struct Called {
+    app: web::Data<App>,
+    tenant: Arc<Tenant>,
+    source: Arc<Source>,
+    secret: String,
 }
 
-async fn call(app: &App, req: &HttpRequest, body: &Body, source: &str, secret: &str) -> Answer {
-    let source = find(app, source, secret).ok_or_else(nothing_here)?;
+impl FromRequest for Called {
+    type Error = Problem;
+    type Future = Ready<Result<Called, Problem>>;
+
+    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let called = called(req);
+        if let (Ok(called), Some(connection)) = (&called, req.conn_data::<Rc<Connection>>()) {
+            let trusted = &called.app.config.server.trusted_proxies;
+            let client = client_address::client(connection.peer, req.headers(), trusted);
+            Account::Source(called.tenant.id.clone(), Network::of(client)).leave(req, payload);
+        }
+        ready(called)
+    }
+}
+
+fn called(req: &HttpRequest) -> Result<Called, Problem> {
+    let app = req.app_data::<web::Data<App>>().cloned();
+    let app = app.ok_or_else(|| Problem::internal("the server was built without its state"))?;
+    let (source, secret) = find(&app, req.path()).ok_or_else(nothing_here)?;
     let tenant = app.registry.tenant(&source.tenant).ok_or_else(nothing_here)?;
+    Ok(Called { app, tenant, source, secret })
+}
+
+/// The enabled source behind a path with its secret, and the secret.
+pub(super) fn find(app: &App, path: &str) -> Option<(Arc<Source>, String)> {
+    let (source, secret) = match path.strip_prefix("/in/") {
+        Some(rest) => {
+            let (source, rest) = rest.split_once('/')?;
+            (source.to_owned(), rest.split('/').next()?.to_owned())
+        }
+        None => app.registry.match_incoming(path)?,
+    };
+    let secret = decoded(&secret).into_owned();
+    let source = app.registry.source(decoded(&source).parse().ok()?)?;
+    (source.secret.is(&secret) && source.spec.enabled).then_some((source, secret))
+}
+
+async fn call(called: Called, req: &HttpRequest, body: &Body) -> Answer {
+    let Called { app, tenant, source, secret } = called;
     let call = Call {
         method: req.method().as_str().to_owned(),
-        path: without_secret(req.path(), secret),
+        path: without_secret(req.path(), &secret),
         query: req.query_string().to_owned(),
         headers: headers(req),
         body: body.bytes.clone(),

@@ -1,0 +1,299 @@
+//! What callers hold at once, counted in bytes or connections: for the whole server and for each owner.
+//!
+//! An owner never holds more than it leaves to all others. So however many owners fill their share, there is
+//! room for one more: with `n` of them, each gets at most `1/(n+1)` of the whole.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+use super::client_address::Network;
+use super::error::{Code, Problem};
+use crate::model::TenantId;
+
+/// Whose share something is counted against.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Owner {
+    Tenant(TenantId),
+    /// Callers without a key.
+    Address(Network),
+}
+
+/// A maximum and the name of its setting.
+#[derive(Clone, Copy)]
+pub(crate) struct Limit {
+    pub(crate) max: usize,
+    pub(crate) setting: &'static str,
+}
+
+/// The limits of a [`Budget`].
+pub(crate) struct Limits {
+    /// What is counted, for messages.
+    pub(crate) what: &'static str,
+    pub(crate) server: Limit,
+    pub(crate) tenant: Limit,
+    pub(crate) address: Limit,
+}
+
+/// A limit that a caller has reached.
+#[derive(Clone, Copy)]
+pub(crate) struct Exceeded {
+    what: &'static str,
+    by: &'static str,
+    limit: Limit,
+    /// The server as a whole, and not one caller, is at its limit.
+    pub(crate) server: bool,
+}
+
+pub(crate) struct Budget {
+    limits: Limits,
+    used: AtomicUsize,
+    /// Only owners that hold something.
+    held: Mutex<HashMap<Owner, usize>>,
+    freed: Notify,
+}
+
+/// A part of a budget, given back when it is dropped.
+pub(crate) struct Charge {
+    budget: Arc<Budget>,
+    owners: Arc<[Owner]>,
+    amount: usize,
+}
+
+impl Exceeded {
+    pub(crate) fn setting(&self) -> &'static str {
+        self.limit.setting
+    }
+}
+
+impl From<Exceeded> for Problem {
+    fn from(exceeded: Exceeded) -> Problem {
+        let Exceeded { what, by, limit: Limit { max, setting }, server } = exceeded;
+        let code = if server { Code::Busy } else { Code::TooManyRequests };
+        Problem::new(code, format!("{by} has too many {what} under way: at most {max} ({setting})"))
+    }
+}
+
+impl Budget {
+    pub(crate) fn new(limits: Limits) -> Arc<Budget> {
+        let (used, held) = (AtomicUsize::new(0), Mutex::default());
+        Arc::new(Budget { limits, used, held, freed: Notify::new() })
+    }
+
+    /// What is held now, by all.
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    fn exceeded(&self, owner: Option<&Owner>) -> Exceeded {
+        let (by, limit) = match owner {
+            None => ("the server", self.limits.server),
+            Some(Owner::Tenant(_)) => ("the tenant", self.limits.tenant),
+            Some(Owner::Address(_)) => ("this address", self.limits.address),
+        };
+        Exceeded { what: self.limits.what, by, limit, server: owner.is_none() }
+    }
+
+    fn owner_max(&self, owner: &Owner) -> usize {
+        match owner {
+            Owner::Tenant(_) => self.limits.tenant.max,
+            Owner::Address(_) => self.limits.address.max,
+        }
+    }
+
+    fn take(&self, owners: &[Owner], amount: usize) -> Result<(), Exceeded> {
+        let used = self.used.fetch_add(amount, Ordering::Relaxed) + amount;
+        let taken = self.take_of_owners(owners, amount, used);
+        if taken.is_err() {
+            self.used.fetch_sub(amount, Ordering::Relaxed);
+        }
+        taken
+    }
+
+    fn take_of_owners(&self, owners: &[Owner], amount: usize, used: usize) -> Result<(), Exceeded> {
+        let left = self.limits.server.max.checked_sub(used);
+        let left = left.ok_or_else(|| self.exceeded(None))?;
+        if owners.is_empty() {
+            return Ok(());
+        }
+        let mut held = self.held.lock();
+        for owner in owners {
+            let of_owner = held.get(owner).copied().unwrap_or_default() + amount;
+            if of_owner > self.owner_max(owner) {
+                return Err(self.exceeded(Some(owner)));
+            }
+            if of_owner > left {
+                return Err(self.exceeded(None));
+            }
+        }
+        for owner in owners {
+            *held.entry(owner.clone()).or_default() += amount;
+        }
+        Ok(())
+    }
+
+    fn give_back(&self, owners: &[Owner], amount: usize) {
+        self.used.fetch_sub(amount, Ordering::Relaxed);
+        if owners.is_empty() {
+            return;
+        }
+        let mut held = self.held.lock();
+        for owner in owners {
+            if let Some(of_owner) = held.get_mut(owner) {
+                *of_owner = of_owner.saturating_sub(amount);
+                if *of_owner == 0 {
+                    held.remove(owner);
+                }
+            }
+        }
+        drop(held);
+        self.freed.notify_waiters();
+    }
+
+    /// Whether the owners could hold this much if nobody else held anything.
+    fn could_ever(&self, owners: &[Owner], amount: usize) -> Result<(), Exceeded> {
+        let too_small = owners.iter().find(|owner| amount > self.owner_max(owner));
+        match too_small {
+            Some(owner) => Err(self.exceeded(Some(owner))),
+            None if amount > self.limits.server.max / 2 => Err(self.exceeded(None)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Charge {
+    /// Takes a part that only the whole server's limit applies to.
+    pub(crate) fn of_server(budget: &Arc<Budget>, amount: usize) -> Result<Charge, Exceeded> {
+        budget.take(&[], amount)?;
+        Ok(Charge { budget: budget.clone(), owners: Arc::default(), amount })
+    }
+
+    pub(crate) fn take(
+        budget: &Arc<Budget>,
+        owners: &Arc<[Owner]>,
+        amount: usize,
+    ) -> Result<Charge, Exceeded> {
+        budget.take(owners, amount)?;
+        Ok(Charge { budget: budget.clone(), owners: owners.clone(), amount })
+    }
+
+    /// Takes a part as soon as there is room for it, until `deadline` at the latest.
+    pub(crate) async fn wait(
+        budget: &Arc<Budget>,
+        owners: &Arc<[Owner]>,
+        amount: usize,
+        deadline: Instant,
+    ) -> Result<Charge, Exceeded> {
+        budget.could_ever(owners, amount)?;
+        loop {
+            let mut freed = std::pin::pin!(budget.freed.notified());
+            // From here on no notification is missed.
+            freed.as_mut().enable();
+            match Charge::take(budget, owners, amount) {
+                Ok(charge) => return Ok(charge),
+                Err(exceeded) if timeout_at(deadline, freed).await.is_err() => {
+                    return Err(exceeded);
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Raises the part to `amount`, if it is less.
+    pub(crate) fn raise(&mut self, amount: usize) -> Result<(), Exceeded> {
+        if let Some(more) = amount.checked_sub(self.amount).filter(|more| *more > 0) {
+            self.budget.take(&self.owners, more)?;
+            self.amount = amount;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.budget.give_back(&self.owners, self.amount);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn budget(server: usize, tenant: usize) -> Arc<Budget> {
+        let limit = |max, setting| Limit { max, setting };
+        Budget::new(Limits {
+            what: "bytes",
+            server: limit(server, "s"),
+            tenant: limit(tenant, "t"),
+            address: limit(tenant, "a"),
+        })
+    }
+
+    fn tenant(name: &str) -> Arc<[Owner]> {
+        [Owner::Tenant(name.parse().unwrap())].into()
+    }
+
+    fn refused_by<T>(taken: Result<T, Exceeded>) -> Option<&'static str> {
+        taken.err().map(|exceeded| exceeded.setting())
+    }
+
+    #[test]
+    fn an_owner_is_refused_at_its_limit_and_others_are_not() {
+        let budget = budget(100, 30);
+        let (a, b) = (tenant("a"), tenant("b"));
+        let mut first = Charge::take(&budget, &a, 20).ok().unwrap();
+        assert_eq!(refused_by(Charge::take(&budget, &a, 11)), Some("t"));
+        assert_eq!(refused_by(first.raise(31)), Some("t"));
+        first.raise(30).ok().unwrap();
+        let second = Charge::take(&budget, &b, 30).ok().unwrap();
+        assert_eq!(budget.used(), 60);
+        drop((first, second));
+        assert_eq!(budget.used(), 0);
+        assert!(budget.held.lock().is_empty());
+    }
+
+    #[test]
+    fn however_many_fill_their_share_there_is_room_for_one_more() {
+        let budget = budget(1 << 30, 1 << 30);
+        let mut held = Vec::new();
+        for number in 0..8 {
+            let mut charge = Charge::take(&budget, &tenant(&format!("t{number}")), 0).ok().unwrap();
+            while charge.raise(charge.amount + (1 << 20)).is_ok() {}
+            held.push(charge);
+        }
+        // Those that came later got less, but each got something.
+        let amounts: Vec<_> = held.iter().map(|charge| charge.amount >> 20).collect();
+        assert_eq!(amounts, [512, 256, 128, 64, 32, 16, 8, 4]);
+        assert_eq!(refused_by(held[0].raise((512 << 20) + 1)), Some("s"));
+    }
+
+    #[test]
+    fn what_belongs_to_no_owner_has_the_whole() {
+        let budget = budget(100, 10);
+        let all = Charge::of_server(&budget, 100).ok().unwrap();
+        assert_eq!(refused_by(Charge::of_server(&budget, 1)), Some("s"));
+        drop(all);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_waiter_gets_what_another_gives_back() {
+        let budget = budget(100, 50);
+        let a = tenant("a");
+        let first = Charge::take(&budget, &a, 40).ok().unwrap();
+        let soon = Instant::now() + std::time::Duration::from_secs(60);
+        let second = tokio::spawn({
+            let (budget, a) = (budget.clone(), a.clone());
+            async move { Charge::wait(&budget, &a, 20, soon).await.is_ok() }
+        });
+        tokio::task::yield_now().await;
+        drop(first);
+        assert!(second.await.unwrap());
+        // What can never be had is not waited for.
+        assert_eq!(refused_by(Charge::wait(&budget, &a, 51, soon).await), Some("t"));
+    }
+}
