@@ -205,16 +205,42 @@ settings!(
         poll_ms: u64 = 1_000,
         /// How much of an answer is kept, of its headers and of its body each, in bytes.
         response_bytes_max: usize = 64 << 10,
-        /// Idle connections kept to one host.
+        /// Idle connections kept of one tenant to one host. Tenants share no connections.
         idle_per_host_max: usize = 64,
+        /// Idle connections kept of one tenant. Beyond that, those that have been idle longest are closed.
+        idle_per_tenant_max: usize = 1_024,
+        /// Idle connections kept, all tenants together. Beyond that, the tenant with the most closes some.
+        idle_max: usize = 4_096,
+        /// How long an idle connection is kept, in milliseconds.
+        idle_ms: u64 = 60_000,
         /// Longest `delay_s` that a webhook may set.
         delay_s_max: u64 = 2_592_000,
         /// Longest `window_s` of a webhook's `dedupe`.
         dedupe_window_s_max: u64 = 2_592_000,
-        /// How long the addresses of a host name are remembered; 0 looks them up for each connection.
+        /// How host names are resolved: `async` asks the name servers itself; `system` calls the C library, with its plugins for other sources of names, in a few threads.
+        resolver: String = "async".to_owned(),
+        /// Look-ups of host names under way at once, all tenants together.
+        lookups_max: usize = 1_024,
+        /// Look-ups of host names under way at once of one tenant; further ones wait for them.
+        lookups_per_tenant_max: usize = 32,
+        /// How long one look-up may take, in milliseconds, without the wait for its turn.
+        lookup_timeout_ms: u64 = 5_000,
+        /// Threads of the resolver `system`; one tenant gets a quarter of them.
+        lookup_threads_max: usize = 32,
+        /// How long the addresses of a host name are remembered at most, in milliseconds; 0 looks them up for each connection. A shorter time that the name server says holds, down to a second.
         dns_cache_ms: u64 = 30_000,
-        /// Host names whose addresses are remembered.
+        /// How long it is remembered that a host name could not be resolved, in milliseconds.
+        dns_negative_cache_ms: u64 = 5_000,
+        /// Host names that are remembered, all tenants together. Beyond that, the tenant with the most forgets half.
         dns_cache_max: usize = 10_000,
+        /// Host names that are remembered of one tenant.
+        dns_cache_per_tenant_max: usize = 1_000,
+        /// Name servers, search domains and options of the resolver `async`; read again when it changes.
+        resolv_conf: PathBuf = PathBuf::from("/etc/resolv.conf"),
+        /// Names that need no name server; read again when it changes.
+        hosts_file: PathBuf = PathBuf::from("/etc/hosts"),
+        /// Name servers that are asked instead of those in `resolv_conf`, such as `127.0.0.1:5353`.
+        name_servers: Vec<std::net::SocketAddr> = Vec::new(),
         /// Networks that deliveries may go to although they are not public, such as `10.0.0.0/8`.
         allowed_networks: Vec<ipnet::IpNet> = Vec::new(),
         /// How long the old secret of a webhook stays valid after a rotation.
@@ -287,7 +313,7 @@ settings!(
         /// Longest value or label of a facet, in bytes.
         facet_value_bytes_max: usize = 1_024,
         /// Configurations that are compiled at once, all tenants together; of one tenant only one at a time.
-        compiles_max: usize = 2,
+        compiles_max: usize = 4,
         /// Changes of one tenant that wait for each other; beyond that a change is answered with 503.
         changes_waiting_max: usize = 256,
         /// Callers that listen to the attempts of one tenant at once.
@@ -461,6 +487,10 @@ impl Config {
             ("delivery.queue_max", self.delivery.queue_max == 0),
             ("delivery.queue_per_webhook_max", self.delivery.queue_per_webhook_max == 0),
             ("delivery.claim_max", self.delivery.claim_max == 0),
+            ("delivery.lookups_max", self.delivery.lookups_max == 0),
+            ("delivery.lookups_per_tenant_max", self.delivery.lookups_per_tenant_max == 0),
+            ("delivery.lookup_timeout_ms", self.delivery.lookup_timeout_ms == 0),
+            ("delivery.lookup_threads_max", self.delivery.lookup_threads_max == 0),
             ("store.readers_max", self.store.readers_max == 0),
             ("store.commit_batch_max", self.store.commit_batch_max == 0),
             ("store.commit_queue_max", self.store.commit_queue_max == 0),
@@ -477,6 +507,9 @@ impl Config {
         ];
         if let Some((name, _)) = zero.iter().find(|(_, is_zero)| *is_zero) {
             return wrong(name, "is 1 or more");
+        }
+        if !matches!(self.delivery.resolver.as_str(), "async" | "system") {
+            return wrong("delivery.resolver", "is `async` or `system`");
         }
         if self.store.commit_wait_us > 100_000 {
             return wrong("store.commit_wait_us", "is at most 100000");

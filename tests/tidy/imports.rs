@@ -105,6 +105,9 @@ const CRATES: &[(&str, &[&str])] = &[
     ("actix_web", &["http", "server.rs", "cli"]),
     ("wasmtime", &["plugin"]),
     ("hyper_rustls", &["pipeline/client", "cli"]),
+    ("tokio_rustls", &["pipeline/client"]),
+    ("hickory_resolver", &["pipeline/client/dns"]),
+    ("resolv_conf", &["pipeline/client/dns"]),
     ("clap", &["cli", "main.rs"]),
 ];
 

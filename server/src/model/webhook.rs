@@ -11,11 +11,24 @@ use super::{Dedupe, Ordering, PluginUse, RetrySpec, Signer, TypeFilter};
 /// Header names and their templates, in written order.
 pub type Headers = serde_json::Map<String, serde_json::Value>;
 
-/// Whether a header belongs to the HTTP connection, and can't be set.
+/// Whether a header belongs to the HTTP connection, and can't be set: those that frame a message, that lead
+/// it, and that hold for one hop (RFC 9110 §7.6.1), among them all that begin with `Proxy-`.
 #[must_use]
 pub fn is_of_connection(header: &str) -> bool {
-    let names = ["host", "content-length", "transfer-encoding", "connection"];
-    names.iter().any(|name| name.eq_ignore_ascii_case(header))
+    const NAMES: [&str; 10] = [
+        "host",
+        "content-length",
+        "transfer-encoding",
+        "connection",
+        "keep-alive",
+        "te",
+        "trailer",
+        "upgrade",
+        "expect",
+        "http2-settings",
+    ];
+    let of_proxy = header.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("proxy-"));
+    of_proxy || NAMES.iter().any(|name| name.eq_ignore_ascii_case(header))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]

@@ -3,17 +3,25 @@
 use antar_template::{Limits, Place, Template, TemplateError};
 
 use crate::config::Config;
-use crate::model::{FieldError, Headers, Invalid, is_of_connection};
+use crate::model::{FieldError, Headers, Invalid, Signer, is_of_connection};
 use crate::pipeline::accept::intake::pointer_token;
+
+/// Whether something is being saved, or was saved in the past, maybe under other rules.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum When {
+    Saved,
+    Loaded,
+}
 
 /// Compiles a profile's header templates.
 pub(super) fn profile_headers(
     field: &str,
     headers: &Headers,
     config: &Config,
+    when: When,
 ) -> Result<Vec<(String, Template)>, Invalid> {
     let mut errors = Vec::new();
-    let compiled = compile_headers(field, headers, &config.templates, &mut errors);
+    let compiled = compile_headers(field, headers, &config.templates, when, &mut errors);
     if errors.is_empty() { Ok(compiled) } else { Err(Invalid { code: "template_invalid", errors }) }
 }
 
@@ -21,11 +29,19 @@ pub(super) fn compile_headers(
     field: &str,
     headers: &Headers,
     limits: &Limits,
+    when: When,
     errors: &mut Vec<FieldError>,
 ) -> Vec<(String, Template)> {
     let mut compiled = Vec::with_capacity(headers.len());
     for (name, value) in headers {
         let pointer = format!("{field}/{}", pointer_token(name));
+        if when == When::Loaded && is_of_connection(name) {
+            tracing::warn!(
+                header = name,
+                "a stored header is left out: it belongs to the connection"
+            );
+            continue;
+        }
         if let Err(detail) = check_header_name(name) {
             errors.push(FieldError::new(pointer, detail));
             continue;
@@ -74,6 +90,17 @@ pub(super) fn check_header_name(name: &str) -> Result<(), String> {
     }
 }
 
+/// Checks the names of the headers that a profile's signers set.
+pub(super) fn check_signed_headers(signers: &[Signer]) -> Result<(), Invalid> {
+    for (number, signer) in signers.iter().enumerate() {
+        if let Signer::Hmac { header, .. } | Signer::Secret { header, .. } = signer {
+            check_header_name(header)
+                .map_err(|detail| Invalid::at(format!("/signers/{number}/header"), detail))?;
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn template_error(pointer: &str, error: TemplateError) -> FieldError {
     FieldError {
         pointer: pointer.to_owned(),
@@ -81,5 +108,27 @@ pub(super) fn template_error(pointer: &str, error: TemplateError) -> FieldError 
         line: Some(error.line),
         column: Some(error.column),
         suggestion: error.suggestion,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_saved_under_earlier_rules_loads_without_the_header() {
+        let headers: Headers = [("Upgrade", "h2c"), ("X-Kind", "vip")]
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.into()))
+            .collect();
+        let compile = |when| {
+            let mut errors = Vec::new();
+            let compiled =
+                compile_headers("/headers", &headers, &Limits::default(), when, &mut errors);
+            let names: Vec<_> = compiled.into_iter().map(|(name, _)| name).collect();
+            (names, errors.into_iter().map(|error| error.pointer).collect::<Vec<_>>())
+        };
+        assert_eq!(compile(When::Loaded), (vec!["X-Kind".to_owned()], vec![]));
+        assert_eq!(compile(When::Saved).1, ["/headers/Upgrade"]);
     }
 }

@@ -8,6 +8,7 @@ use parking_lot::RwLock;
 use serde::de::DeserializeOwned;
 
 use super::compile::{Surroundings, compile};
+use super::headers::When;
 use super::turns::Turns;
 use super::turns::compile_pool::{CompilePool, For};
 use super::{Registry, STANDARD, keys, profiles, sources};
@@ -44,7 +45,7 @@ impl Registry {
             .context("the built-in profile is broken")?;
         let standard_retry =
             standard.retry.complete().context("the built-in profile has no complete `retry`")?;
-        let standard = profiles::compile_profile(standard, &config, &standard_retry)?;
+        let standard = profiles::compile_profile(standard, &config, &standard_retry, When::Saved)?;
         let standard = Arc::new(standard);
         let (places, waiting_max) = (config.tenant.compiles_max, config.tenant.changes_waiting_max);
         let registry = Arc::new(Registry {
@@ -165,7 +166,7 @@ impl Registry {
         let profile = match known {
             Some(known) => known,
             None => Arc::new(
-                profiles::compile_profile(spec, &self.config, &self.standard_retry)
+                profiles::compile_profile(spec, &self.config, &self.standard_retry, When::Loaded)
                     .with_context(|| format!("the profile {} can't be used", row.name))?,
             ),
         };

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::compile::{Surroundings, compile};
-use super::headers::profile_headers;
+use super::headers::{When, check_signed_headers, profile_headers};
 use super::turns::compile_pool::For;
 use super::{ChangeError, ROUNDS_MAX, Registry, STANDARD, stored, to_its_end};
 use crate::config::Config;
@@ -27,6 +27,7 @@ pub(super) fn compile_profile(
     spec: ProfileSpec,
     config: &Config,
     standard_retry: &Retry,
+    when: When,
 ) -> Result<Profile, Invalid> {
     let name_ok = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
     if spec.name.is_empty() || spec.name.len() > 64 || !spec.name.chars().all(name_ok) {
@@ -66,8 +67,11 @@ pub(super) fn compile_profile(
             ));
         }
     }
-    let headers = profile_headers("/headers", &spec.headers, config)?;
-    let test_headers = profile_headers("/test_headers", &spec.test_headers, config)?;
+    if when == When::Saved {
+        check_signed_headers(&spec.signers)?;
+    }
+    let headers = profile_headers("/headers", &spec.headers, config, when)?;
+    let test_headers = profile_headers("/test_headers", &spec.test_headers, config, when)?;
     let mut types = HashMap::with_capacity(spec.event_types.len());
     for (number, event_type) in spec.event_types.iter().enumerate() {
         let known = CatalogType::new(event_type.clone(), &config.intake);
@@ -121,7 +125,9 @@ impl Registry {
             ));
         }
         let registry = self.clone();
-        let compile = move || compile_profile(spec, &registry.config, &registry.standard_retry);
+        let compile = move || {
+            compile_profile(spec, &registry.config, &registry.standard_retry, When::Saved)
+        };
         let profile = Arc::new(self.compiler.run(For::Operator, compile).await??);
         for (number, event_type) in profile.spec.event_types.iter().enumerate() {
             let known = profile.types.get(&event_type.name);

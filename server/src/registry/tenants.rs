@@ -178,11 +178,13 @@ impl Registry {
         // The events of one request are looked at before any of their values is known.
         let rows = tenant.change(|state| {
             let mut rows = Vec::new();
+            if state.bytes() > config.configuration_bytes_max {
+                return rows;
+            }
             for Learned { facet, value, label } in learned {
                 // A label that is too long is no help in choosing a value.
                 let label = label.filter(|label| label.len() <= bytes_max);
-                let full = state.bytes() > config.configuration_bytes_max;
-                if !full && state.learn_facet_value(&facet, &value, label.as_deref(), max) {
+                if state.learn_facet_value(&facet, &value, label.as_deref(), max) {
                     let tenant = tenant.id.clone();
                     rows.push(FacetValueRow { tenant, facet, value, label, updated_at });
                 }

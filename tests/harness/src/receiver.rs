@@ -208,6 +208,9 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
                 bytes,
                 ..Endless::default()
             }),
+            Kind::Repeat(first, again) => {
+                Some(Endless { head: first.to_vec(), chunk: again, ..Endless::default() })
+            }
             Kind::Answer | Kind::Stall | Kind::Reset => None,
         };
         if let Some(endless) = endless {

@@ -29,6 +29,8 @@ pub(crate) enum Kind {
     Trickle(Duration),
     /// Announces a body of this many bytes and sends them.
     Flood(u64),
+    /// Sends the first once and the second without end.
+    Repeat(&'static [u8], &'static [u8]),
 }
 
 impl Reply {
@@ -72,6 +74,12 @@ impl Reply {
     #[must_use]
     pub fn endless_head() -> Reply {
         Reply { kind: Kind::EndlessHead, ..Reply::ok() }
+    }
+
+    /// Sends `first`, then `again` until the other side closes the connection.
+    #[must_use]
+    pub fn repeating(first: &'static [u8], again: &'static [u8]) -> Reply {
+        Reply { kind: Kind::Repeat(first, again), ..Reply::ok() }
     }
 
     /// Resets the connection in the middle of the body.

@@ -207,3 +207,38 @@ on_both_databases! {
         server.api.create_webhook(&webhook).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_node_compiles_what_a_change_touches_only() {
+    let Some(database) = Database::postgres().await else { return };
+    let first = BinaryServer::start(database).await;
+    let second = first.start_beside().await;
+    let (acme, there) = (tenant(&first, "acme").await, second.api.tenant("acme"));
+    let mut paths = Vec::new();
+    for n in 0..4 {
+        let made = acme.create_webhook(&webhook(&format!("w{n}"))).await;
+        paths.push(format!("webhooks/{}", made.id));
+    }
+    let knows = async |path: &str, member: &str, value: Value| {
+        eventually(&format!("the second node knows {path}"), async || {
+            let answer = there.get(path).await;
+            (answer.status == 200 && answer.json()[member] == value).then_some(())
+        })
+        .await;
+    };
+    for (n, path) in paths.iter().enumerate() {
+        knows(path, "name", json!(format!("w{n}"))).await;
+    }
+    let before = compiled(&second).await;
+    acme.put("/v1/tenants/acme", &json!({"weight": 7})).await.expect(200);
+    knows("/v1/tenants/acme", "weight", json!(7)).await;
+    acme.put("event-types/a.b", &json!({"description": "x"})).await.expect(201);
+    knows("event-types/a.b", "description", json!("x")).await;
+    let profile = json!({"payload": [{"rest": "data"}], "description": "new"});
+    first.api.put("/v1/profiles/unused", &profile).await.expect(201);
+    knows("/v1/profiles/unused", "description", json!("new")).await;
+    assert_eq!(compiled(&second).await, before);
+    acme.patch(&paths[0], &json!({"name": "changed"})).await.expect(200);
+    knows(&paths[0], "name", json!("changed")).await;
+    assert_eq!(compiled(&second).await, before + 1);
+}

@@ -1,8 +1,10 @@
 //! Deliveries go out: retried, ordered, signed, replayed, listened to.
 
+mod connections;
 mod failing;
 pub(crate) mod golden;
 mod listen;
+mod names;
 mod ordering;
 mod receivers;
 mod replays;

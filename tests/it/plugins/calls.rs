@@ -85,6 +85,27 @@ on_both_databases! {
         receiver.wait(21 + modes.len()).await;
     }
 
+    async fn headers_of_the_connection_are_no_plugins(server: TestServer) {
+        let receiver = Receiver::start().await;
+        let api = &server.api;
+        upload(api, Guest::Hostile).await;
+        for (path, name, on_error) in [("set", "X-Kind", "fail"), ("skipped", "Proxy-Connection", "skip"), ("failed", "upgrade", "fail")] {
+            let config = json!({"mode": "header", "name": name, "value": "h2c"});
+            api.create_webhook(&json!({
+                "name": path, "url": receiver.url(&format!("/{path}")), "event_types": ["*"],
+                "plugins": [{"plugin": Guest::Hostile.name(), "config": config, "on_error": on_error}],
+            }))
+            .await;
+        }
+        let event_id = api.send(&json!({"type": "a.b", "data": {}})).await;
+        let failed = api.delivery_in("failed", &format!("event_id={event_id}")).await;
+        let reason = failed.reason.unwrap();
+        assert!(reason.contains("the header upgrade belongs to the connection"), "{reason}");
+        receiver.wait(2).await;
+        assert_eq!(receiver.at("/set")[0].header("x-kind"), Some("h2c"));
+        assert_eq!(receiver.at("/skipped")[0].header("proxy-connection"), None);
+    }
+
     async fn what_takes_long_is_compiled_in_the_background(database: Database) {
         let server = database.server().config(|config| config.plugins.upload_wait_ms = 0).start().await;
         let api = &server.api;

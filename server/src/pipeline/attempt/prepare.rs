@@ -110,6 +110,7 @@ pub fn prepare(
         body: frozen.body.as_deref().and_then(masked_if_secret),
     };
     let outgoing = Outgoing {
+        tenant: input.tenant.id.clone(),
         method: frozen.method,
         uri: first_url.and_then(|first| first.uri(&url)),
         url,

@@ -2,7 +2,7 @@
 
 use antar_json::{Builder, Document, Value};
 
-use crate::model::{Event, OnError, PluginUse, Secret};
+use crate::model::{Event, OnError, PluginUse, Secret, is_of_connection};
 use crate::pipeline::compiled::tenant::Tenant;
 use crate::pipeline::compiled::webhook::Webhook;
 use crate::plugin::{Call, CallError, CallReport, Host, Outcome, Place};
@@ -43,6 +43,17 @@ pub struct Step {
     pub report: Option<CallReport>,
 }
 
+/// Refuses what a webhook may not set either.
+fn without_connection_headers(outcome: Outcome) -> Result<Outcome, CallError> {
+    if let Outcome::Replace(replacement) = &outcome
+        && let Some((name, _)) = replacement.headers.iter().find(|(name, _)| is_of_connection(name))
+    {
+        let what = format!("the header {name} belongs to the connection and can't be set");
+        return Err(CallError::BadOutput(what));
+    }
+    Ok(outcome)
+}
+
 /// Runs all plugins of `webhook` on `event`. `seen` is called with every step.
 pub async fn transform(
     host: &Host,
@@ -61,7 +72,8 @@ pub async fn transform(
         let call = PluginInput { event, timestamp: &timestamp, data, place: Place::Webhook };
         let report = call_plugin(host, tenant, &used.plugin, &used.config, call).await;
         let result = match report {
-            Ok(report) => {
+            Ok(mut report) => {
+                report.result = report.result.and_then(without_connection_headers);
                 let result = report.result.clone();
                 seen(Step {
                     plugin: used.plugin.clone(),

@@ -1,7 +1,13 @@
-//! The HTTP client of deliveries: address policy, DNS cache, connections, and timing of requests.
+//! The HTTP client of deliveries: address policy, host names, connections, and timing of requests.
 
 pub mod address;
-pub(super) mod connect;
-pub(super) mod dns_cache;
+mod connect;
+mod connection;
+mod connection_pool;
+mod dns;
+mod exchange;
+mod metered;
+pub mod request;
 pub mod send;
+mod target;
 pub mod timing;

@@ -1,15 +1,9 @@
 //! Stopwatch for one HTTP exchange: measures how long each part takes.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Instant;
 
-use http::Uri;
 use parking_lot::Mutex;
 use serde::Serialize;
-use tower_service::Service;
 
 /// The parts of an exchange in microseconds. Null is what did not happen: no name to resolve, no
 /// TLS, or the exchange did not get that far.
@@ -61,6 +55,11 @@ impl Stopwatch {
         self.lap(|timing| &mut timing.connect_us);
     }
 
+    /// The TLS handshake has ended.
+    pub fn secured(&self) {
+        self.lap(|timing| &mut timing.tls_us);
+    }
+
     pub fn head_arrived(&self) {
         self.lap(|timing| &mut timing.first_byte_us);
     }
@@ -73,46 +72,4 @@ impl Stopwatch {
 
 fn micros(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// A connector that records the end of the TLS handshake, if there is one.
-#[derive(Clone)]
-pub struct TimedConnector<C> {
-    inner: C,
-    stopwatch: Arc<Stopwatch>,
-}
-
-impl<C> TimedConnector<C> {
-    pub fn new(inner: C, stopwatch: Arc<Stopwatch>) -> TimedConnector<C> {
-        TimedConnector { inner, stopwatch }
-    }
-}
-
-impl<C> Service<Uri> for TimedConnector<C>
-where
-    C: Service<Uri>,
-    C::Response: 'static,
-    C::Error: 'static,
-    C::Future: Send + 'static,
-{
-    type Response = C::Response;
-    type Error = C::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<C::Response, C::Error>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), C::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let stopwatch = self.stopwatch.clone();
-        let tls = uri.scheme_str() == Some("https");
-        let connecting = self.inner.call(uri);
-        Box::pin(async move {
-            let connected = connecting.await;
-            if tls && connected.is_ok() {
-                stopwatch.lap(|timing| &mut timing.tls_us);
-            }
-            connected
-        })
-    }
 }

@@ -14,7 +14,7 @@ use crate::model::{
     Event, FacetFilter, Method, Millis, PluginUse, Retry, Secret, Signer, TenantId, WebhookId,
     WebhookSpec, reason,
 };
-use crate::pipeline::client::send::uri_of;
+use crate::pipeline::client::request::uri_of;
 
 /// Everything that a delivery needs from its webhook.
 #[derive(Clone)]

@@ -3,22 +3,31 @@
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::model::{Method, TenantId};
 
-/// A server for 127.0.0.1, and a client that trusts it.
+/// A server, and a client that trusts it.
 struct Tls {
     server: Arc<rustls::ServerConfig>,
     sender: Sender,
 }
 
 fn tls(protocols: &[&str]) -> Tls {
-    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    tls_of("127.0.0.1", protocols, &DeliveryConfig::default())
+}
+
+/// The server's certificate is for `name`.
+fn tls_of(name: &str, protocols: &[&str], config: &DeliveryConfig) -> Tls {
+    let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
     let certificate = CertificateDer::from(made.cert.der().to_vec());
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
     let mut server = rustls::ServerConfig::builder()
@@ -32,7 +41,7 @@ fn tls(protocols: &[&str]) -> Tls {
         rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     client.alpn_protocols = OFFERED.iter().map(|name| name.to_vec()).collect();
     let policy = AddressPolicy { loopback: true, allowed: Vec::new() };
-    let sender = Sender::with_tls(policy, &DeliveryConfig::default(), client);
+    let sender = Sender::with_tls(policy, config, client);
     Tls { server: Arc::new(server), sender }
 }
 
@@ -60,6 +69,9 @@ async fn answer(server: Arc<rustls::ServerConfig>, stream: TcpStream) {
         let length = request.headers().get("content-length").cloned();
         let version = format!("{:?}", request.version());
         let body = request.into_body().collect().await.unwrap().to_bytes();
+        if &*body == b"hang" {
+            std::future::pending::<()>().await;
+        }
         let text = format!("{version} {length:?} {}", String::from_utf8_lossy(&body));
         Ok::<_, Infallible>(http::Response::new(Full::new(Bytes::from(text))))
     });
@@ -73,8 +85,13 @@ async fn answer(server: Arc<rustls::ServerConfig>, stream: TcpStream) {
     }
 }
 
+fn tenant(name: &str) -> TenantId {
+    name.parse().unwrap()
+}
+
 fn outgoing(url: &str) -> Outgoing {
     Outgoing {
+        tenant: tenant("a"),
         method: Method::Post,
         url: url.to_owned(),
         uri: None,
@@ -135,14 +152,59 @@ async fn an_address_that_is_not_permitted_is_not_tried_again() {
     assert_eq!(connections.load(Ordering::SeqCst), 0);
 }
 
-#[test]
-fn values_of_one_name_are_one_field_as_far_as_they_fit() {
-    let mut headers = http::HeaderMap::new();
-    for (name, value) in [("x-b", "1"), ("x-a", "2"), ("x-b", "3"), ("x-long", "0123456789")] {
-        let value = http::HeaderValue::from_static(value);
-        headers.append(http::HeaderName::from_static(name), value);
+#[tokio::test]
+async fn tenants_share_no_connection_over_http_2_either() {
+    let tls = tls(&["h2"]);
+    let (url, connections) = serve(tls.server, 0).await;
+    for _ in 0..2 {
+        for tenant in ["a", "b"].map(tenant) {
+            let sent = tls.sender.send(&Outgoing { tenant, ..outgoing(&url) }).await;
+            assert!(sent.answer().unwrap().body.starts_with("HTTP/2.0"));
+        }
     }
-    let kept = fields(&headers, 20);
-    assert_eq!((kept.get("x-b"), kept.get("x-a")), (Some("1, 3"), Some("2")));
-    assert_eq!(kept.get("x-long"), None, "x-b twice and x-a take 12 of 20 bytes");
+    assert_eq!(connections.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn requests_at_the_same_time_share_a_connection_over_http_2() {
+    let tls = tls(&["h2"]);
+    let (url, connections) = serve(tls.server, 0).await;
+    tls.sender.send(&outgoing(&url)).await.answer().unwrap();
+    let outgoing = outgoing(&url);
+    let all = (0..20).map(|_| tls.sender.send(&outgoing));
+    let all = futures_util::future::join_all(all).await;
+    assert!(all.iter().all(|sent| sent.answer().is_ok()));
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_request_that_runs_out_of_time_takes_its_connection_with_it() {
+    for protocol in ["h2", "http/1.1"] {
+        let tls = tls(&[protocol]);
+        let (url, connections) = serve(tls.server, 0).await;
+        tls.sender.send(&outgoing(&url)).await.answer().unwrap();
+        let slow =
+            Outgoing { body: Some(Bytes::from_static(b"hang")), timeout_ms: 50, ..outgoing(&url) };
+        let sent = tls.sender.send(&slow).await;
+        assert_eq!(sent.error, Some(SendError::TimedOut(50)), "{protocol}");
+        tls.sender.send(&outgoing(&url)).await.answer().unwrap();
+        assert_eq!(connections.load(Ordering::SeqCst), 2, "{protocol}");
+    }
+}
+
+#[tokio::test]
+async fn the_name_of_the_url_is_what_the_certificate_must_have() {
+    let folder = tempfile::tempdir().unwrap();
+    let hosts_file = folder.path().join("hosts");
+    std::fs::write(&hosts_file, "127.0.0.1 right.test wrong.test\n").unwrap();
+    let config = DeliveryConfig { hosts_file, ..DeliveryConfig::default() };
+    let tls = tls_of("right.test", &["h2"], &config);
+    let (url, _) = serve(tls.server, 0).await;
+    let sent = tls.sender.send(&outgoing(&url.replace("127.0.0.1", "right.test"))).await;
+    assert!(sent.answer().unwrap().body.starts_with("HTTP/2.0"), "{sent:?}");
+    for host in ["wrong.test", "127.0.0.1"] {
+        let sent = tls.sender.send(&outgoing(&url.replace("127.0.0.1", host))).await;
+        let error = sent.error.unwrap().to_string();
+        assert!(error.contains("invalid peer certificate"), "{host}: {error}");
+    }
 }
