@@ -23,4 +23,4 @@ pub mod work_pool;
 pub mod worker;
 
 pub use model::DEFAULT_TENANT;
-pub use server::{run, run_with_clock};
+pub use server::{run, run_in};

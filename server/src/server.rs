@@ -19,7 +19,7 @@ use crate::model::TenantSpec;
 use crate::pipeline::Pipeline;
 use crate::pipeline::client::address::AddressPolicy;
 use crate::pipeline::client::send::{Network, Sender};
-use crate::plugin::Host;
+use crate::plugin::{CompileIn, Host};
 use crate::registry::Registry;
 use crate::replay::Replays;
 use crate::retention::Retention;
@@ -33,17 +33,17 @@ pub async fn run(
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
-    run_with_clock(config, listener, Clock::System, shutdown).await
+    run_in(config, listener, World::default(), shutdown).await
 }
 
-/// [`run`] with a given clock, for tests.
-pub async fn run_with_clock(
+/// [`run`] in a given environment, for tests.
+pub async fn run_in(
     config: Config,
     listener: TcpListener,
-    clock: Clock,
+    world: World,
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
-    let node = Node::start(config, World { clock, ..World::default() }).await?;
+    let node = Node::start(config, world).await?;
     tokio::spawn(crate::http::keep_metrics(node.stop.subscribe()));
     let http = crate::http::serve(node.app.clone().into(), listener)
         .context("the HTTP server can't start")?;
@@ -74,6 +74,8 @@ pub struct World {
     pub network: Option<Network>,
     /// Simulates the database, at this pace.
     pub pace: Option<Pace>,
+    /// Where plugins are compiled. None: in processes of the running program, which must be Antar's.
+    pub compile_in: Option<CompileIn>,
 }
 
 /// A node without its HTTP server: everything that runs by itself. Dropping it stops nothing; the end of its
@@ -94,6 +96,8 @@ impl Node {
     /// Opens the data folder and the database, and starts all tasks.
     pub async fn start(config: Config, world: World) -> anyhow::Result<Node> {
         config.check()?;
+        let compile_in = world.compile_in.map_or_else(CompileIn::this_program, Ok);
+        let compile_in = compile_in.context("the path of this program is unknown")?;
         let config = Arc::new(config);
         let folder = DataFolder::open(&config.server)?;
         let store = open_store(&config, &folder, world.pace).await?;
@@ -107,6 +111,7 @@ impl Node {
             clock,
             network: world.network,
             store,
+            compile_in,
         };
         let lease = parts.lease.clone();
         let (app, worker) = start(parts, &folder, stopped.clone()).await?;
@@ -186,6 +191,7 @@ struct Parts {
     network: Option<Network>,
     store: Store,
     lease: Lease,
+    compile_in: CompileIn,
 }
 
 async fn start(
@@ -193,12 +199,12 @@ async fn start(
     folder: &DataFolder,
     stop: watch::Receiver<bool>,
 ) -> anyhow::Result<(App, Worker)> {
-    let Parts { config, clock, network, store, lease } = parts;
+    let Parts { config, clock, network, store, lease, compile_in } = parts;
     let sealer = folder.sealer(&store).await?;
     let time = clock.clone();
     let now_ms = Arc::new(move || time.now().0);
     let code = config.server.data_dir.join("plugin-code");
-    let host = Arc::new(Host::open(config.plugins.clone(), Some(&code), now_ms)?);
+    let host = Arc::new(Host::open(config.plugins.clone(), compile_in, Some(&code), now_ms)?);
     let policy = AddressPolicy {
         loopback: config.server.dev,
         allowed: config.delivery.allowed_networks.clone(),

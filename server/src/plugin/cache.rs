@@ -8,14 +8,13 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    hash::{Hash, Hasher},
     io::{self, Read, Write},
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 
 /// One block of SHA-256, which HMAC uses without hashing it first.
 const KEY_BYTES: usize = 64;
@@ -26,21 +25,16 @@ const SUFFIX: &str = ".code";
 pub(super) struct Cache {
     folder: PathBuf,
     key: [u8; KEY_BYTES],
-    /// Hash of the engine's version and settings and of the rewrite's version.
+    /// Version of the compiler, its settings and the rewrite.
     version: String,
     bytes_max: u64,
 }
 
 impl Cache {
     /// Opens or creates the folder, and removes files of other versions.
-    pub(super) fn open(
-        folder: &Path,
-        engine: &wasmtime::Engine,
-        bytes_max: u64,
-    ) -> io::Result<Cache> {
+    pub(super) fn open(folder: &Path, version: String, bytes_max: u64) -> io::Result<Cache> {
         create_private(folder)?;
         let key = key_of(&folder.join("key"))?;
-        let version = version_of(&engine.precompile_compatibility_hash());
         let cache = Cache { folder: folder.to_owned(), key, version, bytes_max };
         for entry in cache.entries()? {
             if !entry.name.starts_with(&cache.version) {
@@ -164,26 +158,6 @@ struct Entry {
 fn remove(path: &Path) {
     if let Err(error) = fs::remove_file(path) {
         tracing::warn!(path = %path.display(), %error, "old compiled code can't be removed");
-    }
-}
-
-fn version_of(settings: &impl Hash) -> String {
-    let mut hasher = Sha256Hasher(Sha256::new());
-    settings.hash(&mut hasher);
-    super::rewrite::VERSION.hash(&mut hasher);
-    hex::encode(&hasher.0.finalize()[..8])
-}
-
-/// A hasher whose result is the same in every build of the server.
-struct Sha256Hasher(Sha256);
-
-impl Hasher for Sha256Hasher {
-    fn write(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    fn finish(&self) -> u64 {
-        0
     }
 }
 

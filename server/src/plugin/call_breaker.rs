@@ -89,7 +89,9 @@ impl Entry<'_> {
                 }
             }
             // Neither success nor failure: the plugin was not called.
-            Some(CallError::Busy { .. } | CallError::Paused { .. }) => {}
+            Some(
+                CallError::Busy { .. } | CallError::Paused { .. } | CallError::NotReady { .. },
+            ) => {}
             _ => {
                 if breaker.failures.load(SeqCst) != 0 {
                     breaker.failures.store(0, SeqCst);
@@ -161,6 +163,23 @@ mod tests {
         let never = Breaker::new(0, 5_000);
         (0..100).for_each(|n| fail(&never, n));
         assert_eq!(never.pause(), None);
+    }
+
+    #[test]
+    fn a_call_that_did_not_reach_the_plugin_forgives_no_failure() {
+        let breaker = Breaker::new(3, 5_000);
+        for error in [CallError::NotReady { retry_in_ms: 1 }, CallError::Busy { waited_ms: 1 }] {
+            fail(&breaker, 0);
+            breaker.enter(|| 0).unwrap().ended(Some(&error), || 0);
+        }
+        fail(&breaker, 0);
+        let pause = breaker.pause().expect("three failures in a row");
+        assert_eq!(pause.reason, "failed 3 times in a row: the plugin stopped: no");
+        // Nor does it end a pause.
+        let trial = breaker.enter(|| 5_000).unwrap();
+        trial.ended(Some(&CallError::NotReady { retry_in_ms: 1 }), || 5_000);
+        drop(trial);
+        assert!(breaker.pause().is_some());
     }
 
     #[test]

@@ -2,15 +2,12 @@
 
 use std::{path::Path, sync::Arc, time::SystemTime};
 
-use tokio::sync::Semaphore;
-
-use super::Limits;
-use super::cache::Cache;
 use super::call_metrics::Named;
 use super::compile::Compiler;
-use super::compile_queue::CompileQueue;
+use super::compile::turns::Turns;
 use super::epoch_ticker::EpochTicker;
 use super::pool::{Pool, PoolName};
+use super::{CompileIn, Limits};
 
 /// Why the host can't start.
 #[derive(Debug, thiserror::Error)]
@@ -40,25 +37,27 @@ pub struct Host {
     pub(super) large: Arc<Pool>,
     pub(super) ticker: EpochTicker,
     pub(super) compiler: Arc<Compiler>,
-    /// A permit for each compilation that may run at once. An abandoned compilation keeps its
-    /// permit until it ends.
-    pub(super) compiles: Arc<Semaphore>,
-    /// Uploads that wait for such a permit or hold one.
-    pub(super) queue: Arc<CompileQueue>,
+    pub(super) turns: Arc<Turns>,
     pub(super) named: Named,
     pub(super) now_ms: Now,
 }
 
 impl Host {
-    /// Opens a host without a cache, on the system's clock.
+    /// Opens a host on the system's clock, which compiles in this process and caches nothing.
     pub fn new(limits: Limits) -> Result<Host, HostError> {
         let since = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Host::open(limits, None, Arc::new(move || i64::try_from(since().as_millis()).unwrap_or(0)))
+        let now_ms = Arc::new(move || i64::try_from(since().as_millis()).unwrap_or(0));
+        Host::open(limits, CompileIn::ThisProcess, None, now_ms)
     }
 
     /// Reserves the pools and starts the epoch ticker, whose thread ends when the host is dropped.
     /// Compiled code is stored in `cache`. `now_ms` is the clock of pauses, not of limits.
-    pub fn open(limits: Limits, cache: Option<&Path>, now_ms: Now) -> Result<Host, HostError> {
+    pub fn open(
+        limits: Limits,
+        compile_in: CompileIn,
+        cache: Option<&Path>,
+        now_ms: Now,
+    ) -> Result<Host, HostError> {
         limits.check()?;
         let failed = |e: wasmtime::Error| HostError::Engine(format!("{e:#}"));
         let small = Pool::new(PoolName::Small, &limits).map_err(failed)?;
@@ -67,18 +66,10 @@ impl Host {
             .into_iter()
             .flat_map(|pool| pool.engines.iter().map(|slots| slots.engine.clone()))
             .collect();
-        // Machine code is the same for all engines, so any of them can compile.
-        let engine = engines[0].clone();
-        let cache = cache
-            .map(|folder| Cache::open(folder, &engine, limits.cache_bytes_max))
-            .transpose()
-            .map_err(HostError::Cache)?;
-        let compiler = Compiler::new(engine, cache);
-        let compiler = compiler.map_err(|e| HostError::Thread(e.to_string()))?;
+        let compiler = Compiler::new(&limits, cache, compile_in)?;
         let ticker = EpochTicker::start(engines).map_err(|e| HostError::Thread(e.to_string()))?;
         Ok(Host {
-            compiles: Arc::new(Semaphore::new(limits.compiles_max)),
-            queue: Arc::new(CompileQueue::new(&limits)),
+            turns: Arc::new(Turns::new(&limits)),
             named: Named::new(limits.metrics_plugins_max),
             compiler: Arc::new(compiler),
             ticker,

@@ -59,14 +59,62 @@ pub struct Limits {
     /// How long an upload's answer waits for the compiler; then it says 202, and the state is to
     /// be asked for.
     pub upload_wait_ms: u64,
-    /// Uploads that are compiled at once; others wait.
+    /// Uploads that are compiled at once, each of another tenant; others wait. 0 for half of the
+    /// processor's cores, but at least two, so that one that takes long does not hold up others.
     pub compiles_max: usize,
-    /// Uploads that wait for the compiler or are in it; more are refused as busy.
+    /// Uploads of all tenants that wait for the compiler or are in it; more are refused as busy.
     pub uploads_waiting_max: usize,
-    /// Bytes of all of these together.
+    /// Bytes of all of these together. A tenant may use half of what others leave.
     pub uploads_waiting_bytes_max: usize,
+    /// The same for one tenant.
+    pub tenant_uploads_waiting_max: usize,
+    /// The same for one tenant.
+    pub tenant_uploads_waiting_bytes_max: usize,
     /// How long one may be compiled before it is given up.
     pub compile_time_ms: u64,
+    /// Processor time of one compilation, on all threads.
+    pub compile_cpu_s_max: u64,
+    /// Address space of the compiler's process.
+    pub compile_memory_bytes_max: u64,
+    /// Machine code that is made of one upload.
+    pub code_bytes_max: u64,
+    /// Core modules in one upload.
+    pub upload_modules_max: usize,
+    /// Functions of all modules of an upload, and functions that they import.
+    pub upload_functions_max: usize,
+    /// Parameters and locals of all functions of an upload.
+    pub upload_locals_max: usize,
+    /// Types of all modules of an upload; and as many imports, exports, globals, tables, memories,
+    /// tags, element segments and data segments.
+    pub upload_items_max: usize,
+    /// Elements that all modules of an upload put into tables.
+    pub upload_elements_max: usize,
+    /// Core instances that an upload makes.
+    pub upload_core_instances_max: usize,
+    /// Types, imports, exports, aliases, instances and functions of all components of an upload.
+    pub component_items_max: usize,
+    /// Nesting of components.
+    pub component_depth_max: usize,
+    /// Parameters and results of one function or block type.
+    pub type_values_max: usize,
+    /// Length of one function.
+    pub function_bytes_max: usize,
+    /// Parameters and locals of one function.
+    pub function_locals_max: usize,
+    /// Blocks and branches of one function.
+    pub function_blocks_max: usize,
+    /// Targets of all `br_table` of one function.
+    pub function_targets_max: usize,
+    /// Nesting of blocks in one function.
+    pub function_depth_max: usize,
+    /// Nesting of loops in one function.
+    pub function_loop_depth_max: usize,
+    /// Height of the operand stack in one function.
+    pub function_operands_max: usize,
+    /// Operands that the instructions of one function take and give.
+    pub function_values_max: usize,
+    /// Locals and height of the operand stack, together, times blocks and branches of one function.
+    pub function_weight_max: usize,
     /// Compiled code that is kept in the data folder, so that a start compiles nothing. What was
     /// not used for longest goes first.
     pub cache_bytes_max: u64,
@@ -113,10 +161,33 @@ impl Default for Limits {
             reason_bytes_max: 1_024,
             upload_bytes_max: 64 << 20,
             upload_wait_ms: 2_000,
-            compiles_max: 1,
-            uploads_waiting_max: 16,
-            uploads_waiting_bytes_max: 256 << 20,
+            compiles_max: 0,
+            uploads_waiting_max: 256,
+            uploads_waiting_bytes_max: 512 << 20,
+            tenant_uploads_waiting_max: 8,
+            tenant_uploads_waiting_bytes_max: 128 << 20,
             compile_time_ms: 120_000,
+            compile_cpu_s_max: 60,
+            compile_memory_bytes_max: 2 << 30,
+            code_bytes_max: 256 << 20,
+            upload_modules_max: 100,
+            upload_functions_max: 100_000,
+            upload_locals_max: 1_000_000,
+            upload_items_max: 50_000,
+            upload_elements_max: 100_000,
+            upload_core_instances_max: 100,
+            component_items_max: 10_000,
+            component_depth_max: 5,
+            type_values_max: 500,
+            function_bytes_max: 1 << 20,
+            function_locals_max: 2_000,
+            function_blocks_max: 20_000,
+            function_targets_max: 50_000,
+            function_depth_max: 1_500,
+            function_loop_depth_max: 100,
+            function_operands_max: 1_000,
+            function_values_max: 1_000_000,
+            function_weight_max: 10_000_000,
             cache_bytes_max: 1 << 30,
             breaker_failures_max: 50,
             breaker_pause_ms: 30_000,
@@ -152,13 +223,32 @@ impl Limits {
         at_least("split_max", self.split_max as u64, 1)?;
         at_least("about_bytes_max", self.about_bytes_max as u64, 1_024)?;
         at_least("upload_bytes_max", self.upload_bytes_max as u64, PAGE as u64)?;
-        at_least("compiles_max", self.compiles_max as u64, 1)?;
         at_least("uploads_waiting_max", self.uploads_waiting_max as u64, 1)?;
-        let upload = self.upload_bytes_max as u64;
-        at_least("uploads_waiting_bytes_max", self.uploads_waiting_bytes_max as u64, upload)?;
+        // A tenant gets half of them.
+        let (upload, twice) = (self.upload_bytes_max as u64, 2 * self.upload_bytes_max as u64);
+        at_least("uploads_waiting_bytes_max", self.uploads_waiting_bytes_max as u64, twice)?;
+        at_least("tenant_uploads_waiting_max", self.tenant_uploads_waiting_max as u64, 1)?;
+        let of_tenant = self.tenant_uploads_waiting_bytes_max as u64;
+        at_least("tenant_uploads_waiting_bytes_max", of_tenant, upload)?;
         at_least("compile_time_ms", self.compile_time_ms, 1)?;
+        at_least("compile_cpu_s_max", self.compile_cpu_s_max, 1)?;
+        // Less is not enough to start the compiler.
+        at_least("compile_memory_bytes_max", self.compile_memory_bytes_max, 256 << 20)?;
         at_least("breaker_pause_ms", self.breaker_pause_ms, 1)?;
         self.overrides.iter().try_for_each(|one| one.check(self))
+    }
+
+    /// Uploads that are compiled at once.
+    pub(super) fn compiles_at_once(&self) -> usize {
+        match self.compiles_max {
+            0 => (cores() / 2).max(2),
+            most => most,
+        }
+    }
+
+    /// Threads of one compilation. All together use half of the cores.
+    pub(super) fn threads_per_compile(&self) -> usize {
+        (cores() / 2 / self.compiles_at_once()).max(1)
     }
 
     /// Memory of one instance of this pool.
@@ -176,4 +266,8 @@ impl Limits {
             PoolName::Large => self.large_instances_max,
         }
     }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }

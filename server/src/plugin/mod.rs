@@ -14,7 +14,6 @@ mod call_breaker;
 mod call_metrics;
 mod callable;
 mod compile;
-mod compile_queue;
 mod config_check;
 mod empty_world;
 mod engine;
@@ -31,6 +30,9 @@ mod upload;
 pub use call::{Call, CallError, CallReport, Place};
 pub use call_breaker::Pause;
 pub use callable::{ConfigError, Kind, Plugin};
+pub use compile::CompileIn;
+pub use compile::child::{COMMAND as COMPILE_COMMAND, main as compile_main};
+pub use compile::turns::Turn;
 pub use engine::{Host, HostError, Now};
 pub use guest::Level;
 pub use inspection::Inspection;
@@ -38,7 +40,7 @@ pub use limits::Limits;
 pub use outcome::{Outcome, Replacement};
 pub use overrides::Override;
 pub use pool::PoolName;
-pub use upload::{Known, Owner, UploadError};
+pub use upload::{Known, Owner, Taken, UploadError};
 
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,7 @@ use wasmtime::{
 use super::{
     CallError, Limits,
     bindings::{direct_log, log},
+    compile,
     guest::Guest,
     rewrite::CLEARED_PAGES_MAX,
 };
@@ -171,10 +172,8 @@ fn engine_config(name: PoolName, reset: Reset, limits: &Limits) -> Config {
         .table_keep_resident(64 << 10)
         .async_stack_keep_resident(64 << 10)
         .pagemap_scan(if scan { Enabled::Yes } else { Enabled::No });
-    let mut config = Config::new();
+    let mut config = compile::machine_code::engine_config();
     config
-        .epoch_interruption(true)
-        .wasm_backtrace_max_frames(None)
         .max_wasm_stack(limits.stack_bytes_max)
         // Host functions run on the same stack, beyond the part that the guest may use.
         .async_stack_size(limits.stack_bytes_max + (1 << 20))

@@ -1,9 +1,6 @@
 //! Turns uploaded bytes into a plugin that can be called.
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -12,8 +9,10 @@ use tokio::sync::Semaphore;
 use super::bindings::types::About;
 use super::call_breaker::Breaker;
 use super::callable::{Allowed, Code, Inner, Made};
-use super::compile::{LinkError, link};
-use super::compile_queue::Ticket;
+use super::compile::blocking;
+use super::compile::link::{LinkError, link};
+use super::compile::turns::{Ticket, Turn};
+use super::inspection::{at_first_sight, sizes};
 use super::pool::Pool;
 use super::{CallError, Host, Inspection, Plugin, PoolName};
 
@@ -35,8 +34,25 @@ pub enum UploadError {
     Component(String),
     #[error("{uploads} uploads wait to be compiled, and {name} is {limit}; try again in a minute")]
     Busy { uploads: usize, limit: usize, name: &'static str },
+    /// A size that makes a compilation take long or much memory.
+    #[error("{found}, and plugins.{limit} is {most}")]
+    Exceeds { found: String, limit: &'static str, most: usize },
     #[error("compiling it took longer than {limit_ms} ms (plugins.compile_time_ms)")]
     TooSlow { limit_ms: u64 },
+    #[error(
+        "compiling it takes more than {limit_s} s of processor time (plugins.compile_cpu_s_max); \
+         make its functions shorter"
+    )]
+    TooMuchCpu { limit_s: u64 },
+    #[error(
+        "compiling it takes more than {limit_bytes} bytes of memory \
+         (plugins.compile_memory_bytes_max); make its functions shorter"
+    )]
+    TooMuchMemory { limit_bytes: u64 },
+    #[error("its machine code has more than {limit_bytes} bytes (plugins.code_bytes_max)")]
+    TooMuchCode { limit_bytes: u64 },
+    #[error("the compiler crashes on it: {0}")]
+    Crashed(String),
     #[error(
         "a plugin may import antar:plugin/log@1.0.0, WASI, and nothing else; this one imports {}",
         .0.join(", ")
@@ -74,31 +90,82 @@ pub struct Known {
     /// JSON Schema text of the config, "" for none.
     pub config_schema: String,
     pub inspection: Inspection,
+    /// Where it ran before.
+    pub pool: Option<PoolName>,
+}
+
+/// An upload that was read and waits for its compilation.
+pub struct Taken {
+    wasm: Bytes,
+    ticket: Ticket,
+    /// SHA-256 of the uploaded bytes, in hex.
+    pub digest: String,
+    /// What the upload says of itself.
+    pub inspection: Inspection,
 }
 
 impl Host {
-    /// Returns kind, imports and exports of an upload, and its digest: SHA-256, in hex. Refuses
-    /// what can't be a plugin, without compiling it.
-    pub async fn inspection(&self, wasm: Bytes) -> Result<(Inspection, String), UploadError> {
+    /// Reads an upload once its tenant may have one read. Refuses what is too large in any respect,
+    /// what can't be a plugin, and what would exceed the bounds of waiting uploads.
+    pub async fn take(&self, wasm: Bytes, owner: &Owner) -> Result<Taken, UploadError> {
         let limit_bytes = self.limits.upload_bytes_max;
         if wasm.len() > limit_bytes {
             return Err(UploadError::TooLarge { size_bytes: wasm.len(), limit_bytes });
         }
-        let compiler = self.compiler.clone();
-        blocking(move || Ok((compiler.inspection(&wasm)?, hex::encode(Sha256::digest(&wasm)))))
-            .await
+        let ticket = self.turns.enter(&owner.tenant, wasm.len())?;
+        let turn = ticket.reading().await;
+        let (limits, bytes) = (self.limits.clone(), wasm.clone());
+        let (inspection, digest) = blocking(move || {
+            // Held until this has been read, even if the caller has given up.
+            let _turn = turn;
+            let inspection = at_first_sight(&bytes)?;
+            sizes::check(&bytes, &limits)?;
+            Ok((inspection, hex::encode(Sha256::digest(&bytes))))
+        })
+        .await?;
+        Ok(Taken { wasm, ticket, digest, inspection })
     }
 
-    /// Checks and compiles an upload and calls its `describe`. An upload is a component, or a core
-    /// module with its component type. Takes from milliseconds to a minute, on other threads.
+    /// Compiles an upload once its tenant may have one compiled, and calls its `describe`. Takes
+    /// from milliseconds to a minute.
+    pub async fn compile_taken(&self, taken: Taken, owner: &Owner) -> Result<Plugin, UploadError> {
+        let Taken { wasm, ticket, digest, .. } = taken;
+        self.compile_now(ticket.compiling().await, wasm, digest, owner).await
+    }
+
+    /// Checks and compiles an upload. An upload is a component, or a core module with its component
+    /// type.
     pub async fn compile(&self, wasm: Bytes, owner: &Owner) -> Result<Plugin, UploadError> {
-        let limit_bytes = self.limits.upload_bytes_max;
-        if wasm.len() > limit_bytes {
-            return Err(UploadError::TooLarge { size_bytes: wasm.len(), limit_bytes });
-        }
+        let taken = self.take(wasm, owner).await?;
+        self.compile_taken(taken, owner).await
+    }
+
+    /// Waits until a tenant may have a file compiled that was taken before a restart.
+    pub async fn turn(&self, tenant: &str) -> Turn {
+        self.turns.enter_again(tenant).compiling().await
+    }
+
+    /// Compiles a file that was taken before a restart.
+    pub async fn compile_again(
+        &self,
+        turn: Turn,
+        wasm: Bytes,
+        owner: &Owner,
+    ) -> Result<Plugin, UploadError> {
+        let digest = digest_of(&wasm).await?;
+        self.compile_now(turn, wasm, digest, owner).await
+    }
+
+    async fn compile_now(
+        &self,
+        turn: Turn,
+        wasm: Bytes,
+        digest: String,
+        owner: &Owner,
+    ) -> Result<Plugin, UploadError> {
         let size_bytes = wasm.len() as u64;
-        let ticket = self.queue.enter(wasm.len())?;
-        let (digest, code) = self.machine_code(wasm, Some(ticket)).await?;
+        // The turn lasts until `describe` has ended, which may take long as well.
+        let (code, _turn) = self.compiler.code(digest.clone(), wasm, turn).await?;
         let (placed, described) = self.settle(Arc::new(code), owner).await?;
         let about = described.map_err(UploadError::Describe)?.about;
         if about.description.len() + about.config_schema.len() > self.limits.about_bytes_max {
@@ -113,15 +180,25 @@ impl Host {
     }
 
     /// Loads a plugin that was accepted before a restart. If its code is not in the cache, it is
-    /// not ready until [`Host::recompile`] has compiled it.
+    /// not ready until [`Host::recompile`] has compiled it. Calls nothing of the plugin if its pool
+    /// is known: a start with many plugins must not wait for them.
     pub async fn load(&self, known: Known, owner: &Owner) -> Result<Plugin, UploadError> {
-        let Known { digest, size_bytes, description, config_schema, inspection } = known;
+        let Known { digest, size_bytes, description, config_schema, inspection, pool } = known;
         let compiler = self.compiler.clone();
         let wanted = digest.clone();
         let cached = blocking(move || Ok(compiler.cached(&wanted))).await?;
-        let made = match cached {
-            Some(code) => OnceLock::from(Ok(self.settle(Arc::new(code), owner).await?.0.made)),
-            None => OnceLock::new(),
+        let made = match (cached, pool) {
+            (None, _) => OnceLock::new(),
+            (Some(code), Some(PoolName::Small)) => {
+                let placed = self.place(&Arc::new(code), self.pool_wanted(owner)).await?;
+                OnceLock::from(Ok(placed.made))
+            }
+            (Some(code), Some(PoolName::Large)) => {
+                OnceLock::from(Ok(self.place(&Arc::new(code), PoolName::Large).await?.made))
+            }
+            (Some(code), None) => {
+                OnceLock::from(Ok(self.settle(Arc::new(code), owner).await?.0.made))
+            }
         };
         let config = config_validator(&config_schema)?;
         let about = About { description, config_schema };
@@ -129,17 +206,23 @@ impl Host {
         Ok(self.owned(Arc::new(code), owner))
     }
 
-    /// Compiles a plugin from [`Host::load`] that is not ready. On failure its calls return the
-    /// reason.
-    pub async fn recompile(&self, plugin: &Plugin, wasm: Bytes) -> Result<(), UploadError> {
+    /// Compiles a plugin from [`Host::load`] that is not ready. If it can't be compiled, its calls
+    /// return the reason; after a fault of this machine it stays as it is.
+    pub async fn recompile(
+        &self,
+        turn: Turn,
+        plugin: &Plugin,
+        wasm: Bytes,
+    ) -> Result<(), UploadError> {
         let made = async {
-            // No ticket: this is not an upload, so there is no client that could retry.
-            let (_, code) = self.machine_code(wasm, None).await?;
+            let digest = digest_of(&wasm).await?;
+            let (code, _turn) = self.compiler.code(digest, wasm, turn).await?;
             Ok(self.settle(Arc::new(code), &plugin.0.owner).await?.0.made)
         };
         let made: Result<Made, UploadError> = made.await;
         let (told, result) = match made {
             Ok(made) => (Ok(made), Ok(())),
+            Err(error @ UploadError::Internal(_)) => return Err(error),
             Err(error) => (Err(error.to_string()), Err(error)),
         };
         // Nothing else sets it. If something did, either of two equal results would do.
@@ -177,32 +260,6 @@ impl Host {
             return Ok((placed, described));
         }
         Ok((placed, described))
-    }
-
-    /// Digest and machine code, from the cache or the compiler.
-    async fn machine_code(
-        &self,
-        wasm: Bytes,
-        ticket: Option<Ticket>,
-    ) -> Result<(String, Vec<u8>), UploadError> {
-        let limit_ms = self.limits.compile_time_ms;
-        let compiler = self.compiler.clone();
-        // The semaphore is never closed.
-        let turn = self.compiles.clone().acquire_owned().await;
-        let compiling = blocking(move || {
-            // Held until the compilation ends, even if the caller has given up.
-            let _held = (turn, ticket);
-            let digest = hex::encode(Sha256::digest(&wasm));
-            let code = match compiler.cached(&digest) {
-                Some(code) => code,
-                None => compiler.compile(&digest, &wasm)?,
-            };
-            Ok((digest, code))
-        });
-        match tokio::time::timeout(Duration::from_millis(limit_ms), compiling).await {
-            Ok(made) => made,
-            Err(_) => Err(UploadError::TooSlow { limit_ms }),
-        }
     }
 
     /// Links code in the first pool that it fits, starting with `first`.
@@ -270,12 +327,9 @@ async fn linked(
     .await
 }
 
-/// Runs blocking work outside the async runtime's threads.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, UploadError> + Send + 'static,
-) -> Result<T, UploadError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|e| UploadError::Internal(e.to_string()))?
+async fn digest_of(wasm: &Bytes) -> Result<String, UploadError> {
+    let wasm = wasm.clone();
+    blocking(move || Ok(hex::encode(Sha256::digest(&wasm)))).await
 }
 
 /// Bounds of a config's schema; configs are small.

@@ -15,13 +15,14 @@ use super::{Registry, STANDARD, keys, profiles, sources};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::model::{
-    EventTypeSpec, PluginKind, PluginMeta, PluginState, ProfileSpec, Secret, TenantId, WebhookSpec,
+    EventTypeSpec, PluginKind, PluginMeta, PluginPool, PluginState, ProfileSpec, Secret, TenantId,
+    WebhookSpec,
 };
 use crate::pipeline::client::address::AddressPolicy;
 use crate::pipeline::compiled::profile::CatalogType;
 use crate::pipeline::compiled::tenant::{StoredPlugin, StoredSecret, Tenant};
 use crate::pipeline::compiled::webhook::Webhook;
-use crate::plugin::{Host, Inspection, Kind, Known, Owner, Plugin, UploadError};
+use crate::plugin::{Host, Inspection, Kind, Known, Owner, Plugin, PoolName, UploadError};
 use crate::seal::Sealer;
 use crate::store::{EventTypeRow, PluginRow, ProfileRow, Snapshot, Store, WebhookRow};
 
@@ -248,6 +249,10 @@ impl Registry {
                 imports: meta.imports.clone(),
                 exports: meta.exports.clone(),
             },
+            pool: meta.pool.map(|pool| match pool {
+                PluginPool::Small => PoolName::Small,
+                PluginPool::Large => PoolName::Large,
+            }),
         };
         self.host.load(known, owner).await
     }

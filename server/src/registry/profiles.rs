@@ -125,9 +125,8 @@ impl Registry {
             ));
         }
         let registry = self.clone();
-        let compile = move || {
-            compile_profile(spec, &registry.config, &registry.standard_retry, When::Saved)
-        };
+        let compile =
+            move || compile_profile(spec, &registry.config, &registry.standard_retry, When::Saved);
         let profile = Arc::new(self.compiler.run(For::Operator, compile).await??);
         for (number, event_type) in profile.spec.event_types.iter().enumerate() {
             let known = profile.types.get(&event_type.name);

@@ -16,6 +16,15 @@ use crate::store::{PluginRow, StoreError};
 /// A compiled plugin, and the microseconds that one call takes.
 type Compiled = Result<(Plugin, Option<u64>), UploadError>;
 
+/// A compilation under way. Dropping it, as when the client is gone, ends it.
+struct Compiling(JoinHandle<Compiled>);
+
+impl Drop for Compiling {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 impl Registry {
     /// Compiles, describes and stores a new version. If compiling takes longer than a response should, the
     /// version is stored uncompiled and continues in the background: `compiling`, then `ready` or `failed`.
@@ -26,16 +35,17 @@ impl Registry {
         wasm: Bytes,
     ) -> Result<PluginMeta, ChangeError> {
         self.check_new_version(tenant, wasm.len() as u64)?;
-        let (Inspection { kind, imports, exports }, digest) =
-            self.host.inspection(wasm.clone()).await?;
+        let owner = owner_of(tenant, &name);
+        let taken = self.host.take(wasm.clone(), &owner).await?;
+        let Inspection { kind, imports, exports } = taken.inspection.clone();
         let mut meta = PluginMeta {
-            name: name.clone(),
+            name,
             version: 0,
             kind: match kind {
                 Kind::Filter => PluginKind::Filter,
                 Kind::Transform => PluginKind::Transform,
             },
-            digest,
+            digest: taken.digest.clone(),
             size_bytes: wasm.len() as u64,
             description: String::new(),
             config_schema: None,
@@ -47,9 +57,14 @@ impl Registry {
             call_us: None,
             created_at: self.now(),
         };
-        let mut compiling = self.compile(tenant.clone(), name, wasm.clone());
+        let (registry, of) = (self.clone(), tenant.clone());
+        let mut compiling = Compiling(tokio::spawn(async move {
+            let plugin = registry.host.compile_taken(taken, &owner).await?;
+            let call_us = registry.cost_us(&of, &plugin).await;
+            Ok((plugin, call_us))
+        }));
         let wait = Duration::from_millis(self.host.limits().upload_wait_ms);
-        let compiled = match tokio::time::timeout(wait, &mut compiling).await {
+        let compiled = match tokio::time::timeout(wait, &mut compiling.0).await {
             Ok(ended) => Some(ended.unwrap_or_else(broke)?),
             Err(_) => None,
         };
@@ -93,51 +108,42 @@ impl Registry {
         Ok(())
     }
 
-    /// Compiles the uploads that an earlier run of the server left uncompiled.
+    /// Compiles the uploads that an earlier run of the server left uncompiled. No tenant waits for those of
+    /// another one to end.
     pub fn resume_uploads(self: &Arc<Self>) {
-        let mut all = Vec::new();
         for tenant in self.tenants() {
             let unfinished: Vec<PluginMeta> = tenant.read(|state| {
                 let uploads = state.uploads.values().flat_map(|versions| versions.values());
                 uploads.filter(|meta| meta.state == PluginState::Compiling).cloned().collect()
             });
-            all.extend(unfinished.into_iter().map(|meta| (tenant.clone(), meta)));
-        }
-        let registry = self.clone();
-        tokio::spawn(async move {
-            // One at a time, so that the files don't fill the memory.
-            for (tenant, meta) in all {
-                let wasm = registry.store.configuration.plugin_wasm(
-                    Some(&tenant.id),
-                    &meta.name,
-                    meta.version,
-                );
-                let wasm = match wasm.await {
-                    Ok(wasm) => wasm.into(),
-                    Err(error) => {
-                        tracing::error!(%error, plugin = %meta.name, "an upload can't be read");
-                        continue;
-                    }
-                };
-                let compiling = registry.compile(tenant.clone(), meta.name.clone(), wasm);
-                registry.clone().finish(tenant, meta, compiling).await;
+            if !unfinished.is_empty() {
+                tokio::spawn(self.clone().resume(tenant, unfinished));
             }
-        });
+        }
     }
 
-    fn compile(
-        self: &Arc<Self>,
-        tenant: Arc<Tenant>,
-        name: PluginName,
-        wasm: Bytes,
-    ) -> JoinHandle<Compiled> {
-        let registry = self.clone();
-        tokio::spawn(async move {
-            let owner = Owner { tenant: tenant.id.to_string(), plugin: name.to_string() };
-            let plugin = registry.host.compile(wasm, &owner).await?;
-            let call_us = registry.cost_us(&tenant, &plugin).await;
-            Ok((plugin, call_us))
-        })
+    async fn resume(self: Arc<Self>, tenant: Arc<Tenant>, unfinished: Vec<PluginMeta>) {
+        for meta in unfinished {
+            // Read only once it can be compiled, so that the files don't fill the memory.
+            let turn = self.host.turn(tenant.id.as_str()).await;
+            let stored = &self.store.configuration;
+            let wasm = stored.plugin_wasm(Some(&tenant.id), &meta.name, meta.version).await;
+            let wasm = match wasm {
+                Ok(wasm) => wasm.into(),
+                Err(error) => {
+                    tracing::error!(%error, plugin = %meta.name, "an upload can't be read");
+                    continue;
+                }
+            };
+            let (registry, of) = (self.clone(), tenant.clone());
+            let owner = owner_of(&tenant, &meta.name);
+            let compiling = Compiling(tokio::spawn(async move {
+                let plugin = registry.host.compile_again(turn, wasm, &owner).await?;
+                let call_us = registry.cost_us(&of, &plugin).await;
+                Ok((plugin, call_us))
+            }));
+            self.clone().finish(tenant.clone(), meta, compiling).await;
+        }
     }
 
     /// Waits for the compiler, then stores the result.
@@ -145,9 +151,9 @@ impl Registry {
         self: Arc<Self>,
         tenant: Arc<Tenant>,
         mut meta: PluginMeta,
-        compiling: JoinHandle<Compiled>,
+        mut compiling: Compiling,
     ) {
-        let compiled = compiling.await.unwrap_or_else(broke);
+        let compiled = (&mut compiling.0).await.unwrap_or_else(broke);
         match &compiled {
             Ok((plugin, call_us)) => complete(&mut meta, plugin, *call_us),
             Err(error) => {
@@ -168,12 +174,19 @@ impl Registry {
     }
 }
 
+fn owner_of(tenant: &Tenant, name: &PluginName) -> Owner {
+    Owner { tenant: tenant.id.to_string(), plugin: name.to_string() }
+}
+
 fn broke(error: tokio::task::JoinError) -> Compiled {
     Err(UploadError::Internal(error.to_string()))
 }
 
 fn complete(meta: &mut PluginMeta, plugin: &Plugin, call_us: Option<u64>) {
     meta.state = PluginState::Ready;
+    // Until now they were what the upload's names say.
+    let Inspection { imports, exports, .. } = plugin.inspection();
+    (meta.imports, meta.exports) = (imports.clone(), exports.clone());
     meta.description = plugin.description().to_owned();
     meta.config_schema = plugin.config_schema().and_then(|schema| schema.parse().ok());
     meta.pool = plugin.pool().map(|pool| match pool {

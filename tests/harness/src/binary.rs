@@ -125,6 +125,12 @@ impl BinaryServer {
         server
     }
 
+    /// Changes a setting for the next start.
+    pub fn set(&mut self, name: &'static str, value: &str) {
+        self.environment.retain(|(known, _)| *known != name);
+        self.environment.push((name, value.to_owned()));
+    }
+
     /// Starts the server again on the same data and port, and returns once it is ready.
     pub async fn start_again(&mut self) {
         self.spawn(None);
@@ -185,6 +191,12 @@ impl BinaryServer {
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kib = peak.and_then(|peak| peak.trim().strip_suffix(" kB")?.parse::<u64>().ok());
         kib.unwrap_or_default() << 10
+    }
+
+    /// Id of the server's process.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
     }
 
     /// The log of all runs so far.

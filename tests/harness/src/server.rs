@@ -9,11 +9,14 @@ use std::time::Duration;
 use antar::clock::{Clock, ManualClock};
 use antar::config::Config;
 use antar::model::Millis;
+use antar::plugin::CompileIn;
+use antar::server::World;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use crate::api::{Api, Seen};
+use crate::binary::binary;
 use crate::client::Call;
 use crate::database::{Database, blocking};
 use crate::eventually;
@@ -85,7 +88,9 @@ impl Builder {
         let running = {
             let config = self.config.clone();
             let clock = clock.clone().map_or(Clock::System, Clock::Manual);
-            std::thread::spawn(move || run(config, listener, clock, stopped))
+            let compile_in = Some(CompileIn::Process(binary().to_owned()));
+            let world = World { clock, compile_in, ..World::default() };
+            std::thread::spawn(move || run(config, listener, world, stopped))
         };
         wait_until_ready(&base, &running).await;
         let key = std::fs::read_to_string(data_dir.path().join("operator.key")).unwrap();
@@ -105,14 +110,14 @@ impl Builder {
 }
 
 /// Runs the server on a runtime of its own, like its `main`.
-fn run(config: Config, listener: TcpListener, clock: Clock, stopped: oneshot::Receiver<()>) {
+fn run(config: Config, listener: TcpListener, world: World, stopped: oneshot::Receiver<()>) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let shutdown = async move {
         // The sender is dropped when the test ends, whether it passes or panics.
         let _ = stopped.await;
     };
-    let ended = runtime.unwrap().block_on(antar::run_with_clock(config, listener, clock, shutdown));
+    let ended = runtime.unwrap().block_on(antar::run_in(config, listener, world, shutdown));
     ended.expect("the server runs");
 }
 

@@ -1,6 +1,7 @@
 //! Plugins: called, written in several languages, upgraded.
 
 pub(crate) mod calls;
+mod compiling;
 pub(crate) mod languages;
 mod scripts;
 pub(crate) mod tooling;

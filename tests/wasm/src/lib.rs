@@ -5,6 +5,10 @@
 
 #![expect(clippy::panic, reason = "this is for tests, and a panic is how a test fails")]
 
+mod forged;
+
+pub use forged::filter;
+
 use std::{
     path::{Path, PathBuf},
     sync::OnceLock,

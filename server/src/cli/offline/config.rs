@@ -77,16 +77,69 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "plugins.upload_wait_ms",
         "How long an upload's answer waits for the compiler; then it is 202.",
     ),
-    ("plugins.compiles_max", "Uploads that are compiled at once; others wait."),
+    (
+        "plugins.compiles_max",
+        "Uploads that are compiled at once, each of another tenant; 0 for half of the cores, but at least two.",
+    ),
     (
         "plugins.uploads_waiting_max",
-        "Uploads that wait for the compiler or are in it; more are refused with 503.",
+        "Uploads of all tenants that wait for the compiler or are in it; more are refused with 503.",
     ),
     (
         "plugins.uploads_waiting_bytes_max",
+        "Bytes of all of these together, of which a tenant may use half of what others leave; at least twice `upload_bytes_max`.",
+    ),
+    (
+        "plugins.tenant_uploads_waiting_max",
+        "Uploads of one tenant that wait for the compiler or are in it; more are refused with 503.",
+    ),
+    (
+        "plugins.tenant_uploads_waiting_bytes_max",
         "Bytes of all of these together; at least `upload_bytes_max`.",
     ),
     ("plugins.compile_time_ms", "How long one may be compiled before it is given up."),
+    (
+        "plugins.compile_cpu_s_max",
+        "Processor time of one compilation, on all its threads, in seconds.",
+    ),
+    (
+        "plugins.compile_memory_bytes_max",
+        "Address space of the process that compiles one upload; at least 256 MiB.",
+    ),
+    ("plugins.code_bytes_max", "Machine code that is made of one upload."),
+    ("plugins.upload_modules_max", "Core modules in one upload."),
+    (
+        "plugins.upload_functions_max",
+        "Functions of all modules of an upload, and functions that they import.",
+    ),
+    ("plugins.upload_locals_max", "Parameters and locals of all functions of an upload."),
+    (
+        "plugins.upload_items_max",
+        "Types of all modules of an upload; and as many imports, exports, globals, tables, memories, tags, element segments and data segments.",
+    ),
+    ("plugins.upload_elements_max", "Elements that all modules of an upload put into tables."),
+    ("plugins.upload_core_instances_max", "Core instances that an upload makes."),
+    (
+        "plugins.component_items_max",
+        "Types, imports, exports, aliases, instances and functions of all components of an upload.",
+    ),
+    ("plugins.component_depth_max", "Nesting of components in an upload."),
+    ("plugins.type_values_max", "Parameters and results of one function or block type."),
+    ("plugins.function_bytes_max", "Length of one function."),
+    ("plugins.function_locals_max", "Parameters and locals of one function."),
+    ("plugins.function_blocks_max", "Blocks and branches of one function."),
+    ("plugins.function_targets_max", "Targets of all `br_table` of one function."),
+    ("plugins.function_depth_max", "Nesting of blocks in one function."),
+    ("plugins.function_loop_depth_max", "Nesting of loops in one function."),
+    ("plugins.function_operands_max", "Height of the operand stack in one function."),
+    (
+        "plugins.function_values_max",
+        "Operands that the instructions of one function take and give.",
+    ),
+    (
+        "plugins.function_weight_max",
+        "Locals and height of the operand stack, together, times blocks and branches of one function.",
+    ),
     ("plugins.cache_bytes_max", "Compiled code that is kept in the data folder, in bytes."),
     (
         "plugins.breaker_failures_max",

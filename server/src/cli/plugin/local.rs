@@ -10,7 +10,7 @@ use super::build::progress;
 use crate::cli::offline::options::environment;
 use crate::config::Config;
 use crate::plugin::{
-    Call, CallReport, Host, HostError, Limits, Now, Owner, Place, Plugin, UploadError,
+    Call, CallReport, CompileIn, Host, HostError, Limits, Now, Owner, Place, Plugin, UploadError,
 };
 
 /// A compilation that takes longer is announced.
@@ -90,6 +90,7 @@ impl Local {
 fn host() -> anyhow::Result<Host> {
     let limits = Limits {
         instances_max: 1,
+        compiles_max: 1,
         // The user is waiting and can interrupt it.
         compile_time_ms: 600_000,
         cache_bytes_max: 512 << 20,
@@ -99,14 +100,14 @@ fn host() -> anyhow::Result<Host> {
     };
     let now: Now = Arc::new(|| 0);
     if let Some(folder) = cache_folder() {
-        match Host::open(limits.clone(), Some(&folder), now.clone()) {
+        match Host::open(limits.clone(), CompileIn::ThisProcess, Some(&folder), now.clone()) {
             Err(HostError::Cache(error)) => {
                 progress(&format!("{}: compiled code is not kept: {error}", folder.display()));
             }
             opened => return Ok(opened?),
         }
     }
-    Ok(Host::open(limits, None, now)?)
+    Ok(Host::open(limits, CompileIn::ThisProcess, None, now)?)
 }
 
 /// Compiles like the server, and prints a message if it takes long.

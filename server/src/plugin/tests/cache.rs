@@ -3,11 +3,11 @@
 
 use std::{fs, path::Path, sync::Arc};
 
+use antar_test_guests::filter;
 use tempfile::TempDir;
 
 use super::{
-    super::{Kind, Known},
-    forged::filter,
+    super::{CompileIn, Kind, Known, PoolName},
     *,
 };
 
@@ -17,7 +17,7 @@ fn passes(note: &str) -> Bytes {
 }
 
 fn host(folder: &Path, limits: Limits) -> Host {
-    Host::open(limits, Some(folder), Arc::new(|| 0)).unwrap()
+    Host::open(limits, CompileIn::ThisProcess, Some(folder), Arc::new(|| 0)).unwrap()
 }
 
 async fn compiled(host: &Host, wasm: &Bytes) -> Plugin {
@@ -45,7 +45,8 @@ async fn a_restart_compiles_nothing() {
     };
     let host = host(folder.path(), limits());
     let (description, config_schema) = ("d".into(), String::new());
-    let known = Known { digest, size_bytes: 1, description, config_schema, inspection };
+    let pool = Some(PoolName::Small);
+    let known = Known { digest, size_bytes: 1, description, config_schema, inspection, pool };
     let plugin = host.load(known, &Owner::default()).await.unwrap();
     assert!(plugin.is_ready());
     works(&host, &plugin).await;

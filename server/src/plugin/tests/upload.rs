@@ -25,13 +25,15 @@ async fn an_upload_is_known_by_its_digest_and_can_be_loaded_again() {
         description: plugin.description().to_owned(),
         config_schema: String::new(),
         inspection: plugin.inspection().clone(),
+        pool: plugin.pool(),
     };
     let again = host.load(known, &Owner::default()).await.unwrap();
     // This host has no cache.
     let report = host.call(&again, call("{}", "{}")).await;
     assert_eq!(report.result, Err(CallError::NotReady { retry_in_ms: 1_000 }));
     assert_eq!((again.is_ready(), again.kind(), again.pool()), (false, Kind::Transform, None));
-    host.recompile(&again, Guest::Hostile.wasm().into()).await.unwrap();
+    let turn = host.turn("acme").await;
+    host.recompile(turn, &again, Guest::Hostile.wasm().into()).await.unwrap();
     assert_eq!(again.pool(), plugin.pool());
     assert_eq!(again.digest(), plugin.digest());
     let report = host.call(&again, call("{}", "{}")).await;
@@ -62,8 +64,12 @@ async fn what_is_no_plugin_is_refused_with_the_reason() {
     assert!(matches!(garbage, UploadError::Component(_)), "{garbage:?}");
     let nothing = refused(from_text("(component)")).await;
     assert!(nothing.to_string().ends_with("this one exports nothing"), "{nothing}");
-    let bare = refused(from_text(r#"(module (import "env" "now" (func)))"#)).await;
-    assert!(matches!(&bare, UploadError::Module(why) if why.contains("env")), "{bare:?}");
+    let import = r#"(import "env" "now" (func))"#;
+    let bare = refused(from_text(&format!("(module {import})"))).await;
+    assert!(matches!(&bare, UploadError::Module(why) if why.contains("must export")), "{bare:?}");
+    let export = r#"(func (export "antar:plugin/filter@1.0.0#run"))"#;
+    let foreign = refused(from_text(&format!("(module {import} {export})"))).await;
+    assert!(matches!(&foreign, UploadError::Module(why) if why.contains("env")), "{foreign:?}");
     let half = from_text(
         r#"(component (instance $i) (export "antar:plugin/filter@1.0.0" (instance $i)))"#,
     );
@@ -90,25 +96,18 @@ fn limits_are_read_strictly_and_a_wrong_one_is_named() {
 
 #[tokio::test]
 async fn more_uploads_than_may_wait_are_refused_as_busy() {
-    let host = Host::new(Limits { uploads_waiting_max: 2, ..limits() }).unwrap();
+    let host = Host::new(Limits { tenant_uploads_waiting_max: 2, ..limits() }).unwrap();
     let wasm = || Bytes::from(Guest::Hostile.wasm());
     let owner = Owner::default();
-    // Occupy the compiler.
-    let turn = host.compiles.clone().acquire_owned().await.unwrap();
-    let (mut first, mut second) =
-        (Box::pin(host.compile(wasm(), &owner)), Box::pin(host.compile(wasm(), &owner)));
-    for waiting in [&mut first, &mut second] {
-        let polled = std::future::poll_fn(|context| {
-            std::task::Poll::Ready(waiting.as_mut().poll(context).is_pending())
-        });
-        assert!(polled.await);
-    }
+    let occupied = host.turns.occupied().await;
+    let first = host.take(wasm(), &owner).await.unwrap();
+    let second = host.take(wasm(), &owner).await.unwrap();
     let refused = host.compile(wasm(), &owner).await.unwrap_err();
     assert!(matches!(refused, UploadError::Busy { uploads: 2, limit: 2, .. }), "{refused}");
     // One upload gives up waiting and leaves its place to another.
     drop(second);
     let third = host.compile(wasm(), &owner);
-    drop(turn);
-    let (first, third) = tokio::join!(first, third);
+    drop(occupied);
+    let (first, third) = tokio::join!(host.compile_taken(first, &owner), third);
     assert_eq!(first.unwrap().digest(), third.unwrap().digest());
 }

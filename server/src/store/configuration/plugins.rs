@@ -105,6 +105,8 @@ impl Configuration {
                             plugins::state.eq(state_text(meta.state)),
                             plugins::error.eq(&meta.error),
                             plugins::pool.eq(meta.pool.map(pool_text)),
+                            plugins::imports.eq(names_text(&meta.imports)),
+                            plugins::exports.eq(names_text(&meta.exports)),
                             plugins::call_us.eq(meta.call_us.and_then(|us| i64::try_from(us).ok())),
                         ))
                         .execute(c))?;

@@ -11,6 +11,7 @@ use antar::model::{Fields, Millis, Response, State};
 use antar::pipeline::Answer;
 use antar::pipeline::accept::intake;
 use antar::pipeline::client::send::{Network, Outgoing, SendError, Sent};
+use antar::plugin::CompileIn;
 use antar::server::{Node, World};
 use antar::store::{DeliveryFilter, Pace};
 use serde_json::{Value, json};
@@ -108,6 +109,8 @@ impl SimulatedNode {
             clock: Clock::Manual(clock.clone()),
             network: Some(network(who, Arc::clone(&self.ledger))),
             pace: Some(pace),
+            // Nobody uploads plugins here.
+            compile_in: Some(CompileIn::ThisProcess),
         };
         self.make_folder();
         self.state = match runtime.block_on(Node::start(self.config.clone(), world)) {
