@@ -1,6 +1,7 @@
 //! Every setting and limit. A setting is written once, here, with its default and its
 //! explanation; the file, the environment, `--help` and the documentation come from that.
 
+mod own_urls;
 #[cfg(test)]
 mod tests;
 
@@ -122,6 +123,8 @@ settings!(
         attribute_bytes_max: usize = 1_024,
         /// Deliveries that one event may make.
         deliveries_max: usize = 10_000,
+        /// Size of an event times its deliveries, over all events of one request, in bytes; beyond that an event is refused. What templates and plugins make of it is bounded by the same number, but may always be twice the event.
+        fanout_bytes_max: usize = 256 << 20,
         /// Subschemas in the JSON Schema of one event type.
         subschemas_max: usize = 10_000,
         /// Steps of validating one event against its type's schema; a step is one subschema for one value. An event that may take more counts as one that does not follow it.
@@ -163,6 +166,16 @@ impl WorkConfig {
         }
     }
 }
+
+settings!(
+    /// Events that come back, because a webhook sends them to where they came from.
+    LoopsConfig {
+        /// Deliveries of Antar that an event may have passed through, as the header `antar-hops` tells; beyond that it is dropped.
+        hops_max: u32 = 8,
+        /// Deliveries of one tenant that come of one event by way of events that came back; further ones are dropped. Each node counts for itself.
+        deliveries_max: u32 = 10_000,
+    }
+);
 
 settings!(
     /// How requests go out.
@@ -368,6 +381,7 @@ pub struct Config {
     pub server: ServerConfig,
     pub intake: IntakeConfig,
     pub work: WorkConfig,
+    pub loops: LoopsConfig,
     pub delivery: DeliveryConfig,
     pub store: StoreConfig,
     pub tenant: TenantConfig,
@@ -417,6 +431,7 @@ impl Config {
         ServerConfig::explain("server", &mut all);
         IntakeConfig::explain("intake", &mut all);
         WorkConfig::explain("work", &mut all);
+        LoopsConfig::explain("loops", &mut all);
         DeliveryConfig::explain("delivery", &mut all);
         StoreConfig::explain("store", &mut all);
         TenantConfig::explain("tenant", &mut all);
@@ -481,6 +496,7 @@ impl Config {
             ("intake.events_max", self.intake.events_max == 0),
             ("work.waiting_max", self.work.waiting_max == 0),
             ("work.waiting_per_tenant_max", self.work.waiting_per_tenant_max == 0),
+            ("intake.fanout_bytes_max", self.intake.fanout_bytes_max == 0),
             ("delivery.in_flight_max", self.delivery.in_flight_max == 0),
             ("delivery.slow_in_flight_max", self.delivery.slow_in_flight_max == 0),
             ("delivery.in_flight_per_webhook_max", self.delivery.in_flight_per_webhook_max == 0),

@@ -1,7 +1,7 @@
 //! Deletes old events and payloads: by age, which tenants and event types may set, and by the size of the
 //! database file.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -142,34 +142,55 @@ impl Retention {
         }
     }
 
-    /// Deletes the oldest events until the file is small enough, each time a batch of the tenant with the
-    /// oldest one.
+    /// Deletes the oldest events until the file is small enough, in batches of one tenant each. A tenant from whose
+    /// oldest events none could go, because they are on their way, gives way to the others.
     async fn shrink(&self, now: Millis) -> Result<usize, StoreError> {
         let (store, config) = (&self.pipeline.store, self.config());
         // Smaller batches than by age: the size of the file is known only after each one.
         let few = (config.batch_max / 10).max(1);
+        let all = OldTypes::AllBut(Vec::new());
+        let mut places = None;
         let mut sum = 0;
         while config.bytes_max > 0
             && store.history.used_bytes().await?.is_some_and(|used| used > config.bytes_max)
         {
-            let (mut oldest, all) = (None, OldTypes::AllBut(Vec::new()));
-            for tenant in self.registry.tenants() {
-                let at = store.history.oldest_event(&tenant.id, &all, false).await?;
-                let own = at.map(|at| (at, tenant.id.clone()));
-                oldest = [oldest, own].into_iter().flatten().min();
-            }
-            let Some((from, tenant)) = oldest else { break };
-            let old = Old { tenant, types: all, before: now };
-            let Pass { changed, .. } = store.history.delete_old(&old, from, few).await?;
-            if changed == 0 {
-                // Only events with unfinished deliveries are left of this tenant.
-                break;
+            let places = match &mut places {
+                Some(places) => places,
+                none => none.insert(self.oldest_places(&all).await?),
+            };
+            let Some(Place { in_vain, from, tenant }) = places.pop_first() else { break };
+            let old = Old { tenant, types: all.clone(), before: now };
+            let Pass { changed, next } = store.history.delete_old(&old, from, few).await?;
+            if let Some(from) = next {
+                let in_vain = if changed == 0 { in_vain + 1 } else { 0 };
+                places.insert(Place { in_vain, from, tenant: old.tenant });
             }
             sum += changed;
             tokio::time::sleep(REST).await;
         }
         Ok(sum)
     }
+
+    /// The oldest event of each tenant.
+    async fn oldest_places(&self, types: &OldTypes) -> Result<BTreeSet<Place>, StoreError> {
+        let mut places = BTreeSet::new();
+        for tenant in self.registry.tenants() {
+            let tenant = tenant.id.clone();
+            let oldest = self.pipeline.store.history.oldest_event(&tenant, types, false).await?;
+            places.extend(oldest.map(|from| Place { in_vain: 0, from, tenant }));
+        }
+        Ok(places)
+    }
+}
+
+/// Where the deletion of a tenant's events goes on; the first one is next.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    /// Batches in a row of which no event could go.
+    in_vain: u32,
+    /// When the oldest event was accepted that has not been looked at.
+    from: Millis,
+    tenant: TenantId,
 }
 
 /// The retention rules of a tenant: one for each type with its own retention, and one for all others.

@@ -17,6 +17,7 @@ use crate::data_folder::DataFolder;
 use crate::live_stream::Live;
 use crate::model::TenantSpec;
 use crate::pipeline::Pipeline;
+use crate::pipeline::accept::loops::Loops;
 use crate::pipeline::client::address::AddressPolicy;
 use crate::pipeline::client::send::{Network, Sender};
 use crate::plugin::{CompileIn, Host};
@@ -238,6 +239,7 @@ async fn start(
         sender,
         work: WorkPool::start(&config.work).context("the threads for large work don't start")?,
         owner,
+        loops: Loops::default(),
     };
     let pipeline = Arc::new(pipeline);
     let live = Arc::new(Live::new(config.tenant.listeners_max));

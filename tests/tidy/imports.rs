@@ -33,6 +33,7 @@ const MAY_IMPORT: MayImport<'_> = &[
     ("pipeline/accept/batch.rs", &["model", "config", "store"]),
     ("pipeline/accept/new_deliveries.rs", &["model", "store"]),
     ("pipeline/accept/ordering_keys.rs", &["model", "store"]),
+    ("pipeline/attempt/job.rs", &["model", "store"]),
     ("pipeline/attempt/outcome.rs", &["model", "store"]),
     ("registry", &["model", "store", "pipeline", "plugin", "config", "clock", "seal", "fault"]),
     (

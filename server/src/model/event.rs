@@ -1,7 +1,10 @@
 //! Events and their identity.
 
+mod hops;
+
 use antar_json::{Builder, Document, Value};
 
+pub use self::hops::{HOPS_HEADER, Hops, ROOT_HEADER, Root, is_hops_header};
 use super::{EventId, EventType, Millis, TenantId, WebhookId};
 
 /// Short strings beside the data, in posted order.
@@ -16,6 +19,14 @@ pub struct EventKey {
     pub id: EventId,
 }
 
+impl EventKey {
+    /// The root of the events that come of this one.
+    #[must_use]
+    pub fn root(&self) -> Root {
+        Root::of([self.tenant.as_str(), &self.source, self.id.as_str()])
+    }
+}
+
 /// An accepted event. `document` holds all of its parts; rules are matched against it.
 #[derive(Clone, Debug)]
 pub struct Event {
@@ -27,6 +38,9 @@ pub struct Event {
     pub document: Document,
     /// False when the data does not match the type's schema.
     pub schema_ok: bool,
+    pub hops: Hops,
+    /// Deliveries that the request made which brought it, this event's and others'.
+    pub fanout: u32,
 }
 
 impl Event {
@@ -40,7 +54,16 @@ impl Event {
         data: Value<'_>,
     ) -> Event {
         let document = document_of(&key, &event_type, timestamp, &attributes, data);
-        Event { key, event_type, timestamp, attributes, document, schema_ok: true }
+        Event {
+            key,
+            event_type,
+            timestamp,
+            attributes,
+            document,
+            schema_ok: true,
+            hops: Hops::default(),
+            fanout: 0,
+        }
     }
 
     /// The posted data.

@@ -24,7 +24,9 @@ mod webhook;
 pub use delivery::{
     Attempt, Delivery, Frozen, FrozenHeader, Response, SentRequest, Stage, State, reason,
 };
-pub use event::{Attributes, Event, EventKey, document_of};
+pub use event::{
+    Attributes, Event, EventKey, HOPS_HEADER, Hops, ROOT_HEADER, Root, document_of, is_hops_header,
+};
 pub use event_type::{Direction, EventTypeSpec, JsonText, SchemaMode};
 pub use fields::Fields;
 pub use ids::{

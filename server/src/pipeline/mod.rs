@@ -22,7 +22,7 @@ use antar_json::{Document, OutOfSteps, Steps};
 
 pub use self::accept::answers::{Answer, AnswerOnce, OnceRequest};
 use self::accept::answers::{Made, answers};
-use self::accept::new_deliveries::{held_in, jobs_of, new_delivery, waits_until};
+use self::accept::new_deliveries::{Target, held_in, jobs_of, new_delivery, waits_until};
 pub use self::accept::new_deliveries::{replayed_delivery, undecided_delivery};
 pub use self::attempt::job::Job;
 pub use self::attempt::outcome::Attempted;
@@ -31,12 +31,14 @@ use self::accept::batch::Batch;
 use self::accept::intake::Draft;
 use self::accept::intake_plugins;
 use self::accept::learn_facets::Learned;
+use self::accept::loops::{self, Loops};
 use self::accept::route::{Route, route_at_once, route_fully};
 use self::accept::source::{Call, Source};
 use self::attempt::outcome::{Observed, Outcome};
 use self::attempt::prepare::{PrepareInput, Prepared, prepare};
 use self::attempt::receiver_hints::ReceiverHints;
 use self::attempt::render::{self, CannotRender, RenderInput};
+use self::attempt::size;
 use self::attempt::success::check_success;
 use self::attempt::transform::{self, TransformEnd, Transformed};
 use self::client::send::{SendError, Sender};
@@ -61,6 +63,7 @@ pub struct Pipeline {
     pub work: WorkPool,
     /// Identifies this run of this node as the owner of deliveries.
     pub owner: Owner,
+    pub loops: Loops,
 }
 
 /// Result of accepting a request.
@@ -144,7 +147,9 @@ impl Pipeline {
             };
             made.push(one);
         }
-        let Batch { events: batch, learned, .. } = batch;
+        let output_bytes_max = self.config.templates.output_bytes_max.max(1);
+        let few = self.config.intake.fanout_bytes_max / output_bytes_max;
+        let (batch, learned) = batch.complete(few);
         let jobs_of = batch.iter().map(jobs_of).collect::<Vec<_>>();
         let held = batch.iter().flat_map(held_in).collect();
         let due_at = batch.iter().filter_map(waits_until).min();
@@ -192,6 +197,11 @@ impl Pipeline {
         let event = draft.event(tenant.id.clone(), now);
         let id = event.key.id.clone();
         let first = batch.events.len();
+        if let Some(reason) = loops::too_long(&event, &self.config.loops) {
+            self.loops.ended(tenant, &event, &reason, now);
+            batch.push(self.stored(event, Vec::new(), Some(reason), now));
+            return Ok(Ok(Made { id, events: first..batch.events.len() }));
+        }
         let events = match intake_plugins::run(&self.host, tenant, event, &self.config.intake).await
         {
             Ok(events) => events,
@@ -217,17 +227,18 @@ impl Pipeline {
                 }
             };
             event.schema_ok = schema_ok;
-            batch.learned.extend(learned);
-            let max = self.config.intake.deliveries_max;
-            let deliveries = batch.deliveries + targets.len();
-            if deliveries > max {
-                let detail = format!(
-                    "would bring the request's deliveries to {deliveries}, {max} are allowed \
-                     (intake.deliveries_max)"
-                );
+            if let Some(invalid) = batch.refusal(&event, targets.len(), &self.config.intake) {
                 batch.take_back(first);
-                return Ok(Err(Invalid::at("", detail)));
+                return Ok(Err(invalid));
             }
+            if let Some(reason) = self.loops.too_wide(&event, targets.len(), &self.config.loops) {
+                self.loops.ended(tenant, &event, &reason, now);
+                batch.push(self.stored(event, Vec::new(), Some(reason), now));
+                continue;
+            }
+            let webhooks = targets.iter().map(Target::webhook);
+            self.loops.watch(tenant, &event, webhooks, now);
+            batch.learned.extend(learned);
             let targets = targets.into_iter();
             let deliveries = targets.map(|target| new_delivery(target, now, starts_now)).collect();
             batch.push(self.stored(event, deliveries, None, now));
@@ -293,7 +304,11 @@ impl Pipeline {
             unresolved: Vec::new(),
         };
         let frozen = match &job.frozen {
-            Some(frozen) => Ok(frozen.clone()),
+            Some(stored) => stored.of_event(&job.event).await.map_err(|error| NoRequest::Retry {
+                stage: Stage::Deliver,
+                error: error.to_string(),
+                unresolved: Vec::new(),
+            }),
             None => self.make_request(tenant, webhook, job).await,
         };
         let frozen = match frozen {
@@ -379,11 +394,17 @@ impl Pipeline {
             TransformEnd::Go(transformed) => {
                 let input = render_input(webhook, job);
                 match self.render(input, &job.event, transformed).await {
-                    Ok(rendered) => rendered.map_err(|error| NoRequest::Retry {
-                        stage: Stage::Render,
-                        error: error.to_string(),
-                        unresolved: error.unresolved,
-                    }),
+                    Ok(rendered) => {
+                        let bytes_max = self.config.intake.fanout_bytes_max;
+                        let rendered = rendered.and_then(|frozen| {
+                            size::checked(frozen, &job.event, tenant, bytes_max)
+                        });
+                        rendered.map_err(|error| NoRequest::Retry {
+                            stage: Stage::Render,
+                            error: error.to_string(),
+                            unresolved: error.unresolved,
+                        })
+                    }
                     Err(NotDone::Panicked) => Err(NoRequest::Retry {
                         stage: Stage::Render,
                         error: NotDone::Panicked.to_string(),
@@ -447,7 +468,8 @@ impl Pipeline {
         let input = PrepareInput {
             tenant,
             webhook,
-            event_id: &job.event.key.id,
+            event: &job.event.key,
+            hops: job.event.hops,
             delivery_id: job.delivery_id,
             now: self.clock.now(),
             dev: self.config.server.dev,

@@ -5,7 +5,9 @@ use antar_json::Document;
 use antar_rules::Pattern;
 use antar_template::{ContentType, Place, Template, Unresolved};
 
-use super::headers::{When, check_header_name, compile_headers, template_error};
+use super::headers::{When, check_header_name, check_not_own, compile_headers, template_error};
+use super::secrets::{SHORT, is_short};
+use super::sources::home_path;
 use super::template_paths::{Known, templates};
 use crate::config::Config;
 use crate::model::{
@@ -79,12 +81,14 @@ pub(super) fn compile(spec: &WebhookSpec, around: &Surroundings<'_>) -> Result<P
         true => (spec.method, body_type(spec)),
         false => (Method::default(), "application/json"),
     };
+    let goes_home = home_path(&spec.url, around.config).is_some();
     Ok(Plan {
         subscription: Subscription::new(spec.event_types.clone(), facets, rule),
         plugins: spec.plugins.clone(),
         method,
         url,
         first_url: FirstUrl::default(),
+        goes_home,
         headers,
         content_type,
         body,
@@ -318,6 +322,10 @@ impl Check<'_> {
     }
 
     fn headers(&mut self, headers: &Headers) -> Vec<(String, Template)> {
+        if self.around.at_save.is_some() {
+            let own = |name: &String| check_not_own(format!("/headers/{name}"), name);
+            headers.keys().filter_map(own).for_each(|error| self.push("invalid", error));
+        }
         let mut errors = Vec::new();
         let when = if self.around.at_save.is_some() { When::Saved } else { When::Loaded };
         let limits = self.template_limits();
@@ -340,6 +348,12 @@ impl Check<'_> {
                 && let Err(detail) = check_header_name(header)
             {
                 self.error(&format!("{pointer}/header"), detail);
+            }
+            if let Signer::Hmac { header, .. } | Signer::Secret { header, .. } = signer
+                && self.around.at_save.is_some()
+                && let Some(error) = check_not_own(format!("{pointer}/header"), header)
+            {
+                self.push("invalid", error);
             }
             if let Signer::Hmac { over, .. } = signer {
                 for placeholder in placeholders(over) {
@@ -399,14 +413,16 @@ pub(super) fn check_plugin(tenant: &Tenant, name: &str, config: &Document) -> Ve
         let detail = format!("there is no plugin `{name}`; upload it first (there are {shown})");
         return vec![FieldError::new("/plugin", detail)];
     };
+    let wrong = |name: &String| {
+        let detail = match tenant.secret(name) {
+            None => format!("there is no secret `{name}`; put it first"),
+            Some(secret) if is_short(&secret) => format!("the secret `{name}` {SHORT}"),
+            Some(_) => return None,
+        };
+        Some(FieldError::new("/config", detail))
+    };
     let named = secrets_of(config.root());
-    let mut errors: Vec<FieldError> = named
-        .iter()
-        .filter(|name| tenant.secret(name).is_none())
-        .map(|name| {
-            FieldError::new("/config", format!("there is no secret `{name}`; put it first"))
-        })
-        .collect();
+    let mut errors: Vec<FieldError> = named.iter().filter_map(wrong).collect();
     // With a secret in the config, the schema would validate the placeholder instead of the secret.
     if named.is_empty() {
         let found = plugin.config_errors(&config.root().to_serde());

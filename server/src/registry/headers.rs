@@ -3,7 +3,7 @@
 use antar_template::{Limits, Place, Template, TemplateError};
 
 use crate::config::Config;
-use crate::model::{FieldError, Headers, Invalid, Signer, is_of_connection};
+use crate::model::{FieldError, Headers, Invalid, Signer, is_hops_header, is_of_connection};
 use crate::pipeline::accept::intake::pointer_token;
 
 /// Whether something is being saved, or was saved in the past, maybe under other rules.
@@ -99,6 +99,13 @@ pub(super) fn check_signed_headers(signers: &[Signer]) -> Result<(), Invalid> {
         }
     }
     Ok(())
+}
+
+/// Refuses a header that Antar itself sets. Asked at a save only: in what was saved before, Antar's own value
+/// takes the place of such a header.
+pub(super) fn check_not_own(pointer: String, name: &str) -> Option<FieldError> {
+    let detail = "is set by Antar itself, which ends loops with it";
+    is_hops_header(name).then(|| FieldError::new(pointer, detail))
 }
 
 pub(super) fn template_error(pointer: &str, error: TemplateError) -> FieldError {

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::compile::{Surroundings, compile};
-use super::headers::{When, check_signed_headers, profile_headers};
+use super::headers::{When, check_not_own, check_signed_headers, profile_headers};
 use super::turns::compile_pool::For;
 use super::{ChangeError, ROUNDS_MAX, Registry, STANDARD, stored, to_its_end};
 use crate::config::Config;
@@ -132,6 +132,15 @@ impl Registry {
             let known = profile.types.get(&event_type.name);
             if let Some(detail) = known.and_then(|known| known.refusal()) {
                 return Err(Invalid::at(format!("/event_types/{number}/schema"), detail).into());
+            }
+        }
+        for (field, headers) in
+            [("headers", &profile.spec.headers), ("test_headers", &profile.spec.test_headers)]
+        {
+            let own = |name| check_not_own(format!("/{field}/{name}"), name);
+            let errors: Vec<_> = headers.keys().filter_map(|name| own(name.as_str())).collect();
+            if !errors.is_empty() {
+                return Err(Invalid { code: "invalid", errors }.into());
             }
         }
         self.check_incoming(&profile)?;

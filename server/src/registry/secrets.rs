@@ -3,8 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use antar_json::Document;
+
 use super::{ChangeError, Registry, to_its_end};
 use crate::model::{Invalid, Secret, SecretName, Signer, TenantId};
+use crate::pipeline::attempt::secrets::SECRET_BYTES_MIN;
 use crate::pipeline::attempt::transform::secrets_of;
 use crate::pipeline::compiled::tenant::{StoredSecret, Tenant, TenantState};
 use crate::pipeline::compiled::webhook::Webhook;
@@ -43,6 +46,9 @@ impl Registry {
             }
             self.check_bytes(state, before.unwrap_or(0), value.reveal().len())
         })?;
+        if is_short(&value) && tenant.read(|state| plugins_name_secret(state, name.as_str())) {
+            return Err(Invalid::at("/value", SHORT).into());
+        }
         let now = self.now();
         let sealed = self.sealer.seal(&place(&tenant.id, &name), &value)?;
         let row = SecretRow {
@@ -123,6 +129,21 @@ impl Registry {
             users
         })
     }
+}
+
+/// Whether a secret is too short to be told from other text, where a plugin writes it.
+pub(super) fn is_short(value: &Secret) -> bool {
+    value.reveal().len() < SECRET_BYTES_MIN
+}
+
+/// Why a short secret is refused in the config of a plugin.
+pub(super) const SHORT: &str = "has less than 6 bytes: what a plugin writes of it could not be told from other text, \
+     and would be stored as it is";
+
+fn plugins_name_secret(state: &TenantState, name: &str) -> bool {
+    let names = |config: &Document| secrets_of(config.root()).iter().any(|used| used == name);
+    let mut of_webhooks = state.webhooks().flat_map(|webhook| &webhook.plan.plugins);
+    of_webhooks.any(|used| names(&used.config)) || intake_names_secret(state, name)
 }
 
 /// The secrets that a webhook's own settings name, besides its main one.

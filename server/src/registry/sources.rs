@@ -6,9 +6,11 @@ use antar_template::{ContentType, Place, Template};
 
 use super::turns::compile_pool::For;
 use super::{ChangeError, ROUNDS_MAX, Registry, never_settled, stored, to_its_end};
+use crate::config::Config;
 use crate::model::{FieldError, Invalid, Secret, SourceId, SourceSpec};
 use crate::pipeline::accept::source::Source;
 use crate::pipeline::compiled::tenant::Tenant;
+use crate::pipeline::compiled::webhook::Webhook;
 use crate::seal::random;
 use crate::store::SourceRow;
 
@@ -22,7 +24,36 @@ fn new_secret() -> Result<Secret, ChangeError> {
     Ok(Secret::new(hex::encode(random::<16>()?)))
 }
 
+/// The path of a webhook's URL, up to its first placeholder, if the URL leads to this server.
+pub(super) fn home_path(url: &str, config: &Config) -> Option<String> {
+    let constant = url.split("{{").next().unwrap_or_default();
+    let url = url::Url::parse(constant).ok().filter(|url| config.server.is_at(url))?;
+    Some(url.path().to_owned())
+}
+
 impl Registry {
+    /// A warning about a webhook that posts to this server itself.
+    pub(super) fn leads_home(&self, tenant: &Tenant, webhook: &Webhook) -> Option<FieldError> {
+        let path = home_path(&webhook.spec.url, &self.config)?;
+        let of_own_path = || {
+            let (_, rest) = path.split_once("/in/")?;
+            Some(rest.split('/').next()?.to_owned())
+        };
+        let id = of_own_path().or_else(|| self.match_incoming(&path).map(|(source, _)| source));
+        let source = id.and_then(|id| self.source(id.parse().ok()?));
+        let source = source.filter(|source| source.tenant == tenant.id);
+        let place = source.map_or_else(
+            || "this server itself".to_owned(),
+            |source| format!("the source `{}` of this server", source.spec.name),
+        );
+        let detail = format!(
+            "leads to {place}: if this webhook wants the events that are made there, they come back up to {} times \
+             (loops.hops_max)",
+            self.config.loops.hops_max
+        );
+        Some(FieldError::new("/url", detail))
+    }
+
     pub async fn create_source(
         self: &Arc<Self>,
         tenant: &Arc<Tenant>,

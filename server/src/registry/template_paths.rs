@@ -120,6 +120,9 @@ impl Registry {
         warnings.extend(idle_facets(webhook));
         let odd = plan.subscription.rule_paths().filter_map(|path| known.odd_rule(path));
         warnings.extend(odd.take(ERRORS_MAX));
+        warnings.extend(self.leads_home(tenant, webhook));
+        warnings
+            .extend(webhook.plan.subscription.rule_paths().filter_map(|path| known.odd_rule(path)));
         warnings
     }
 }

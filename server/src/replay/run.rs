@@ -210,6 +210,7 @@ impl Replays {
             webhook: webhook.clone(),
             size_max,
             steps_max: self.steps_max(),
+            bytes_max: self.pipeline.config.intake.fanout_bytes_max,
             now: self.clock().now(),
         };
         let filled = self.on_pool(&tenant, move || filling.fill(rows)).await?;
@@ -275,6 +276,7 @@ struct Filling {
     webhook: Arc<Webhook>,
     size_max: usize,
     steps_max: u64,
+    bytes_max: usize,
     now: Millis,
 }
 
@@ -295,21 +297,27 @@ impl Filling {
             skipped: 0,
             now: self.now,
         };
-        let mut looked_at_all = true;
+        let (mut looked_at_all, mut bytes) = (true, 0);
         for Decided { row, decision } in self.filter.decide(&self.webhook, rows, self.steps_max) {
             if step.deliveries.len() >= self.size_max {
                 looked_at_all = false;
                 break;
             }
-            step.to.clone_from(&row.position);
             let instead_of = Filter::instead_of(&row);
             match row.event.as_ref().filter(|event| !is_own(&self.replay, &row, event)) {
                 Some(event) if decision != Decision::Unwanted => {
+                    bytes += event.document.text().len();
+                    if bytes > self.bytes_max && !step.deliveries.is_empty() {
+                        // The rest comes with the next step, when these had their turn.
+                        looked_at_all = false;
+                        break;
+                    }
                     let delivery = self.new_delivery(event, decision);
                     step.deliveries.push((Arc::new(event.clone()), delivery, instead_of));
                 }
                 _ => step.skipped += 1,
             }
+            step.to = row.position;
         }
         Filled { step, looked_at_all }
     }

@@ -36,7 +36,7 @@ pub use db::simulated_latency::Pace;
 pub use history::History;
 pub use history::deliveries::{DeliveryFilter, StoredDelivery};
 pub use history::events::{EventFilter, StoredEvent};
-pub use history::frozen_request::FrozenRequest;
+pub use history::frozen_request::{FrozenRequest, StoredRequest};
 pub use history::retention::{Old, OldTypes, Pass};
 pub use queue::Queue;
 pub use queue::bulk::RetrySelection;

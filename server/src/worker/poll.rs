@@ -1,7 +1,5 @@
 //! Polls the database for due deliveries.
 
-use std::sync::Arc;
-
 use super::Worker;
 use super::dispatcher::Message;
 use crate::pipeline::Job;
@@ -54,7 +52,7 @@ fn job_of(claimed: Claimed) -> Job {
     Job {
         delivery_id: claimed.delivery.id,
         webhook_id: claimed.delivery.webhook_id,
-        event: Arc::new(claimed.event),
+        event: claimed.event,
         ordered: claimed.delivery.order_key.is_some(),
         attempts: claimed.delivery.attempts,
         schedule_start: claimed.schedule_start,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use diesel::{Connection, RunQueryDsl, SqliteConnection, sql_query};
 use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 
 use crate::proxy::Proxy;
@@ -19,6 +20,12 @@ const SKIP_VARIABLE: &str = "ANTAR_TEST_SKIP_POSTGRES";
 #[derive(Clone)]
 pub struct Database {
     kind: Arc<Kind>,
+}
+
+#[derive(diesel::QueryableByName)]
+struct Number {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    number: i64,
 }
 
 enum Kind {
@@ -73,6 +80,23 @@ impl Database {
             Kind::Sqlite => "",
             Kind::Postgres { url, .. } => url,
         }
+    }
+
+    /// The only number that a query finds, under the name `number`. SQLite's file is in `data_dir`.
+    pub(crate) async fn number(&self, data_dir: &std::path::Path, sql: &str) -> i64 {
+        let found = match &*self.kind {
+            Kind::Sqlite => {
+                let path = data_dir.join("antar.db");
+                let mut file = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+                sql_query(sql).get_result::<Number>(&mut file)
+            }
+            Kind::Postgres { url, .. } => {
+                let mut connection = AsyncPgConnection::establish(url).await.unwrap();
+                diesel_async::RunQueryDsl::get_result::<Number>(sql_query(sql), &mut connection)
+                    .await
+            }
+        };
+        found.unwrap_or_else(|error| panic!("{sql}: {error}")).number
     }
 
     /// A server on this database, to be configured and started.

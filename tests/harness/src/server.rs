@@ -169,6 +169,12 @@ impl TestServer {
         self.data_dir.as_ref().expect("a running server has a data folder").path().to_owned()
     }
 
+    /// The only number that a query finds in the database, under the name `number`.
+    pub async fn number_in_database(&self, sql: &str) -> i64 {
+        let of = self.builder.as_ref().expect("a running server was built");
+        of.database.number(&self.data_dir(), sql).await
+    }
+
     /// Another node on the same database, with the same `secrets.key`; to be started.
     #[must_use]
     pub fn another_node(&self) -> Builder {

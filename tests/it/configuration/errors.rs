@@ -49,6 +49,17 @@ fn documented() -> BTreeSet<String> {
     codes.collect()
 }
 
+/// An event of 3 MB for 100 webhooks.
+async fn too_much_for_its_webhooks(server: &TestServer) -> Answer {
+    let api = server.create_tenant("wide").await;
+    for number in 0..100 {
+        let name = format!("w-{number}");
+        let webhook = json!({"name": name, "url": "http://127.0.0.1:9/w", "event_types": ["*"]});
+        api.create_webhook(&webhook).await;
+    }
+    api.post("events", &json!({"type": "a.b", "data": {"long": "x".repeat(3_000_000)}})).await
+}
+
 /// A request for each code, and what it is answered.
 async fn requests(server: &TestServer, api: &Api) -> Vec<(&'static str, Answer)> {
     let event = json!({"type": "a.b", "data": {}});
@@ -83,6 +94,7 @@ async fn requests(server: &TestServer, api: &Api) -> Vec<(&'static str, Answer)>
         ("unsupported_media_type", raw("POST", "plugins?name=p", "text/plain", "x").await),
         ("invalid", api.post("webhooks", &webhook(json!({"name": "", "event_types": []}))).await),
         ("event_invalid", api.post("events", &json!({"type": "a..b", "data": {}})).await),
+        ("fanout_too_large", too_much_for_its_webhooks(server).await),
         (
             "rule_invalid",
             api.post("webhooks", &webhook(json!({"name": "r", "rule": {"a": 1}}))).await,

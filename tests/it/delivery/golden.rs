@@ -5,7 +5,7 @@ use antar_harness::verify::{hex, hmac_sha256};
 use antar_harness::{Receiver, Request, TestServer, on_both_databases, root};
 use serde_json::{Value, json};
 
-/// Headers that HTTP itself and a JSON body bring.
+/// Headers that HTTP itself and a JSON body bring, and those by which Antar ends loops.
 const TRANSPORT: &[&str] = &[
     "host",
     "content-length",
@@ -14,6 +14,8 @@ const TRANSPORT: &[&str] = &[
     "accept",
     "accept-encoding",
     "connection",
+    "antar-hops",
+    "antar-root",
 ];
 
 on_both_databases! {

@@ -89,16 +89,16 @@ on_both_databases! {
     }
 }
 
-async fn create(server: &TestServer, source: Value) -> Value {
+pub(super) async fn create(server: &TestServer, source: Value) -> Value {
     server.api.post("sources", &source).await.expect(201).json()
 }
 
-fn text(source: &Value, name: &str) -> String {
+pub(super) fn text(source: &Value, name: &str) -> String {
     source[name].as_str().unwrap_or_else(|| panic!("no {name}: {source}")).to_owned()
 }
 
 /// The shown URL, on this server's port.
-fn url(server: &TestServer, source: &Value) -> String {
+pub(super) fn url(server: &TestServer, source: &Value) -> String {
     let shown = text(source, "url");
     let path = shown.splitn(4, '/').nth(3).unwrap();
     format!("{}/{path}", server.base)

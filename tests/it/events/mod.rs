@@ -2,7 +2,9 @@
 
 mod bodies;
 mod connections;
+mod fanout;
 mod incoming;
 mod intake;
+mod loops;
 mod retention;
 mod routing;

@@ -116,3 +116,32 @@ async fn a_file_that_is_too_large_loses_its_oldest_events() {
     forgotten(&server, "e0").await;
     assert_eq!(server.api.get("events/e59").await.status, 200);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenant_whose_events_wait_does_not_fill_the_file_for_others() {
+    const BYTES_MAX: u64 = 3 << 20;
+    let server = Database::sqlite().server().manual_clock().ignore_unseen_deliveries();
+    let server = server.config(|config| config.retention.bytes_max = BYTES_MAX).start().await;
+    let waiting = server.create_tenant("waiting").await;
+    let webhook = json!({"name": "w", "url": "http://127.0.0.1:9/w", "event_types": ["*"]});
+    let webhook = waiting.create_webhook(&webhook).await;
+    waiting.post(&format!("webhooks/{}/pause", webhook.id), &json!({})).await.expect(200);
+    let long = "x".repeat(100_000);
+    let event = |id: String| json!({"type": "a.b", "id": id, "data": {"long": long}});
+    // The oldest events are on their way: nothing of them may go, for several batches.
+    for number in 0..5 {
+        waiting.send(&event(format!("e{number}"))).await;
+        server.advance(Duration::from_secs(1));
+    }
+    for number in 0..60 {
+        waiting.send(&json!({"type": "a.b", "id": format!("short-{number}"), "data": {}})).await;
+    }
+    for number in 0..60 {
+        server.api.send(&event(format!("e{number}"))).await;
+        server.advance(Duration::from_secs(1));
+    }
+    server.advance(Duration::from_secs(60));
+    forgotten(&server, "e0").await;
+    assert_eq!(server.api.get("events/e59").await.status, 200);
+    assert_eq!(waiting.get("events/e0").await.status, 200);
+}

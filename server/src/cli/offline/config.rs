@@ -33,6 +33,7 @@ const GROUPS: &[(&str, &str)] = &[
         "work",
         "Work of tenants that would keep others waiting: a few threads do it, and take tenants in turn.",
     ),
+    ("loops", "Events that come back, because a webhook sends them to where they came from."),
     ("delivery", "How requests go out."),
     ("store", "The database."),
     ("tenant", "What tenants may configure."),

@@ -80,6 +80,8 @@ catalogue! {
         "`errors` lists every place as a JSON pointer with what is wrong there."
     EventInvalid "event_invalid" 422 "The event is refused"
         "`errors` lists every place. Of an array, only the events without a problem are taken."
+    FanoutTooLarge "fanout_too_large" 422 "The event is too large for as many deliveries as it would make"
+        "`detail` names the limit and its setting. Send less data, or a reference to it, or let fewer webhooks want it."
     SchemaMismatch "schema_mismatch" 422 "The data does not follow the schema of its type"
         "Change the data, or the schema, or set the type's `schema_mode` to `mark`."
     BudgetExceeded "budget_exceeded" 422 "Checking this would take too long"

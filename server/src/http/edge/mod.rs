@@ -8,6 +8,7 @@ pub(super) mod budget;
 pub(super) mod client_address;
 pub(super) mod connection;
 pub(super) mod error;
+pub(super) mod hops;
 pub(super) mod middleware;
 pub(super) mod page;
 pub(super) mod patch;

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::error::Problem;
 use crate::app::App;
 use crate::config::IntakeConfig;
-use crate::model::{Event, EventType, Invalid, JsonText};
+use crate::model::{Event, EventType, Hops, Invalid, JsonText};
 use crate::pipeline::accept::intake::{self, Draft};
 use crate::pipeline::compiled::profile::{CatalogType, Profile};
 use crate::pipeline::compiled::tenant::Tenant;
@@ -56,6 +56,7 @@ impl Sample {
             timestamp: None,
             attributes: self.attributes.or(of_example).unwrap_or_default().into_iter().collect(),
             data: self.data.or(example).unwrap_or_else(Document::empty_object),
+            hops: Hops::default(),
         };
         Ok(draft.event(tenant.id.clone(), app.clock.now()))
     }

@@ -17,7 +17,9 @@ use crate::http::edge::body::Body;
 use crate::http::edge::client_address::{self, Network};
 use crate::http::edge::connection::Connection;
 use crate::http::edge::error::{Code, Problem};
+use crate::http::edge::hops::hops;
 use crate::http::edge::path::decoded;
+use crate::pipeline::accept::intake::Draft;
 use crate::pipeline::accept::source::{Call, Source};
 use crate::pipeline::compiled::tenant::Tenant;
 use crate::pipeline::{self};
@@ -97,8 +99,9 @@ async fn call(called: Called, req: &HttpRequest, body: &Body) -> Answer {
         headers: headers(req),
         body: body.bytes.clone(),
     };
-    let drafts = app.pipeline.drafts(&source, call).await??;
-    let posted = app.post_events(&tenant, drafts.into_iter().map(Ok).collect(), None).await?;
+    let (drafts, hops) = (app.pipeline.drafts(&source, call).await??, hops(req));
+    let drafts = drafts.into_iter().map(|draft| Ok(Draft { hops, ..draft }));
+    let posted = app.post_events(&tenant, drafts.collect(), None).await?;
     if let Posted::New(answers) = posted {
         let refused = |answer: &pipeline::Answer| matches!(answer, pipeline::Answer::Refused(_));
         if !answers.is_empty() && answers.iter().all(refused) {

@@ -16,6 +16,7 @@ use crate::http::edge::answer::{self, Answer};
 use crate::http::edge::auth::{Access, Publish, Read};
 use crate::http::edge::body::Body;
 use crate::http::edge::error::{Code, PROBLEM_JSON, Problem, ProblemBody};
+use crate::http::edge::hops::hops;
 use crate::http::edge::page::{self, List};
 use crate::http::edge::path::{Id, Query};
 use crate::model::{EventId, EventType, FieldError, Millis};
@@ -89,9 +90,11 @@ pub(crate) struct EventView {
     accepted_at: Millis,
     /// Deliveries made when it was accepted.
     deliveries: u32,
-    /// Why an intake plugin dropped it.
+    /// Deliveries of Antar that it had passed through before.
+    hops: u32,
+    /// Why an intake plugin dropped it, or that it came back too often (`loop: …`).
     dropped_reason: Option<String>,
-    /// False when an intake plugin dropped the event, or its data has had its time.
+    /// False when the event was dropped, or its data has had its time.
     data_kept: bool,
 }
 
@@ -108,6 +111,7 @@ impl EventView {
             schema_ok: event.schema_ok,
             accepted_at: stored.accepted_at,
             deliveries: stored.deliveries,
+            hops: event.hops.count,
             dropped_reason: stored.dropped_reason,
             data_kept: stored.data_kept,
         }
@@ -134,10 +138,12 @@ pub(crate) async fn publish(access: Access<Publish>, req: HttpRequest, body: Bod
     let read = move || posted.read(&config.intake);
     let batch = app.pipeline.work.run_sized(&access.tenant.id, body.bytes.len(), read).await??;
     let many = matches!(batch, Batch::Many(_));
-    let drafts = match batch {
+    let mut drafts = match batch {
         Batch::One(draft) => vec![draft],
         Batch::Many(drafts) => drafts,
     };
+    let hops = hops(&req);
+    drafts.iter_mut().flatten().for_each(|draft| draft.hops = hops);
     let once = once(&req, &body, many)?;
     match access.app.post_events(&access.tenant, drafts, once).await? {
         Posted::New(answers) => match all_refused(many, &answers) {

@@ -4,7 +4,7 @@ use antar_json::{Document, Kind, ParseError, Value};
 
 use crate::config::IntakeConfig;
 use crate::model::{
-    Attributes, Event, EventId, EventKey, EventType, FieldError, Invalid, Millis, TenantId,
+    Attributes, Event, EventId, EventKey, EventType, FieldError, Hops, Invalid, Millis, TenantId,
 };
 
 /// A posted event: validated, but without defaults for id and timestamp.
@@ -16,6 +16,8 @@ pub struct Draft {
     pub attributes: Attributes,
     /// An object.
     pub data: Document,
+    /// As the request says that brought it.
+    pub hops: Hops,
 }
 
 impl Draft {
@@ -29,7 +31,8 @@ impl Draft {
             id: self.id.unwrap_or_else(|| EventId::new(now)),
         };
         let timestamp = self.timestamp.unwrap_or(now);
-        Event::new(key, self.event_type, timestamp, self.attributes, self.data.root())
+        let event = Event::new(key, self.event_type, timestamp, self.attributes, self.data.root());
+        Event { hops: self.hops, ..event }
     }
 }
 
@@ -227,7 +230,8 @@ impl Reader {
         }
         match (event_type, data) {
             (Some(event_type), Some(data)) if self.errors.is_empty() => {
-                Ok(Draft { id, event_type, timestamp, attributes, data })
+                let hops = Hops::default();
+                Ok(Draft { id, event_type, timestamp, attributes, data, hops })
             }
             _ => Err(Invalid { code: "event_invalid", errors: self.errors }),
         }

@@ -121,7 +121,7 @@ fn dropped(event: &Event, reason: String) -> Stopped {
         Vec::new(),
         empty.root(),
     );
-    Stopped::Dropped { event: Box::new(bare), reason }
+    Stopped::Dropped { event: Box::new(Event { hops: event.hops, ..bare }), reason }
 }
 
 fn replaced(event: &Event, with: Replacement, number: Option<usize>) -> Result<Event, Stopped> {
@@ -143,5 +143,6 @@ fn replaced(event: &Event, with: Replacement, number: Option<usize>) -> Result<E
     };
     // The key's source stays the posted one, so that a repeated post is still detected.
     let key = EventKey { id, ..event.key.clone() };
-    Ok(Event::new(key, event_type, event.timestamp, attributes, with.data.root()))
+    let replaced = Event::new(key, event_type, event.timestamp, attributes, with.data.root());
+    Ok(Event { hops: event.hops, ..replaced })
 }

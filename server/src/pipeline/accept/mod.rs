@@ -7,6 +7,7 @@ pub(super) mod event_schema;
 pub mod intake;
 pub(super) mod intake_plugins;
 pub mod learn_facets;
+pub mod loops;
 pub(super) mod new_deliveries;
 pub mod operator_event;
 pub(super) mod ordering_keys;

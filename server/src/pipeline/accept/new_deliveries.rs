@@ -23,6 +23,10 @@ impl Target {
         Target { webhook, keys, undecided: false }
     }
 
+    pub(crate) fn webhook(&self) -> &Webhook {
+        &self.webhook
+    }
+
     pub(crate) fn undecided(webhook: Arc<Webhook>) -> Target {
         Target { webhook, keys: None, undecided: true }
     }

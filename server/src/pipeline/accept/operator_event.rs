@@ -5,7 +5,7 @@
 use antar_json::Builder;
 
 use super::intake::Draft;
-use crate::model::Millis;
+use crate::model::{Hops, Millis};
 use crate::pipeline::compiled::webhook::Webhook;
 
 /// A change of a webhook that its tenant is notified of.
@@ -49,5 +49,6 @@ pub fn draft(
         timestamp: Some(now),
         attributes: Vec::new(),
         data: out.finish(),
+        hops: Hops::default(),
     })
 }

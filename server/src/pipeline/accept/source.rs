@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::intake::{Draft, parse_document, pointer_token};
 use crate::config::IntakeConfig;
 use crate::model::{
-    Attributes, EventId, EventType, Invalid, Millis, Secret, SourceId, SourceSpec, TenantId,
+    Attributes, EventId, EventType, Hops, Invalid, Millis, Secret, SourceId, SourceSpec, TenantId,
 };
 use crate::pipeline::compiled::profile::Profile;
 
@@ -207,6 +207,7 @@ impl Source {
             timestamp: None,
             attributes: head.attributes.clone(),
             data: data.to_document(),
+            hops: Hops::default(),
         })
     }
 

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::model::{DeliveryId, Event, Frozen, WebhookId};
+use crate::model::{DeliveryId, Event, WebhookId};
+use crate::store::StoredRequest;
 
 /// A delivery that this node owns.
 #[derive(Clone)]
@@ -14,7 +15,8 @@ pub struct Job {
     pub attempts: u32,
     /// Attempts that the retry schedule does not count, because a manual retry restarted it after them.
     pub schedule_start: u32,
-    pub frozen: Option<Frozen>,
+    /// The request that it sends, if an attempt sent one before.
+    pub frozen: Option<StoredRequest>,
     /// Other deliveries with the same order key may wait for it.
     pub ordered: bool,
 }

@@ -12,5 +12,6 @@ pub mod render;
 pub mod retry;
 pub mod secrets;
 pub mod sign;
+pub(super) mod size;
 pub(super) mod success;
 pub mod transform;

@@ -7,7 +7,7 @@ use super::retry::{self, GivenUp, Next, Tried, Verdict};
 use crate::model::{Attempt, Frozen, Millis, Stage, State};
 
 use crate::pipeline::compiled::webhook::Webhook;
-use crate::store::{FrozenRequest, Owner, Record};
+use crate::store::{FrozenRequest, Owner, Record, StoredRequest};
 
 /// Result of an attempt: the record to store, the feedback, and in `disable` the error if the receiver
 /// of this revision is gone for good.
@@ -99,7 +99,7 @@ impl Outcome<'_> {
                 let why = given_up_text(given_up, hints, number, &error);
                 let mut attempted = self.ended(attempt, frozen, State::Failed, Some(why));
                 // A request frozen at an older revision says nothing about today's receiver.
-                let made_at = job.frozen.as_ref().map_or(webhook.revision, |f| f.revision);
+                let made_at = job.frozen.as_ref().map_or(webhook.revision, StoredRequest::revision);
                 let disable = given_up == GivenUp::Gone && made_at == webhook.revision;
                 attempted.disable = disable.then_some(error);
                 attempted

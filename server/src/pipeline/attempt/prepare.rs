@@ -11,7 +11,7 @@ use super::header_list::HeaderList;
 use super::secrets::Masker;
 use super::sign::{CannotSign, Keys, SignInput, SignedHeader, sign};
 use crate::model::{
-    DeliveryId, EventId, Frozen, FrozenHeader, Millis, Response, Secret, SentRequest,
+    DeliveryId, EventKey, Frozen, FrozenHeader, Hops, Millis, Response, Secret, SentRequest,
     is_of_connection,
 };
 use crate::pipeline::client::send::Outgoing;
@@ -60,7 +60,8 @@ pub enum CannotPrepare {
 pub struct PrepareInput<'a> {
     pub tenant: &'a Tenant,
     pub webhook: &'a Webhook,
-    pub event_id: &'a EventId,
+    pub event: &'a EventKey,
+    pub hops: Hops,
     pub delivery_id: DeliveryId,
     pub now: Millis,
     /// Permits plain HTTP even if the profile requires HTTPS.
@@ -80,7 +81,7 @@ pub fn prepare(
     check_scheme(&url, input)?;
     let body = frozen.body.as_ref().map(|body| secrets.fill(body)).transpose()?;
     let body = body.map(Bytes::from);
-    let count = frozen.headers.len() + attempt_headers.len() + 4;
+    let count = frozen.headers.len() + attempt_headers.len() + 6;
     let mut headers = HeaderList::with_capacity(count);
     for header in frozen.headers.iter().chain(attempt_headers) {
         let value = secrets.fill(&header.value)?;
@@ -94,6 +95,10 @@ pub fn prepare(
         }
         let shown = ShownHeader { value: secret.then(|| MASK.to_owned()), signed: true };
         headers.put(name, (value, shown));
+    }
+    // Last, so that nothing of the webhook or of a plugin takes their place.
+    for (name, value) in input.hops.headers(|| input.event.root()) {
+        headers.put(name, (value, ShownHeader { value: None, signed: false }));
     }
     for signer in &input.webhook.plan.signers {
         secrets.used.extend(match signer.key() {
@@ -134,7 +139,8 @@ fn signatures<'a>(
     let webhook = input.webhook;
     let keys =
         Keys { main: &webhook.secret, previous: webhook.previous_secret(input.now), named: &named };
-    let PrepareInput { event_id, delivery_id, now, .. } = input;
+    let PrepareInput { event, delivery_id, now, .. } = input;
+    let event_id = &event.id;
     sign(&webhook.plan.signers, &keys, SignInput { event_id, delivery_id, now, body })
 }
 

@@ -7,7 +7,9 @@ use antar_template::{Piece, RenderError, Scope, Template, Unresolved};
 use super::header_list::HeaderList;
 use super::secrets::mark;
 use super::transform::Transformed;
-use crate::model::{DeliveryId, Event, Frozen, FrozenHeader, Method, TenantId, is_of_connection};
+use crate::model::{
+    DeliveryId, Event, Frozen, FrozenHeader, Method, TenantId, is_hops_header, is_of_connection,
+};
 use crate::pipeline::compiled::profile::PayloadParts;
 use crate::pipeline::compiled::webhook::Webhook;
 
@@ -136,7 +138,7 @@ fn render_with(
         put_rendered(&mut headers, name, template, &mut place)?;
     }
     for (name, value) in &transformed.headers {
-        if !is_of_connection(name) {
+        if !is_of_connection(name) && !is_hops_header(name) {
             headers.put(name, mark(vec![Piece::Text(value.clone())], secrets));
         }
     }

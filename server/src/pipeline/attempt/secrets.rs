@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use crate::model::Secret;
 
 /// Shorter secrets are not masked: they would match too much unrelated text.
-const SECRET_BYTES_MIN: usize = 6;
+pub(crate) const SECRET_BYTES_MIN: usize = 6;
 
 /// The forms of a secret in a header, a JSON string, a URL or a form body: a receiver echoes what it
 /// was sent. Longest first, because one shape may contain another.

@@ -46,6 +46,8 @@ pub struct Plan {
     pub method: Method,
     pub url: Template,
     pub first_url: FirstUrl,
+    /// Its URL leads to this server itself, so its deliveries may come back as events.
+    pub goes_home: bool,
     pub headers: Vec<(String, Template)>,
     pub body: Option<Template>,
     pub content_type: &'static str,

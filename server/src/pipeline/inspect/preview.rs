@@ -148,7 +148,8 @@ impl Pipeline {
         let input = PrepareInput {
             tenant,
             webhook,
-            event_id: &event.key.id,
+            event: &event.key,
+            hops: event.hops,
             delivery_id,
             now: self.clock.now(),
             dev: self.config.server.dev,

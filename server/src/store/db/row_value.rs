@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// A column value.
 pub(crate) type Cell<'a> = CellOf<Cow<'a, str>>;
@@ -14,6 +15,7 @@ pub(crate) enum CellOf<T> {
     Number(i64),
     Id([u8; 16]),
     Flag(bool),
+    Bytes(Arc<[u8]>),
     Null,
 }
 
@@ -24,6 +26,7 @@ impl<T> CellOf<T> {
             CellOf::Number(number) => CellOf::Number(number),
             CellOf::Id(id) => CellOf::Id(id),
             CellOf::Flag(flag) => CellOf::Flag(flag),
+            CellOf::Bytes(bytes) => CellOf::Bytes(bytes),
             CellOf::Null => CellOf::Null,
         }
     }
@@ -38,6 +41,10 @@ impl<T> CellOf<T> {
 
     pub(super) fn flag(&self) -> Option<bool> {
         if let CellOf::Flag(flag) = self { Some(*flag) } else { None }
+    }
+
+    pub(super) fn bytes(&self) -> Option<&[u8]> {
+        if let CellOf::Bytes(bytes) = self { Some(bytes) } else { None }
     }
 }
 
@@ -59,6 +66,7 @@ impl Cell<'_> {
             Cell::Number(number) => number.to_string(),
             Cell::Id(id) => hex::encode(id),
             Cell::Flag(flag) => flag.to_string(),
+            Cell::Bytes(bytes) => hex::encode(bytes),
             Cell::Null => String::new(),
         }
     }
@@ -73,6 +81,12 @@ impl From<i64> for Cell<'_> {
 impl From<bool> for Cell<'_> {
     fn from(flag: bool) -> Self {
         Cell::Flag(flag)
+    }
+}
+
+impl From<Arc<[u8]>> for Cell<'_> {
+    fn from(bytes: Arc<[u8]>) -> Self {
+        Cell::Bytes(bytes)
     }
 }
 

@@ -26,6 +26,7 @@ pub(crate) enum Kind {
     Number,
     Id,
     Flag,
+    Bytes,
 }
 
 /// How each row is written.
@@ -151,6 +152,7 @@ impl<S: Statement> Rows<S> {
                 Kind::Number => Column::Number(cells.map(StoredCell::number).collect()),
                 Kind::Id => Column::Id(cells.map(StoredCell::id).collect()),
                 Kind::Flag => Column::Flag(cells.map(StoredCell::flag).collect()),
+                Kind::Bytes => Column::Bytes(cells.map(StoredCell::bytes).collect()),
             }
         });
         AllRows(columns.collect(), PhantomData)
@@ -260,6 +262,7 @@ fn bind<'b>(
         StoredCell::Number(number) => out.push_bind_param::<BigInt, _>(number),
         StoredCell::Id(id) => out.push_bind_param::<Binary, _>(id),
         StoredCell::Flag(flag) => out.push_bind_param::<Bool, _>(flag),
+        StoredCell::Bytes(bytes) => out.push_bind_param::<Binary, [u8]>(bytes),
         StoredCell::Null => out.push_bind_param::<Nullable<BigInt>, Option<i64>>(&None),
     }
 }
@@ -277,6 +280,7 @@ enum Column<'a> {
     Number(Vec<Option<i64>>),
     Id(Vec<Option<[u8; 16]>>),
     Flag(Vec<Option<bool>>),
+    Bytes(Vec<Option<&'a [u8]>>),
 }
 
 impl<S: Statement, const ALL: bool> AllRows<'_, S, ALL> {
@@ -289,11 +293,12 @@ impl<S: Statement, const ALL: bool> AllRows<'_, S, ALL> {
                 Column::Number(all) => out.push_bind_param::<Array<Nullable<BigInt>>, _>(all)?,
                 Column::Id(all) => out.push_bind_param::<Array<Nullable<Binary>>, _>(all)?,
                 Column::Flag(all) => out.push_bind_param::<Array<Nullable<Bool>>, _>(all)?,
+                Column::Bytes(all) => out.push_bind_param::<Array<Nullable<Binary>>, _>(all)?,
             }
             out.push_sql(match column {
                 Column::Text(_) => "::text[]",
                 Column::Number(_) => "::bigint[]",
-                Column::Id(_) => "::bytea[]",
+                Column::Id(_) | Column::Bytes(_) => "::bytea[]",
                 Column::Flag(_) => "::boolean[]",
             });
         }

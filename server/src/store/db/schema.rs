@@ -151,6 +151,9 @@ diesel::table! {
         accepted_at -> BigInt,
         deliveries -> BigInt,
         dropped_reason -> Nullable<Text>,
+        hops -> Nullable<BigInt>,
+        root -> Nullable<BigInt>,
+        fanout -> Nullable<BigInt>,
     }
 }
 
@@ -204,6 +207,8 @@ diesel::table! {
         error -> Nullable<Text>,
         unresolved -> Nullable<Text>,
         frozen -> Nullable<Text>,
+        frozen_body -> Nullable<Binary>,
+        response_packed -> Nullable<Binary>,
     }
 }
 

@@ -1,12 +1,14 @@
 //! The attempts table: reads and writes attempts and frozen requests.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::History;
-use super::frozen_request::FrozenRequest;
+use super::frozen_request::{Columns, StoredRequest};
+use super::packed_text::{PACK_BYTES_MIN, pack, unpack};
 use crate::model::{Attempt, DeliveryId, Frozen, Millis, Response, SentRequest};
 use crate::store::db::columns::{count_of, storable};
 use crate::store::db::columns::{from_json, json_text};
@@ -29,6 +31,7 @@ struct Row {
     response_status: Option<i64>,
     response_headers: Option<String>,
     response_body: Option<String>,
+    response_packed: Option<Vec<u8>>,
     response_truncated: bool,
     error: Option<String>,
     unresolved: Option<String>,
@@ -69,24 +72,24 @@ pub(super) async fn frozen(conn: &mut Conn, id: DeliveryId) -> Result<Option<Fro
         .first::<Option<String>>(c))
     .optional()?
     .flatten();
-    Ok(Some(request.whole(data.as_deref())))
+    Ok(Some(request.whole(data.as_deref())?))
 }
 
 /// The frozen requests of several deliveries, in stored form.
 pub(crate) async fn frozen_requests(
     conn: &mut Conn,
     ids: &[DeliveryId],
-) -> Result<HashMap<DeliveryId, FrozenRequest>, StoreError> {
+) -> Result<HashMap<DeliveryId, StoredRequest>, StoreError> {
     let rows = run!(conn, |c| attempts::table
         .filter(attempts::delivery_id.eq_any(ids))
         .filter(attempts::frozen.is_not_null())
         .order(attempts::number.desc())
-        .select((attempts::delivery_id, attempts::frozen.assume_not_null()))
-        .load::<(DeliveryId, String)>(c))?;
+        .select((attempts::delivery_id, attempts::frozen.assume_not_null(), attempts::frozen_body))
+        .load::<(DeliveryId, String, Option<Vec<u8>>)>(c))?;
     let mut requests = HashMap::with_capacity(ids.len());
-    for (id, request) in rows {
+    for (id, request, body) in rows {
         // Rows come newest first: the request of the first attempt remains.
-        requests.insert(id, from_json(&request)?);
+        requests.insert(id, StoredRequest::read(&request, body)?);
     }
     Ok(requests)
 }
@@ -96,8 +99,17 @@ pub(crate) async fn frozen_requests(
 pub(crate) struct Tried<'a> {
     pub(crate) delivery_id: DeliveryId,
     pub(crate) attempt: &'a Attempt,
-    /// The frozen request as JSON text, if this is the first attempt that sent it.
-    pub(crate) frozen: Option<&'a str>,
+    /// The frozen request, if this is the first attempt that sent it.
+    pub(crate) frozen: Option<&'a Columns>,
+    /// The response's body, if it is long.
+    pub(crate) response: Option<&'a Arc<[u8]>>,
+}
+
+/// The body of a response, compressed if it is long.
+pub(crate) fn packed_response(attempt: &Attempt) -> Result<Option<Arc<[u8]>>, StoreError> {
+    let body = attempt.response.as_ref().map(|response| &response.body);
+    let long = body.filter(|body| body.len() >= PACK_BYTES_MIN);
+    long.map(|body| pack(&storable(body), "")).transpose()
 }
 
 pub(crate) struct InsertAttempts;
@@ -120,8 +132,10 @@ impl Statement for InsertAttempts {
         ("frozen", Kind::Text),
         ("error", Kind::Text),
         ("unresolved", Kind::Text),
+        ("frozen_body", Kind::Bytes),
+        ("response_packed", Kind::Bytes),
     ];
-    const SELDOM: usize = 2;
+    const SELDOM: usize = 4;
     const KEY: &'static str = "encode(delivery_id, 'hex') || ' ' || number";
 
     fn key(row: &[Cell<'_>]) -> String {
@@ -160,7 +174,7 @@ pub(crate) async fn renumber(
 
 fn push(
     rows: &mut Rows<InsertAttempts>,
-    Tried { delivery_id, attempt, frozen }: Tried<'_>,
+    Tried { delivery_id, attempt, frozen, response: packed }: Tried<'_>,
     number: i64,
 ) -> Result<(), StoreError> {
     let (request, response) = (attempt.request.as_ref(), attempt.response.as_ref());
@@ -176,11 +190,13 @@ fn push(
         request.map(|r| json_text(&r.headers)).transpose()?.into(),
         response.map(|r| i64::from(r.status)).into(),
         response.map(|r| json_text(&r.headers)).transpose()?.into(),
-        response.map(|r| storable(&r.body)).into(),
+        response.filter(|_| packed.is_none()).map(|r| storable(&r.body)).into(),
         response.is_some_and(|r| r.truncated).into(),
-        frozen.into(),
+        frozen.map(|frozen| frozen.request.as_str()).into(),
         attempt.error.as_deref().map(storable).into(),
         unresolved.map(json_text).transpose()?.into(),
+        frozen.and_then(|frozen| frozen.body.clone()).into(),
+        packed.cloned().into(),
     ]);
     Ok(())
 }
@@ -200,8 +216,11 @@ impl Row {
             (Some(status), Some(headers)) => Some(Response {
                 status: u16::try_from(status).unwrap_or_default(),
                 headers: from_json(&headers)?,
-                // Also empty after retention has removed bodies.
-                body: self.response_body.unwrap_or_default(),
+                body: match self.response_packed {
+                    Some(packed) => unpack(&packed, "")?,
+                    // Also empty after retention has removed bodies.
+                    None => self.response_body.unwrap_or_default(),
+                },
                 truncated: self.response_truncated,
             }),
             _ => None,

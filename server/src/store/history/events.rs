@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::History;
-use crate::model::{Attributes, Event, EventId, EventKey, EventType, Millis, TenantId};
+use crate::model::{Attributes, Event, EventId, EventKey, EventType, Hops, Millis, Root, TenantId};
 use crate::store::db::columns::{count_of, storable};
 use crate::store::db::conn::{Conn, run};
 use crate::store::db::error::StoreError;
@@ -34,7 +34,7 @@ pub struct StoredEvent {
     pub accepted_at: Millis,
     /// Number of deliveries created when it was accepted.
     pub deliveries: u32,
-    /// Why a plugin dropped it at intake.
+    /// Why it was dropped at intake.
     pub dropped_reason: Option<String>,
     /// False for a dropped event, and after retention has removed the data.
     pub data_kept: bool,
@@ -54,6 +54,9 @@ pub(crate) struct Row {
     accepted_at: Millis,
     deliveries: i64,
     dropped_reason: Option<String>,
+    hops: Option<i64>,
+    root: Option<i64>,
+    fanout: Option<i64>,
 }
 
 impl Row {
@@ -66,6 +69,11 @@ impl Row {
         let attributes = attributes_of(&attributes);
         let mut event = Event::new(key, self.event_type, self.timestamp, attributes, data.root());
         event.schema_ok = self.schema_ok;
+        event.hops = Hops {
+            count: count_of(self.hops.unwrap_or_default()),
+            root: self.root.map(|root| Root(root.cast_unsigned())),
+        };
+        event.fanout = count_of(self.fanout.unwrap_or(self.deliveries));
         Ok(StoredEvent {
             event,
             accepted_at: self.accepted_at,
@@ -208,8 +216,11 @@ impl Statement for InsertEvents {
         ("deliveries", Kind::Number),
         ("subject", Kind::Text),
         ("dropped_reason", Kind::Text),
+        ("hops", Kind::Number),
+        ("root", Kind::Number),
+        ("fanout", Kind::Number),
     ];
-    const SELDOM: usize = 2;
+    const SELDOM: usize = 5;
     const KEY: &'static str = "tenant || ' ' || id || ' ' || source";
 
     fn key(row: &[Cell<'_>]) -> String {
@@ -220,6 +231,7 @@ impl Statement for InsertEvents {
 pub(crate) fn push_event(rows: &mut Rows<InsertEvents>, new: &NewEvent) {
     let event = &*new.event;
     let dropped = new.dropped_reason.is_some();
+    let deliveries = i64::try_from(new.deliveries.len()).unwrap_or(i64::MAX);
     let attributes = event.document.root().get("attributes").filter(|_| !dropped);
     rows.push([
         event.key.tenant.as_str().into(),
@@ -231,8 +243,11 @@ pub(crate) fn push_event(rows: &mut Rows<InsertEvents>, new: &NewEvent) {
         (!dropped).then(|| event.data().raw()).into(),
         event.schema_ok.into(),
         new.accepted_at.into(),
-        i64::try_from(new.deliveries.len()).unwrap_or(i64::MAX).into(),
+        deliveries.into(),
         event.subject().filter(|_| !dropped).map(storable).into(),
         new.dropped_reason.as_deref().map(storable).into(),
+        (event.hops.count > 0).then(|| i64::from(event.hops.count)).into(),
+        event.hops.root.map(|Root(root)| root.cast_signed()).into(),
+        (i64::from(event.fanout) > deliveries).then(|| i64::from(event.fanout)).into(),
     ]);
 }

@@ -106,6 +106,8 @@ impl History {
                     .set((
                         attempts::response_body.eq(None::<&str>),
                         attempts::frozen.eq(None::<&str>),
+                        attempts::frozen_body.eq(None::<&[u8]>),
+                        attempts::response_packed.eq(None::<&[u8]>),
                     ))
                     .execute(c))?;
                     each!(conn, &keys, |key, c| diesel::update(events::table.find((

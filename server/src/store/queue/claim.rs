@@ -13,15 +13,14 @@ use super::excluded::Excluded;
 use super::ordering;
 use super::unknown_outcome::{self, UnknownOutcome};
 use crate::fault::{self, Point};
-use crate::model::{
-    Delivery, DeliveryId, Event, EventKey, Frozen, Millis, State, TenantId, WebhookId,
-};
+use crate::model::{Delivery, DeliveryId, Event, EventKey, Millis, State, TenantId, WebhookId};
 use crate::store::db::conn::{load_to_change, run};
 use crate::store::db::error::StoreError;
 use crate::store::db::new_rows::Owner;
 use crate::store::db::rows::{Change, Kind, Rows, Statement};
 use crate::store::db::schema::{deliveries, nodes};
 use crate::store::history::deliveries::Row;
+use crate::store::history::frozen_request::StoredRequest;
 use crate::store::history::{attempts, events};
 
 /// Candidates per transaction at least, even if fewer are wanted: some of them may wait behind others.
@@ -34,8 +33,9 @@ pub const TAKE_OVER_MAX: usize = 1_000;
 #[derive(Clone, Debug)]
 pub struct Claimed {
     pub delivery: Delivery,
-    pub event: Event,
-    pub frozen: Option<Frozen>,
+    pub event: Arc<Event>,
+    /// The request of its first attempt that sent one.
+    pub frozen: Option<StoredRequest>,
     /// Attempts that the retry schedule does not count: those before its last restart.
     pub schedule_start: u32,
 }
@@ -377,9 +377,9 @@ async fn load_claimed(
     let mut requests = attempts::frozen_requests(conn, &ids).await?;
     let keys: HashSet<EventKey> = rows.values().map(Row::event_key).collect();
     let stored = events::load(conn, &keys.into_iter().collect::<Vec<_>>()).await?;
-    let frozen_requests = stored.into_iter().filter(|stored| stored.data_kept);
-    let stored: HashMap<EventKey, Event> =
-        frozen_requests.map(|stored| (stored.event.key.clone(), stored.event)).collect();
+    let kept = stored.into_iter().filter(|stored| stored.data_kept);
+    let stored: HashMap<EventKey, Arc<Event>> =
+        kept.map(|stored| (stored.event.key.clone(), Arc::new(stored.event))).collect();
     let mut claimed = Vec::with_capacity(ids.len());
     for id in ids {
         let Some(row) = rows.remove(&id) else { continue };
@@ -398,9 +398,7 @@ async fn load_claimed(
         };
         claimed.push(Claimed {
             event: event.clone(),
-            frozen: requests
-                .remove(&id)
-                .map(|frozen_requests| frozen_requests.whole(Some(event.data().raw()))),
+            frozen: requests.remove(&id),
             schedule_start: row.schedule_start(),
             delivery: row.delivery(),
         });

@@ -21,7 +21,7 @@ pub(super) use self::commit::start;
 use self::completion::Caller;
 use self::idempotency::{AcceptedOnce, Once};
 use self::job::Job;
-use self::record::{Record, RecordJob, Recorded};
+use self::record::{LongParts, Record, RecordJob, Recorded};
 use super::db::database::Database;
 use super::db::error::StoreError;
 use super::db::new_rows::{Accepted, NewEvent};
@@ -96,8 +96,10 @@ impl Writer {
     /// `Conflict` for a record that would leave the delivery in flight; `Unavailable` when the
     /// commit failed: then nothing was written, and the record can be sent again.
     pub async fn record(&self, record: impl Into<Arc<Record>>) -> Result<Recorded, StoreError> {
+        let record = record.into();
+        let long = LongParts::of(&record).await?;
         let (caller, answer) = Caller::here();
-        let job = Job::Record(RecordJob::new(record.into(), caller)?);
+        let job = Job::Record(RecordJob::new(record, long, caller)?);
         self.jobs.send(job).await.map_err(|_| StoreError::closed())?;
         answer.await.map_err(|_| StoreError::closed())?
     }

@@ -8,14 +8,14 @@ use diesel_async::RunQueryDsl;
 
 use super::completion::Caller;
 use crate::model::{Attempt, DeliveryId, Millis, Stage, State};
-use crate::store::db::columns::{json_text, storable};
+use crate::store::db::columns::storable;
 use crate::store::db::conn::{Conn, run};
 use crate::store::db::error::StoreError;
 use crate::store::db::new_rows::Owner;
 use crate::store::db::rows::{Change, Kind, Rows, Statement};
 use crate::store::db::schema::deliveries;
-use crate::store::history::attempts::Tried;
-use crate::store::history::frozen_request::FrozenRequest;
+use crate::store::history::attempts::{Tried, packed_response};
+use crate::store::history::frozen_request::{AT_ONCE_BYTES_MAX, Columns, FrozenRequest};
 use crate::store::queue::ordering;
 
 /// The end of an owner's work on a delivery.
@@ -51,9 +51,33 @@ pub struct Recorded {
     pub ours: bool,
 }
 
+/// What takes time to be written: the frozen request, and a long response.
+pub(super) struct LongParts {
+    frozen: Option<Columns>,
+    response: Option<Arc<[u8]>>,
+}
+
+impl LongParts {
+    pub(super) async fn of(record: &Arc<Record>) -> Result<LongParts, StoreError> {
+        let bytes = record.frozen.as_ref().map_or(0, FrozenRequest::long_bytes);
+        if bytes <= AT_ONCE_BYTES_MAX {
+            return LongParts::of_short(record);
+        }
+        let record = Arc::clone(record);
+        let parts = tokio::task::spawn_blocking(move || LongParts::of_short(&record));
+        parts.await.map_err(StoreError::unavailable)?
+    }
+
+    fn of_short(record: &Record) -> Result<LongParts, StoreError> {
+        let frozen = record.frozen.as_ref().map(FrozenRequest::columns).transpose()?;
+        let response = record.attempt.as_ref().map(packed_response).transpose()?.flatten();
+        Ok(LongParts { frozen, response })
+    }
+}
+
 pub(crate) struct RecordJob {
     record: Arc<Record>,
-    frozen: Option<String>,
+    long: LongParts,
     /// A worker that was stopped meanwhile no longer waits.
     pub(super) caller: Caller<Recorded>,
 }
@@ -62,19 +86,19 @@ impl RecordJob {
     /// `Conflict` for a record that would leave the delivery in flight.
     pub(super) fn new(
         record: Arc<Record>,
+        long: LongParts,
         caller: Caller<Recorded>,
     ) -> Result<RecordJob, StoreError> {
         if record.to == State::InFlight {
             return Err(StoreError::Conflict("a record ends the flight".to_owned()));
         }
-        let frozen = record.frozen.as_ref().map(json_text).transpose()?;
-        Ok(RecordJob { record, frozen, caller })
+        Ok(RecordJob { record, long, caller })
     }
 
     fn tried(&self) -> Option<Tried<'_>> {
-        let RecordJob { record, frozen, .. } = self;
-        let attempt = record.attempt.as_ref()?;
-        Some(Tried { delivery_id: record.delivery_id, attempt, frozen: frozen.as_deref() })
+        let RecordJob { record, long: LongParts { frozen, response }, .. } = self;
+        let (delivery_id, attempt) = (record.delivery_id, record.attempt.as_ref()?);
+        Some(Tried { delivery_id, attempt, frozen: frozen.as_ref(), response: response.as_ref() })
     }
 
     pub(super) fn can_wait(&self) -> bool {
