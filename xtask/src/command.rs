@@ -70,7 +70,7 @@ pub(crate) fn in_path(name: &str) -> Option<PathBuf> {
 }
 
 /// The target folder of `cargo` for the repository at `root`.
-fn target(root: &Path) -> PathBuf {
+pub(crate) fn target(root: &Path) -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), Into::into)
 }
 
@@ -80,7 +80,7 @@ pub(crate) struct Packages {
     pub(crate) names: &'static [&'static str],
     profile: &'static str,
     /// Below the target folder.
-    folder: &'static str,
+    pub(crate) folder: &'static str,
 }
 
 /// The tests and what they need, in a development build.
@@ -96,8 +96,11 @@ pub(crate) const SHIPPED: Packages = Packages {
     folder: "release",
 };
 /// Programs that run for long inside one process.
-pub(crate) const SIMULATED: Packages =
-    Packages { names: &["-p", "antar-harness"], profile: "long", folder: "long" };
+pub(crate) const SIMULATED: Packages = Packages {
+    names: &["-p", "antar-harness", "-p", "antar-fuzz"],
+    profile: "long",
+    folder: "long",
+};
 
 /// Compiles programs (`words`: `--bin NAME`, `--example NAME`, …) of these packages, and returns
 /// their folder.

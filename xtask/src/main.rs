@@ -8,7 +8,9 @@ mod command;
 mod crash;
 mod demo;
 mod fuzz;
+mod growth;
 mod guests;
+mod hostile;
 mod plugins;
 mod screen;
 mod simulate;
@@ -46,17 +48,24 @@ enum Command {
     Plugins(plugins::Arguments),
     Bench(bench::Arguments),
     Fuzz(fuzz::Arguments),
+    Growth(growth::Arguments),
+    Hostile(hostile::Arguments),
     Crash(crash::Arguments),
     Simulate(simulate::Arguments),
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = growth::as_compiler() {
+        return code;
+    }
     let result = match Arguments::parse().command {
         Command::Test(arguments) => test::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Plugins(arguments) => plugins::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
+        Command::Growth(arguments) => growth::run(&arguments),
+        Command::Hostile(arguments) => hostile::run(&arguments),
         Command::Crash(arguments) => crash::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
     };

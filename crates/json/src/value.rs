@@ -146,17 +146,45 @@ impl<'a> Value<'a> {
         if path.is_empty() {
             return Ok(Some(self));
         }
-        let splits = path.match_indices('.').map(|(i, _)| i).chain([path.len()]);
-        for end in splits {
-            let (head, rest) = (&path[..end], path.get(end + 1..).unwrap_or_default());
-            let found = match self.kind() {
-                Kind::Object => self.get_within(head, steps)?,
-                Kind::Array => self.element_within(head, steps)?,
-                _ => return Ok(None),
+        match self.kind() {
+            Kind::Object => self.member_within(path, steps),
+            Kind::Array => {
+                let (head, rest) = path.split_once('.').unwrap_or((path, ""));
+                match self.element_within(head, steps)? {
+                    Some(element) => element.at_within(rest, steps),
+                    None => Ok(None),
+                }
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// [`Value::at_within`] for an object, in one pass over its members, however many dots the path has: those whose
+    /// key begins the path, the shortest key first.
+    fn member_within(self, path: &str, steps: &Steps) -> Result<Option<Value<'a>>, OutOfSteps> {
+        let mut first: Option<(Value<'a>, &str)> = None;
+        let mut others: Vec<(Value<'a>, &str)> = Vec::new();
+        for (key, member) in self.members() {
+            steps.read(key.raw().len())?;
+            let rest = key.as_str().and_then(|key| path.strip_prefix(&*key));
+            let Some(rest) = rest.filter(|rest| rest.is_empty() || rest.starts_with('.')) else {
+                continue;
             };
-            if let Some(found) = found
-                && let Some(value) = found.at_within(rest, steps)?
-            {
+            match &mut first {
+                // Most often it is the same key again; the last one counts.
+                Some(known) if known.1.len() == rest.len() => *known = (member, rest),
+                Some(_) => others.push((member, rest)),
+                None => first = Some((member, rest)),
+            }
+        }
+        if !others.is_empty() {
+            others.extend(first.take());
+            // The shorter the key, the more is left of the path. Of equal keys only the last one counts.
+            others.sort_by_key(|(member, rest)| std::cmp::Reverse((rest.len(), member.index)));
+            others.dedup_by_key(|(_, rest)| rest.len());
+        }
+        for (member, rest) in first.into_iter().chain(others) {
+            if let Some(value) = member.at_within(rest.strip_prefix('.').unwrap_or(rest), steps)? {
                 return Ok(Some(value));
             }
         }

@@ -1,6 +1,6 @@
 //! Compares parser, scanner and builder with `serde_json` on random texts.
 
-use antar_json::{Builder, Document, Limits, Scan, Value};
+use antar_json::{Builder, Document, Kind, Limits, Scan, Value};
 use proptest::prelude::*;
 
 fn json() -> impl Strategy<Value = serde_json::Value> {
@@ -97,6 +97,20 @@ proptest! {
         prop_assert_eq!(&parsed, &both);
         prop_assert_eq!(both.root().get("b\n").unwrap().raw(), b.text());
     }
+
+    #[test]
+    fn a_path_leads_where_its_definition_says(
+        keys in prop::collection::vec("[a.]{0,4}", 1..12),
+        nested in prop::collection::vec("[a.]{0,3}", 1..6),
+        path in "[a.0]{0,7}",
+    ) {
+        let inner: Vec<_> = nested.iter().enumerate().map(|(n, key)| format!("{key:?}:[{n},{{\"a\":0}}]")).collect();
+        let outer: Vec<_> = keys.iter().map(|key| format!("{key:?}:{{{}}}", inner.join(","))).collect();
+        let document: Document = format!("{{{}}}", outer.join(",")).parse().unwrap();
+        let (found, expected) = (document.root().at(&path), at_by_definition(document.root(), &path));
+        // Equal texts stand in many places: the places are compared.
+        prop_assert_eq!(found.map(|v| v.raw().as_ptr()), expected.map(|v| v.raw().as_ptr()));
+    }
 }
 
 #[test]
@@ -124,6 +138,41 @@ fn paths_step_into_arrays_and_dotted_keys() {
     assert_eq!(document.root().at("x.y.z").unwrap().raw(), "2");
     assert!(document.root().at("a.b.1").is_none());
     assert_eq!(document.root().at("").unwrap().raw(), document.text());
+}
+
+/// [`Value::at`] as its documentation says: the shortest key that leads to a value, the last one of equal keys.
+fn at_by_definition<'a>(value: Value<'a>, path: &str) -> Option<Value<'a>> {
+    if path.is_empty() {
+        return Some(value);
+    }
+    let splits = path.match_indices('.').map(|(i, _)| i).chain([path.len()]);
+    splits.map(|end| (&path[..end], path.get(end + 1..).unwrap_or_default())).find_map(
+        |(head, rest)| {
+            let found = match value.kind() {
+                Kind::Object => value.get(head),
+                Kind::Array => head.parse().ok().and_then(|i| value.elements().nth(i)),
+                _ => None,
+            };
+            at_by_definition(found?, rest)
+        },
+    )
+}
+
+#[test]
+fn one_of_several_keys_that_begin_a_path_leads_on() {
+    let document: Document =
+        r#"{"a":{"x":1},"a.b":{"c":2,"c":3},"a.b.c":4,"a":{"b":{"x":5}},"":{"":6},"a.":7}"#
+            .parse()
+            .unwrap();
+    let root = document.root();
+    let found = |path: &str| root.at(path).map(Value::raw);
+    assert_eq!(found("a.b.c"), Some("3"));
+    assert_eq!(found("a.b.x"), Some("5"));
+    assert_eq!(found("a.x"), None, "the last `a` counts");
+    assert_eq!(found("."), Some("6"));
+    for path in ["a.b.c", "a.b.x", "a.b", "a.", "a", ".", "..", "", "a.b.c.d", ".a"] {
+        assert_eq!(found(path), at_by_definition(root, path).map(Value::raw), "{path}");
+    }
 }
 
 #[test]

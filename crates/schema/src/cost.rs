@@ -68,7 +68,7 @@ fn in_order(graph: &Graph) -> Result<Vec<Id>, SchemaError> {
         while let Some((id, visited)) = stack.pop() {
             match (marks[id], visited) {
                 (Mark::Done, _) => continue,
-                (Mark::Open, 0) => return Err(SchemaError::Cycle(graph.nodes[id].pointer.clone())),
+                (Mark::Open, 0) => return Err(SchemaError::Cycle(graph.pointer(id))),
                 _ => marks[id] = Mark::Open,
             }
             match graph.nodes[id].here.get(visited) {

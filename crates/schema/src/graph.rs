@@ -16,8 +16,9 @@ pub(crate) type Id = usize;
 /// A subschema: what it costs by itself, and which others it leads to.
 #[derive(Default)]
 pub(crate) struct Node {
-    /// Where it is written, for messages.
-    pub(crate) pointer: String,
+    /// The node that it is written below, and the part of the JSON pointer from there, for messages. Whole pointers
+    /// would be as long as a chain of references, for each of its links.
+    written: Option<(Id, String)>,
     /// Steps for one value, without other subschemas.
     pub(crate) own: u64,
     /// Subschemas for the same value, and how often each is evaluated.
@@ -59,13 +60,28 @@ impl Graph {
             targets: targets(schema, subschemas_max)?,
             walk: None,
         };
-        reader.node(schema, "")?;
+        reader.node(schema, None)?;
         while let Some((id, value)) = reader.pending.pop() {
             if let Value::Object(members) = value {
                 reader.fill(id, members)?;
             }
         }
         Ok(Graph { nodes: reader.nodes, patterns: reader.patterns })
+    }
+
+    /// Where a node is written, as far as people read it.
+    pub(crate) fn pointer(&self, id: Id) -> String {
+        const PARTS_MAX: usize = 32;
+        let above = |written: &Option<(Id, String)>| written.as_ref().map(|(above, _)| *above);
+        let chain = std::iter::successors(Some(id), |id| above(&self.nodes[*id].written));
+        let parts =
+            chain.filter_map(|id| self.nodes[id].written.as_ref().map(|(_, part)| part.as_str()));
+        let mut parts: Vec<&str> = parts.take(PARTS_MAX + 1).collect();
+        if parts.len() > PARTS_MAX {
+            parts[PARTS_MAX] = "…";
+        }
+        parts.reverse();
+        parts.concat()
     }
 }
 
@@ -84,78 +100,80 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn node(&mut self, value: &'a Value, pointer: &str) -> Result<Id, SchemaError> {
+    /// The node of a value; `written` is used if it is new.
+    fn node(&mut self, value: &'a Value, written: Option<(Id, String)>) -> Result<Id, SchemaError> {
         if let Some(id) = self.ids.get(&std::ptr::from_ref(value)) {
             return Ok(*id);
         }
-        let id = self.new_node(pointer)?;
+        let id = self.new_node(written)?;
         self.ids.insert(std::ptr::from_ref(value), id);
         self.pending.push((id, value));
         Ok(id)
     }
 
-    fn new_node(&mut self, pointer: &str) -> Result<Id, SchemaError> {
+    fn new_node(&mut self, written: Option<(Id, String)>) -> Result<Id, SchemaError> {
         if self.nodes.len() >= self.subschemas_max {
             return Err(SchemaError::TooManySubschemas(self.subschemas_max));
         }
-        self.nodes.push(Node { pointer: pointer.to_owned(), own: 1, ..Node::default() });
+        self.nodes.push(Node { written, own: 1, ..Node::default() });
         Ok(self.nodes.len() - 1)
     }
 
     fn fill(&mut self, id: Id, members: &'a Map<String, Value>) -> Result<(), SchemaError> {
-        let pointer = self.nodes[id].pointer.clone();
         // To find out what was evaluated, validators evaluate everything for the same value once more.
         let unevaluated = ["unevaluatedProperties", "unevaluatedItems"];
         let times = if unevaluated.iter().any(|name| members.contains_key(*name)) { 2 } else { 1 };
         for (keyword, value) in members {
-            let below = format!("{pointer}/{}", token(keyword));
+            let below = format!("/{}", token(keyword));
             self.nodes[id].own += 1;
             match keyword.as_str() {
                 "$ref" => {
                     let target = self.referred(value)?;
-                    self.here(id, target, &format!("{pointer}/$ref"), times)?;
+                    self.here(id, target, "/$ref".to_owned(), times)?;
                 }
                 "$dynamicRef" => return Err(SchemaError::Unsupported("$dynamicRef")),
                 "$recursiveRef" => return Err(SchemaError::Unsupported("$recursiveRef")),
                 "allOf" | "anyOf" | "oneOf" => {
                     for (number, part) in value.as_array().into_iter().flatten().enumerate() {
-                        self.here(id, part, &format!("{below}/{number}"), times)?;
+                        self.here(id, part, format!("{below}/{number}"), times)?;
                     }
                 }
-                "not" | "if" | "then" | "else" => self.here(id, value, &below, times)?,
+                "not" | "if" | "then" | "else" => self.here(id, value, below, times)?,
                 "dependentSchemas" | "dependencies" => {
                     for (name, part) in subschemas(value) {
-                        self.here(id, part, &format!("{below}/{}", token(name)), times)?;
+                        self.here(id, part, format!("{below}/{}", token(name)), times)?;
                     }
                 }
                 "properties" => {
                     for (name, part) in subschemas(value) {
-                        let part = self.node(part, &format!("{below}/{}", token(name)))?;
+                        let part =
+                            self.node(part, Some((id, format!("{below}/{}", token(name)))))?;
                         self.nodes[id].named.push(part);
                     }
                 }
                 "patternProperties" => {
                     for (name, part) in subschemas(value) {
-                        let part = self.node(part, &format!("{below}/{}", token(name)))?;
+                        let part =
+                            self.node(part, Some((id, format!("{below}/{}", token(name)))))?;
                         self.nodes[id].patterns.push(part);
                         self.nodes[id].names_own += 1 + name.len() as u64;
                         self.patterns.push(name.clone());
                     }
                 }
                 "propertyNames" => {
-                    self.nodes[id].names = Some(self.node(value, &below)?);
+                    self.nodes[id].names = Some(self.node(value, Some((id, below)))?);
                 }
                 "additionalProperties" | "unevaluatedProperties" => {
-                    let part = self.node(value, &below)?;
+                    let part = self.node(value, Some((id, below)))?;
                     self.nodes[id].other_members.push(part);
                 }
-                "prefixItems" => self.prefix(id, value, &below)?,
-                "items" if value.is_array() => self.prefix(id, value, &below)?,
+                "prefixItems" => self.prefix(id, value, below)?,
+                "items" if value.is_array() => self.prefix(id, value, below)?,
                 "items" | "additionalItems" | "unevaluatedItems" => {
-                    let part = self.node(value, &below)?;
+                    let part = self.node(value, Some((id, below)))?;
                     self.nodes[id].elements.push(part);
                 }
-                "contains" => self.nodes[id].contains = Some(self.node(value, &below)?),
+                "contains" => self.nodes[id].contains = Some(self.node(value, Some((id, below)))?),
                 "enum" | "const" => self.nodes[id].own += size(value),
                 "pattern" | "format" => {
                     let text = value.as_str().unwrap_or_default();
@@ -178,17 +196,17 @@ impl<'a> Reader<'a> {
         &mut self,
         id: Id,
         part: &'a Value,
-        pointer: &str,
+        written: String,
         times: u64,
     ) -> Result<(), SchemaError> {
-        let part = self.node(part, pointer)?;
+        let part = self.node(part, Some((id, written)))?;
         self.nodes[id].here.push((part, times));
         Ok(())
     }
 
-    fn prefix(&mut self, id: Id, value: &'a Value, pointer: &str) -> Result<(), SchemaError> {
+    fn prefix(&mut self, id: Id, value: &'a Value, written: String) -> Result<(), SchemaError> {
         for (number, part) in value.as_array().into_iter().flatten().enumerate() {
-            let part = self.node(part, &format!("{pointer}/{number}"))?;
+            let part = self.node(part, Some((id, format!("{written}/{number}"))))?;
             self.nodes[id].prefix.push(part);
         }
         Ok(())
@@ -198,7 +216,7 @@ impl<'a> Reader<'a> {
         if let Some(walk) = self.walk {
             return Ok(walk);
         }
-        let walk = self.new_node("")?;
+        let walk = self.new_node(None)?;
         self.nodes[walk].other_members.push(walk);
         self.nodes[walk].elements.push(walk);
         self.walk = Some(walk);

@@ -16,6 +16,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+#[doc(hidden)]
+pub use self::apply::check_manifest;
 use self::client::{explain, listen, preview, replay, send, test, webhook};
 use self::offline::{config, migrate};
 use self::terminal::screen::{Format, Screen};

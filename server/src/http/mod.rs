@@ -28,6 +28,8 @@ use self::configuration::{
 use self::deliveries::{listen, replays};
 use self::edge::connection::{self, Socket};
 pub use self::edge::error::Code;
+#[doc(hidden)]
+pub use self::edge::patch::merge;
 use self::edge::{Edge, middleware, refusals};
 use self::events::{expect, incoming};
 pub use self::operations::keep_metrics;

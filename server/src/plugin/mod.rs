@@ -42,5 +42,18 @@ pub use overrides::Override;
 pub use pool::PoolName;
 pub use upload::{Known, Owner, Taken, UploadError};
 
+/// Reads an upload as the server does before another process compiles it, and rewrites it as that one does. For
+/// tests that try out any bytes.
+#[doc(hidden)]
+pub fn inspect(wasm: &[u8]) -> Result<Inspection, UploadError> {
+    let seen = inspection::at_first_sight(wasm);
+    inspection::sizes::check(wasm, &Limits::default())?;
+    rewrite::rewritten(wasm, rewrite::Room::Ample);
+    if rewrite::can_be_tight(wasm) {
+        rewrite::rewritten(wasm, rewrite::Room::Tight);
+    }
+    seen
+}
+
 #[cfg(test)]
 mod tests;

@@ -31,6 +31,8 @@ pub use configuration::webhooks::{RevisionRow, WebhookRow};
 pub use db::error::StoreError;
 pub use db::new_rows::{Accepted, Keys, NewDelivery, NewEvent, OrderKey, Owner};
 pub use db::page::Page;
+#[doc(hidden)]
+pub use db::page::Place;
 pub use db::settings::Settings;
 pub use db::simulated_latency::Pace;
 pub use history::History;

@@ -7,7 +7,7 @@ use anyhow::ensure;
 use futures_util::future::try_join_all;
 use tokio::task::JoinSet;
 
-use crate::event::event;
+use crate::event::{event, sent_ns};
 use crate::wire::{Wire, post};
 
 /// Where events are posted.
@@ -21,11 +21,24 @@ pub(crate) struct Target {
 
 impl Target {
     async fn post(&self, wire: &mut Wire, start: Instant) -> anyhow::Result<()> {
-        let request = post(&self.path, self.key.as_deref(), &event(start));
+        self.post_text(wire, &event(start)).await
+    }
+
+    async fn post_text(&self, wire: &mut Wire, event: &str) -> anyhow::Result<()> {
+        let request = post(&self.path, self.key.as_deref(), event);
         let answer = wire.exchange(&request).await?;
         let status = answer.status()?;
         ensure!(status == 202, "{status}: {}", String::from_utf8_lossy(&answer.body));
         Ok(())
+    }
+
+    /// Posts over a connection that is made if there is none.
+    async fn once(&self, wire: &mut Option<Wire>, event: &str) -> anyhow::Result<()> {
+        let wire = match wire {
+            Some(wire) => wire,
+            none => none.insert(Wire::connect(&self.address).await?),
+        };
+        self.post_text(wire, event).await
     }
 }
 
@@ -101,4 +114,51 @@ pub(crate) async fn steady(
         ended??;
     }
     Ok(())
+}
+
+/// What became of events that were posted at a steady rate.
+#[derive(Default)]
+pub(crate) struct Posted {
+    /// When each that was answered with 202 was sent, in nanoseconds.
+    pub(crate) accepted: Vec<u64>,
+    /// Why others were not.
+    pub(crate) refused: Vec<String>,
+}
+
+/// Like [`steady`], but goes on when an event is refused or its connection breaks.
+pub(crate) async fn steady_whatever_comes(
+    target: &Target,
+    start: Instant,
+    rate_per_s: u32,
+    seconds: u32,
+) -> anyhow::Result<Posted> {
+    const CONNECTIONS: u32 = 32;
+    let began = tokio::time::Instant::now() + Duration::from_millis(50);
+    let mut posting = JoinSet::new();
+    for first in 0..CONNECTIONS {
+        let target = target.clone();
+        posting.spawn(async move {
+            let (mut posted, mut wire) = (Posted::default(), None);
+            for number in (first..rate_per_s * seconds).step_by(CONNECTIONS as usize) {
+                let at = Duration::from_secs_f64(f64::from(number) / f64::from(rate_per_s));
+                tokio::time::sleep_until(began + at).await;
+                let event = event(start);
+                match target.once(&mut wire, &event).await {
+                    Ok(()) => posted.accepted.extend(sent_ns(event.as_bytes())),
+                    Err(error) => {
+                        posted.refused.push(format!("{error:#}"));
+                        wire = None;
+                    }
+                }
+            }
+            posted
+        });
+    }
+    let mut all = Posted::default();
+    while let Some(ended) = posting.join_next().await {
+        let Posted { accepted, refused } = ended?;
+        all.accepted.extend(accepted);
+        all.refused.extend(refused);
+    }
+    Ok(all)
 }

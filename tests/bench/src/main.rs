@@ -8,6 +8,7 @@
 mod delivery;
 mod event;
 mod floor;
+mod hostile;
 mod load;
 mod process;
 mod receiver;
@@ -35,6 +36,10 @@ enum What {
     Soak(SoakArguments),
     /// Kill the server with deliveries open, start it again, and see when they arrive.
     Recovery(RecoveryArguments),
+    /// Attack one tenant's server while another tenant's events are delivered.
+    Hostile(HostileArguments),
+    /// Be the attacker (started by `hostile`).
+    Attack(AttackArguments),
     /// Be the floor (started by `delivery`).
     Floor(FloorArguments),
 }
@@ -110,6 +115,56 @@ struct RecoveryArguments {
 }
 
 #[derive(clap::Args)]
+struct HostileArguments {
+    /// The program `antar`.
+    #[arg(long)]
+    antar: PathBuf,
+    /// A PostgreSQL in which databases can be created; without it SQLite.
+    #[arg(long)]
+    database_url: Option<String>,
+    /// Pairs of phases: one without the attack, one with it.
+    #[arg(long, default_value_t = 5)]
+    rounds: u32,
+    /// How long a phase lasts.
+    #[arg(long, default_value_t = 20)]
+    seconds: u32,
+    /// Events that the other tenant posts in a second.
+    #[arg(long, default_value_t = 200)]
+    rate_per_s: u32,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Only attacks whose name contains this.
+    #[arg(long, default_value = "")]
+    only: String,
+    /// The most memory that the server may have, in MiB.
+    #[arg(long, default_value_t = 2_048)]
+    rss_mib_max: u64,
+    /// How long the server may take to say that it is well, in milliseconds.
+    #[arg(long, default_value_t = 5_000)]
+    health_ms_max: u64,
+    /// Print the attacks.
+    #[arg(long)]
+    list: bool,
+}
+
+#[derive(clap::Args)]
+struct AttackArguments {
+    /// `127.0.0.1:PORT`
+    #[arg(long)]
+    address: String,
+    #[arg(long)]
+    tenant: String,
+    #[arg(long)]
+    key: String,
+    #[arg(long)]
+    seed: u64,
+    #[arg(long)]
+    seconds: u32,
+    #[arg(long, default_value = "")]
+    only: String,
+}
+
+#[derive(clap::Args)]
 struct FloorArguments {
     #[arg(long)]
     listen: String,
@@ -128,6 +183,8 @@ fn main() -> anyhow::Result<()> {
         What::Delivery(arguments) => delivery::run(&arguments),
         What::Soak(arguments) => soak::run(&arguments),
         What::Recovery(arguments) => recovery::run(&arguments),
+        What::Hostile(arguments) => hostile::run(&arguments),
+        What::Attack(arguments) => hostile::attack::run(arguments),
         What::Floor(arguments) => floor::run(&arguments),
     }
 }

@@ -14,6 +14,15 @@ use crate::wire::Wire;
 const HANGING: &str = "POST /hang";
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
+/// A delivery that came.
+#[derive(Clone, Copy)]
+pub(crate) struct Arrival {
+    /// When its event was posted, in nanoseconds.
+    pub(crate) sent_ns: u64,
+    /// Nanoseconds from POST to receipt.
+    pub(crate) took_ns: u64,
+}
+
 #[derive(Clone)]
 pub(crate) struct Receiver {
     /// `127.0.0.1:PORT`
@@ -23,8 +32,7 @@ pub(crate) struct Receiver {
 
 struct Shared {
     start: Instant,
-    /// Nanoseconds from POST to receipt, one for each delivery.
-    took_ns: Mutex<Vec<u64>>,
+    arrived: Mutex<Vec<Arrival>>,
     count: watch::Sender<usize>,
     /// Requests that get no answer.
     hanging: watch::Sender<usize>,
@@ -39,7 +47,7 @@ impl Receiver {
         let address = listener.local_addr()?.to_string();
         let shared = Shared {
             start,
-            took_ns: Mutex::default(),
+            arrived: Mutex::default(),
             count: watch::Sender::new(0),
             hanging: watch::Sender::new(0),
             holds: AtomicBool::new(false),
@@ -69,8 +77,8 @@ impl Receiver {
             }
             let now_ns = u64::try_from(self.shared.start.elapsed().as_nanos())?;
             if let Some(sent_ns) = event::sent_ns(&request.body) {
-                let mut all = self.shared.took_ns.lock().unwrap_or_else(PoisonError::into_inner);
-                all.push(now_ns.saturating_sub(sent_ns));
+                let mut all = self.shared.arrived.lock().unwrap_or_else(PoisonError::into_inner);
+                all.push(Arrival { sent_ns, took_ns: now_ns.saturating_sub(sent_ns) });
                 let count = all.len();
                 drop(all);
                 self.shared.count.send_replace(count);
@@ -99,9 +107,14 @@ impl Receiver {
         hanging.map_err(|hanging| anyhow::anyhow!("{hanging} of {count} requests hang"))
     }
 
-    /// What came, and begins anew.
+    /// How long what came took, and begins anew.
     pub(crate) fn take(&self) -> Vec<u64> {
-        let mut all = self.shared.took_ns.lock().unwrap_or_else(PoisonError::into_inner);
+        self.take_all().iter().map(|arrival| arrival.took_ns).collect()
+    }
+
+    /// What came, and begins anew.
+    pub(crate) fn take_all(&self) -> Vec<Arrival> {
+        let mut all = self.shared.arrived.lock().unwrap_or_else(PoisonError::into_inner);
         self.shared.count.send_replace(0);
         std::mem::take(&mut *all)
     }

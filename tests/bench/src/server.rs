@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::load::Target;
 use crate::process;
-use crate::wire::{Wire, post};
+use crate::wire::{Wire, post, request};
 
 pub(crate) struct Server {
     child: Child,
@@ -128,6 +128,39 @@ impl Server {
         let text = String::from_utf8_lossy(&answer.body).into_owned();
         ensure!(answer.status()? < 300, "{path}: {text}");
         Ok(serde_json::from_str(&text)?)
+    }
+
+    /// A call with a body of JSON anywhere in the API; the status and the answer.
+    pub(crate) async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        body: &Value,
+    ) -> anyhow::Result<Value> {
+        let mut wire = Wire::connect(&self.address).await?;
+        let request = request(
+            method,
+            path,
+            self.key.as_deref(),
+            "application/json",
+            body.to_string().as_bytes(),
+        );
+        let answer = wire.exchange(&request).await?;
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        ensure!(answer.status()? < 300, "{method} {path}: {text}");
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Whether the process has ended; then its last words.
+    pub(crate) fn ended(&mut self) -> anyhow::Result<Option<String>> {
+        let Some(status) = self.child.try_wait()? else { return Ok(None) };
+        let words = std::fs::read_to_string(self.folder.path().join("words"))?;
+        let last: Vec<_> = words.lines().rev().take(20).collect();
+        Ok(Some(format!("{status}\n{}", last.into_iter().rev().collect::<Vec<_>>().join("\n"))))
     }
 
     /// Uploads a plugin.

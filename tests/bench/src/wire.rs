@@ -97,3 +97,19 @@ pub(crate) fn post(path: &str, key: Option<&str>, body: &str) -> Vec<u8> {
     )
     .into_bytes()
 }
+
+/// Any request with a body, ready to be sent.
+pub(crate) fn request(
+    method: &str,
+    path: &str,
+    key: Option<&str>,
+    content_type: &str,
+    body: &[u8],
+) -> Vec<u8> {
+    let key = key.map_or(String::new(), |key| format!("authorization: Bearer {key}\r\n"));
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: {content_type}\r\n{key}content-length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
+}

@@ -2,6 +2,7 @@
 
 pub(crate) mod calls;
 mod compiling;
+mod forged;
 pub(crate) mod languages;
 mod scripts;
 pub(crate) mod tooling;

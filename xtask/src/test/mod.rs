@@ -30,6 +30,9 @@ pub(crate) struct Arguments {
     /// Leave this step out; may be given more than once.
     #[arg(long, value_name = "STEP")]
     skip: Vec<String>,
+    /// Then run what takes longer, about an hour.
+    #[arg(long)]
+    long: bool,
     /// Print the steps and what each does.
     #[arg(long)]
     list: bool,
@@ -68,7 +71,11 @@ struct Step {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.list {
         for step in steps::ALL {
-            println!("{:14} {}", step.name, step.about);
+            println!("{:15} {}", step.name, step.about);
+        }
+        println!("with --long:");
+        for step in steps::LONG {
+            println!("{:15} {}", step.name, step.about);
         }
         return Ok(());
     }
@@ -138,15 +145,18 @@ fn unlisted<'a>(skipped: &'a [(String, String)], list: &str) -> Vec<&'a str> {
 fn choose(arguments: &Arguments) -> Result<Vec<&'static Step>> {
     let named = arguments.only.iter().chain(&arguments.skip);
     for name in named {
-        if !steps::ALL.iter().any(|step| step.name == name) {
+        if !steps::ALL.iter().chain(steps::LONG).any(|step| step.name == name) {
             bail!("there is no step `{name}`; `cargo xtask test --list` prints them");
         }
     }
+    // A long step that is named is wanted.
+    let long = arguments.long || !arguments.only.is_empty();
     let wanted = |step: &&Step| {
         (arguments.only.is_empty() || arguments.only.iter().any(|name| name == step.name))
             && !arguments.skip.iter().any(|name| name == step.name)
     };
-    let chosen: Vec<_> = steps::ALL.iter().filter(wanted).collect();
+    let more = if long { steps::LONG } else { &[] };
+    let chosen: Vec<_> = steps::ALL.iter().chain(more).filter(wanted).collect();
     if chosen.is_empty() {
         bail!("no step is left to run");
     }
@@ -178,9 +188,9 @@ fn joined(text: &str) -> String {
 fn summary(screen: Screen, rows: &[(&str, &str, Duration)], total: Duration) {
     screen.heading("summary");
     for (name, word, took) in rows {
-        screen.note(&format!("{name:14} {word:8} {}", spell(*took)));
+        screen.note(&format!("{name:15} {word:8} {}", spell(*took)));
     }
-    screen.note(&format!("{:14} {:8} {}", "", "", spell(total)));
+    screen.note(&format!("{:15} {:8} {}", "", "", spell(total)));
 }
 
 #[cfg(test)]

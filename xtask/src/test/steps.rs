@@ -5,6 +5,7 @@ use anyhow::{Context, Result, bail};
 use super::postgres::Postgres;
 use super::{Outcome, Step, Workshop, prerequisites};
 use crate::command::{TESTED, build, cargo, must, read, run_streaming, works};
+use crate::growth;
 use crate::guests::Guests;
 
 pub(crate) const ALL: &[Step] = &[
@@ -52,12 +53,65 @@ pub(crate) const ALL: &[Step] = &[
         run: run_tests,
     },
     Step {
+        name: "growth",
+        about: "the work of every parser for 1, 4 and 16 times an input, counted",
+        fix: "`cargo xtask growth NAME` measures a part again; look for a loop in a loop, or a text that is copied again and again",
+        run: check_growth,
+    },
+    Step {
         name: "docs",
         about: "cargo doc, warnings are errors",
         fix: "the links and examples that rustdoc names",
         run: build_docs,
     },
 ];
+
+/// What takes longer: `cargo xtask test --long` runs these after the others.
+pub(crate) const LONG: &[Step] = &[
+    Step {
+        name: "long fuzz",
+        about: "each target of `cargo xtask fuzz` for a minute",
+        fix: "the input is kept below tests/fuzz/seeds: `antar-fuzz read TARGET FILE` repeats it",
+        run: |shop| again(shop, &["fuzz", "--minutes", "1"]),
+    },
+    Step {
+        name: "long templates",
+        about: "10,000,000 random templates over random events",
+        fix: "the message has the seed and the case that repeat it",
+        run: |shop| again(shop, &["fuzz", "templates"]),
+    },
+    Step {
+        name: "long simulation",
+        about: "three simulated nodes for a million steps",
+        fix: "`cargo xtask simulate --seed N` repeats it",
+        run: |shop| again(shop, &["simulate"]),
+    },
+    Step {
+        name: "long crash",
+        about: "100 kills of the server under load on each database",
+        fix: "`cargo xtask crash --seed N` repeats the kills",
+        run: |shop| again(shop, &["crash"]),
+    },
+    Step {
+        name: "long hostile",
+        about: "five attacks of one tenant on the server of another",
+        fix: "`cargo xtask hostile --seed N --only NAME` repeats one kind of attack",
+        run: |shop| again(shop, &["hostile"]),
+    },
+];
+
+/// Runs another command of this program, with the same PostgreSQL.
+fn again(shop: &mut Workshop, words: &[&str]) -> Result<Outcome> {
+    let url = shop.database_url()?;
+    let mut command = std::process::Command::new(std::env::current_exe()?);
+    must(command.args(words).current_dir(&shop.root).env("ANTAR_TEST_DATABASE_URL", url))?;
+    Ok(Outcome::Passed(String::new()))
+}
+
+fn check_growth(_: &mut Workshop) -> Result<Outcome> {
+    growth::run(&growth::Arguments::default())?;
+    Ok(Outcome::Passed(String::new()))
+}
 
 fn check_prerequisites(shop: &mut Workshop) -> Result<Outcome> {
     let screen = shop.screen;

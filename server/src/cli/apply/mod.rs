@@ -8,7 +8,7 @@ mod report;
 mod target;
 mod yaml;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 
@@ -110,6 +110,18 @@ fn read(arguments: &Arguments) -> anyhow::Result<Vec<Resource>> {
     }
     let errors: Vec<_> = misread.iter().map(Misread::to_string).collect();
     bail!("nothing was applied:\n  {}", errors.join("\n  "))
+}
+
+/// Reads the documents of one manifest without a server. Returns the kind and name of each valid one, and what is
+/// wrong with the others. For tests that try out any text.
+#[doc(hidden)]
+#[must_use]
+pub fn check_manifest(text: &str) -> (Vec<String>, Vec<String>) {
+    let (mut resources, mut misread) = (Vec::new(), Vec::new());
+    manifest::parse("manifest", text, Path::new("."), "default", &mut resources, &mut misread);
+    misread.extend(order::named_twice(&resources));
+    let named = |resource: &Resource| format!("{} {}", resource.kind.as_str(), resource.name);
+    (resources.iter().map(named).collect(), misread.iter().map(Misread::to_string).collect())
 }
 
 /// Applies phase after phase and stops after the first one with a failure.

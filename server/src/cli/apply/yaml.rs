@@ -33,18 +33,30 @@ pub(super) fn documents(text: &str) -> Result<Vec<Node>, NoYaml> {
     let mut found = Vec::new();
     for (before, document) in split(text) {
         let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
-        // Leading empty lines make the parser count lines from the start of the file.
-        let padded = format!("{}{document}", "\n".repeat(before));
-        let parsed = serde_saphyr::from_str_with_options::<Spanned<Tree>>(&padded, options);
-        let node = Node::from(parsed.map_err(|error| NoYaml {
-            line: error.location().map_or(before as u64 + 1, |location| location.line()),
-            detail: error.to_string(),
-        })?);
+        let parsed =
+            serde_saphyr::from_str_with_options::<Spanned<Tree>>(&document, options.clone());
+        let Ok(parsed) = parsed else { return Err(refused(before, &document, options)) };
+        let mut node = Node::from(parsed);
+        node.move_down(before as u64);
         if !matches!(node.tree, Tree::Scalar(Json::Null)) {
             found.push(node);
         }
     }
     Ok(found)
+}
+
+/// What is wrong with a document. Empty lines before it make the parser count lines from the start of the file,
+/// also in its message; it is read a second time for that, because empty lines before every document would be as
+/// many as lines times documents.
+fn refused(before: usize, document: &str, options: serde_saphyr::Options) -> NoYaml {
+    let padded = format!("{}{document}", "\n".repeat(before));
+    match serde_saphyr::from_str_with_options::<Spanned<Tree>>(&padded, options) {
+        Err(error) => NoYaml {
+            line: error.location().map_or(before as u64 + 1, |location| location.line()),
+            detail: error.to_string(),
+        },
+        Ok(_) => NoYaml { line: before as u64 + 1, detail: "it is no YAML by itself".to_owned() },
+    }
 }
 
 /// Each document with the number of lines before it. A line that begins with `---` ends a document
@@ -70,6 +82,18 @@ fn split(text: &str) -> Vec<(usize, String)> {
 }
 
 impl Node {
+    /// Adds lines before the value.
+    fn move_down(&mut self, lines: u64) {
+        self.line += lines;
+        match &mut self.tree {
+            Tree::Scalar(_) => {}
+            Tree::List(elements) => {
+                elements.iter_mut().for_each(|element| element.move_down(lines))
+            }
+            Tree::Map(members) => members.iter_mut().for_each(|(_, node)| node.move_down(lines)),
+        }
+    }
+
     pub(super) fn to_json(&self) -> Json {
         match &self.tree {
             Tree::Scalar(value) => value.clone(),

@@ -1,12 +1,15 @@
 //! JSON merge patch (RFC 7396) on JSON text, which preserves numbers and escapes as they were
 //! posted.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+
 use antar_json::{Builder, Document, Kind, Value};
 
 /// Applies `patch` to `target`: `null` removes a member, objects are merged, everything else
 /// replaces. Members keep the target's order; new ones follow.
 #[must_use]
-pub(crate) fn merge(target: Value<'_>, patch: Value<'_>) -> Document {
+pub fn merge(target: Value<'_>, patch: Value<'_>) -> Document {
     let mut out = Builder::new();
     write(&mut out, Some(target), patch);
     out.finish()
@@ -18,9 +21,10 @@ fn write(out: &mut Builder, target: Option<Value<'_>>, patch: Value<'_>) {
         return;
     }
     let target = target.filter(|target| target.kind() == Kind::Object);
+    let (known, changed) = (target.map(by_key).unwrap_or_default(), by_key(patch));
     out.object();
     for (key, value) in target.into_iter().flat_map(Value::members) {
-        match key.as_str().and_then(|key| patch.get(&key)) {
+        match changed.get(&key.as_str().unwrap_or_default()).copied() {
             None => {
                 out.copy_key(key).copy(value);
             }
@@ -29,12 +33,16 @@ fn write(out: &mut Builder, target: Option<Value<'_>>, patch: Value<'_>) {
         }
     }
     for (key, value) in patch.members() {
-        let known = key.as_str().and_then(|key| target?.get(&key));
-        if known.is_none() && !value.is_null() {
+        if !known.contains_key(&key.as_str().unwrap_or_default()) && !value.is_null() {
             write(out.copy_key(key), None, value);
         }
     }
     out.end();
+}
+
+/// The members of an object; of equal keys the last one.
+fn by_key(object: Value<'_>) -> HashMap<Cow<'_, str>, Value<'_>> {
+    object.members().map(|(key, value)| (key.as_str().unwrap_or_default(), value)).collect()
 }
 
 /// An object without some of its members. Other values are returned unchanged.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use antar_json::{OutOfSteps, Steps};
 
 use crate::model::Event;
-use crate::pipeline::compiled::facet_values::{scalars_at, values};
+use crate::pipeline::compiled::facet_values::scalars_at;
 use crate::pipeline::compiled::profile::Profile;
 use crate::pipeline::compiled::tenant::Tenant;
 use crate::pipeline::compiled::webhook::Webhook;
@@ -44,8 +44,8 @@ pub(crate) fn learn(
                 continue;
             }
             let document = event.document.root();
-            let found = values(spec, document, steps)?;
-            if found.is_empty() {
+            let found = scalars_at(&spec.path, document, steps)?;
+            if found.iter().all(Option::is_none) {
                 continue;
             }
             let labels = spec.label.as_ref().map(|path| scalars_at(path, document, steps));
@@ -55,11 +55,12 @@ pub(crate) fn learn(
                 let known = state.facet_values.get(&spec.name);
                 let room = values_max.saturating_sub(known.map_or(0, BTreeMap::len));
                 for (number, value) in found.iter().enumerate().take(values_max) {
+                    let Some(value) = value else { continue };
                     let new = !value.is_empty()
                         && value.len() <= VALUE_BYTES_MAX
                         && !known.is_some_and(|known| known.contains_key(value.as_ref()));
                     if new && seen.len() < room && seen.insert(value.to_string()) {
-                        let label = labels.get(number).map(ToString::to_string);
+                        let label = labels.get(number).and_then(|label| Some(label.as_deref()?.to_owned()));
                         let (facet, value) = (spec.name.clone(), value.to_string());
                         learned.push(Learned { facet, value, label });
                     }

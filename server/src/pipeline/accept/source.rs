@@ -143,6 +143,7 @@ impl Source {
         limits: &IntakeConfig,
         steps: &Steps,
     ) -> Result<Vec<Draft>, Stop> {
+        self.check_attributes(limits)?;
         let head = self.head(call, steps)?;
         let Some(path) = &self.spec.split else {
             let data = match &self.spec.data {
@@ -167,6 +168,21 @@ impl Source {
         }
         let elements = array.elements().enumerate();
         elements.map(|(number, data)| Ok(self.draft(&head, data, Some(number))?)).collect()
+    }
+
+    /// The source's attributes are written for each element, so they keep to the limits of one event.
+    fn check_attributes(&self, limits: &IntakeConfig) -> Result<(), Invalid> {
+        let (max, bytes_max) = (limits.attributes_max, limits.attribute_bytes_max);
+        let attributes = &self.spec.attributes;
+        let count = attributes.len();
+        let detail = if count > max {
+            format!("the source has {count} attributes, {max} are allowed (intake.attributes_max)")
+        } else if attributes.iter().any(|(name, value)| name.len().max(value.len()) > bytes_max) {
+            format!("the source has an attribute of more than {bytes_max} bytes (intake.attribute_bytes_max)")
+        } else {
+            return Ok(());
+        };
+        Err(Invalid::at("/attributes", detail))
     }
 
     /// Renders what all events of a call have in common.

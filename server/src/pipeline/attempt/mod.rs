@@ -7,7 +7,7 @@ pub mod health;
 pub mod job;
 pub(super) mod outcome;
 pub mod prepare;
-pub(super) mod receiver_hints;
+pub mod receiver_hints;
 pub mod render;
 pub mod retry;
 pub mod secrets;

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use antar_json::{Document, OutOfSteps, Steps, Value};
+use antar_json::{Builder, Document, Kind, OutOfSteps, Steps, Value};
 use antar_rules::{Mismatch, Pattern};
 use serde::Serialize;
 
@@ -182,11 +182,17 @@ impl Facet {
             return None;
         }
         // The event may contain a value as a string, or as a number or boolean with that text.
-        let scalars =
-            values.iter().filter_map(|v| serde_json::from_str::<serde_json::Value>(v).ok());
-        let scalars = scalars.filter(|v| v.is_number() || v.is_boolean());
-        let all: Vec<_> = values.iter().map(|v| v.as_str().into()).chain(scalars).collect();
-        Some(pattern(&serde_json::json!({format!("data.{}", self.spec.path): all})))
+        let mut list = Builder::new();
+        list.object().key(&format!("data.{}", self.spec.path)).array();
+        for value in values {
+            list.string(value);
+            let scalar = value.parse::<Document>().ok();
+            let scalar = scalar.filter(|v| matches!(v.root().kind(), Kind::Number | Kind::Bool));
+            if let Some(scalar) = scalar {
+                list.copy(scalar.root());
+            }
+        }
+        Some(Pattern::parse(list.finish().root()).unwrap_or_else(|_| Pattern::match_all()))
     }
 
     fn why_not(&self, document: Value<'_>, steps: &Steps) -> Result<WhyNot, OutOfSteps> {

@@ -1,5 +1,8 @@
 //! Compares two JSON documents member by member. Numbers differ if their text differs.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+
 use antar_json::{Document, Kind, Value};
 use serde::Serialize;
 
@@ -34,13 +37,14 @@ fn compare(path: &str, before: Value<'_>, after: Value<'_>, changes: &mut Vec<Ch
     match (before.kind(), after.kind()) {
         _ if before.raw() == after.raw() => {}
         (Kind::Object, Kind::Object) => {
+            let (earlier, later) = (by_key(before), by_key(after));
             for (key, value) in before.members() {
                 let key = key.as_str().unwrap_or_default();
-                step(path, &key, Some(value), after.get(&key), changes);
+                step(path, &key, Some(value), later.get(&key).copied(), changes);
             }
             for (key, value) in after.members() {
                 let key = key.as_str().unwrap_or_default();
-                if before.get(&key).is_none() {
+                if !earlier.contains_key(&key) {
                     step(path, &key, None, Some(value), changes);
                 }
             }
@@ -57,6 +61,11 @@ fn compare(path: &str, before: Value<'_>, after: Value<'_>, changes: &mut Vec<Ch
         }
         _ => push(path.to_owned(), Some(before), Some(after), changes),
     }
+}
+
+/// The members of an object; of equal keys the last one.
+fn by_key(object: Value<'_>) -> HashMap<Cow<'_, str>, Value<'_>> {
+    object.members().map(|(key, value)| (key.as_str().unwrap_or_default(), value)).collect()
 }
 
 /// Compares the values under a key or at an index.

@@ -16,17 +16,18 @@ pub struct Page<T> {
 }
 
 /// Position after an entry: its time, and a tie-breaker among entries with the same time.
-pub(crate) struct Place {
-    pub(crate) at: Millis,
-    pub(crate) tie: String,
+pub struct Place {
+    pub at: Millis,
+    pub tie: String,
 }
 
 impl Place {
-    pub(crate) fn cursor(&self) -> String {
+    #[must_use]
+    pub fn cursor(&self) -> String {
         URL_SAFE_NO_PAD.encode(format!("{}.{}", self.at.0, self.tie))
     }
 
-    pub(crate) fn parse(cursor: &str) -> Result<Place, StoreError> {
+    pub fn parse(cursor: &str) -> Result<Place, StoreError> {
         let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| StoreError::BadCursor)?;
         let text = String::from_utf8(bytes).map_err(|_| StoreError::BadCursor)?;
         let (at, tie) = text.split_once('.').ok_or(StoreError::BadCursor)?;
