@@ -1,5 +1,7 @@
 //! Evaluation takes counted steps and gives up when a budget is used up.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use antar_json::{Document, OutOfSteps, Steps};
 use antar_rules::{Index, Pattern};
 use serde_json::{Value, json};
@@ -7,6 +9,9 @@ use serde_json::{Value, json};
 fn pattern(json: &Value) -> Pattern {
     Pattern::parse(Document::from(json).root()).unwrap()
 }
+
+/// A pattern, and an event of a size.
+type Case = (Pattern, fn(usize) -> Value);
 
 /// Steps of evaluating `pattern` on `event`.
 fn steps(pattern: &Pattern, event: &Value) -> u64 {
@@ -28,7 +33,7 @@ fn list(length: usize) -> Value {
 
 #[test]
 fn steps_grow_with_the_event_and_not_faster() {
-    let cases: [(Pattern, fn(usize) -> Value); 5] = [
+    let cases: [Case; 5] = [
         (wildcards(), list),
         (pattern(&json!({"a": ["x"]})), |n| {
             (0..n).map(|n| (n.to_string(), json!(1))).collect::<serde_json::Map<_, _>>().into()

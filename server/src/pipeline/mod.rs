@@ -13,12 +13,13 @@ pub mod attempt;
 pub mod client;
 pub mod compiled;
 pub mod inspect;
+mod large_work;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use antar_json::{Document, OutOfSteps, Steps};
+use antar_json::Steps;
 
 pub use self::accept::answers::{Answer, AnswerOnce, OnceRequest};
 use self::accept::answers::{Made, answers};
@@ -32,15 +33,14 @@ use self::accept::intake::Draft;
 use self::accept::intake_plugins;
 use self::accept::learn_facets::Learned;
 use self::accept::loops::{self, Loops};
-use self::accept::route::{Route, route_at_once, route_fully};
-use self::accept::source::{Call, Source};
+use self::accept::route::Route;
 use self::attempt::outcome::{Observed, Outcome};
 use self::attempt::prepare::{PrepareInput, Prepared, prepare};
 use self::attempt::receiver_hints::ReceiverHints;
-use self::attempt::render::{self, CannotRender, RenderInput};
+use self::attempt::render::{self, RenderInput};
 use self::attempt::size;
 use self::attempt::success::check_success;
-use self::attempt::transform::{self, TransformEnd, Transformed};
+use self::attempt::transform::{self, TransformEnd};
 use self::client::send::{SendError, Sender};
 use self::compiled::tenant::Tenant;
 use self::compiled::webhook::Webhook;
@@ -94,39 +94,6 @@ pub enum AcceptError {
 }
 
 impl Pipeline {
-    /// The events of a call to a source.
-    ///
-    /// # Errors
-    /// [`NotDone`] if too much work of the tenant waits.
-    pub async fn drafts(
-        &self,
-        source: &Arc<Source>,
-        call: Call,
-    ) -> Result<Result<Vec<Draft>, Invalid>, NotDone> {
-        let work = &self.config.work;
-        let call = Arc::new(call);
-        if call.body.len() <= work.bytes_at_once_max {
-            let (limits, steps) = (&self.config.intake, Steps::new(work.steps_at_once_max));
-            if let Ok(drafts) = source.drafts(&call.document(limits), limits, &steps) {
-                return Ok(drafts);
-            }
-        }
-        let (by, config) = (source.clone(), self.config.clone());
-        let work = move || {
-            let steps_max = config.templates.work_max;
-            let document = call.document(&config.intake);
-            let drafts = by.drafts(&document, &config.intake, &Steps::new(steps_max as u64));
-            drafts.unwrap_or_else(|OutOfSteps| {
-                let detail = format!(
-                    "the paths and templates of the source take more than {steps_max} steps on this call \
-                     (templates.work_max)"
-                );
-                Err(Invalid { code: "budget_exceeded", ..Invalid::at("", detail) })
-            })
-        };
-        self.work.run(&source.tenant, work).await
-    }
-
     /// Validates, routes and commits the drafts. Returns once everything accepted is durable.
     /// `starts_now` reports whether a delivery of the webhook has room to start from memory.
     pub async fn accept(
@@ -237,34 +204,13 @@ impl Pipeline {
                 continue;
             }
             let webhooks = targets.iter().map(Target::webhook);
-            self.loops.watch(tenant, &event, webhooks, now);
+            self.loops.note_going_home(tenant, &event, webhooks, now);
             batch.learned.extend(learned);
             let targets = targets.into_iter();
             let deliveries = targets.map(|target| new_delivery(target, now, starts_now)).collect();
             batch.push(self.stored(event, deliveries, None, now));
         }
         Ok(Ok(Made { id, events: first..batch.events.len() }))
-    }
-
-    /// Checks and routes an event: here if that takes few steps, else on the work pool.
-    async fn route(
-        &self,
-        tenant: &Arc<Tenant>,
-        event: Event,
-        now: Millis,
-        steps: &Steps,
-    ) -> Result<(Event, Result<Route, Invalid>), NotDone> {
-        match route_at_once(tenant, &event, &self.config, now, steps) {
-            Ok(route) => Ok((event, route)),
-            Err(OutOfSteps) => {
-                let (by, config) = (tenant.clone(), self.config.clone());
-                let work = move || {
-                    let route = route_fully(&by, &event, &config, now);
-                    (event, route)
-                };
-                self.work.run(&tenant.id, work).await
-            }
-        }
     }
 
     fn stored(
@@ -426,32 +372,6 @@ impl Pipeline {
                 Err(NoRequest::Held { why: reason::PLUGIN_PAUSED, retry_in_ms })
             }
         }
-    }
-
-    /// Renders a request: here if the data is short and that takes few steps, else on the work pool.
-    async fn render(
-        &self,
-        input: RenderInput<'_>,
-        event: &Arc<Event>,
-        transformed: Transformed,
-    ) -> Result<Result<Frozen, CannotRender>, NotDone> {
-        let work = &self.config.work;
-        let data = transformed.data.as_ref().map_or_else(|| event.data(), Document::root);
-        if data.raw().len() <= work.bytes_at_once_max {
-            let steps = Steps::new(work.steps_at_once_max);
-            if let Ok(rendered) = render::render_within(input, &transformed, &steps) {
-                return Ok(rendered);
-            }
-        }
-        let RenderInput { webhook, delivery_id, test, .. } = input;
-        let (webhook, event) = (webhook.clone(), event.clone());
-        let steps_max = self.config.templates.work_max;
-        let tenant = event.key.tenant.clone();
-        let work = move || {
-            let input = RenderInput { webhook: &webhook, event: &event, delivery_id, test };
-            render::render(input, &transformed, steps_max)
-        };
-        self.work.run(&tenant, work).await
     }
 
     fn prepared(

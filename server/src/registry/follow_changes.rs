@@ -259,7 +259,7 @@ mod tests {
         let mut unread = Unread::default();
         (0..=CHANGES_MAX as u128).for_each(|number| unread.add(webhook("a", number)));
         unread.add(webhook("a", 0));
-        assert_eq!(unread.next().unwrap().1, [whole.clone()]);
+        assert_eq!(unread.next().unwrap().1, std::slice::from_ref(&whole));
         for change in [webhook("c", 1), ConfigurationChange::Tenant("c".parse().unwrap())] {
             unread.add(change);
         }

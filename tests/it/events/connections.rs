@@ -1,7 +1,9 @@
 //! Connections from callers who mean harm: how many, how slow, and what of them gets into the log.
 
 use antar::config::Config;
-use antar_harness::{BinaryServer, Database, TestServer, Wire, eventually, on_both_databases};
+use antar_harness::{
+    BinaryServer, Database, TestServer, Wire, WireAnswer, eventually, on_both_databases,
+};
 use serde_json::{Value, json};
 
 use super::bodies::gauge;
@@ -13,22 +15,35 @@ async fn connections(server: &TestServer) -> usize {
     gauge(&server.api, "antar_http_connections").await - 1
 }
 
+/// Opens connections until one is refused. Returns those that are open, the answer and the refused one.
+async fn open_until_refused(server: &TestServer) -> (Vec<Wire>, WireAnswer, Wire) {
+    let mut open = Vec::new();
+    loop {
+        let mut wire = Wire::open(&server.base).await;
+        let answer = match wire.send(HEALTH).await {
+            true => wire.try_answer().await,
+            false => None,
+        };
+        match answer {
+            Some(answer) if answer.status == 200 => open.push(wire),
+            Some(answer) => return (open, answer, wire),
+            // The answer may be lost, since it was given before the request came.
+            None => {}
+        }
+    }
+}
+
 on_both_databases! {
     async fn one_address_gets_so_many_connections(database: Database) {
-        let few = |config: &mut Config| config.server.connections_per_address_max = 4;
-        let server = database.server().config(few).start().await;
-        let mut open = Vec::new();
-        for _ in 0..4 {
-            let mut wire = Wire::open(&server.base).await;
-            wire.send(HEALTH).await;
-            assert_eq!(wire.answer().await.status, 200);
-            open.push(wire);
-        }
-        let mut refused = Wire::open(&server.base).await;
-        let answer = refused.answer().await;
-        assert_eq!(answer.problem(), (429, "too_many_requests".to_owned()));
-        assert!(answer.head.contains("retry-after: 1\r\n"), "{}", answer.head);
-        assert_eq!(refused.end().await, b"");
+        const MAX: usize = 8;
+        let few = |config: &mut Config| config.server.connections_per_address_max = MAX;
+        let server = database.server().config(few).ignore_unseen_deliveries().start().await;
+        let (mut open, refused, rest) = open_until_refused(&server).await;
+        // Those that asked whether the server is ready may not have ended yet.
+        assert!((MAX / 2..=MAX).contains(&open.len()), "{}", open.len());
+        assert_eq!(refused.problem(), (429, "too_many_requests".to_owned()));
+        assert!(refused.head.contains("retry-after: 1\r\n"), "{}", refused.head);
+        assert_eq!(rest.end().await, b"");
         // Those that are open go on, and one that ends makes room for another.
         assert!(open[0].send(HEALTH).await);
         assert_eq!(open[0].answer().await.status, 200);
@@ -47,16 +62,8 @@ on_both_databases! {
             config.server.connections_per_address_max = 2;
             config.server.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
         };
-        let server = database.server().config(few).start().await;
-        let mut open = Vec::new();
-        let refused = loop {
-            let mut wire = Wire::open(&server.base).await;
-            wire.send(HEALTH).await;
-            match wire.answer().await {
-                answer if answer.status == 200 => open.push(wire),
-                answer => break answer,
-            }
-        };
+        let server = database.server().config(few).ignore_unseen_deliveries().start().await;
+        let (open, refused, _rest) = open_until_refused(&server).await;
         assert!(open.len() > 2, "{}", open.len());
         assert_eq!(refused.problem(), (503, "busy".to_owned()));
     }
@@ -112,7 +119,7 @@ on_both_databases! {
         let hasty = |config: &mut Config| config.server.write_timeout_ms = 300;
         let server = database.server().config(hasty).ignore_unseen_deliveries().start().await;
         let data = json!({"text": "x".repeat(1 << 20)});
-        for _ in 0..16 {
+        for _ in 0..4 {
             server.api.post("events", &json!({"type": "a.b", "data": data})).await.expect(202);
         }
         let mut wire = Wire::open(&server.base).await;
@@ -120,7 +127,7 @@ on_both_databases! {
         let list = format!(
             "GET /v1/tenants/default/events?limit=200 HTTP/1.1\r\nhost: antar\r\nauthorization: Bearer {key}\r\n\r\n"
         );
-        wire.send(list).await;
+        wire.send(list.repeat(20)).await;
         // More than the sockets hold between them.
         eventually("it is left", async || (connections(&server).await == 0).then_some(())).await;
         drop(wire);
@@ -129,7 +136,7 @@ on_both_databases! {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn callers_do_not_fill_the_log() {
-    let settings = [("ANTAR_LOG_LINES_PER_MINUTE_MAX", "20"), ("ANTAR_LOG_FORMAT", "json")];
+    let settings = [("ANTAR_LOG_LINES_PER_MINUTE_MAX", "40"), ("ANTAR_LOG_FORMAT", "json")];
     let server = BinaryServer::start_with(Database::sqlite(), &settings).await;
     let before = server.log().len();
     for number in 0..50 {
@@ -156,6 +163,6 @@ async fn callers_do_not_fill_the_log() {
     let answered = lines.iter().find(|line| line["status"] == 404).unwrap();
     assert_eq!(answered["address"], "127.0.0.1");
     assert!(answered["span"]["path"].as_str().unwrap().len() <= 256, "{answered}");
-    assert!(lines.len() <= 45, "{}: {written}", lines.len());
-    assert!(written.len() < 30_000, "{} bytes: {written}", written.len());
+    assert!(lines.len() <= 70, "{}: {written}", lines.len());
+    assert!(written.len() < 40_000, "{} bytes: {written}", written.len());
 }

@@ -6,7 +6,7 @@
 //! socket is wrapped: the wrapper counts what is read, and ends what takes too long.
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -194,6 +194,8 @@ fn refuse(io: TcpStream, exceeded: Exceeded) -> io::Error {
         // The peer may be gone; then nobody misses the answer.
         let _ = io.write_all(answer.as_bytes());
         let _ = io.shutdown(std::net::Shutdown::Write);
+        // Closing with unread bytes would reset the connection, and the answer might be lost.
+        let _ = io.read(&mut [0; 4 << 10]);
     }
     io::Error::other(problem)
 }

@@ -18,6 +18,8 @@ use super::error::Problem;
 
 /// Bodies up to this size are covered by the limits of connections, and count for the server only.
 const SMALL_BYTES_MAX: usize = 16 << 10;
+/// Bytes that are reserved ahead while there is little room.
+const STEP_BYTES: usize = 4 << 10;
 /// Bytes that are gathered for one write to a file.
 const WRITE_BYTES: usize = 64 << 10;
 /// What a body that goes to a file holds of memory: the bytes for one write, and one more read from the
@@ -100,14 +102,18 @@ impl Received {
     }
 
     /// Appends to bytes in memory. What is reserved ahead is at most three times of what has arrived, and
-    /// never more than the body will need.
+    /// never more than the body will need; where there is no room for that, it is little.
     fn extended(&self, mut held: Held, chunk: &[u8]) -> Result<Held, Problem> {
         let needed = held.bytes.len() + chunk.len();
         if needed > held.bytes.capacity() {
             let most = self.length.unwrap_or(self.edge.config.intake.body_memory_bytes_max);
-            let capacity = needed.max(most.min(needed.saturating_mul(4)));
-            held.charge.raise(capacity)?;
-            held.bytes.reserve_exact(capacity - held.bytes.len());
+            let capacity = |wanted: usize| needed.max(most.min(wanted));
+            let mut reserved = capacity(needed.saturating_mul(4));
+            if held.charge.raise(reserved).is_err() {
+                reserved = capacity(needed + STEP_BYTES);
+                held.charge.raise(reserved)?;
+            }
+            held.bytes.reserve_exact(reserved - held.bytes.len());
         }
         held.bytes.extend_from_slice(chunk);
         Ok(held)

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use actix_http::{HttpMessage as _, Request};
 use actix_web::body::BoxBody;
 use actix_web::dev::Response;
+use actix_web::http::header::AUTHORIZATION;
 
 use super::incoming;
 use crate::app::App;
@@ -20,14 +21,21 @@ const OPEN: &[&str] = &["/healthz", "/readyz"];
 /// Returns the request if its body may be sent, or else the answer.
 pub(crate) fn check(app: &App, req: Request) -> Result<Request, Response<BoxBody>> {
     let path = req.path();
-    let keyless = OPEN.contains(&path) || incoming::find(app, path).is_some();
+    if OPEN.contains(&path) || incoming::find(app, path).is_some() {
+        return Ok(req);
+    }
     let problem = match known_key(app, req.headers()) {
-        _ if keyless => return Ok(req),
         Ok(_) => return Ok(req),
+        Err(_) if is_foreign(&req) => incoming::nothing_here(),
         Err(problem) => problem,
     };
     let Some(connection) = req.conn_data::<Rc<Connection>>() else {
         return Err(Problem::internal("the request has no connection").answer(None).into());
     };
     Err(middleware::refuse(connection, app, req.head(), &problem).into())
+}
+
+/// Whether a request without a key is none to the API.
+fn is_foreign(req: &Request) -> bool {
+    !req.path().starts_with("/v1/") && !req.headers().contains_key(AUTHORIZATION)
 }

@@ -41,7 +41,7 @@ pub(crate) async fn other_path(called: Called, req: HttpRequest, body: Body) -> 
     call(called, &req, &body).await
 }
 
-fn nothing_here() -> Problem {
+pub(super) fn nothing_here() -> Problem {
     Problem::new(Code::NotFound, "nothing answers at this path; `/docs` lists all calls")
 }
 

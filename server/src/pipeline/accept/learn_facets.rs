@@ -60,7 +60,8 @@ pub(crate) fn learn(
                         && value.len() <= VALUE_BYTES_MAX
                         && !known.is_some_and(|known| known.contains_key(value.as_ref()));
                     if new && seen.len() < room && seen.insert(value.to_string()) {
-                        let label = labels.get(number).and_then(|label| Some(label.as_deref()?.to_owned()));
+                        let label =
+                            labels.get(number).and_then(|label| Some(label.as_deref()?.to_owned()));
                         let (facet, value) = (spec.name.clone(), value.to_string());
                         learned.push(Learned { facet, value, label });
                     }

@@ -110,7 +110,7 @@ impl Loops {
 
     /// Reports events that go to this server itself at a high rate: where a proxy on the way takes the hops out,
     /// nothing else tells of a loop.
-    pub(crate) fn watch<'w>(
+    pub(crate) fn note_going_home<'w>(
         &self,
         tenant: &Tenant,
         event: &Event,

@@ -178,7 +178,9 @@ impl Source {
         let detail = if count > max {
             format!("the source has {count} attributes, {max} are allowed (intake.attributes_max)")
         } else if attributes.iter().any(|(name, value)| name.len().max(value.len()) > bytes_max) {
-            format!("the source has an attribute of more than {bytes_max} bytes (intake.attribute_bytes_max)")
+            format!(
+                "the source has an attribute of more than {bytes_max} bytes (intake.attribute_bytes_max)"
+            )
         } else {
             return Ok(());
         };

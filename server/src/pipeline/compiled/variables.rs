@@ -241,7 +241,7 @@ mod tests {
         let effort = Effort::default();
         let reader = Reader { root: Some(document.root()), effort: &effort, detail: Detail::Paths };
         let shape = reader.read(reader.root, None, 0);
-        assert_eq!(effort.is_spent(), true);
+        assert!(effort.is_spent());
         let far = ["0", "0", "0"].map(ToOwned::to_owned);
         assert!(!matches!(shape.find(&far, &Effort::default()), Found::Nowhere { .. }));
     }

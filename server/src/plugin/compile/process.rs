@@ -63,10 +63,10 @@ async fn converse(
     module: &[u8],
 ) -> (Heard, io::Result<ExitStatus>, String) {
     let (input, output, errors) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let telling = async {
+    let sending = async {
         let mut input = input?;
         // If the process ends early, its status says why.
-        let _ = tell(&mut input, request, module).await;
+        let _ = send(&mut input, request, module).await;
         // The process ends when its input does, so the input is kept open.
         Some(input)
     };
@@ -81,11 +81,11 @@ async fn converse(
         }
         String::from_utf8_lossy(&words).into_owned()
     };
-    let (_input, heard, words) = tokio::join!(telling, hearing, complaining);
+    let (_input, heard, words) = tokio::join!(sending, hearing, complaining);
     (heard, child.wait().await, words)
 }
 
-async fn tell(
+async fn send(
     input: &mut (impl AsyncWrite + Unpin),
     request: &Request,
     module: &[u8],

@@ -302,17 +302,13 @@ fn part<'a>(wasm: &'a [u8], bytes: &Range<u64>) -> &'a [u8] {
 fn name_of(module: &[u8], index: usize) -> Option<String> {
     let wanted = u32::try_from(index).ok()?;
     for payload in Parser::new(0).parse_all(module) {
-        match payload.ok()? {
-            Payload::CustomSection(section) => {
-                let KnownCustom::Name(names) = section.as_known() else { continue };
-                for names in names {
-                    let Name::Function(names) = names.ok()? else { continue };
-                    let mut names = names.into_iter().map_while(Result::ok);
-                    let found = names.find(|naming| naming.index == wanted);
-                    return found.map(|naming| cut(naming.name, NAME_CHARS_MAX));
-                }
-            }
-            _ => {}
+        let Payload::CustomSection(section) = payload.ok()? else { continue };
+        let KnownCustom::Name(names) = section.as_known() else { continue };
+        for names in names {
+            let Name::Function(names) = names.ok()? else { continue };
+            let mut names = names.into_iter().map_while(Result::ok);
+            let found = names.find(|naming| naming.index == wanted);
+            return found.map(|naming| cut(naming.name, NAME_CHARS_MAX));
         }
     }
     None

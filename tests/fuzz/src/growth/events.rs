@@ -164,7 +164,9 @@ fn split(size: usize) -> Box<dyn Fn()> {
     let limits = IntakeConfig { body_bytes_max: usize::MAX, ..IntakeConfig::default() };
     let document = call(String::new(), Vec::new(), text.into_bytes()).document(&limits);
     Box::new(move || {
-        let drafts = source.as_ref().and_then(|source| source.drafts(&document, &limits, &Steps::unlimited()).ok());
+        let drafts = source
+            .as_ref()
+            .and_then(|source| source.drafts(&document, &limits, &Steps::unlimited()).ok());
         assert_eq!(drafts.and_then(Result::ok).map(|drafts| drafts.len()), Some(size));
     })
 }

@@ -157,12 +157,19 @@ fn facets(size: usize) -> Box<dyn Fn()> {
         document(&format!("{{\"type\":\"a.b\",\"data\":{{\"inbox\":{{\"name\":[{found}]}}}}}}"));
     Box::new(move || {
         assert_eq!(subscription.accept("a.b", event.root(), &Steps::unlimited()), Ok(false));
-        assert!(subscription.why_not("a.b", event.root(), &Steps::unlimited()).is_ok_and(|why| why.is_some()));
+        assert!(
+            subscription
+                .why_not("a.b", event.root(), &Steps::unlimited())
+                .is_ok_and(|why| why.is_some())
+        );
     })
 }
 
-const SCHEMA_LIMITS: antar_schema::Limits =
-    antar_schema::Limits { subschemas_max: 10_000, steps_max: 2_000_000, pattern_bytes_max: 1 << 20 };
+const SCHEMA_LIMITS: antar_schema::Limits = antar_schema::Limits {
+    subschemas_max: 10_000,
+    steps_max: 2_000_000,
+    pattern_bytes_max: 1 << 20,
+};
 
 fn validating(schema: Value, document: Value) -> Box<dyn Fn()> {
     let schema = Schema::compile(&schema, SCHEMA_LIMITS).ok();

@@ -6,7 +6,8 @@ use crate::dice::Dice;
 use crate::grow;
 
 /// A tenth of the server's default, so that a case takes milliseconds.
-const LIMITS: Limits = Limits { subschemas_max: 10_000, steps_max: 200_000, pattern_bytes_max: 1 << 20 };
+const LIMITS: Limits =
+    Limits { subschemas_max: 10_000, steps_max: 200_000, pattern_bytes_max: 1 << 20 };
 
 pub(super) fn corpus() -> Vec<Vec<u8>> {
     let document = r#"{"left":{"value":1},"value":2,"tags":["a","b"],"name":"Siti"}"#;

@@ -53,7 +53,7 @@ pub(crate) struct DnsCache {
 
 /// Who is asked for addresses.
 enum Asked {
-    NameServers(NameServers),
+    NameServers(Box<NameServers>),
     /// The C library. Each look-up occupies a thread for as long as that takes.
     System,
     #[cfg(test)]
@@ -95,7 +95,7 @@ impl DnsCache {
             let per_tenant_max = config.lookups_per_tenant_max.min(threads.div_ceil(4));
             cache.turns = LookupTurns::new(config.lookups_max.min(threads), per_tenant_max);
         } else {
-            cache.asked = Arc::new(Asked::NameServers(NameServers::new(config)));
+            cache.asked = Arc::new(Asked::NameServers(Box::new(NameServers::new(config))));
         }
         cache
     }

@@ -1,0 +1,98 @@
+//! Work whose size strangers choose: small work is done where it is needed, large work on the work pool, in its
+//! tenant's turn. What exceeds the small budget is begun again there, with the full one.
+
+use std::sync::Arc;
+
+use antar_json::{Document, OutOfSteps, Steps};
+
+use super::Pipeline;
+use super::accept::intake::Draft;
+use super::accept::route::{Route, route_at_once, route_fully};
+use super::accept::source::{Call, Source};
+use super::attempt::render::{self, CannotRender, RenderInput};
+use super::attempt::transform::Transformed;
+use super::compiled::tenant::Tenant;
+use crate::model::{Event, Frozen, Invalid, Millis};
+use crate::work_pool::NotDone;
+
+impl Pipeline {
+    /// The events of a call to a source.
+    ///
+    /// # Errors
+    /// [`NotDone`] if too much work of the tenant waits.
+    pub async fn drafts(
+        &self,
+        source: &Arc<Source>,
+        call: Call,
+    ) -> Result<Result<Vec<Draft>, Invalid>, NotDone> {
+        let work = &self.config.work;
+        let call = Arc::new(call);
+        if call.body.len() <= work.bytes_at_once_max {
+            let (limits, steps) = (&self.config.intake, Steps::new(work.steps_at_once_max));
+            if let Ok(drafts) = source.drafts(&call.document(limits), limits, &steps) {
+                return Ok(drafts);
+            }
+        }
+        let (by, config) = (source.clone(), self.config.clone());
+        let work = move || {
+            let steps_max = config.templates.work_max;
+            let document = call.document(&config.intake);
+            let drafts = by.drafts(&document, &config.intake, &Steps::new(steps_max as u64));
+            drafts.unwrap_or_else(|OutOfSteps| {
+                let detail = format!(
+                    "the paths and templates of the source take more than {steps_max} steps on this call \
+                     (templates.work_max)"
+                );
+                Err(Invalid { code: "budget_exceeded", ..Invalid::at("", detail) })
+            })
+        };
+        self.work.run(&source.tenant, work).await
+    }
+
+    /// Checks and routes an event: here if that takes few steps, else on the work pool.
+    pub(super) async fn route(
+        &self,
+        tenant: &Arc<Tenant>,
+        event: Event,
+        now: Millis,
+        steps: &Steps,
+    ) -> Result<(Event, Result<Route, Invalid>), NotDone> {
+        match route_at_once(tenant, &event, &self.config, now, steps) {
+            Ok(route) => Ok((event, route)),
+            Err(OutOfSteps) => {
+                let (by, config) = (tenant.clone(), self.config.clone());
+                let work = move || {
+                    let route = route_fully(&by, &event, &config, now);
+                    (event, route)
+                };
+                self.work.run(&tenant.id, work).await
+            }
+        }
+    }
+
+    /// Renders a request: here if the data is short and that takes few steps, else on the work pool.
+    pub(super) async fn render(
+        &self,
+        input: RenderInput<'_>,
+        event: &Arc<Event>,
+        transformed: Transformed,
+    ) -> Result<Result<Frozen, CannotRender>, NotDone> {
+        let work = &self.config.work;
+        let data = transformed.data.as_ref().map_or_else(|| event.data(), Document::root);
+        if data.raw().len() <= work.bytes_at_once_max {
+            let steps = Steps::new(work.steps_at_once_max);
+            if let Ok(rendered) = render::render_within(input, &transformed, &steps) {
+                return Ok(rendered);
+            }
+        }
+        let RenderInput { webhook, delivery_id, test, .. } = input;
+        let (webhook, event) = (webhook.clone(), event.clone());
+        let steps_max = self.config.templates.work_max;
+        let tenant = event.key.tenant.clone();
+        let work = move || {
+            let input = RenderInput { webhook: &webhook, event: &event, delivery_id, test };
+            render::render(input, &transformed, steps_max)
+        };
+        self.work.run(&tenant, work).await
+    }
+}
