@@ -128,7 +128,6 @@ impl Config {
         let zero = [
             ("server.connections_max", self.server.connections_max == 0),
             ("server.connections_per_address_max", self.server.connections_per_address_max == 0),
-            ("server.head_timeout_ms", self.server.head_timeout_ms == 0),
             ("server.write_timeout_ms", self.server.write_timeout_ms == 0),
             ("server.log_field_characters_max", self.server.log_field_characters_max == 0),
             ("server.log_lines_per_minute_max", self.server.log_lines_per_minute_max == 0),
@@ -153,6 +152,7 @@ impl Config {
             ("store.commit_batch_max", self.store.commit_batch_max == 0),
             ("store.commit_queue_max", self.store.commit_queue_max == 0),
             ("tenant.page_max", self.tenant.page_max == 0),
+            ("tenant.page_bytes_max", self.tenant.page_bytes_max == 0),
             ("tenant.revisions_max", self.tenant.revisions_max == 0),
             ("tenant.compiles_max", self.tenant.compiles_max == 0),
             ("tenant.changes_waiting_max", self.tenant.changes_waiting_max == 0),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use crate::config::RetentionConfig;
 use crate::model::{Millis, RetentionSpec, TenantId};
@@ -25,6 +26,8 @@ type Rules = Vec<(OldTypes, RetentionSpec)>;
 
 /// When a tenant may next have old events, by the rules in force at the last check.
 struct NextLook {
+    /// The tenant's: another one of the same id is looked at anew.
+    generation: Uuid,
     at: Millis,
     rules: Rules,
 }
@@ -87,7 +90,11 @@ impl Retention {
         let mut sum = 0;
         for tenant in &tenants {
             let rules = rules(tenant, self.config());
-            if looks.get(&tenant.id).is_some_and(|look| look.at > now && look.rules == rules) {
+            let generation = tenant.generation;
+            let is_current = |look: &NextLook| {
+                look.generation == generation && look.at > now && look.rules == rules
+            };
+            if looks.get(&tenant.id).is_some_and(is_current) {
                 continue;
             }
             for (types, retention) in &rules {
@@ -100,7 +107,7 @@ impl Retention {
                 }
             }
             let at = self.next_look(&tenant.id, &rules, now).await?;
-            looks.insert(tenant.id.clone(), NextLook { at, rules });
+            looks.insert(tenant.id.clone(), NextLook { generation, at, rules });
         }
         Ok(sum + self.shrink(now).await?)
     }

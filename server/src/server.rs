@@ -14,14 +14,14 @@ use crate::app::App;
 use crate::clock::{Clock, DatabaseClock};
 use crate::config::Config;
 use crate::data_folder::DataFolder;
-use crate::live_stream::Live;
+use crate::live_stream::{self, Live};
 use crate::model::TenantSpec;
 use crate::pipeline::Pipeline;
 use crate::pipeline::accept::loops::Loops;
 use crate::pipeline::client::address::AddressPolicy;
 use crate::pipeline::client::send::{Network, Sender};
 use crate::plugin::{CompileIn, Host};
-use crate::registry::Registry;
+use crate::registry::{By, Registry};
 use crate::replay::Replays;
 use crate::retention::Retention;
 use crate::store::{Pace, Settings, Store};
@@ -177,6 +177,16 @@ async fn open_store(
     Ok(store)
 }
 
+fn live_limits(config: &Config) -> live_stream::Limits {
+    live_stream::Limits {
+        listeners_max: config.server.listeners_max,
+        listeners_per_tenant_max: config.tenant.listeners_max,
+        bytes_max: config.server.listener_bytes_max,
+        bytes_per_tenant_max: config.tenant.listener_bytes_max,
+        body_bytes_max: config.tenant.listener_body_bytes_max,
+    }
+}
+
 /// Nodes that share a database use its clock.
 async fn common_clock(clock: Clock, store: &Store) -> anyhow::Result<Clock> {
     Ok(match (clock, store.queue.time().await?) {
@@ -223,7 +233,7 @@ async fn start(
     registry.admit_operator_key(&folder.operator_key).await?;
     let default = crate::DEFAULT_TENANT.parse().map_err(anyhow::Error::msg)?;
     if registry.tenant(&default).is_none() {
-        registry.put_tenant(default, TenantSpec::default()).await?;
+        registry.put_tenant(default, TenantSpec::default(), By::Operator).await?;
     }
     let now = clock.now();
     let owner = store.queue.register_node(&folder.node, now, config.store.lease_ms).await?;
@@ -242,7 +252,7 @@ async fn start(
         loops: Loops::default(),
     };
     let pipeline = Arc::new(pipeline);
-    let live = Arc::new(Live::new(config.tenant.listeners_max));
+    let live = Arc::new(Live::new(live_limits(&config)));
     let (worker, dispatcher) = Worker::new(lease, pipeline.clone(), registry.clone(), live.clone());
     let replays = Replays::new(pipeline.clone(), registry.clone(), dispatcher.clone(), stop);
     let ready = Arc::new(AtomicBool::new(false));

@@ -17,8 +17,7 @@ const MAY_IMPORT: MayImport<'_> = &[
     ("clock.rs", &["model"]),
     ("fault.rs", &[]),
     ("plugin", &[]),
-    ("config.rs", &["plugin"]),
-    ("config", &[]),
+    ("config", &["plugin"]),
     ("seal.rs", &["model"]),
     ("work_pool.rs", &["model", "config"]),
     ("store", &["model", "clock", "config", "fault"]),
@@ -53,7 +52,7 @@ const MAY_IMPORT: MayImport<'_> = &[
         ],
     ),
     ("data_folder.rs", &["model", "store", "registry", "config", "seal"]),
-    ("live_stream.rs", &["model"]),
+    ("live_stream", &["model"]),
     (
         "replay",
         &["model", "store", "pipeline", "registry", "worker", "config", "clock", "work_pool"],

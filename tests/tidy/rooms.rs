@@ -11,7 +11,10 @@ const FOLDER_FILES_MAX: usize = 20;
 
 /// Folders whose parts stand in one order, the topmost first. A part is a file or a folder.
 const ORDER: &[(&str, &[&str])] = &[
-    ("server/src/pipeline/", &["inspect", "mod.rs", "accept", "attempt", "compiled", "client"]),
+    (
+        "server/src/pipeline/",
+        &["inspect", "large_work.rs", "mod.rs", "accept", "attempt", "compiled", "client"],
+    ),
     (
         "server/src/store/",
         &["mod.rs", "replays", "configuration", "writer", "queue", "history", "db"],

@@ -80,6 +80,12 @@ settings!(
         log_refusals_per_minute_max: u32 = 10,
         /// Applies database migrations at start. Off: the server refuses to start until `antar migrate` has run.
         migrate: bool = true,
+        /// Large answers that their callers have not taken yet, all tenants together, in bytes; beyond that a call that reads is refused.
+        answer_bytes_max: usize = 512 << 20,
+        /// Callers that listen to attempts at once, all tenants together.
+        listeners_max: usize = 1_024,
+        /// What waits for listeners, all tenants together, in bytes; beyond that the slowest listener of the tenant with the most is ended.
+        listener_bytes_max: usize = 128 << 20,
     }
 );
 
@@ -326,8 +332,16 @@ settings!(
         changes_waiting_max: usize = 256,
         /// Callers that listen to the attempts of one tenant at once.
         listeners_max: usize = 16,
+        /// What waits for the listeners of one tenant, in bytes; beyond that the slowest of them is ended.
+        listener_bytes_max: usize = 8 << 20,
+        /// Longest body of a request or response that a listener gets, in bytes; it reads a longer one from the delivery's attempts.
+        listener_body_bytes_max: usize = 256 << 10,
         /// Items in one page of a list.
         page_max: usize = 200,
+        /// Bytes in one page of a list, which ends early with a `next_cursor`; one item is always in it.
+        page_bytes_max: usize = 8 << 20,
+        /// Large answers of one tenant that their callers have not taken yet, in bytes; beyond that a call that reads is refused.
+        answer_bytes_max: usize = 64 << 20,
     }
 );
 

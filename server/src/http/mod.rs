@@ -30,6 +30,7 @@ use self::edge::connection::{self, Socket};
 pub use self::edge::error::Code;
 #[doc(hidden)]
 pub use self::edge::patch::merge;
+use self::edge::unread::Unread;
 use self::edge::{Edge, middleware, refusals};
 use self::events::{expect, incoming};
 pub use self::operations::keep_metrics;
@@ -125,6 +126,7 @@ pub fn serve(app: web::Data<App>, listener: TcpListener) -> std::io::Result<Serv
     let text = web::Data::new(openapi::text(description()).map_err(std::io::Error::other)?);
     let config = &app.config.server;
     let edge = Arc::new(Edge::new(app.config.clone()));
+    let unread = web::Data::new(Unread::new(&app.config));
     tokio::spawn(refusals::report(Arc::downgrade(&edge)));
     let server = Server::build()
         .disable_signals()
@@ -139,7 +141,7 @@ pub fn serve(app: web::Data<App>, listener: TcpListener) -> std::io::Result<Serv
             let stopping = stopping.clone();
             async move { stopping.notified().await }
         };
-        service(app.clone(), text.clone(), edge.clone(), stopping)
+        service(app.clone(), (text.clone(), unread.clone()), edge.clone(), stopping)
     };
     Ok(server.listen("http", listener, factory)?.run())
 }
@@ -148,7 +150,7 @@ pub fn serve(app: web::Data<App>, listener: TcpListener) -> std::io::Result<Serv
 /// lets the socket be wrapped nor asks before it answers `Expect: 100-continue`.
 fn service<Stopping: Future<Output = ()> + 'static>(
     app: web::Data<App>,
-    text: web::Data<openapi::Text>,
+    (text, unread): (web::Data<openapi::Text>, web::Data<Unread>),
     edge: Arc<Edge>,
     stopping: impl Fn() -> Stopping + 'static,
 ) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = DispatchError, InitError = ()>
@@ -157,6 +159,7 @@ fn service<Stopping: Future<Output = ()> + 'static>(
     let handlers = Routes::new()
         .app_data(app.clone())
         .app_data(text)
+        .app_data(unread)
         .app_data(web::Data::from(edge.clone()))
         .wrap(from_fn(middleware::handle))
         .configure(routes)

@@ -20,14 +20,24 @@ pub struct TenantSpec {
     /// Turns that its deliveries have where those of another tenant have one, 1 to 100; left out: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
-    /// How long its events are kept.
+    /// How long its events are kept. The tenant's own keys may shorten it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<RetentionSpec>,
+    /// The longest `retention` that the tenant's own keys may set, also for its event types; left out: the
+    /// operator's `retention`. What neither says is as in the configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_max: Option<RetentionSpec>,
 }
 
 impl TenantSpec {
     /// Bounds of `weight`.
     pub const WEIGHTS: std::ops::RangeInclusive<u32> = 1..=100;
+
+    /// The longest retention that the tenant itself may set; what it leaves out is the configuration's.
+    #[must_use]
+    pub fn retention_max(&self) -> RetentionSpec {
+        self.retention_max.or(self.retention).unwrap_or_default()
+    }
 
     #[must_use]
     pub fn weight(&self) -> u32 {

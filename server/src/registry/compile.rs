@@ -5,6 +5,7 @@ use antar_json::Document;
 use antar_rules::Pattern;
 use antar_template::{ContentType, Place, Template, Unresolved};
 
+use super::error::some_of;
 use super::headers::{When, check_header_name, check_not_own, compile_headers, template_error};
 use super::secrets::{SHORT, is_short};
 use super::sources::home_path;
@@ -431,16 +432,6 @@ pub(super) fn check_plugin(tenant: &Tenant, name: &str, config: &Document) -> Ve
         );
     }
     errors
-}
-
-/// The first names of a list that may be long, for messages.
-fn some_of<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    const SHOWN_MAX: usize = 50;
-    let mut names: Vec<_> = names.take(SHOWN_MAX + 1).collect();
-    if names.len() > SHOWN_MAX {
-        names[SHOWN_MAX] = "…";
-    }
-    format!("{names:?}")
 }
 
 /// `{…}` in a signer's `over`.

@@ -17,6 +17,9 @@ pub enum ChangeError {
     NotFound(&'static str),
     #[error("{0}")]
     Conflict(String),
+    /// A tenant's own key may not change this.
+    #[error("{0}")]
+    OperatorOnly(String),
     /// Too much is under way; nothing is wrong with the change.
     #[error("{0}")]
     Busy(String),
@@ -51,4 +54,14 @@ impl From<StoreError> for ChangeError {
     fn from(error: StoreError) -> ChangeError {
         ChangeError::of("resource")(error)
     }
+}
+
+/// The first names of a list that may be long, for messages.
+pub(super) fn some_of<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    const SHOWN_MAX: usize = 50;
+    let mut names: Vec<_> = names.take(SHOWN_MAX + 1).collect();
+    if names.len() > SHOWN_MAX {
+        names[SHOWN_MAX] = "…";
+    }
+    format!("{names:?}")
 }

@@ -153,7 +153,9 @@ impl Registry {
     async fn read_tenant(self: &Arc<Self>, id: &TenantId) -> anyhow::Result<()> {
         let _turn = self.turns.of(id).await;
         let fresh = self.without_tenants();
-        fresh.fill(self.store.configuration.load_tenant(id).await?, self).await?;
+        let mut stored = self.store.configuration.load_tenant(id).await?;
+        stored.leave_out(&self.erasing.lock().clone());
+        fresh.fill(stored, self).await?;
         self.take_tenant(id, fresh.tenant(id));
         let mut sources = self.sources.write();
         sources.retain(|_, source| source.tenant != *id);
@@ -164,13 +166,20 @@ impl Registry {
         let mut keys = self.keys.write();
         keys.retain(|_, key| key.tenant.as_ref() != Some(id));
         keys.extend(stored);
+        drop(keys);
+        self.rights_changed();
         Ok(())
     }
 
     async fn read_keys(&self) -> anyhow::Result<()> {
         let _alone = self.key_changes.write().await;
-        let keys = self.store.configuration.keys().await?;
+        let mut keys = self.store.configuration.keys().await?;
+        {
+            let erasing = self.erasing.lock();
+            keys.retain(|key| key.tenant.as_ref().is_none_or(|id| !erasing.contains(id)));
+        }
         *self.keys.write() = keys.into_iter().map(|key| (key.hash, Arc::new(key))).collect();
+        self.rights_changed();
         Ok(())
     }
 
@@ -212,7 +221,8 @@ impl Registry {
         compiled
     }
 
-    /// Replaces a tenant in place: existing handles see the new state.
+    /// Replaces a tenant in place: existing handles see the new state. One that was deleted and created anew is
+    /// another tenant, and existing handles stay with the former.
     fn take_tenant(
         &self,
         id: &TenantId,
@@ -220,7 +230,8 @@ impl Registry {
     ) {
         let mut tenants = self.tenants.write();
         match (tenants.get(id), fresh) {
-            (Some(known), Some(fresh)) => known.replace(&fresh),
+            (Some(known), Some(fresh)) if known.is_same(&fresh) => known.replace(&fresh),
+            (Some(_), Some(fresh)) => drop(tenants.insert(id.clone(), fresh)),
             (None, Some(fresh)) => drop(tenants.insert(id.clone(), fresh)),
             (_, None) => drop(tenants.remove(id)),
         }

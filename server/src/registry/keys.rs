@@ -34,6 +34,32 @@ impl Registry {
         self.keys.read().get(&hash).cloned()
     }
 
+    /// Whether a key still exists, with the rights that it had.
+    #[must_use]
+    pub fn key_stands(&self, key: &ApiKey) -> bool {
+        self.keys.read().get(&key.hash).is_some_and(|current| {
+            current.id == key.id && current.tenant == key.tenant && current.scopes == key.scopes
+        })
+    }
+
+    /// Stores the key of the data folder's `operator.key`, so that every node of the database accepts it, unless
+    /// it was deleted: then the file has outlived it.
+    pub async fn admit_operator_key(&self, text: &Secret) -> anyhow::Result<()> {
+        if self.key(text.reveal()).is_some() {
+            return Ok(());
+        }
+        let key = new_key("operator", None, Vec::new(), text, self.now());
+        if self.store.configuration.is_deleted_operator_key(&key.hash).await? {
+            tracing::warn!(
+                "the key in operator.key was deleted and stays deleted; write another key of the operator \
+                 into the file, for the commands that read it"
+            );
+            return Ok(());
+        }
+        self.insert_key(key).await?;
+        Ok(())
+    }
+
     /// The keys of a tenant, or the operator's; oldest first.
     #[must_use]
     pub fn keys(&self, tenant: Option<&TenantId>) -> Vec<Arc<ApiKey>> {
@@ -109,8 +135,10 @@ impl Registry {
 
     async fn remove_key(&self, tenant: Option<&TenantId>, id: KeyId) -> Result<(), ChangeError> {
         let _none_are_read = self.key_changes.read().await;
-        self.store.configuration.delete_key(tenant, id).await.map_err(ChangeError::of("key"))?;
+        let deleted = self.store.configuration.delete_key(tenant, id, self.now()).await;
+        deleted.map_err(ChangeError::of("key"))?;
         self.keys.write().retain(|_, key| key.id != id);
+        self.rights_changed();
         Ok(())
     }
 }

@@ -4,18 +4,19 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use anyhow::Context;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 
 use super::compile::{Surroundings, compile};
 use super::headers::When;
 use super::turns::Turns;
 use super::turns::compile_pool::{CompilePool, For};
-use super::{Registry, STANDARD, keys, profiles, sources};
+use super::{Registry, STANDARD, profiles, sources};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::model::{
-    EventTypeSpec, PluginKind, PluginMeta, PluginPool, PluginState, ProfileSpec, Secret, TenantId,
+    EventTypeSpec, PluginKind, PluginMeta, PluginPool, PluginState, ProfileSpec, TenantId,
     WebhookSpec,
 };
 use crate::pipeline::client::address::AddressPolicy;
@@ -63,6 +64,8 @@ impl Registry {
             event_types: RwLock::default(),
             sources: RwLock::default(),
             keys: RwLock::default(),
+            rights: watch::Sender::new(()),
+            erasing: Mutex::default(),
             turns: Turns::default(),
             operator: tokio::sync::Mutex::default(),
             profile_uses: Arc::default(),
@@ -88,6 +91,8 @@ impl Registry {
             event_types: RwLock::new(self.event_types.read().clone()),
             sources: RwLock::default(),
             keys: RwLock::default(),
+            rights: watch::Sender::new(()),
+            erasing: Mutex::default(),
             turns: Turns::default(),
             operator: tokio::sync::Mutex::default(),
             profile_uses: Arc::default(),
@@ -154,9 +159,10 @@ impl Registry {
             self.keys.write().insert(key.hash, Arc::new(key));
         }
         for row in all.facet_values {
+            // Learned while its tenant was erased.
+            let Some(tenant) = self.tenant(&row.tenant) else { continue };
             let (value, label) = (&row.value, row.label.as_deref());
-            self.in_tenant(&row.tenant)?
-                .change(|state| state.learn_facet_value(&row.facet, value, label, usize::MAX));
+            tenant.change(|state| state.learn_facet_value(&row.facet, value, label, usize::MAX));
         }
         Ok(())
     }
@@ -325,14 +331,6 @@ impl Registry {
             secret: self.sealer.open(&place, &row.secret)?,
             previous_secret: previous,
         }));
-        Ok(())
-    }
-
-    /// Stores the key of the data folder's `operator.key`, so that every node of the database accepts it.
-    pub async fn admit_operator_key(&self, text: &Secret) -> anyhow::Result<()> {
-        if self.key(text.reveal()).is_none() {
-            self.insert_key(keys::new_key("operator", None, Vec::new(), text, self.now())).await?;
-        }
         Ok(())
     }
 }

@@ -14,6 +14,7 @@ mod ordering;
 mod plugins;
 mod profiles;
 mod recompile;
+mod rights;
 mod secrets;
 mod sources;
 mod template_paths;
@@ -22,14 +23,15 @@ mod turns;
 mod uploads;
 mod webhooks;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use parking_lot::RwLock;
-use tokio::sync::OwnedRwLockReadGuard;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{OwnedRwLockReadGuard, watch};
 
 pub use self::error::ChangeError;
 pub use self::keys::new_key_text;
+pub use self::rights::By;
 pub use self::template_paths::check_sample;
 use self::turns::compile_pool::CompilePool;
 use self::turns::{Turn, Turns};
@@ -65,6 +67,10 @@ pub struct Registry {
     sources: RwLock<HashMap<SourceId, Arc<Source>>>,
     /// By the SHA-256 of the key's text.
     keys: RwLock<HashMap<[u8; 32], Arc<ApiKey>>>,
+    /// Changes when a key or a tenant may be gone.
+    rights: watch::Sender<()>,
+    /// Tenants whose data is being deleted. They are not in memory, and may not come back meanwhile.
+    erasing: Mutex<BTreeSet<TenantId>>,
     /// One change of a tenant at a time: checks see the result of earlier changes.
     turns: Turns,
     /// One change of the operator at a time.
@@ -152,7 +158,7 @@ impl Registry {
     }
 
     async fn begin(&self, turn: Turn, tenant: &Arc<Tenant>) -> Result<Change, ChangeError> {
-        if !self.is_current(tenant) {
+        if !self.tenant_stands(tenant) {
             return Err(ChangeError::NotFound("tenant"));
         }
         Ok(self.change_with(turn).await)
@@ -162,11 +168,6 @@ impl Registry {
         let profile_uses = self.profile_uses.clone().read_owned().await;
         fault::pass(Point::ChangeStore).await;
         Change { _turn: turn, _profile_uses: profile_uses }
-    }
-
-    /// Whether the tenant has not been erased.
-    fn is_current(&self, tenant: &Arc<Tenant>) -> bool {
-        self.tenant(&tenant.id).is_some_and(|current| Arc::ptr_eq(&current, tenant))
     }
 
     fn now(&self) -> Millis {

@@ -277,7 +277,7 @@ impl Registry {
     ) {
         let name = &profile.spec.name;
         let _turn = self.turns.of(&tenant.id).await;
-        if !self.is_current(tenant) {
+        if !self.tenant_stands(tenant) {
             return;
         }
         let outdated = |webhook: &Webhook| {

@@ -1,6 +1,6 @@
 //! Named secrets of a tenant: written and used, never read back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use antar_json::Document;
@@ -101,7 +101,8 @@ impl Registry {
         if !tenant.read(|state| state.secrets.contains_key(name)) {
             return Err(ChangeError::NotFound("secret"));
         }
-        if let [user, ..] = self.secret_uses(tenant, name.as_str()).as_slice() {
+        let uses = self.secret_uses(tenant, [name].into_iter());
+        if let Some([user, ..]) = uses.get(name.as_str()).map(Vec::as_slice) {
             return Err(ChangeError::Conflict(format!(
                 "{user} uses this secret; take it out there first"
             )));
@@ -115,19 +116,35 @@ impl Registry {
         Ok(())
     }
 
-    /// Descriptions of everything that uses a secret.
+    /// What uses each of these secrets, in words: the first ones, and how many others. All webhooks are looked
+    /// at once, however many secrets are asked for.
     #[must_use]
-    pub fn secret_uses(&self, tenant: &Tenant, name: &str) -> Vec<String> {
-        tenant.read(|state| {
-            let webhooks = state.webhooks().filter(|webhook| names_secret(webhook, name));
-            let mut users: Vec<_> =
-                webhooks.map(|webhook| format!("the webhook `{}`", webhook.spec.name)).collect();
-            users.sort_unstable();
-            if intake_names_secret(state, name) {
-                users.push("the tenant's intake plugins".to_owned());
+    pub fn secret_uses<'a>(
+        &self,
+        tenant: &Tenant,
+        names: impl Iterator<Item = &'a SecretName>,
+    ) -> HashMap<String, Vec<String>> {
+        let mut uses: HashMap<&str, Uses> =
+            names.map(|name| (name.as_str(), Uses::default())).collect();
+        // Others change the tenant meanwhile.
+        let (webhooks, intake) = tenant.read(|state| {
+            let webhooks: Vec<_> = state.webhooks().cloned().collect();
+            (webhooks, state.spec.intake_plugins.clone())
+        });
+        for webhook in webhooks {
+            let named = secrets_named(&webhook);
+            for name in &named {
+                if let Some(uses) = uses.get_mut(name.as_str()) {
+                    uses.add(format!("the webhook `{}`", webhook.spec.name));
+                }
             }
-            users
-        })
+        }
+        for name in intake.iter().flat_map(|used| secrets_of(used.config.root())) {
+            if let Some(uses) = uses.get_mut(name.as_str()) {
+                uses.by_intake = true;
+            }
+        }
+        uses.into_iter().map(|(name, uses)| (name.to_owned(), uses.told())).collect()
     }
 }
 
@@ -143,7 +160,8 @@ pub(super) const SHORT: &str = "has less than 6 bytes: what a plugin writes of i
 fn plugins_name_secret(state: &TenantState, name: &str) -> bool {
     let names = |config: &Document| secrets_of(config.root()).iter().any(|used| used == name);
     let mut of_webhooks = state.webhooks().flat_map(|webhook| &webhook.plan.plugins);
-    of_webhooks.any(|used| names(&used.config)) || intake_names_secret(state, name)
+    of_webhooks.any(|used| names(&used.config))
+        || state.spec.intake_plugins.iter().any(|used| names(&used.config))
 }
 
 /// The secrets that a webhook's own settings name, besides its main one.
@@ -161,19 +179,60 @@ pub(super) fn named_secrets(webhook: &Webhook) -> BTreeSet<SecretName> {
     names
 }
 
-fn names_secret(webhook: &Webhook, name: &str) -> bool {
-    let plan = &webhook.plan;
-    let headers = plan.headers.iter().map(|(_, template)| template);
-    let mut templates = headers.chain([&plan.url]).chain(&plan.body);
-    templates.any(|template| template.secrets().contains(&name))
-        || plan.signers.iter().any(|signer| signer.key() == name)
-        || plan
-            .plugins
-            .iter()
-            .any(|used| secrets_of(used.config.root()).iter().any(|used| used == name))
+/// Users of a secret.
+#[derive(Default)]
+struct Uses {
+    first: BTreeSet<String>,
+    others: usize,
+    by_intake: bool,
 }
 
-fn intake_names_secret(state: &TenantState, name: &str) -> bool {
-    let plugins = state.spec.intake_plugins.iter();
-    plugins.flat_map(|used| secrets_of(used.config.root())).any(|used| used == name)
+impl Uses {
+    fn add(&mut self, user: String) {
+        const SHOWN_MAX: usize = 100;
+        self.first.insert(user);
+        if self.first.len() > SHOWN_MAX {
+            self.first.pop_last();
+            self.others += 1;
+        }
+    }
+
+    fn told(self) -> Vec<String> {
+        let mut told: Vec<_> = self.first.into_iter().collect();
+        if self.others > 0 {
+            told.push(format!("{} other webhooks", self.others));
+        }
+        if self.by_intake {
+            told.push("the tenant's intake plugins".to_owned());
+        }
+        told
+    }
+}
+
+/// The secrets that a webhook names, each once.
+fn secrets_named(webhook: &Webhook) -> BTreeSet<String> {
+    let plan = &webhook.plan;
+    let headers = plan.headers.iter().map(|(_, template)| template);
+    let templates = headers.chain([&plan.url]).chain(&plan.body);
+    let in_templates = templates.flat_map(|template| template.secrets()).map(ToOwned::to_owned);
+    let signers = plan.signers.iter().map(|signer| signer.key().to_owned());
+    let plugins = plan.plugins.iter().flat_map(|used| secrets_of(used.config.root()));
+    in_templates.chain(signers).chain(plugins).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_users_the_first_are_named() {
+        let mut uses = Uses::default();
+        for n in (0..250).rev() {
+            uses.add(format!("{n:03}"));
+        }
+        uses.by_intake = true;
+        let told = uses.told();
+        assert_eq!((told[0].as_str(), told[99].as_str()), ("000", "099"));
+        assert_eq!(told[100..], ["150 other webhooks", "the tenant's intake plugins"]);
+    }
 }

@@ -1,9 +1,11 @@
 //! Changes of tenants and of the known values of their facets.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::compile::check_plugin;
 use super::profiles::{NewPlans, is_planned, swap_plans};
+use super::rights::By;
 use super::turns::compile_pool::For;
 use super::{ChangeError, ROUNDS_MAX, Registry, STANDARD, never_settled, stored, to_its_end};
 use crate::model::{
@@ -17,9 +19,23 @@ use crate::pipeline::compiled::webhook::Webhook;
 use crate::plugin::Place;
 use crate::store::{FacetValueRow, TenantRow};
 
+/// Marks a tenant whose data is being deleted, until it is dropped.
+struct Erasing {
+    registry: Arc<Registry>,
+    id: TenantId,
+}
+
+impl Drop for Erasing {
+    fn drop(&mut self) {
+        self.registry.erasing.lock().remove(&self.id);
+    }
+}
+
 /// New settings of a tenant that passed all checks, and what they were checked with.
 struct Checked {
     spec: TenantSpec,
+    /// The settings whose operator's members these keep.
+    kept_of: Option<TenantSpec>,
     /// None: the tenant is new.
     tenant: Option<Arc<Tenant>>,
     profile: Arc<Profile>,
@@ -35,13 +51,19 @@ impl Registry {
         self: &Arc<Self>,
         id: TenantId,
         spec: TenantSpec,
+        by: By,
     ) -> Result<(Arc<Tenant>, bool), ChangeError> {
         if spec.weight.is_some_and(|weight| !TenantSpec::WEIGHTS.contains(&weight)) {
             return Err(Invalid::at("/weight", "is from 1 to 100").into());
         }
         let mut plans = NewPlans::new();
         for _ in 0..ROUNDS_MAX {
-            let checked = self.check_tenant(&id, &spec, plans).await?;
+            self.check_not_erasing(&id)?;
+            let (spec, kept_of) = match by {
+                By::Operator => (spec.clone(), None),
+                By::Tenant => self.with_operators_word(&id, spec.clone())?,
+            };
+            let checked = self.check_tenant(&id, (spec, kept_of), plans).await?;
             let (registry, id) = (self.clone(), id.clone());
             match to_its_end(async move { registry.take_settings(id, checked).await }).await? {
                 Taken::Yes(tenant, created) => return Ok((tenant, created)),
@@ -56,7 +78,7 @@ impl Registry {
     async fn check_tenant(
         self: &Arc<Self>,
         id: &TenantId,
-        spec: &TenantSpec,
+        (spec, kept_of): (TenantSpec, Option<TenantSpec>),
         mut plans: NewPlans,
     ) -> Result<Checked, ChangeError> {
         let name = spec.profile.as_deref().unwrap_or(STANDARD);
@@ -64,10 +86,10 @@ impl Registry {
         let tenant = self.tenant(id);
         let before = tenant.as_ref().map(|tenant| tenant.read(|state| state.spec.clone()));
         let text_before = before.as_ref().map(stored).transpose()?;
-        self.check_settings(&stored(spec)?, text_before.as_deref())?;
-        let plugins = tenant.as_ref().map(|tenant| tenant.read(|state| versions(state, spec)));
+        self.check_settings(&stored(&spec)?, text_before.as_deref())?;
+        let plugins = tenant.as_ref().map(|tenant| tenant.read(|state| versions(state, &spec)));
         if before.is_none_or(|before| before.intake_plugins != spec.intake_plugins) {
-            self.check_intake(tenant.as_ref(), spec).await?;
+            self.check_intake(tenant.as_ref(), &spec).await?;
         }
         if let Some(tenant) = &tenant {
             let uses = |webhook: &Webhook| is_outdated(webhook, &profile);
@@ -75,7 +97,7 @@ impl Registry {
             self.compile_for(tenant, uses, &profile, (whom, &mut plans)).await?;
         }
         let plugins = plugins.unwrap_or_default();
-        Ok(Checked { spec: spec.clone(), tenant, profile, plugins, plans })
+        Ok(Checked { spec, kept_of, tenant, profile, plugins, plans })
     }
 
     async fn check_intake(
@@ -96,6 +118,7 @@ impl Registry {
     async fn take_settings(&self, id: TenantId, checked: Checked) -> Result<Taken, ChangeError> {
         let turn = self.turns.of_few(&id, self.config.tenant.changes_waiting_max).await?;
         let _change = self.change_with(turn).await;
+        self.check_not_erasing(&id)?;
         if !self.is_still_true(&id, &checked) {
             return Ok(Taken::No(checked.plans));
         }
@@ -129,7 +152,7 @@ impl Registry {
     }
 
     fn is_still_true(&self, id: &TenantId, checked: &Checked) -> bool {
-        let Checked { spec, tenant, profile, plugins, plans } = checked;
+        let Checked { spec, kept_of, tenant, profile, plugins, plans } = checked;
         let name = spec.profile.as_deref().unwrap_or(STANDARD);
         let same_profile = self.profile(name).is_some_and(|now| Arc::ptr_eq(&now, profile));
         let Some(tenant) = tenant else { return same_profile && self.tenant(id).is_none() };
@@ -137,12 +160,13 @@ impl Registry {
         let named: Vec<SecretName> =
             configs.flat_map(secrets_of).filter_map(|name| name.parse().ok()).collect();
         same_profile
-            && self.is_current(tenant)
+            && self.tenant_stands(tenant)
             && tenant.read(|state| {
                 let mut using = state.webhooks().filter(|w| is_outdated(w, profile));
-                (state.spec.intake_plugins == spec.intake_plugins
-                    || versions(state, spec) == *plugins
-                        && named.iter().all(|name| state.secrets.contains_key(name)))
+                kept_of.as_ref().is_none_or(|known| *known == state.spec)
+                    && (state.spec.intake_plugins == spec.intake_plugins
+                        || versions(state, spec) == *plugins
+                            && named.iter().all(|name| state.secrets.contains_key(name)))
                     && using.all(|webhook| is_planned(plans, webhook))
             })
     }
@@ -155,22 +179,45 @@ impl Registry {
             ));
         }
         let (registry, id) = (self.clone(), id.clone());
-        to_its_end(async move {
-            let _turn = registry.turns.of(&id).await;
-            // Removed from memory first, so that nothing new is created while the database is cleared. Only
-            // the database decides whether the tenant exists: an interrupted erasure can be repeated.
-            registry.tenants.write().remove(&id);
-            registry.sources.write().retain(|_, source| source.tenant != id);
-            registry.keys.write().retain(|_, key| key.tenant.as_ref() != Some(&id));
-            let deleted = registry.store.configuration.delete_tenant(&id).await;
-            deleted.map_err(ChangeError::of("tenant"))
-        })
-        .await
+        to_its_end(async move { registry.erase(id).await }).await
+    }
+
+    async fn erase(self: &Arc<Self>, id: TenantId) -> Result<(), ChangeError> {
+        let turn = self.turns.of(&id).await;
+        if !self.erasing.lock().insert(id.clone()) {
+            return Err(ChangeError::Conflict("the tenant is being erased already".to_owned()));
+        }
+        let erasing = Erasing { registry: self.clone(), id };
+        let id = &erasing.id;
+        // Removed from memory first, so that nothing new is created while the database is cleared. Only the
+        // database decides whether the tenant exists: an interrupted erasure can be repeated.
+        let former = {
+            let _none_are_read = self.key_changes.read().await;
+            self.keys.write().retain(|_, key| key.tenant.as_ref() != Some(id));
+            self.sources.write().retain(|_, source| source.tenant != *id);
+            self.tenants.write().remove(id)
+        };
+        self.rights_changed();
+        // Erasing much takes long. Meanwhile other nodes may tell something about this tenant.
+        drop(turn);
+        if let Some(former) = former {
+            until_unused(&former).await;
+        }
+        self.store.configuration.delete_tenant(id).await.map_err(ChangeError::of("tenant"))
+    }
+
+    fn check_not_erasing(&self, id: &TenantId) -> Result<(), ChangeError> {
+        if self.erasing.lock().contains(id) {
+            let why = "a tenant of this id is being erased; create it when that has ended";
+            return Err(ChangeError::Conflict(why.to_owned()));
+        }
+        Ok(())
     }
 
     /// Stores facet values learned from events. Losing one does no harm: the next event brings it again.
-    pub async fn learn_facet_values(&self, tenant: &Tenant, learned: Vec<Learned>) {
-        if learned.is_empty() {
+    pub async fn learn_facet_values(&self, tenant: &Arc<Tenant>, learned: Vec<Learned>) {
+        // Nothing is left behind for whoever has the id next.
+        if learned.is_empty() || !self.tenant_stands(tenant) {
             return;
         }
         let (updated_at, config) = (self.now(), &self.config.tenant);
@@ -259,6 +306,17 @@ fn versions(state: &TenantState, spec: &TenantSpec) -> Vec<Option<(u32, String)>
         Some((meta.version, meta.digest.clone()))
     };
     spec.intake_plugins.iter().map(version).collect()
+}
+
+/// Waits for the requests and attempts that still use a deleted tenant, so that none writes anything after the
+/// erasure. One that takes longer leaves no more than what the next tenant of this id begins without.
+async fn until_unused(tenant: &Arc<Tenant>) {
+    const LONGEST: Duration = Duration::from_secs(3);
+    const PAUSE: Duration = Duration::from_millis(5);
+    let began = Instant::now();
+    while Arc::strong_count(tenant) > 1 && began.elapsed() < LONGEST {
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 fn check_intake_plugins(

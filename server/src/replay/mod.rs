@@ -191,14 +191,7 @@ impl Replays {
             // a deleted one is known to no node, so any node may end its replay.
             let tenant = self.registry.tenant(&replay.tenant);
             let known = tenant.is_some_and(|tenant| tenant.webhook(replay.webhook_id).is_some());
-            if !known
-                && !self
-                    .store()
-                    .configuration
-                    .webhook_revisions(replay.webhook_id)
-                    .await?
-                    .is_empty()
-            {
+            if !known && self.store().configuration.webhook(replay.webhook_id).await?.is_some() {
                 continue;
             }
             if self.store().replays.claim_replay(replay.id, owner, now).await? {

@@ -135,11 +135,16 @@ async fn attempt(parts: &Parts, job: Job) -> Ended {
     log(&webhook.spec.name, &job, record);
     let (due_at, held) = (record.next_attempt_at, record.to == State::Pending);
     let nothing_due = due_at.is_none();
-    let told = parts.live.is_heard(tenant_id).then(|| message(&webhook.spec.name, &job, record));
+    let live = &*parts.live;
+    let told = live
+        .is_wanted(tenant.generation, job.webhook_id, &job.event.event_type)
+        .then(|| message(&webhook.spec.name, &job, record, live.body_bytes_max()));
     let recorded = write(pipeline, attempted.record).await;
-    if let (Some(mut message), Some(recorded)) = (told, recorded) {
-        message.delivery.state = recorded.state.unwrap_or(message.delivery.state);
-        parts.live.publish(message);
+    // Nobody is told of a delivery that was deleted meanwhile.
+    let state = recorded.and_then(|recorded| recorded.state);
+    if let (Some(mut message), Some(state)) = (told, state) {
+        message.delivery.state = state;
+        live.publish(tenant.generation, message);
     }
     if held && !nothing_due {
         hold_if_closed(pipeline, &tenant, job.webhook_id).await;
@@ -160,8 +165,8 @@ async fn attempt(parts: &Parts, job: Job) -> Ended {
 /// another node created the webhook since this one started, and the delivery is left to that node.
 async fn unknown(pipeline: &Pipeline, job: &Job) -> Option<Millis> {
     const FOR_ANOTHER_NODE_MS: i64 = 5_000;
-    let revisions = pipeline.store.configuration.webhook_revisions(job.webhook_id).await;
-    let deleted = revisions.is_ok_and(|revisions| revisions.is_empty());
+    let stored = pipeline.store.configuration.webhook(job.webhook_id).await;
+    let deleted = stored.is_ok_and(|stored| stored.is_none());
     let (to, reason, at) = if deleted {
         (State::Cancelled, Some(reason::WEBHOOK_DELETED), None)
     } else {
@@ -193,7 +198,7 @@ async fn release_if_open(pipeline: &Pipeline, tenant: &Tenant, id: WebhookId) ->
 }
 
 /// The message to live listeners about an attempt.
-fn message(webhook: &str, job: &Job, record: &Record) -> Message {
+fn message(webhook: &str, job: &Job, record: &Record, body_bytes_max: usize) -> Message {
     let event = &job.event;
     let delivery = Delivery {
         id: job.delivery_id,
@@ -208,12 +213,8 @@ fn message(webhook: &str, job: &Job, record: &Record) -> Message {
         subject: event.subject().map(ToOwned::to_owned),
         order_key: None,
     };
-    Message {
-        delivery,
-        event_type: event.event_type.clone(),
-        webhook: webhook.to_owned(),
-        attempt: record.attempt.clone(),
-    }
+    let (event_type, webhook) = (event.event_type.clone(), webhook.to_owned());
+    Message::new(delivery, event_type, webhook, record.attempt.as_ref(), body_bytes_max)
 }
 
 fn log(webhook: &str, job: &Job, record: &Record) {

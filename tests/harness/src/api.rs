@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Call, percent};
+use crate::connection::Connection;
 use crate::eventually;
 
 /// How long the end of a test waits for attempts in flight.
@@ -96,6 +97,12 @@ impl Api {
 
     pub async fn get(&self, path: &str) -> Answer {
         self.call("GET", path).send().await
+    }
+
+    /// Sends a GET whose answer the test reads as it likes.
+    pub async fn open(&self, path: &str) -> Connection {
+        let path = format!("/v1/tenants/{}/{path}", percent(&self.tenant));
+        Connection::get(&self.base, &path, self.key.as_deref().unwrap_or_default()).await
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> Answer {

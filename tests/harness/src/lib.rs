@@ -12,6 +12,7 @@
 mod api;
 mod binary;
 mod client;
+mod connection;
 pub mod crash;
 mod database;
 mod deadline;
@@ -31,6 +32,7 @@ pub use antar::clock::ManualClock;
 pub use api::{Api, Delivery, Webhook};
 pub use binary::{BinaryServer, binary};
 pub use client::{Answer, Call};
+pub use connection::Connection;
 pub use database::{Database, FromDatabase};
 pub use deadline::{DEADLINE, eventually};
 pub use disk::Disk;

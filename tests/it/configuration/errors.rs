@@ -10,12 +10,13 @@ use serde_json::{Value, json};
 use crate::plugins::calls::upload;
 
 /// Codes that speak of the server's own state.
-const NOT_BY_REQUEST: [(&str, &str); 6] = [
+const NOT_BY_REQUEST: [(&str, &str); 7] = [
     (
         "internal",
         "a fault in the server; the tests of `http::error` show that its cause stays inside",
     ),
     ("request_timeout", "a body that takes half a minute"),
+    ("answers_unread", "answers that nobody reads: `answers.rs` has some"),
     ("too_many_requests", "much at once; the tests of `events::bodies` send that"),
     ("busy", "the queue of commits is full"),
     ("unavailable", "the database is gone"),

@@ -119,6 +119,58 @@ async fn what_is_sent_is_forwarded_with_signatures_that_verify() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_too_long_for_the_stream_is_left_out_of_it_and_forwarded_all_the_same() {
+    let receiver = Receiver::start().await;
+    let local = Receiver::start().await;
+    let server = BinaryServer::start(Database::sqlite()).await;
+    let webhook = json!({"name": "w", "url": receiver.url("/w"), "event_types": ["*"]});
+    server.api.create_webhook(&webhook).await;
+    let mut stream = server.api.open("deliveries/stream").await;
+    stream.until(": listening").await;
+    let mut listening = Listening::start(&server, &["--forward", &local.url("/local")]).await;
+    let long = "x".repeat(300_000);
+    server.api.send(&json!({"type": "a.b", "data": {"long": long}})).await;
+    let shown = listening.next().await;
+    assert_eq!(shown["forwarded"]["status"], 200);
+    let sent = receiver.wait(1).await.remove(0);
+    assert!(sent.body.len() > 300_000);
+    assert_eq!(local.wait(1).await.remove(0).body, sent.body);
+    stream.until("\"left_out\":[\"request.body\"]").await;
+    assert!(stream.text().len() < 4_000, "{}", stream.text());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listener_that_does_not_read_is_told_what_it_lost_and_ends() {
+    const EVENTS: usize = 60;
+    let server = Database::sqlite().server().config(|config| {
+        config.tenant.listener_bytes_max = 2 << 20;
+        config.server.write_timeout_ms = 120_000;
+    });
+    let server = server.start().await;
+    let receiver = Receiver::start().await;
+    let webhook = json!({"name": "w", "url": receiver.url("/w"), "event_types": ["*"]});
+    server.api.create_webhook(&webhook).await;
+    let mut silent = server.api.open("deliveries/stream").await;
+    silent.until(": listening").await;
+    let mut reading = server.api.open("deliveries/stream").await;
+    reading.until(": listening").await;
+    let long = "x".repeat(200_000);
+    for n in 0..EVENTS {
+        let id = format!("event-{n}");
+        server.api.send(&json!({"type": "a.b", "id": id, "data": {"long": long}})).await;
+        reading.until(&format!("\"event_id\":\"{id}\"")).await;
+    }
+    // Who keeps up hears all; who does not hears what the connection holds, and then the end.
+    let told = silent.to_end().await;
+    let heard = told.matches("event: attempt").count();
+    let lagged = told.split("event: lagged\ndata: ").nth(1).expect("it is told");
+    let lost = lagged.lines().next().unwrap();
+    let lost = serde_json::from_str::<Value>(lost).unwrap()["lost"].as_u64().unwrap();
+    assert_eq!(heard + usize::try_from(lost).unwrap(), EVENTS, "{heard} heard, {lost} lost");
+    receiver.wait(EVENTS).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tenant_has_a_bounded_number_of_listeners_and_only_its_own_attempts() {
     let server = Database::sqlite().server().config(|c| c.tenant.listeners_max = 0).start().await;
     let refused = server.api.get("deliveries/stream").await;

@@ -69,7 +69,7 @@ on_both_databases! {
     }
 
     async fn slow_heads_end_also_on_a_connection_that_is_known(database: Database) {
-        let hasty = |config: &mut Config| config.server.head_timeout_ms = 300;
+        let hasty = |config: &mut Config| config.server.head_timeout_ms = 1_000;
         let server = database.server().config(hasty).start().await;
         let mut first = Wire::open(&server.base).await;
         first.send("GET /healthz HT").await;

@@ -52,6 +52,8 @@ Examples:
 struct Listening {
     screen: Screen,
     target: Option<Target>,
+    client: Client,
+    tenant: String,
 }
 
 pub(crate) async fn run(arguments: Arguments, screen: Screen) -> anyhow::Result<()> {
@@ -59,10 +61,10 @@ pub(crate) async fn run(arguments: Arguments, screen: Screen) -> anyhow::Result<
     let client = arguments.api.client()?;
     let target = arguments.forward.as_deref().map(Target::new).transpose()?;
     let path = arguments.path(&client).await?;
-    let listening = Listening { screen, target };
+    let listening = Listening { screen, target, client, tenant: arguments.api.tenant };
     let mut wait = AWAY.0;
     loop {
-        let why = match client.stream(&path).await {
+        let why = match listening.client.stream(&path).await {
             Ok(body) => {
                 wait = AWAY.0;
                 listening.began();
@@ -134,9 +136,12 @@ impl Listening {
         let Ok(mut data) = serde_json::from_str::<Json>(&event.data) else { return Ok(()) };
         match event.name.as_str() {
             "attempt" => {
+                let is_whole = self.target.is_none() || self.complete(&mut data).await;
                 let sent = &data["attempt"]["request"];
                 let forwarded = match &self.target {
-                    Some(target) if sent.is_object() => Some((target, target.send(sent).await?)),
+                    Some(target) if sent.is_object() && is_whole => {
+                        Some((target, target.send(sent).await?))
+                    }
                     _ => None,
                 };
                 if !self.screen.is_text() {
@@ -157,9 +162,47 @@ impl Listening {
                 self.screen.line(&self.screen.paint(YELLOW, &text));
             }
             "lagged" => self.screen.json(&json!({"kind": "lagged", "lost": data["lost"]})),
+            "ended" if self.screen.is_text() => {
+                let text = data["reason"].as_str().unwrap_or("the server ended the stream");
+                self.screen.line(&self.screen.paint(YELLOW, text));
+            }
+            "ended" => self.screen.json(&json!({"kind": "ended", "reason": data["reason"]})),
             _ => {}
         }
         Ok(())
+    }
+
+    fn note(&self, text: &str) {
+        if self.screen.is_text() {
+            self.screen.line(&self.screen.paint(YELLOW, text));
+        } else {
+            self.screen.json(&json!({"kind": "note", "text": text}));
+        }
+    }
+
+    /// Reads what the stream left out as too long from the delivery's attempts. False: it is not there.
+    async fn complete(&self, data: &mut Json) -> bool {
+        if data["left_out"].as_array().is_none_or(Vec::is_empty) {
+            return true;
+        }
+        let id = data["delivery"]["id"].as_str().unwrap_or_default();
+        let tenant = segment(&self.tenant);
+        let path = format!("/v1/tenants/{tenant}/deliveries/{}/attempts", segment(id));
+        let number = data["delivery"]["attempts"].clone();
+        let why = match self.client.list(&path).await {
+            Ok(attempts) => {
+                let whole = attempts.into_iter().find(|attempt| attempt["number"] == number);
+                if let Some(whole) = whole {
+                    data["attempt"] = whole;
+                    data["left_out"] = json!([]);
+                    return true;
+                }
+                "its delivery has no such attempt any more".to_owned()
+            }
+            Err(error) => error.to_string(),
+        };
+        self.note(&format!("not forwarded, for its body can't be read: {why}"));
+        false
     }
 
     fn forwarded(&self, forwarded: &Forwarded) {

@@ -2,6 +2,7 @@
 //! offer.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -9,12 +10,13 @@ use crate::http::edge::answer::{self, Answer};
 use crate::http::edge::auth::{Access, Caller, Manage, Operator, Read};
 use crate::http::edge::body::{Body, read};
 use crate::http::edge::error::Problem;
-use crate::http::edge::page::{List, Paging};
+use crate::http::edge::page::{List, Paging, Selected};
 use crate::http::edge::path::{Id, Query};
 use crate::http::edge::{patch, sample_event};
-use crate::model::{EventType, EventTypeSpec, Invalid};
+use crate::model::{ApiKey, EventType, EventTypeSpec, Invalid};
 use crate::pipeline::compiled::profile::CatalogType;
 use crate::pipeline::compiled::variables::Variable;
+use crate::registry::By;
 
 /// Whose catalog a type stands in.
 #[derive(Clone, Copy, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -37,21 +39,30 @@ impl EventTypeView {
     fn of(known: &CatalogType, owner: Owner) -> EventTypeView {
         EventTypeView { spec: known.spec.clone(), owner }
     }
+
+    /// As the holder of a key sees it: how long the operator keeps its own types is not for tenants.
+    fn shown(known: &CatalogType, owner: Owner, key: &ApiKey) -> EventTypeView {
+        let mut view = EventTypeView::of(known, owner);
+        if key.tenant.is_some() && owner != Owner::Tenant {
+            view.spec.retention = None;
+        }
+        view
+    }
 }
 
 /// All event types that the tenant can name, by name. A tenant's own type overrides its profile's,
 /// which overrides the operator's.
-fn catalog(access: &Access<Read>) -> BTreeMap<EventType, EventTypeView> {
+fn catalog(access: &Access<Read>) -> BTreeMap<EventType, (Arc<CatalogType>, Owner)> {
     let mut found = BTreeMap::new();
     for known in access.app.registry.event_types() {
-        found.insert(known.spec.name.clone(), EventTypeView::of(&known, Owner::Operator));
+        found.insert(known.spec.name.clone(), (known, Owner::Operator));
     }
     access.tenant.read(|state| {
         for known in state.profile.types.values() {
-            found.insert(known.spec.name.clone(), EventTypeView::of(known, Owner::Profile));
+            found.insert(known.spec.name.clone(), (known.clone(), Owner::Profile));
         }
         for known in state.event_types.values() {
-            found.insert(known.spec.name.clone(), EventTypeView::of(known, Owner::Tenant));
+            found.insert(known.spec.name.clone(), (known.clone(), Owner::Tenant));
         }
     });
     found
@@ -75,6 +86,14 @@ fn posted(body: &Body, name: Option<&EventType>) -> Result<EventTypeSpec, Proble
     }
 }
 
+/// A tenant's own key may not have events kept longer than the operator lets the tenant.
+fn check_retention(access: &Access<Manage>, spec: &EventTypeSpec) -> Result<(), Problem> {
+    if By::key(&access.key) == By::Tenant {
+        access.app.registry.check_type_retention(&access.tenant, spec)?;
+    }
+    Ok(())
+}
+
 /// List the event types that a tenant can name: its own, its profile's and the operator's
 #[utoipa::path(
     get, path = "/v1/tenants/{tenant}/event-types", tag = "event types", params(Paging),
@@ -82,7 +101,9 @@ fn posted(body: &Body, name: Option<&EventType>) -> Result<EventTypeSpec, Proble
 )]
 pub(crate) async fn list(access: Access<Read>, Query(paging): Query<Paging>) -> Answer {
     let known = catalog(&access).into_values();
-    answer::ok(&List::of(known, |view| view.spec.name.clone(), &paging, &access.app.config)?)
+    let name = |(known, _): &(Arc<CatalogType>, Owner)| known.spec.name.clone();
+    let page = Selected::of(known, name, &paging, &access.app.config)?;
+    page.answer(|(known, owner)| EventTypeView::shown(&known, owner, &access.key))
 }
 
 /// Create an event type of a tenant
@@ -95,6 +116,7 @@ pub(crate) async fn create(access: Access<Manage>, body: Body) -> Answer {
     if access.tenant.read(|state| state.event_types.contains_key(&spec.name)) {
         return Err(crate::registry::ChangeError::NameTaken("event type").into());
     }
+    check_retention(&access, &spec)?;
     let (known, _) = access.app.registry.put_event_type(Some(&access.tenant), spec).await?;
     answer::created(&EventTypeView::of(&known, Owner::Tenant))
 }
@@ -106,7 +128,8 @@ pub(crate) async fn create(access: Access<Manage>, body: Body) -> Answer {
 )]
 pub(crate) async fn get(access: Access<Read>, Id(name): Id<EventType>) -> Answer {
     let found = catalog(&access).remove(&name);
-    answer::ok(&found.ok_or_else(|| Problem::not_found("event type"))?)
+    let (known, owner) = found.ok_or_else(|| Problem::not_found("event type"))?;
+    answer::ok(&EventTypeView::shown(&known, owner, &access.key))
 }
 
 /// Create or replace an event type of a tenant
@@ -116,6 +139,7 @@ pub(crate) async fn get(access: Access<Read>, Id(name): Id<EventType>) -> Answer
 )]
 pub(crate) async fn put(access: Access<Manage>, Id(name): Id<EventType>, body: Body) -> Answer {
     let spec = posted(&body, Some(&name))?;
+    check_retention(&access, &spec)?;
     let (known, created) = access.app.registry.put_event_type(Some(&access.tenant), spec).await?;
     answer::put(created, &EventTypeView::of(&known, Owner::Tenant))
 }
@@ -171,8 +195,8 @@ pub(crate) async fn variable_list(
 )]
 pub(crate) async fn operator_list(caller: Caller<Read>, Query(paging): Query<Paging>) -> Answer {
     let known = caller.app.registry.event_types().into_iter();
-    let list = List::of(known, |known| known.spec.name.clone(), &paging, &caller.app.config)?;
-    answer::ok(&list.map(|known| EventTypeView::of(&known, Owner::Operator)))
+    let page = Selected::of(known, |known| known.spec.name.clone(), &paging, &caller.app.config)?;
+    page.answer(|known| EventTypeView::shown(&known, Owner::Operator, &caller.key))
 }
 
 /// Get an event type of the operator
@@ -183,7 +207,7 @@ pub(crate) async fn operator_list(caller: Caller<Read>, Query(paging): Query<Pag
 pub(crate) async fn operator_get(caller: Caller<Read>, Id(name): Id<EventType>) -> Answer {
     let found = caller.app.registry.event_types().into_iter().find(|known| known.spec.name == name);
     let found = found.ok_or_else(|| Problem::not_found("event type"))?;
-    answer::ok(&EventTypeView::of(&found, Owner::Operator))
+    answer::ok(&EventTypeView::shown(&found, Owner::Operator, &caller.key))
 }
 
 /// Create or replace an event type for all tenants

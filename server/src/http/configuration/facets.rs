@@ -8,7 +8,7 @@ use crate::http::edge::answer::{self, Answer};
 use crate::http::edge::auth::{Access, Manage, Needs, Read};
 use crate::http::edge::body::Body;
 use crate::http::edge::error::Problem;
-use crate::http::edge::page::{List, Paging};
+use crate::http::edge::page::{List, LongPaging, Paging, Selected};
 use crate::http::edge::path::{Id, Query};
 use crate::model::{FacetSpec, Invalid};
 
@@ -69,11 +69,13 @@ fn known<N: Needs>(access: &Access<N>, facet: &str) -> Result<(), Problem> {
 
 /// List the facets of the profiles that the tenant uses
 #[utoipa::path(
-    get, path = "/v1/tenants/{tenant}/facets", tag = "facets",
+    get, path = "/v1/tenants/{tenant}/facets", tag = "facets", params(LongPaging),
     responses((status = 200, body = List<FacetView>))
 )]
-pub(crate) async fn list(access: Access<Read>) -> Answer {
-    answer::ok(&List::whole(facets(&access)))
+pub(crate) async fn list(access: Access<Read>, Query(paging): Query<LongPaging>) -> Answer {
+    let (config, facets) = (&access.app.config, facets(&access).into_iter());
+    let name = |view: &FacetView| format!("{} {}", view.profile, view.spec.name);
+    Selected::of(facets, name, &paging.or_most(config), config)?.answer(|view| view)
 }
 
 /// List the known values of a facet
@@ -87,11 +89,17 @@ pub(crate) async fn values(
     Query(paging): Query<Paging>,
 ) -> Answer {
     known(&access, &facet)?;
-    let values =
-        access.tenant.read(|state| state.facet_values.get(&facet).cloned()).unwrap_or_default();
-    let list =
-        List::of(values.into_iter(), |(value, _)| value.clone(), &paging, &access.app.config)?;
-    answer::ok(&list.map(|(value, label)| FacetValue { value, label }))
+    let values: Vec<String> = access.tenant.read(|state| {
+        let known = state.facet_values.get(&facet).into_iter();
+        known.flat_map(BTreeMap::keys).cloned().collect()
+    });
+    let page = Selected::of(values.into_iter(), String::clone, &paging, &access.app.config)?;
+    let view = |value: String| {
+        let label =
+            access.tenant.read(|state| state.facet_values.get(&facet)?.get(&value).cloned());
+        label.map(|label| FacetValue { value, label })
+    };
+    Ok(page.write(view)?.answer())
 }
 
 /// Tell all values of a facet

@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::http::edge::answer::{self, Answer};
 use crate::http::edge::auth::{Access, Manage, Operator, Read};
 use crate::http::edge::body::Body;
-use crate::http::edge::page::{List, Paging};
+use crate::http::edge::page::{List, Paging, Selected};
 use crate::http::edge::path::{Id, Query};
 use crate::model::{ApiKey, Invalid, KeyId, Millis, Scope, TenantId};
 use crate::registry::ChangeError;
@@ -97,8 +97,9 @@ pub(crate) struct KeyQuery {
 }
 
 fn page(app: &App, tenant: Option<&TenantId>, paging: &Paging) -> Answer {
-    let list = List::of(app.registry.keys(tenant).into_iter(), |key| key.id, paging, &app.config)?;
-    answer::ok(&list.map(|key: Arc<ApiKey>| KeyView::of(&key)))
+    let keys = app.registry.keys(tenant).into_iter();
+    let page = Selected::of(keys, |key| key.id, paging, &app.config)?;
+    page.answer(|key: Arc<ApiKey>| KeyView::of(&key))
 }
 
 /// Make a key

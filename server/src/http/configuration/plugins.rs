@@ -9,7 +9,7 @@ use crate::http::edge::answer::{self, Answer};
 use crate::http::edge::auth::{Access, Manage, Read};
 use crate::http::edge::body::{Body, Upload};
 use crate::http::edge::error::Problem;
-use crate::http::edge::page::{List, Paging};
+use crate::http::edge::page::{List, Paging, Selected};
 use crate::http::edge::path::{Id, Query};
 use crate::http::edge::sample_event;
 use crate::model::{Invalid, Millis, PluginMeta, PluginName, PluginState};
@@ -107,12 +107,12 @@ pub(crate) async fn upload(
     responses((status = 200, body = List<PluginView>))
 )]
 pub(crate) async fn list(access: Access<Read>, Query(paging): Query<Paging>) -> Answer {
-    let newest: Vec<PluginView> = access.tenant.read(|state| {
-        let names: BTreeSet<_> = state.plugins.keys().chain(state.uploads.keys()).collect();
-        names.into_iter().filter_map(|name| PluginView::find(state, name.as_str())).collect()
-    });
-    let name = |view: &PluginView| view.meta.name.clone();
-    answer::ok(&List::of(newest.into_iter(), name, &paging, &access.app.config)?)
+    let tenant = &access.tenant;
+    let names: BTreeSet<PluginName> =
+        tenant.read(|state| state.plugins.keys().chain(state.uploads.keys()).cloned().collect());
+    let page = Selected::of(names.into_iter(), PluginName::clone, &paging, &access.app.config)?;
+    let view = |name: PluginName| tenant.read(|state| PluginView::find(state, name.as_str()));
+    Ok(page.write(view)?.answer())
 }
 
 /// Get the newest version of a plugin that can be called, or the one of `NAME@VERSION`
@@ -135,17 +135,20 @@ pub(crate) async fn versions(
     Id(name): Id<PluginName>,
     Query(paging): Query<Paging>,
 ) -> Answer {
-    let versions: BTreeMap<u32, PluginView> = access.tenant.read(|state| {
-        let ready = state.plugins.get(&name).into_iter().flatten();
-        let others = state.uploads.get(&name).into_iter().flatten();
-        let ready = ready.map(|(number, stored)| (*number, PluginView::ready(stored)));
-        ready.chain(others.map(|(number, meta)| (*number, PluginView::other(meta)))).collect()
+    let tenant = &access.tenant;
+    let numbers: BTreeSet<u32> = tenant.read(|state| {
+        let ready = state.plugins.get(&name).into_iter().flat_map(BTreeMap::keys);
+        let others = state.uploads.get(&name).into_iter().flat_map(BTreeMap::keys);
+        ready.chain(others).copied().collect()
     });
-    if versions.is_empty() {
+    if numbers.is_empty() {
         return Err(Problem::not_found("plugin"));
     }
-    let number = |view: &PluginView| view.meta.version;
-    answer::ok(&List::of(versions.into_values(), number, &paging, &access.app.config)?)
+    let page = Selected::of(numbers.into_iter(), u32::clone, &paging, &access.app.config)?;
+    let view = |number: u32| {
+        tenant.read(|state| PluginView::find(state, &format!("{}@{number}", name.as_str())))
+    };
+    Ok(page.write(view)?.answer())
 }
 
 /// Delete a plugin, or the one version of `NAME@VERSION`

@@ -1,21 +1,24 @@
 //! Profiles: conventions that all tenants can use.
 
+use std::sync::Arc;
+
 use crate::http::edge::answer::{self, Answer};
 use crate::http::edge::auth::{Caller, Manage, Operator, Read};
 use crate::http::edge::body::{Body, read};
 use crate::http::edge::error::Problem;
-use crate::http::edge::page::{List, Paging};
+use crate::http::edge::page::{List, Paging, Selected};
 use crate::http::edge::patch;
 use crate::http::edge::path::{Id, Query};
-use crate::model::{Invalid, ProfileSpec};
+use crate::model::{ApiKey, Invalid, ProfileSpec};
+use crate::pipeline::compiled::profile::Profile;
 
 /// List profiles by name, the built-in one included
 #[utoipa::path(get, path = "/v1/profiles", tag = "profiles", params(Paging), responses((status = 200, body = List<ProfileSpec>)))]
 pub(crate) async fn list(caller: Caller<Read>, Query(paging): Query<Paging>) -> Answer {
     let profiles = caller.app.registry.profiles().into_iter();
-    let list =
-        List::of(profiles, |profile| profile.spec.name.clone(), &paging, &caller.app.config)?;
-    answer::ok(&list.map(|profile| profile.spec.clone()))
+    let name = |profile: &Arc<Profile>| profile.spec.name.clone();
+    let page = Selected::of(profiles, name, &paging, &caller.app.config)?;
+    page.answer(|profile| shown(&caller.key, &profile.spec))
 }
 
 /// Get a profile
@@ -23,7 +26,16 @@ pub(crate) async fn list(caller: Caller<Read>, Query(paging): Query<Paging>) -> 
 pub(crate) async fn get(caller: Caller<Read>, Id(name): Id<String>) -> Answer {
     let profile =
         caller.app.registry.profile(&name).ok_or_else(|| Problem::not_found("profile"))?;
-    answer::ok(&profile.spec)
+    answer::ok(&shown(&caller.key, &profile.spec))
+}
+
+/// A profile as the holder of a key sees it: how long events are kept is between the operator and each tenant.
+fn shown(key: &ApiKey, spec: &ProfileSpec) -> ProfileSpec {
+    let mut spec = spec.clone();
+    if key.tenant.is_some() {
+        spec.event_types.iter_mut().for_each(|known| known.retention = None);
+    }
+    spec
 }
 
 /// Create or replace a profile

@@ -1,11 +1,13 @@
 //! Named secrets: written, listed by name, never shown.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::http::edge::answer::{self, Answer};
 use crate::http::edge::auth::{Access, Manage, Read};
 use crate::http::edge::body::Body;
-use crate::http::edge::page::{List, Paging};
+use crate::http::edge::page::{List, Paging, Selected};
 use crate::http::edge::path::{Id, Query};
 use crate::model::{Millis, Secret, SecretName};
 
@@ -21,13 +23,15 @@ pub(crate) struct SecretValue {
 pub(crate) struct SecretView {
     name: SecretName,
     updated_at: Millis,
-    /// Who names it, in words.
+    /// Who names it, in words; of many, the first 100.
     used_by: Vec<String>,
 }
 
-fn view<N>(access: &Access<N>, name: SecretName, updated_at: Millis) -> SecretView {
-    let used_by = access.app.registry.secret_uses(&access.tenant, name.as_str());
-    SecretView { name, updated_at, used_by }
+impl SecretView {
+    fn of(name: SecretName, updated_at: Millis, uses: &HashMap<String, Vec<String>>) -> SecretView {
+        let used_by = uses.get(name.as_str()).cloned().unwrap_or_default();
+        SecretView { name, updated_at, used_by }
+    }
 }
 
 /// Put a secret
@@ -41,7 +45,8 @@ pub(crate) async fn put(access: Access<Manage>, Id(name): Id<SecretName>, body: 
     let SecretValue { value } = body.json()?;
     let created =
         access.app.registry.put_secret(&access.tenant, name.clone(), Secret::new(value)).await?;
-    answer::put(created, &view(&access, name, access.app.clock.now()))
+    let uses = access.app.registry.secret_uses(&access.tenant, [&name].into_iter());
+    answer::put(created, &SecretView::of(name, access.app.clock.now(), &uses))
 }
 
 /// List the names of secrets, and where they are used
@@ -53,8 +58,11 @@ pub(crate) async fn list(access: Access<Read>, Query(paging): Query<Paging>) -> 
     let known: Vec<_> = access.tenant.read(|state| {
         state.secrets.iter().map(|(name, stored)| (name.clone(), stored.updated_at)).collect()
     });
-    let list = List::of(known.into_iter(), |(name, _)| name.clone(), &paging, &access.app.config)?;
-    answer::ok(&list.map(|(name, updated_at)| view(&access, name, updated_at)))
+    let config = &access.app.config;
+    let page = Selected::of(known.into_iter(), |(name, _)| name.clone(), &paging, config)?;
+    let names = page.items().map(|(name, _)| name);
+    let uses = access.app.registry.secret_uses(&access.tenant, names);
+    page.answer(|(name, updated_at)| SecretView::of(name, updated_at, &uses))
 }
 
 /// Delete a secret

@@ -11,7 +11,7 @@ use crate::http::edge::answer::{self, Answer};
 use crate::http::edge::auth::{Access, Manage, Read};
 use crate::http::edge::body::{Body, read};
 use crate::http::edge::error::Problem;
-use crate::http::edge::page::{List, Paging};
+use crate::http::edge::page::{List, Paging, Selected};
 use crate::http::edge::path::{Id, Query};
 use crate::http::edge::settings::{saved, settings, take_secret};
 use crate::http::edge::{auth, patch};
@@ -120,8 +120,8 @@ pub(crate) async fn create(access: Access<Manage>, body: Body) -> Answer {
 pub(crate) async fn list(access: Access<Read>, Query(paging): Query<Paging>) -> Answer {
     let config = &access.app.config;
     let sources = access.app.registry.sources(&access.tenant.id).into_iter();
-    let list = List::of(sources, |source| source.id, &paging, config)?;
-    answer::ok(&list.map(|source| SourceView::of(&source, config)))
+    let page = Selected::of(sources, |source| source.id, &paging, config)?;
+    page.answer(|source| SourceView::of(&source, config))
 }
 
 /// Get a source

@@ -13,10 +13,10 @@ use serde_json::json;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::http::edge::answer::Answer;
-use crate::http::edge::auth::{Access, Read};
+use crate::http::edge::auth::{Access, Read, Standing};
 use crate::http::edge::error::{Code, Problem};
 use crate::http::edge::path::Query;
-use crate::live_stream::{Heard, Listener, Message, NoListener};
+use crate::live_stream::{Filter, Heard, Listener, Message, NoListener};
 use crate::model::{Attempt, DeliveryId, EventId, EventType, Millis, State, TypeFilter, WebhookId};
 
 /// Interval of heartbeats, so that proxies don't close a silent stream as dead.
@@ -46,6 +46,11 @@ pub(crate) struct LiveView<'a> {
     webhook: &'a str,
     /// Null when it ended before there was anything to send: `delivery.reason` says why.
     attempt: Option<&'a Attempt>,
+    /// What is too long for this stream and null or empty here: `request.body`, `response.body` or
+    /// `attempt`. The delivery's attempts have it.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    left_out: &'a [&'static str],
 }
 
 impl LiveView<'_> {
@@ -65,6 +70,7 @@ impl LiveView<'_> {
             event_type: &message.event_type,
             webhook: &message.webhook,
             attempt: message.attempt.as_ref(),
+            left_out: &message.left_out,
         }
     }
 }
@@ -82,27 +88,24 @@ pub(crate) struct ListenQuery {
     event_type: Option<TypeFilter>,
 }
 
-impl ListenQuery {
-    fn means(&self, message: &Message) -> bool {
-        let event_type = message.event_type.as_str();
-        self.webhook_id.is_none_or(|id| id == message.delivery.webhook_id)
-            && self.event_type.as_ref().is_none_or(|filter| filter.accepts(event_type))
-    }
-}
-
 /// Listen to deliveries
 ///
 /// Server-Sent Events (`text/event-stream`): an event `attempt` after each attempt, and each delivery
-/// that ended without one, with the request as it was sent, secrets masked, and what came back; an
-/// event `lagged` with `{"lost": 3}` where messages came faster than they were read. What happens on
-/// this node from now on; other nodes have streams of their own.
+/// that ended without one, with the request as it was sent, secrets masked, and what came back. Bodies
+/// longer than `tenant.listener_body_bytes_max` are left out, which `left_out` says. An event `lagged`
+/// with `{"lost": 3}` ends the stream where messages come faster than they are read, and an event `ended`
+/// with `{"reason": …}` when the key or the tenant is deleted. What happens on this node from now on;
+/// other nodes have streams of their own.
 #[utoipa::path(
     get, path = "/v1/tenants/{tenant}/deliveries/stream", tag = "deliveries", params(ListenQuery),
     responses((status = 200, description = "The data of an event `attempt`", body = LiveView, content_type = "text/event-stream"))
 )]
 pub(crate) async fn stream(access: Access<Read>, Query(query): Query<ListenQuery>) -> Answer {
-    let listener = access.app.live.listen(&access.tenant.id).map_err(|error| match error {
+    let filter = Filter { webhook_id: query.webhook_id, event_type: query.event_type };
+    let listener = access.app.live.listen(access.tenant.generation, filter);
+    let listener = listener.map_err(|error| match error {
         NoListener::TooMany(_) => Problem::new(Code::Conflict, error.to_string()),
+        NoListener::TooManyInAll(_) => Problem::new(Code::Busy, error.to_string()),
         NoListener::Stopping => Problem::new(Code::NotReady, error.to_string()),
     })?;
     Ok(HttpResponse::Ok()
@@ -110,21 +113,24 @@ pub(crate) async fn stream(access: Access<Read>, Query(query): Query<ListenQuery
         .insert_header((CACHE_CONTROL, "no-store"))
         // Disables response buffering in nginx.
         .insert_header(("x-accel-buffering", "no"))
-        .streaming(told(listener, query)))
+        .streaming(told(listener, access.standing())))
 }
 
 struct Telling {
     listener: Listener,
-    query: ListenQuery,
+    standing: Standing,
     heartbeat: Interval,
+    /// The last event has been sent.
+    over: bool,
 }
 
-/// Text of the stream, until the server stops or the client disconnects.
-fn told(listener: Listener, query: ListenQuery) -> impl Stream<Item = Result<Bytes, Infallible>> {
+/// Text of the stream, until the listener is too slow or has no right to it any more, the server stops, or the
+/// client disconnects.
+fn told(listener: Listener, standing: Standing) -> impl Stream<Item = Result<Bytes, Infallible>> {
     // The first tick fires at once, so the client learns that the stream is open.
     let mut heartbeat = tokio::time::interval(HEARTBEAT);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let telling = Telling { listener, query, heartbeat };
+    let telling = Telling { listener, standing, heartbeat, over: false };
     futures_util::stream::unfold(telling, |mut telling| async move {
         let text = telling.next().await?;
         Some((Ok(text.into()), telling))
@@ -133,21 +139,26 @@ fn told(listener: Listener, query: ListenQuery) -> impl Stream<Item = Result<Byt
 
 impl Telling {
     async fn next(&mut self) -> Option<String> {
-        loop {
-            let heard = tokio::select! {
-                heard = self.listener.hear() => heard,
-                _ = self.heartbeat.tick() => return Some(": listening\n\n".to_owned()),
-            };
-            match heard {
-                Heard::Message(message) if self.query.means(&message) => {
-                    return Some(event_of(&message));
-                }
-                Heard::Message(_) => {}
-                Heard::Lost(count) => {
-                    return Some(format!("event: lagged\ndata: {}\n\n", json!({"lost": count})));
-                }
-                Heard::End => return None,
+        if self.over {
+            return None;
+        }
+        let heard = tokio::select! {
+            biased;
+            // Before anything else: what waits is not told to a key that is gone.
+            reason = self.standing.ended() => {
+                self.over = true;
+                return Some(format!("event: ended\ndata: {}\n\n", json!({"reason": reason})));
             }
+            heard = self.listener.hear() => heard,
+            _ = self.heartbeat.tick() => return Some(": listening\n\n".to_owned()),
+        };
+        match heard {
+            Heard::Message(queued) => Some(event_of(&queued.message)),
+            Heard::Lagged(count) => {
+                self.over = true;
+                Some(format!("event: lagged\ndata: {}\n\n", json!({"lost": count})))
+            }
+            Heard::End => None,
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::http::edge::path::{Id, Query};
 use crate::http::webhooks::resource::find;
 use crate::model::{DeliveryId, Millis, Replay, ReplayId, ReplayState, WebhookId};
 use crate::replay::{Plan, ReplayRequest, Started};
-use crate::store::StoreError;
+use crate::store::{ListedReplay, StoreError};
 
 /// Old events on their way once more.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -48,6 +48,23 @@ impl ReplayView {
             made: replay.made,
             skipped: replay.skipped,
             pace_per_s: replay.pace_per_s,
+            started_at: replay.started_at,
+            ended_at: replay.ended_at,
+            error: replay.error,
+        }
+    }
+
+    fn listed(replay: ListedReplay) -> ReplayView {
+        let count = |value: i64| u64::try_from(value).unwrap_or_default();
+        ReplayView {
+            id: replay.id,
+            webhook_id: replay.webhook_id,
+            state: replay.state,
+            total: count(replay.total),
+            exact: replay.exact,
+            made: count(replay.made),
+            skipped: count(replay.skipped),
+            pace_per_s: u32::try_from(replay.pace_per_s).unwrap_or(1),
             started_at: replay.started_at,
             ended_at: replay.ended_at,
             error: replay.error,
@@ -126,7 +143,7 @@ pub(crate) async fn list(access: Access<Read>, Query(query): Query<ReplayQuery>)
         .replays
         .list_replays(&access.tenant.id, query.webhook_id, limit, cursor)
         .await?;
-    answer::ok(&List::from_store(page, ReplayView::of))
+    page::stored(page, ReplayView::listed)
 }
 
 /// Get a replay: how far it is

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::http::edge::answer::{self, Answer};
 use crate::http::edge::auth::{Access, Manage, Read};
 use crate::http::edge::error::{Code, Problem};
-use crate::http::edge::page::{self, List};
+use crate::http::edge::page::{self, List, LongPaging};
 use crate::http::edge::path::{Id, Query};
 use crate::model::{Attempt, Delivery, DeliveryId, EventId, Millis, State, WebhookId};
 use crate::store::{DeliveryFilter, StoreError};
@@ -99,7 +99,7 @@ pub(crate) async fn list(access: Access<Read>, Query(query): Query<DeliveryQuery
         .history
         .list_deliveries(&access.tenant.id, &filter, limit, query.cursor.as_deref())
         .await?;
-    answer::ok(&List::from_store(page, DeliveryView::of))
+    page::stored(page, DeliveryView::of)
 }
 
 /// Get a delivery
@@ -112,24 +112,31 @@ pub(crate) async fn get(access: Access<Read>, Id(id): Id<DeliveryId>) -> Answer 
 }
 
 async fn view<N>(access: &Access<N>, id: DeliveryId) -> Result<DeliveryView, Problem> {
-    let stored = access.app.store.history.get_delivery(&access.tenant.id, id).await;
+    let stored = access.app.store.history.show_delivery(&access.tenant.id, id).await;
     let stored = stored.map_err(|error| match error {
         StoreError::NotFound => Problem::not_found("delivery"),
         error => error.into(),
     })?;
-    Ok(DeliveryView::of(stored.delivery))
+    Ok(DeliveryView::of(stored))
 }
 
 /// List the attempts of a delivery, the first one first
 ///
 /// Requests as they were sent, secrets masked, and the first 64 KiB of what came back.
 #[utoipa::path(
-    get, path = "/v1/tenants/{tenant}/deliveries/{id}/attempts", tag = "deliveries",
+    get, path = "/v1/tenants/{tenant}/deliveries/{id}/attempts", tag = "deliveries", params(LongPaging),
     responses((status = 200, body = List<Attempt>))
 )]
-pub(crate) async fn attempts(access: Access<Read>, Id(id): Id<DeliveryId>) -> Answer {
+pub(crate) async fn attempts(
+    access: Access<Read>,
+    Id(id): Id<DeliveryId>,
+    Query(paging): Query<LongPaging>,
+) -> Answer {
     view(&access, id).await?;
-    answer::ok(&List::whole(access.app.store.history.attempts(id).await?))
+    let paging = paging.or_most(&access.app.config);
+    let size = page::size(paging.limit, &access.app.config)?;
+    let page = access.app.store.history.attempts(id, size, paging.cursor.as_deref()).await?;
+    page::stored(page, |attempt: Attempt| attempt)
 }
 
 /// Begin a delivery anew

@@ -29,3 +29,14 @@ pub(crate) fn put(created: bool, view: &impl Serialize) -> Answer {
 pub(crate) fn no_content() -> Answer {
     Ok(HttpResponse::NoContent().finish())
 }
+
+/// A stored JSON text, written into an answer as it is.
+pub(crate) struct StoredJson(pub(crate) String);
+
+impl Serialize for StoredJson {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let text: &serde_json::value::RawValue =
+            serde_json::from_str(&self.0).map_err(serde::ser::Error::custom)?;
+        text.serialize(serializer)
+    }
+}

@@ -14,6 +14,8 @@ use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use tokio::sync::watch;
+use uuid::Uuid;
 
 use super::budget::Owner;
 use super::client_address::Network;
@@ -76,6 +78,7 @@ impl Needs for Manage {
 pub(crate) struct Access<N> {
     pub(crate) app: web::Data<App>,
     pub(crate) tenant: Arc<Tenant>,
+    pub(crate) key: Arc<ApiKey>,
     needs: PhantomData<N>,
 }
 
@@ -110,9 +113,25 @@ pub(crate) fn reaches(key: &ApiKey, tenant: &TenantId) -> bool {
 impl<N: Needs> Caller<N> {
     fn of(req: &HttpRequest) -> Result<Caller<N>, Problem> {
         let (app, key) = identify(req)?;
+        reached(req, &key)?;
         check_scope::<N>(&key)?;
         Ok(Caller { app, key, needs: PhantomData })
     }
+}
+
+/// Whether the key of a call to the API still reaches what it calls: for a body that took its time. Calls to
+/// incoming URLs have no key of ours.
+pub(super) fn still_stands(req: &HttpRequest) -> Result<(), Problem> {
+    if req.path().starts_with("/v1/") {
+        let (_, key) = identify(req)?;
+        reached(req, &key)?;
+    }
+    Ok(())
+}
+
+/// The owner of the request's key: none if it has no valid one, or the operator's.
+pub(super) fn owner_of_key(req: &HttpRequest) -> Option<TenantId> {
+    identify(req).ok().and_then(|(_, key)| key.tenant.clone())
 }
 
 fn identify(req: &HttpRequest) -> Result<(web::Data<App>, Arc<ApiKey>), Problem> {
@@ -165,23 +184,70 @@ fn check_scope<N: Needs>(key: &ApiKey) -> Result<(), Problem> {
     Err(Problem::new(Code::ScopeMissing, format!("this call needs a key with the scope `{scope}`")))
 }
 
+/// The tenant in the path, if there is one that the key reaches. Any other is reported as not found, before
+/// anything else about the call.
+fn reached(req: &HttpRequest, key: &ApiKey) -> Result<Option<TenantId>, Problem> {
+    let Some(id) = req.match_info().get("tenant") else { return Ok(None) };
+    let id = super::path::decoded(id).parse().ok().filter(|id| reaches(key, id));
+    id.map(Some).ok_or_else(|| Problem::not_found("tenant"))
+}
+
 fn access<N: Needs>(req: &HttpRequest) -> Result<Access<N>, Problem> {
     let (app, key) = identify(req)?;
-    let id = req.match_info().get("tenant").and_then(|id| super::path::decoded(id).parse().ok());
-    let id = id.filter(|id| reaches(&key, id));
-    let tenant = id.and_then(|id| app.registry.tenant(&id));
+    let tenant = reached(req, &key)?.and_then(|id| app.registry.tenant(&id));
     let tenant = tenant.ok_or_else(|| Problem::not_found("tenant"))?;
     check_scope::<N>(&key)?;
-    Ok(Access { app, tenant, needs: PhantomData })
+    Ok(Access { app, tenant, key, needs: PhantomData })
 }
 
 fn operator<N: Needs>(req: &HttpRequest) -> Result<Operator<N>, Problem> {
     let (app, key) = identify(req)?;
+    reached(req, &key)?;
     if key.tenant.is_some() {
         return Err(Problem::new(Code::OperatorOnly, "this key belongs to a tenant"));
     }
     check_scope::<N>(&key)?;
     Ok(Operator { app, needs: PhantomData })
+}
+
+/// Whether the right to an answer that goes on for long still stands.
+pub(crate) struct Standing {
+    app: web::Data<App>,
+    key: Arc<ApiKey>,
+    /// Not the tenant itself: its erasure waits until nobody has it.
+    tenant: (TenantId, Uuid),
+    changes: watch::Receiver<()>,
+}
+
+impl<N> Access<N> {
+    pub(crate) fn standing(&self) -> Standing {
+        Standing {
+            app: self.app.clone(),
+            key: self.key.clone(),
+            tenant: (self.tenant.id.clone(), self.tenant.generation),
+            changes: self.app.registry.rights(),
+        }
+    }
+}
+
+impl Standing {
+    /// Waits until the key or the tenant is gone, and says so. Cancel safe.
+    pub(crate) async fn ended(&mut self) -> &'static str {
+        loop {
+            self.changes.borrow_and_update();
+            let registry = &self.app.registry;
+            let (id, generation) = &self.tenant;
+            if registry.tenant(id).is_none_or(|tenant| tenant.generation != *generation) {
+                return "the tenant was deleted";
+            }
+            if !registry.key_stands(&self.key) {
+                return "the key was deleted";
+            }
+            if self.changes.changed().await.is_err() {
+                return "the server stops";
+            }
+        }
+    }
 }
 
 impl<N: Needs> FromRequest for Access<N> {

@@ -7,7 +7,7 @@
 use std::ops::Range;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
@@ -18,13 +18,16 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 
-use super::auth::Account;
+use super::auth::{Account, still_stands};
 use super::budget::Charge;
 use super::connection::Connection;
 use super::error::{Code, Problem};
 use super::received::Received;
 use crate::model::Invalid;
 use crate::pipeline::accept::intake::pointer_token;
+
+/// The key of a request whose body took longer is looked up again.
+const RIGHT_CHECKED_AFTER: Duration = Duration::from_secs(1);
 
 /// A request body of at most `intake.body_bytes_max`.
 pub(crate) struct Body {
@@ -148,6 +151,7 @@ impl FromRequest for Upload {
 
 /// What is needed to read a request's body, taken from its head.
 struct Collector {
+    req: HttpRequest,
     connection: Rc<Connection>,
     account: Account,
     length: Option<usize>,
@@ -166,7 +170,7 @@ impl Collector {
         };
         let length = req.headers().get(CONTENT_LENGTH);
         let length = length.and_then(|value| value.to_str().ok()?.parse().ok());
-        Ok(Collector { connection, account, length })
+        Ok(Collector { req: req.clone(), connection, account, length })
     }
 
     async fn collect(
@@ -184,7 +188,7 @@ impl Collector {
         if self.length.is_some_and(|length| length > bytes_max) {
             return Err(too_large());
         }
-        let connection = &self.connection;
+        let (connection, began) = (&self.connection, Instant::now());
         let mut received = Received::new(connection.edge.clone(), self.account, self.length);
         let reading = async {
             while let Some(chunk) = payload.next().await {
@@ -204,7 +208,11 @@ impl Collector {
         };
         tokio::time::timeout(Duration::from_millis(time_ms), reading).await.map_err(late)??;
         connection.body_read();
-        received.finish().await
+        let received = received.finish().await?;
+        if began.elapsed() > RIGHT_CHECKED_AFTER {
+            still_stands(&self.req)?;
+        }
+        Ok(received)
     }
 }
 

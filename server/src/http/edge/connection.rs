@@ -23,6 +23,7 @@ use super::Edge;
 use super::budget::{Charge, Exceeded, Owner};
 use super::client_address::{Network, is_trusted};
 use super::error::{PROBLEM_JSON, Problem};
+use super::unread::close_when_stalled;
 
 /// What may be read ahead of the handlers: more than the longest head that the HTTP library takes.
 const AHEAD_BYTES_MAX: usize = 192 << 10;
@@ -164,6 +165,7 @@ pub(crate) fn accept(edge: &Arc<Edge>, io: TcpStream) -> io::Result<Socket> {
             return Err(refuse(io, exceeded));
         }
     };
+    close_when_stalled(&io, Duration::from_millis(edge.config.server.write_timeout_ms));
     let connection = Rc::new(Connection {
         edge: edge.clone(),
         peer,

@@ -96,6 +96,8 @@ catalogue! {
         "See `errors`; the plugin or its config must change."
     PluginInvalid "plugin_invalid" 422 "The upload is no plugin that can run"
         "`detail` says what is missing or too much; build it with an Antar SDK."
+    AnswersUnread "answers_unread" 429 "Large answers wait to be read"
+        "Read the answers that are under way, or ask for smaller pages; `detail` names the limit and its setting."
     TooManyRequests "too_many_requests" 429 "Too much at once from one caller"
         "Send the request again after `Retry-After` seconds, and less at once; `detail` names the limit and its setting."
     Internal "internal" 500 "Something went wrong inside"
@@ -120,7 +122,11 @@ impl Code {
     fn retry_after_s(self) -> Option<u32> {
         match self {
             Code::IntakePluginFailed => Some(5),
-            Code::Busy | Code::Unavailable | Code::NotReady | Code::TooManyRequests => Some(1),
+            Code::AnswersUnread
+            | Code::Busy
+            | Code::Unavailable
+            | Code::NotReady
+            | Code::TooManyRequests => Some(1),
             _ => None,
         }
     }
@@ -247,6 +253,7 @@ impl From<ChangeError> for Problem {
             ChangeError::NameTaken(_) => Problem::new(Code::NameTaken, error.to_string()),
             ChangeError::NotFound(what) => Problem::not_found(what),
             ChangeError::Conflict(detail) => Problem::new(Code::Conflict, detail),
+            ChangeError::OperatorOnly(detail) => Problem::new(Code::OperatorOnly, detail),
             ChangeError::Busy(detail) => Problem::new(Code::Busy, detail),
             ChangeError::Broke(cause) => Problem::internal(cause),
             ChangeError::Upload(error) => error.into(),

@@ -22,6 +22,7 @@ use tracing::Instrument;
 use super::client_address::{self, Network};
 use super::connection::Connection;
 use super::error::{Code, Problem};
+use super::unread::Unread;
 use crate::app::App;
 use crate::model::uuid_v7;
 use crate::registry::Registry;
@@ -52,14 +53,24 @@ pub(crate) async fn handle(
     };
     // Runs in a task of its own, so that a client that disconnects does not interrupt a change
     // between the database and memory, or an event between the commit and its first attempt.
-    let handling = actix_web::rt::spawn(next.call(req).instrument(span.clone()));
+    let unread = req.app_data::<web::Data<Unread>>().cloned();
+    let calling = next.call(req);
+    let handling = async move {
+        // Nothing else runs between the answer and its count.
+        let answered = calling.await?.map_into_boxed_body();
+        Ok::<_, Error>(match unread {
+            Some(unread) => unread.into_inner().hold(answered),
+            None => answered,
+        })
+    };
+    let handling = actix_web::rt::spawn(handling.instrument(span.clone()));
     let handled = handling.await;
     let failed = !matches!(&handled, Ok(Ok(answered)) if answered.status().as_u16() < 400);
     // Where the rest of a body is not read, nothing can follow it.
     let last = failed && !connection.is_body_read();
     connection.end_request(last);
     let mut answered = match handled {
-        Ok(Ok(answered)) => finish(answered.map_into_boxed_body(), &id),
+        Ok(Ok(answered)) => finish(answered, &id),
         Ok(Err(error)) => return Err(error),
         Err(panicked) => return Err(span.in_scope(|| Problem::internal(panicked)).into()),
     };

@@ -17,6 +17,7 @@ pub(super) mod received;
 pub(super) mod refusals;
 pub(super) mod sample_event;
 pub(super) mod settings;
+pub(super) mod unread;
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError};
-use antar_json::Document;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::app::Posted;
 use crate::config::IntakeConfig;
-use crate::http::edge::answer::{self, Answer};
+use crate::http::edge::answer::{self, Answer, StoredJson};
 use crate::http::edge::auth::{Access, Publish, Read};
 use crate::http::edge::body::Body;
 use crate::http::edge::error::{Code, PROBLEM_JSON, Problem, ProblemBody};
@@ -23,7 +22,7 @@ use crate::model::{EventId, EventType, FieldError, Millis};
 use crate::pipeline::accept::cloudevents;
 use crate::pipeline::accept::intake::{self, Batch, Refused};
 use crate::pipeline::{self, OnceRequest};
-use crate::store::{EventFilter, StoredEvent};
+use crate::store::{EventFilter, ListedEvent};
 
 /// An event as it is posted.
 #[derive(utoipa::ToSchema)]
@@ -81,10 +80,11 @@ pub(crate) struct EventView {
     r#type: EventType,
     timestamp: Millis,
     #[schema(value_type = std::collections::BTreeMap<String, String>)]
-    attributes: serde_json::Map<String, serde_json::Value>,
-    /// As posted. Empty when it is not kept.
-    #[schema(value_type = Object)]
-    data: Document,
+    attributes: StoredJson,
+    /// As posted. Empty when it is not kept. In a list only with `include=data`.
+    #[schema(value_type = Option<Object>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<StoredJson>,
     /// False when the data does not follow the type's schema.
     schema_ok: bool,
     accepted_at: Millis,
@@ -99,21 +99,20 @@ pub(crate) struct EventView {
 }
 
 impl EventView {
-    fn of(stored: StoredEvent) -> EventView {
-        let event = stored.event;
-        let attributes = event.attributes.iter().map(|(k, v)| (k.clone(), v.clone().into()));
+    /// `with_data`: an event without data has an empty object.
+    fn of(event: ListedEvent, with_data: bool) -> EventView {
         EventView {
-            id: event.key.id.clone(),
-            r#type: event.event_type.clone(),
+            id: event.id,
+            r#type: event.event_type,
             timestamp: event.timestamp,
-            attributes: attributes.collect(),
-            data: event.data().to_document(),
+            attributes: StoredJson(event.attributes),
+            data: with_data.then(|| StoredJson(event.data.unwrap_or_else(|| "{}".to_owned()))),
             schema_ok: event.schema_ok,
-            accepted_at: stored.accepted_at,
-            deliveries: stored.deliveries,
-            hops: event.hops.count,
-            dropped_reason: stored.dropped_reason,
-            data_kept: stored.data_kept,
+            accepted_at: event.accepted_at,
+            deliveries: event.deliveries,
+            hops: event.hops,
+            dropped_reason: event.dropped_reason,
+            data_kept: event.data_kept,
         }
     }
 }
@@ -292,15 +291,30 @@ pub(crate) struct EventQuery {
     /// Accepted before, RFC 3339.
     #[param(value_type = Option<String>)]
     until: Option<Millis>,
+    /// What else each event shows.
+    #[param(inline)]
+    include: Option<Include>,
+}
+
+/// What a list of events shows on request.
+#[derive(Clone, Copy, PartialEq, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Include {
+    /// The data of each event.
+    Data,
 }
 
 /// List events, newest first
+///
+/// Without their data, unless `include=data` asks for it. A page of large events has fewer of them:
+/// `tenant.page_bytes_max`.
 #[utoipa::path(
     get, path = "/v1/tenants/{tenant}/events", tag = "events", params(EventQuery),
     responses((status = 200, body = List<EventView>))
 )]
 pub(crate) async fn list(access: Access<Read>, Query(query): Query<EventQuery>) -> Answer {
-    let limit = page::limit(query.limit, &access.app.config)?;
+    let size = page::size(query.limit, &access.app.config)?;
+    let with_data = query.include == Some(Include::Data);
     let filter = EventFilter {
         event_type: query.r#type,
         subject: query.subject,
@@ -310,9 +324,9 @@ pub(crate) async fn list(access: Access<Read>, Query(query): Query<EventQuery>) 
     let store = &access.app.store;
     let page = store
         .history
-        .list_events(&access.tenant.id, &filter, limit, query.cursor.as_deref())
+        .list_events(&access.tenant.id, &filter, with_data, size, query.cursor.as_deref())
         .await?;
-    answer::ok(&List::from_store(page, EventView::of))
+    page::stored(page, |event| EventView::of(event, with_data))
 }
 
 /// Which of several events with the same id.
@@ -334,9 +348,9 @@ pub(crate) async fn get(
     Id(id): Id<EventId>,
     Query(query): Query<SourceQuery>,
 ) -> Answer {
-    let event =
-        access.app.store.history.get_event(&access.tenant.id, &id, query.source.as_deref()).await?;
-    answer::ok(&EventView::of(event))
+    let history = &access.app.store.history;
+    let event = history.show_event(&access.tenant.id, &id, query.source.as_deref()).await?;
+    answer::ok(&EventView::of(event, true))
 }
 
 #[cfg(test)]

@@ -98,9 +98,12 @@ fn queries_are_listed_as_they_are_taken() {
         "/v1/tenants/{tenant}/secrets",
         "/v1/tenants/{tenant}/plugins",
         "/v1/tenants/{tenant}/plugins/{name}/versions",
+        "/v1/tenants/{tenant}/facets",
         "/v1/tenants/{tenant}/facets/{facet}/values",
         "/v1/tenants/{tenant}/event-types",
         "/v1/tenants/{tenant}/keys",
+        "/v1/tenants/{tenant}/webhooks/{id}/revisions",
+        "/v1/tenants/{tenant}/deliveries/{id}/attempts",
     ];
     let mut queries = vec![
         ("get", "/v1/tenants/{tenant}/deliveries", taken::<DeliveryQuery>()),

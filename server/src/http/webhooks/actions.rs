@@ -1,15 +1,14 @@
 //! Actions on a webhook: test, rotate its secret, enable, disable, pause, resume, revert.
 
-use antar_json::Document;
 use serde::{Deserialize, Serialize};
 
 use super::resource::{WebhookView, find};
-use crate::http::edge::answer::{self, Answer};
+use crate::http::edge::answer::{self, Answer, StoredJson};
 use crate::http::edge::auth::{Access, Manage, Read};
 use crate::http::edge::body::{Body, read};
 use crate::http::edge::error::Problem;
-use crate::http::edge::page::List;
-use crate::http::edge::path::Id;
+use crate::http::edge::page::{self, List, LongPaging};
+use crate::http::edge::path::{Id, Query};
 use crate::http::edge::sample_event::Sample;
 use crate::http::edge::settings::take_secret;
 use crate::model::{Invalid, Millis, Response, SentRequest, WebhookId};
@@ -143,23 +142,29 @@ pub(crate) struct RevisionView {
     created_at: Millis,
     /// The settings of then.
     #[schema(value_type = crate::model::WebhookSpec)]
-    spec: Document,
+    spec: StoredJson,
 }
 
 /// List the revisions of a webhook, newest first
 #[utoipa::path(
-    get, path = "/v1/tenants/{tenant}/webhooks/{id}/revisions", tag = "webhooks",
+    get, path = "/v1/tenants/{tenant}/webhooks/{id}/revisions", tag = "webhooks", params(LongPaging),
     responses((status = 200, body = List<RevisionView>))
 )]
-pub(crate) async fn revisions(access: Access<Read>, Id(id): Id<WebhookId>) -> Answer {
+pub(crate) async fn revisions(
+    access: Access<Read>,
+    Id(id): Id<WebhookId>,
+    Query(paging): Query<LongPaging>,
+) -> Answer {
     find(&access.tenant, id)?;
-    let rows = access.app.store.configuration.webhook_revisions(id).await?;
-    let view = |row: crate::store::RevisionRow| {
-        let spec = row.spec.parse().map_err(Problem::internal)?;
-        Ok(RevisionView { revision: row.revision, created_at: row.created_at, spec })
-    };
-    let views = rows.into_iter().map(view).collect::<Result<_, Problem>>()?;
-    answer::ok(&List::whole(views))
+    let paging = paging.or_most(&access.app.config);
+    let size = page::size(paging.limit, &access.app.config)?;
+    let configuration = &access.app.store.configuration;
+    let page = configuration.webhook_revisions(id, size, paging.cursor.as_deref()).await?;
+    page::stored(page, |row| RevisionView {
+        revision: row.revision,
+        created_at: row.created_at,
+        spec: StoredJson(row.spec),
+    })
 }
 
 /// Which revision.

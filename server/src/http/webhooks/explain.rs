@@ -11,7 +11,7 @@ use super::resource::find;
 use crate::http::edge::answer::{self, Answer};
 use crate::http::edge::auth::{Access, Read};
 use crate::http::edge::error::Problem;
-use crate::http::edge::page::{List, Paging};
+use crate::http::edge::page::{List, Paging, Selected};
 use crate::http::edge::path::{Id, Query};
 use crate::model::{Delivery, EventId, State, WebhookId};
 use crate::pipeline::compiled::webhook::Webhook;
@@ -33,32 +33,34 @@ pub(crate) async fn event(
     let event = access.app.store.history.get_event(&access.tenant.id, &id, None).await?;
     let deliveries = newest_deliveries(&access, &event, None).await?;
     let webhooks = access.tenant.read(|state| {
-        List::of(state.webhooks().cloned(), |webhook| webhook.id, &paging, &access.app.config)
+        Selected::of(state.webhooks().cloned(), |webhook| webhook.id, &paging, &access.app.config)
     })?;
-    let last_page = webhooks.next_cursor.is_none();
     let mut arounds = HashMap::new();
-    for webhook in &webhooks.data {
+    for webhook in webhooks.items() {
         let context = context(&access, webhook.id, deliveries.get(&webhook.id)).await?;
         arounds.insert(webhook.id, context);
     }
-    let gone = deliveries.values().filter(|d| access.tenant.webhook(d.webhook_id).is_none());
-    let gone: Vec<_> = if last_page { gone.map(of_deleted).collect() } else { Vec::new() };
-    let config = access.app.config.clone();
+    let (config, tenant) = (access.app.config.clone(), access.tenant.clone());
     let explain_all = move || {
         let unknown = DeliveryContext::default();
         let left = Steps::new(config.intake.route_steps_max);
-        webhooks.map(|webhook| {
+        let mut written = webhooks.write(|webhook| {
             let context = arounds.get(&webhook.id).unwrap_or(&unknown);
             let steps = Steps::new(config.intake.rule_steps_max.min(left.left()));
             let explained = about(&webhook, &event, deliveries.get(&webhook.id), context, &steps);
             // It can't have taken more than were left.
             let _ = left.take(steps.taken());
-            explained
-        })
+            Some(explained)
+        })?;
+        if written.is_last() {
+            let gone = deliveries.values().filter(|d| tenant.webhook(d.webhook_id).is_none());
+            for delivery in gone {
+                written.append(&of_deleted(delivery))?;
+            }
+        }
+        Ok::<_, Problem>(written)
     };
-    let mut rows = access.app.pipeline.work.run(&access.tenant.id, explain_all).await?;
-    rows.data.extend(gone);
-    answer::ok(&rows)
+    Ok(access.app.pipeline.work.run(&access.tenant.id, explain_all).await??.answer())
 }
 
 /// Which event.

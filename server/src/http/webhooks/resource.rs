@@ -9,7 +9,7 @@ use crate::http::edge::answer::{self, Answer};
 use crate::http::edge::auth::{Access, Manage, Read};
 use crate::http::edge::body::{Body, read};
 use crate::http::edge::error::Problem;
-use crate::http::edge::page::{List, Paging};
+use crate::http::edge::page::{List, Paging, Selected};
 use crate::http::edge::patch;
 use crate::http::edge::path::{Id, Query};
 use crate::http::edge::sample_event::Sample;
@@ -196,11 +196,11 @@ pub(crate) async fn list(access: Access<Read>, Query(query): Query<WebhookQuery>
         query.name.as_ref().is_none_or(|name| webhook.spec.name == *name)
             && query.enabled.is_none_or(|enabled| webhook.enabled == enabled)
     };
-    let list = access.tenant.read(|state| {
+    let page = access.tenant.read(|state| {
         let webhooks = state.webhooks().filter(wanted).cloned();
-        List::of(webhooks, |webhook| webhook.id, &paging, &access.app.config)
+        Selected::of(webhooks, |webhook| webhook.id, &paging, &access.app.config)
     })?;
-    answer::ok(&list.map(|webhook| WebhookView::of(&webhook)))
+    page.answer(|webhook| WebhookView::of(&webhook))
 }
 
 /// Get a webhook

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use antar_json::{OutOfSteps, Steps};
 use antar_rules::{Index, Pattern};
 use parking_lot::RwLock;
+use uuid::Uuid;
 
 use super::profile::{CatalogType, Profile};
 use super::webhook::Webhook;
@@ -19,6 +20,8 @@ use crate::plugin::Plugin;
 /// A tenant's configuration. Readers hold the lock for microseconds and never across an await.
 pub struct Tenant {
     pub id: TenantId,
+    /// No other tenant ever has it, not even one that is created anew under the same id.
+    pub generation: Uuid,
     state: RwLock<TenantState>,
 }
 
@@ -83,7 +86,14 @@ impl Tenant {
             index: Index::new(),
             bytes: 0,
         };
-        Tenant { id, state: RwLock::new(state) }
+        Tenant { id, generation: Uuid::new_v4(), state: RwLock::new(state) }
+    }
+
+    /// Whether `fresh` is the same tenant as this one, read anew.
+    #[must_use]
+    pub fn is_same(&self, fresh: &Tenant) -> bool {
+        let created_at = |tenant: &Tenant| tenant.read(|state| state.created_at);
+        self.id == fresh.id && created_at(self) == created_at(fresh)
     }
 
     /// Takes over the state of `fresh`.

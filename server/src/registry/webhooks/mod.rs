@@ -267,9 +267,8 @@ impl Registry {
         revision: u32,
     ) -> Result<Arc<Webhook>, ChangeError> {
         webhook_in(tenant, id)?;
-        let revisions = self.store.configuration.webhook_revisions(id).await?;
-        let row = revisions.into_iter().find(|row| row.revision == revision);
-        let row = row.ok_or(ChangeError::NotFound("revision"))?;
+        let row = self.store.configuration.webhook_revision(id, revision).await;
+        let row = row.map_err(ChangeError::of("revision"))?;
         let spec = serde_json::from_str(&row.spec)
             .map_err(|e| ChangeError::Conflict(format!("the revision can't be read: {e}")))?;
         self.update_webhook(tenant, id, spec, None, None).await

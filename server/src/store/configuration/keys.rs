@@ -8,7 +8,7 @@ use crate::model::{ApiKey, KeyId, Millis, Scope, TenantId};
 use crate::store::db::columns::{tenant_of, tenant_text};
 use crate::store::db::conn::{Conn, run};
 use crate::store::db::error::StoreError;
-use crate::store::db::schema::api_keys;
+use crate::store::db::schema::{api_keys, settings};
 
 type Columns = (Vec<u8>, String, String, String, Vec<u8>, Millis);
 
@@ -48,24 +48,55 @@ impl Configuration {
             .await
     }
 
+    /// Deletes a key. That a key of the operator was deleted is remembered: a data folder may still have its
+    /// text, and offers it at every start.
+    ///
     /// # Errors
     /// `NotFound`, also for a key of another tenant; `Unavailable`.
-    pub async fn delete_key(&self, tenant: Option<&TenantId>, id: KeyId) -> Result<(), StoreError> {
+    pub async fn delete_key(
+        &self,
+        tenant: Option<&TenantId>,
+        id: KeyId,
+        now: Millis,
+    ) -> Result<(), StoreError> {
         let tenant = tenant.cloned();
         self.db
             .write(move |conn| {
                 Box::pin(async move {
-                    let count = run!(conn, |c| diesel::delete(
+                    let meant = || {
                         api_keys::table
                             .filter(api_keys::id.eq(id.as_bytes().as_slice()))
                             .filter(api_keys::tenant.eq(tenant_text(tenant.as_ref())))
-                    )
-                    .execute(c))?;
-                    if count == 1 { Ok(()) } else { Err(StoreError::NotFound) }
+                    };
+                    let hash = run!(conn, |c| meant().select(api_keys::hash).first::<Vec<u8>>(c))
+                        .optional()?
+                        .ok_or(StoreError::NotFound)?;
+                    run!(conn, |c| diesel::delete(meant()).execute(c))?;
+                    if tenant.is_none() {
+                        let name = deleted_operator_key(&hash);
+                        run!(conn, |c| diesel::insert_into(settings::table)
+                            .values((settings::name.eq(&name), settings::value.eq(now.to_string())))
+                            .on_conflict_do_nothing()
+                            .execute(c))?;
+                    }
+                    Ok(())
                 })
             })
             .await
     }
+
+    /// Whether the operator has deleted a key with this hash.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn is_deleted_operator_key(&self, hash: &[u8]) -> Result<bool, StoreError> {
+        Ok(self.setting(&deleted_operator_key(hash)).await?.is_some())
+    }
+}
+
+/// Name of the setting that says when a key of the operator was deleted.
+fn deleted_operator_key(hash: &[u8]) -> String {
+    format!("deleted_operator_key/{}", hex::encode(hash))
 }
 
 pub(super) async fn load(conn: &mut Conn) -> Result<Vec<ApiKey>, StoreError> {

@@ -1,5 +1,7 @@
 //! The whole configuration, read as one consistent snapshot.
 
+use std::collections::BTreeSet;
+
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
 use diesel_async::RunQueryDsl;
@@ -32,6 +34,21 @@ pub struct Snapshot {
     pub plugins: Vec<PluginRow>,
     pub keys: Vec<ApiKey>,
     pub facet_values: Vec<FacetValueRow>,
+}
+
+impl Snapshot {
+    /// Leaves out everything of these tenants.
+    pub fn leave_out(&mut self, tenants: &BTreeSet<TenantId>) {
+        let of_other = |tenant: Option<&TenantId>| tenant.is_none_or(|id| !tenants.contains(id));
+        self.tenants.retain(|row| of_other(Some(&row.id)));
+        self.event_types.retain(|row| of_other(row.tenant.as_ref()));
+        self.webhooks.retain(|row| of_other(Some(&row.tenant)));
+        self.sources.retain(|row| of_other(Some(&row.tenant)));
+        self.secrets.retain(|row| of_other(Some(&row.tenant)));
+        self.plugins.retain(|row| of_other(row.tenant.as_ref()));
+        self.keys.retain(|row| of_other(row.tenant.as_ref()));
+        self.facet_values.retain(|row| of_other(Some(&row.tenant)));
+    }
 }
 
 impl Configuration {

@@ -26,7 +26,8 @@ pub struct TenantRow {
 }
 
 impl Configuration {
-    /// Creates a tenant, or replaces its settings. True: it is new.
+    /// Creates a tenant, or replaces its settings. True: it is new. A new one begins with nothing, whatever was
+    /// written for a former one of its id after that was erased.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -34,20 +35,19 @@ impl Configuration {
         self.db
             .write(move |conn| {
                 Box::pin(async move {
-                    let count = run!(conn, |c| diesel::update(tenants::table.find(&row.id))
-                        .set((tenants::spec.eq(&row.spec), tenants::updated_at.eq(row.updated_at)))
+                    // Two concurrent creations both succeed.
+                    let count = run!(conn, |c| diesel::insert_into(tenants::table)
+                        .values(&row)
+                        .on_conflict_do_nothing()
                         .execute(c))?;
                     if count == 1 {
-                        return Ok(false);
+                        delete_owned(conn, &row.id).await?;
+                        return Ok(true);
                     }
-                    // Two concurrent creations both succeed.
-                    run!(conn, |c| diesel::insert_into(tenants::table)
-                        .values(&row)
-                        .on_conflict(tenants::id)
-                        .do_update()
+                    run!(conn, |c| diesel::update(tenants::table.find(&row.id))
                         .set((tenants::spec.eq(&row.spec), tenants::updated_at.eq(row.updated_at)))
                         .execute(c))?;
-                    Ok(true)
+                    Ok(false)
                 })
             })
             .await
@@ -115,18 +115,25 @@ async fn delete_events(conn: &mut Conn, tenant: &TenantId) -> Result<usize, Stor
 /// Deletes the rows of a tenant from each of the tables.
 macro_rules! delete_from {
     ($conn:expr, $tenant:expr, $($table:ident),+) => {
-        0 $(+ run!($conn, |c| diesel::delete($table::table.filter($table::tenant.eq(&$tenant)))
+        0 $(+ run!($conn, |c| diesel::delete($table::table.filter($table::tenant.eq($tenant)))
             .execute(c))?)+
     };
 }
 
 async fn delete_rest(conn: &mut Conn, tenant: TenantId) -> Result<usize, StoreError> {
+    let count = delete_owned(conn, &tenant).await?;
+    let tenants = run!(conn, |c| diesel::delete(tenants::table.find(&tenant)).execute(c))?;
+    Ok(count + tenants)
+}
+
+/// Everything but the tenant itself.
+async fn delete_owned(conn: &mut Conn, tenant: &TenantId) -> Result<usize, StoreError> {
     // Deliveries created since the batches.
-    while delete_deliveries(conn, &tenant).await? > 0 {}
-    let of_webhooks = webhooks::table.filter(webhooks::tenant.eq(&tenant)).select(webhooks::id);
+    while delete_deliveries(conn, tenant).await? > 0 {}
+    let of_webhooks = webhooks::table.filter(webhooks::tenant.eq(tenant)).select(webhooks::id);
     let of_webhooks = webhook_revisions::webhook_id.eq_any(of_webhooks);
     run!(conn, |c| diesel::delete(webhook_revisions::table).filter(of_webhooks).execute(c))?;
-    let count = delete_from!(
+    Ok(delete_from!(
         conn,
         tenant,
         events,
@@ -139,7 +146,5 @@ async fn delete_rest(conn: &mut Conn, tenant: TenantId) -> Result<usize, StoreEr
         facet_values,
         idempotency,
         replays
-    );
-    let tenants = run!(conn, |c| diesel::delete(tenants::table.find(&tenant)).execute(c))?;
-    Ok(count + tenants)
+    ))
 }

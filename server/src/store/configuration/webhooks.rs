@@ -1,7 +1,8 @@
 //! Webhooks and their revisions.
 
+use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::Bool;
+use diesel::sql_types::{BigInt, Bool};
 use diesel_async::RunQueryDsl;
 
 use super::Configuration;
@@ -9,6 +10,7 @@ use crate::model::{Millis, TenantId, WebhookId, reason};
 use crate::store::db::columns::{count_of, tenant_text};
 use crate::store::db::conn::{Conn, run};
 use crate::store::db::error::StoreError;
+use crate::store::db::page::{Page, PageSize, Place, rows_to_ask};
 use crate::store::db::schema::{webhook_revisions, webhooks};
 use crate::store::queue::state_changes::cancel_all;
 
@@ -257,31 +259,75 @@ impl Configuration {
             .await
     }
 
-    /// All revisions, the newest first.
+    /// Revisions, the newest first, from before the revision of `cursor` on. Their sizes are known before they
+    /// are read.
     ///
     /// # Errors
-    /// `Unavailable`.
-    pub async fn webhook_revisions(&self, id: WebhookId) -> Result<Vec<RevisionRow>, StoreError> {
+    /// `BadCursor`, `Unavailable`.
+    pub async fn webhook_revisions(
+        &self,
+        id: WebhookId,
+        size: PageSize,
+        cursor: Option<&str>,
+    ) -> Result<Page<RevisionRow>, StoreError> {
+        let before = cursor.map(|cursor| Place::parse(cursor).map(|place| place.at.0));
+        let before = before.transpose()?.unwrap_or(i64::MAX);
         let mut lease = self.db.read().await?;
-        let rows = run!(lease.conn(), |c| webhook_revisions::table
-            .filter(webhook_revisions::webhook_id.eq(id))
-            .order(webhook_revisions::revision.desc())
-            .select((
-                webhook_revisions::revision,
-                webhook_revisions::spec,
-                webhook_revisions::created_at
-            ))
-            .load::<(i64, String, Millis)>(c))?;
+        let conn = lease.conn();
+        conn.begin_read().await?;
+        let meant = || {
+            webhook_revisions::table
+                .filter(webhook_revisions::webhook_id.eq(id))
+                .filter(webhook_revisions::revision.lt(before))
+                .order(webhook_revisions::revision.desc())
+        };
+        let sizes = run!(conn, |c| meant()
+            .select(sql::<BigInt>("CAST(octet_length(spec) AS BIGINT)"))
+            .limit(rows_to_ask(size.rows_max))
+            .load::<i64>(c))?;
+        let (found, fitting) = (sizes.len(), size.fitting(sizes));
+        let rows = run!(conn, |c| meant()
+            .select(REVISION)
+            .limit(i64::try_from(fitting).unwrap_or(i64::MAX))
+            .load::<Revision>(c))?;
+        conn.commit().await?;
         lease.give_back();
-        Ok(rows
-            .into_iter()
-            .map(|(revision, spec, created_at)| RevisionRow {
-                revision: count_of(revision),
-                spec,
-                created_at,
-            })
-            .collect())
+        let last = rows.last().filter(|_| found > fitting);
+        let cursor = |row: &Revision| Place { at: Millis(row.0), tie: String::new() }.cursor();
+        let next_cursor = last.map(cursor);
+        Ok(Page { data: rows.into_iter().map(revision_row).collect(), next_cursor })
     }
+
+    /// One revision.
+    ///
+    /// # Errors
+    /// `NotFound`, `Unavailable`.
+    pub async fn webhook_revision(
+        &self,
+        id: WebhookId,
+        revision: u32,
+    ) -> Result<RevisionRow, StoreError> {
+        let mut lease = self.db.read().await?;
+        let row = run!(lease.conn(), |c| webhook_revisions::table
+            .find((id, i64::from(revision)))
+            .select(REVISION)
+            .first::<Revision>(c))
+        .optional()?;
+        lease.give_back();
+        row.map(revision_row).ok_or(StoreError::NotFound)
+    }
+}
+
+type Revision = (i64, String, Millis);
+
+const REVISION: (
+    webhook_revisions::revision,
+    webhook_revisions::spec,
+    webhook_revisions::created_at,
+) = (webhook_revisions::revision, webhook_revisions::spec, webhook_revisions::created_at);
+
+fn revision_row((revision, spec, created_at): Revision) -> RevisionRow {
+    RevisionRow { revision: count_of(revision), spec, created_at }
 }
 
 async fn write_revision(conn: &mut Conn, row: &Columns) -> Result<(), StoreError> {

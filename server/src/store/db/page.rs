@@ -15,6 +15,25 @@ pub struct Page<T> {
     pub next_cursor: Option<String>,
 }
 
+/// How much a page holds at most. One row is always in it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PageSize {
+    pub rows_max: usize,
+    pub bytes_max: usize,
+}
+
+impl PageSize {
+    /// How many of the rows with these sizes fit.
+    pub(crate) fn fitting(self, bytes: impl IntoIterator<Item = i64>) -> usize {
+        let mut sum = 0_usize;
+        let fits = |bytes: &i64| {
+            sum = sum.saturating_add(usize::try_from(*bytes).unwrap_or_default());
+            sum <= self.bytes_max
+        };
+        bytes.into_iter().take(self.rows_max).take_while(fits).count().max(1)
+    }
+}
+
 /// Position after an entry: its time, and a tie-breaker among entries with the same time.
 pub struct Place {
     pub at: Millis,
@@ -47,4 +66,20 @@ pub(crate) fn page<T>(mut data: Vec<T>, limit: usize, place: impl Fn(&T) -> Plac
 /// One more than `limit`, to find out whether there is a next page.
 pub(crate) fn rows_to_ask(limit: usize) -> i64 {
     i64::try_from(limit.max(1)).unwrap_or(i64::MAX - 1) + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_fit_until_one_bound_is_reached() {
+        let fitting = |rows_max, bytes_max, bytes: &[i64]| {
+            PageSize { rows_max, bytes_max }.fitting(bytes.iter().copied())
+        };
+        assert_eq!(fitting(3, 100, &[10, 10, 10, 10]), 3);
+        assert_eq!(fitting(9, 100, &[60, 40, 1]), 2);
+        assert_eq!(fitting(9, 100, &[500, 1]), 1, "one is always in it");
+        assert_eq!(fitting(9, 100, &[60, 500, 1]), 1, "nothing is left out in between");
+    }
 }

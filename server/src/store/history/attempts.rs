@@ -8,12 +8,13 @@ use diesel_async::RunQueryDsl;
 
 use super::History;
 use super::frozen_request::{Columns, StoredRequest};
-use super::packed_text::{PACK_BYTES_MIN, pack, unpack};
+use super::packed_text::{PACK_BYTES_MIN, pack, unpack, unpacked_bytes};
 use crate::model::{Attempt, DeliveryId, Frozen, Millis, Response, SentRequest};
 use crate::store::db::columns::{count_of, storable};
 use crate::store::db::columns::{from_json, json_text};
 use crate::store::db::conn::{Conn, run};
 use crate::store::db::error::StoreError;
+use crate::store::db::page::{Page, PageSize, Place};
 use crate::store::db::row_value::Cell;
 use crate::store::db::rows::{Change, Kind, Rows, Statement};
 use crate::store::db::schema::{attempts, deliveries, events};
@@ -39,22 +40,49 @@ struct Row {
 
 impl History {
     /// The attempts of a delivery, oldest first. Request bodies come from the frozen request, with secrets
-    /// masked.
+    /// masked. They are read a few at a time, until a page is full.
     ///
     /// # Errors
-    /// `Unavailable`, `Corrupt`.
-    pub async fn attempts(&self, delivery_id: DeliveryId) -> Result<Vec<Attempt>, StoreError> {
+    /// `BadCursor`, `Unavailable`, `Corrupt`.
+    pub async fn attempts(
+        &self,
+        delivery_id: DeliveryId,
+        size: PageSize,
+        cursor: Option<&str>,
+    ) -> Result<Page<Attempt>, StoreError> {
+        const ROWS_AT_ONCE: usize = 16;
+        let number = |cursor: &str| Place::parse(cursor).map(|place| place.at.0);
+        let mut after = cursor.map(number).transpose()?.unwrap_or_default();
         let mut lease = self.db.read().await?;
         let frozen = frozen(lease.conn(), delivery_id).await?;
-        let rows = run!(lease.conn(), |c| attempts::table
-            .filter(attempts::delivery_id.eq(delivery_id))
-            .order(attempts::number.asc())
-            .select(Row::as_select())
-            .load::<Row>(c))?;
-        lease.give_back();
         let body = frozen.and_then(|frozen| frozen.body);
         let body = body.map(|pieces| antar_template::masked(&pieces));
-        rows.into_iter().map(|row| row.attempt(body.as_deref())).collect()
+        let (mut data, mut bytes) = (Vec::new(), 0_usize);
+        let more = loop {
+            let few = run!(lease.conn(), |c| attempts::table
+                .filter(attempts::delivery_id.eq(delivery_id))
+                .filter(attempts::number.gt(after))
+                .order(attempts::number.asc())
+                .limit(i64::try_from(ROWS_AT_ONCE).unwrap_or(i64::MAX))
+                .select(Row::as_select())
+                .load::<Row>(c))?;
+            let (read, mut full) = (few.len(), false);
+            for row in few {
+                bytes = bytes.saturating_add(row.bytes(body.as_deref()));
+                full = !data.is_empty() && (bytes > size.bytes_max || data.len() >= size.rows_max);
+                if full {
+                    break;
+                }
+                after = row.number;
+                data.push(row.attempt(body.as_deref())?);
+            }
+            if full || read < ROWS_AT_ONCE {
+                break full;
+            }
+        };
+        lease.give_back();
+        let next_cursor = more.then(|| Place { at: Millis(after), tie: String::new() }.cursor());
+        Ok(Page { data, next_cursor })
     }
 }
 
@@ -202,6 +230,22 @@ fn push(
 }
 
 impl Row {
+    /// Bytes of its texts, with the request's body.
+    fn bytes(&self, body: Option<&str>) -> usize {
+        let texts = [
+            &self.request_url,
+            &self.request_headers,
+            &self.response_headers,
+            &self.response_body,
+            &self.error,
+            &self.unresolved,
+        ];
+        let stored: usize = texts.into_iter().flatten().map(String::len).sum();
+        let sent = body.filter(|_| self.request_url.is_some());
+        let packed = self.response_packed.as_deref().map_or(0, unpacked_bytes);
+        (stored + sent.map_or(0, str::len)).saturating_add(packed)
+    }
+
     fn attempt(self, body: Option<&str>) -> Result<Attempt, StoreError> {
         let request = match (self.request_method, self.request_url, self.request_headers) {
             (Some(method), Some(url), Some(headers)) => Some(SentRequest {

@@ -155,6 +155,26 @@ impl History {
         Ok(page(rows, limit, |d: &Delivery| Place { at: d.created_at, tie: d.id.to_string() }))
     }
 
+    /// One delivery of a tenant, without its request.
+    ///
+    /// # Errors
+    /// `NotFound`, `Unavailable`.
+    pub async fn show_delivery(
+        &self,
+        tenant: &TenantId,
+        id: DeliveryId,
+    ) -> Result<Delivery, StoreError> {
+        let mut lease = self.db.read().await?;
+        let found = run!(lease.conn(), |c| deliveries::table
+            .find(id)
+            .filter(deliveries::tenant.eq(tenant))
+            .select(Row::as_select())
+            .first::<Row>(c))
+        .optional()?;
+        lease.give_back();
+        found.map(Row::delivery).ok_or(StoreError::NotFound)
+    }
+
     /// One delivery of a tenant.
     ///
     /// # Errors

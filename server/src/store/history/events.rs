@@ -10,7 +10,6 @@ use crate::store::db::columns::{count_of, storable};
 use crate::store::db::conn::{Conn, run};
 use crate::store::db::error::StoreError;
 use crate::store::db::new_rows::NewEvent;
-use crate::store::db::page::{Page, Place, page, rows_to_ask};
 use crate::store::db::row_value::Cell;
 use crate::store::db::rows::{Change, Kind, Rows, Statement};
 use crate::store::db::schema::events;
@@ -94,61 +93,6 @@ fn attributes_of(document: &Document) -> Attributes {
 }
 
 impl History {
-    /// Events of a tenant, newest first.
-    ///
-    /// # Errors
-    /// `BadCursor`, `Corrupt`, `Unavailable`.
-    pub async fn list_events(
-        &self,
-        tenant: &TenantId,
-        filter: &EventFilter,
-        limit: usize,
-        cursor: Option<&str>,
-    ) -> Result<Page<StoredEvent>, StoreError> {
-        let after = match cursor {
-            Some(cursor) => {
-                let place = Place::parse(cursor)?;
-                let (id, source) = place.tie.split_once('/').ok_or(StoreError::BadCursor)?;
-                Some((place.at, id.to_owned(), source.to_owned()))
-            }
-            None => None,
-        };
-        let mut lease = self.db.read().await?;
-        let rows = run!(lease.conn(), |c, Db| {
-            let mut query = events::table
-                .select(Row::as_select())
-                .filter(events::tenant.eq(tenant))
-                .order((events::accepted_at.desc(), events::id.desc(), events::source.desc()))
-                .limit(rows_to_ask(limit))
-                .into_boxed::<Db>();
-            if let Some((at, id, source)) = &after {
-                let same_id = events::id.eq(id).and(events::source.lt(source));
-                query = query
-                    .filter(events::accepted_at.le(*at))
-                    .filter(events::accepted_at.lt(*at).or(events::id.lt(id)).or(same_id));
-            }
-            if let Some(event_type) = &filter.event_type {
-                query = query.filter(events::event_type.eq(event_type));
-            }
-            if let Some(subject) = &filter.subject {
-                query = query.filter(events::subject.eq(subject));
-            }
-            if let Some(since) = filter.since {
-                query = query.filter(events::accepted_at.ge(since));
-            }
-            if let Some(until) = filter.until {
-                query = query.filter(events::accepted_at.lt(until));
-            }
-            query.load::<Row>(c)
-        })?;
-        lease.give_back();
-        let rows = rows.into_iter().map(Row::event).collect::<Result<Vec<_>, _>>()?;
-        Ok(page(rows, limit, |stored: &StoredEvent| {
-            let EventKey { id, source, .. } = &stored.event.key;
-            Place { at: stored.accepted_at, tie: format!("{id}/{source}") }
-        }))
-    }
-
     /// One event of a tenant. Without a source, the newest one with this id.
     ///
     /// # Errors

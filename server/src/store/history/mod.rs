@@ -4,6 +4,7 @@ pub(super) mod attempts;
 pub(super) mod deliveries;
 pub(super) mod events;
 pub(super) mod frozen_request;
+pub(super) mod listed_events;
 pub(super) mod packed_text;
 pub(super) mod retention;
 

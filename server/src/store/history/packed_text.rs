@@ -45,6 +45,12 @@ pub(crate) fn unpack(packed: &[u8], known: &str) -> Result<String, StoreError> {
     String::from_utf8(text).map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
+/// The length of a text that was compressed, without reading it. What is damaged counts as endless.
+pub(crate) fn unpacked_bytes(packed: &[u8]) -> usize {
+    let length = get_frame_content_size(packed).ok().flatten();
+    length.and_then(|length| usize::try_from(length).ok()).unwrap_or(usize::MAX)
+}
+
 fn failed(code: ErrorCode) -> StoreError {
     StoreError::Corrupt(format!("compressed text: {}", get_error_name(code)))
 }
@@ -73,7 +79,10 @@ mod tests {
             (&*noise(300_000, 2), &*noise(300_000, 2)),
         ] {
             let packed = pack(text, known).unwrap();
-            assert_eq!(unpack(&packed, known).unwrap(), text);
+            assert_eq!(
+                (unpack(&packed, known).unwrap(), unpacked_bytes(&packed)),
+                (text.to_owned(), text.len())
+            );
         }
     }
 

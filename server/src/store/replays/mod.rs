@@ -1,6 +1,7 @@
 //! Stored replays: their rows, candidates and steps.
 
 pub(super) mod candidates;
+pub(super) mod listed;
 pub(super) mod runs;
 pub(super) mod step;
 

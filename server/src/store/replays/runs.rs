@@ -9,7 +9,6 @@ use crate::store::db::columns::{from_json, json_text};
 use crate::store::db::conn::{Conn, run};
 use crate::store::db::error::StoreError;
 use crate::store::db::new_rows::Owner;
-use crate::store::db::page::{Page, Place, page, rows_to_ask};
 use crate::store::db::schema::{nodes, replays};
 
 /// Condition: the replay has no live owner; its node is gone, or has a later epoch.
@@ -229,42 +228,6 @@ impl Replays {
         row.map(Row::replay).transpose()
     }
 
-    /// Replays of a tenant, or of one webhook, newest first.
-    ///
-    /// # Errors
-    /// `BadCursor`, `Corrupt`, `Unavailable`.
-    pub async fn list_replays(
-        &self,
-        tenant: &TenantId,
-        webhook_id: Option<WebhookId>,
-        limit: usize,
-        cursor: Option<&str>,
-    ) -> Result<Page<Replay>, StoreError> {
-        let after = cursor.map(Place::parse).transpose()?;
-        let after = after.map(|place| Ok::<_, StoreError>((place.at, tie(&place)?))).transpose()?;
-        let mut lease = self.db.read().await?;
-        let rows = run!(lease.conn(), |c, Db| {
-            let mut query = replays::table
-                .select(Row::as_select())
-                .filter(replays::tenant.eq(tenant))
-                .order((replays::started_at.desc(), replays::id.desc()))
-                .limit(rows_to_ask(limit))
-                .into_boxed::<Db>();
-            if let Some((at, id)) = after {
-                query = query
-                    .filter(replays::started_at.le(at))
-                    .filter(replays::started_at.lt(at).or(replays::id.lt(id)));
-            }
-            if let Some(webhook_id) = webhook_id {
-                query = query.filter(replays::webhook_id.eq(webhook_id));
-            }
-            query.load::<Row>(c)
-        })?;
-        lease.give_back();
-        let rows = rows.into_iter().map(Row::replay).collect::<Result<Vec<_>, _>>()?;
-        Ok(page(rows, limit, |r: &Replay| Place { at: r.started_at, tie: r.id.to_string() }))
-    }
-
     /// Running replays without a live owner: those of earlier epochs of this node, and of nodes whose lease
     /// has expired.
     ///
@@ -356,8 +319,4 @@ struct Ended<'a> {
 
 fn ended(state: ReplayState, error: Option<&str>, now: Millis) -> Ended<'_> {
     Ended { state, error, owner_node: None, owner_epoch: None, ended_at: Some(now) }
-}
-
-fn tie(place: &Place) -> Result<ReplayId, StoreError> {
-    place.tie.parse().map_err(|_| StoreError::BadCursor)
 }

@@ -38,8 +38,10 @@ async fn many_callers_share_commits_and_each_gets_its_own_answer() {
         for call in join_all(calls).await {
             call.unwrap();
         }
-        let events =
-            store.history.list_events(&tenant("t"), &EventFilter::default(), 10_000, None).await;
+        let events = store
+            .history
+            .list_events(&tenant("t"), &EventFilter::default(), false, WHOLE, None)
+            .await;
         assert_eq!(events.unwrap().data.len(), 64 * 5 + 5);
         let all = DeliveryFilter::default();
         let deliveries =
@@ -172,7 +174,8 @@ async fn of_a_dropped_event_no_data_is_stored() {
         assert_eq!(stored.event.event_type.as_str(), "conversation.created");
         let by_subject =
             EventFilter { subject: Some("contact-1".to_owned()), ..Default::default() };
-        let found = store.history.list_events(&tenant("t"), &by_subject, 10, None).await.unwrap();
+        let found =
+            store.history.list_events(&tenant("t"), &by_subject, false, WHOLE, None).await.unwrap();
         assert!(found.data.is_empty());
     })
     .await;
@@ -190,10 +193,10 @@ async fn one_call_that_cannot_be_written_does_not_spoil_the_others() {
         assert!(bad.is_err());
         let ids = store
             .history
-            .list_events(&tenant("t"), &EventFilter::default(), 10, None)
+            .list_events(&tenant("t"), &EventFilter::default(), false, WHOLE, None)
             .await
             .unwrap();
-        let ids: Vec<_> = ids.data.iter().map(|e| e.event.key.id.as_str().to_owned()).collect();
+        let ids: Vec<_> = ids.data.iter().map(|e| e.id.as_str().to_owned()).collect();
         assert_eq!(ids, ["first", "c", "a"]);
     })
     .await;

@@ -219,9 +219,12 @@ async fn what_is_put_is_loaded() {
         assert_eq!(plugin.meta.config_schema.as_ref().unwrap().text(), r#"{"type":"object"}"#);
         store.configuration.delete_profile("standard").await.unwrap();
         let key = snapshot.keys.iter().find(|key| key.tenant.is_none()).unwrap();
-        let foreign = store.configuration.delete_key(Some(&tenant("t")), key.id).await;
+        let foreign = store.configuration.delete_key(Some(&tenant("t")), key.id, NOW).await;
         assert!(matches!(foreign, Err(StoreError::NotFound)));
-        store.configuration.delete_key(None, key.id).await.unwrap();
+        let is_deleted = store.configuration.is_deleted_operator_key(&key.hash).await.unwrap();
+        assert!(!is_deleted);
+        store.configuration.delete_key(None, key.id, NOW).await.unwrap();
+        assert!(store.configuration.is_deleted_operator_key(&key.hash).await.unwrap());
         assert_eq!(store.configuration.load().await.unwrap().keys.len(), 1);
     })
     .await;
@@ -261,15 +264,17 @@ async fn a_webhook_is_saved_by_revisions() {
         let cleared = WebhookRow { disabled_reason: None, ..changed };
         assert_eq!(store.configuration.update_webhook(cleared, 2, 50).await.unwrap(), 3);
 
-        let revisions = store.configuration.webhook_revisions(row.id).await.unwrap();
+        let revisions =
+            store.configuration.webhook_revisions(row.id, WHOLE, None).await.unwrap().data;
         let specs: Vec<_> = revisions.iter().map(|r| (r.revision, r.spec.as_str())).collect();
         assert_eq!(specs, [(3, r#"{"b":2}"#), (2, r#"{"b":2}"#), (1, "{}")]);
         let other = WebhookRow { id: other.id, name: "else".to_owned(), ..webhook_row("t", "x") };
         assert_eq!(store.configuration.update_webhook(other.clone(), 1, 1).await.unwrap(), 2);
         let kept = |rows: Vec<RevisionRow>| rows.iter().map(|r| r.revision).collect::<Vec<_>>();
-        let others = store.configuration.webhook_revisions(other.id).await.unwrap();
-        assert_eq!(kept(others), [2]);
-        assert_eq!(kept(store.configuration.webhook_revisions(row.id).await.unwrap()), [3, 2, 1]);
+        let others = store.configuration.webhook_revisions(other.id, WHOLE, None).await.unwrap();
+        assert_eq!(kept(others.data), [2]);
+        let own = store.configuration.webhook_revisions(row.id, WHOLE, None).await.unwrap();
+        assert_eq!(kept(own.data), [3, 2, 1]);
         store
             .configuration
             .set_webhook_state(row.id, false, true, Some("410"), at(2))

@@ -1,6 +1,11 @@
 //! Lists, page by page.
 
+use super::configuration::webhook_row;
 use super::*;
+
+fn few(rows_max: usize) -> PageSize {
+    PageSize { rows_max, ..WHOLE }
+}
 
 /// Follows the cursors to the end.
 async fn all_pages(store: &Store, filter: &DeliveryFilter, limit: usize) -> Vec<DeliveryId> {
@@ -45,10 +50,10 @@ async fn pages_are_newest_first_without_gaps_or_repeats() {
             let filter = EventFilter::default();
             let page = store
                 .history
-                .list_events(&tenant("t"), &filter, 4, cursor.as_deref())
+                .list_events(&tenant("t"), &filter, false, few(4), cursor.as_deref())
                 .await
                 .unwrap();
-            seen.extend(page.data.iter().map(|e| (e.accepted_at, e.event.key.id.clone())));
+            seen.extend(page.data.iter().map(|e| (e.accepted_at, e.id.clone())));
             cursor = page.next_cursor;
             if cursor.is_none() {
                 break;
@@ -105,8 +110,8 @@ async fn events_are_found_by_what_the_filter_says() {
         store.writer.accept(vec![event("a")]).await.unwrap();
         store.writer.accept(vec![NewEvent { accepted_at: at(10), ..event("b") }]).await.unwrap();
         let found = async |filter: EventFilter| {
-            let page = store.history.list_events(&tenant("t"), &filter, 10, None).await.unwrap();
-            page.data.iter().map(|e| e.event.key.id.as_str().to_owned()).collect::<Vec<_>>()
+            let page = store.history.list_events(&tenant("t"), &filter, true, few(10), None).await;
+            page.unwrap().data.iter().map(|e| e.id.as_str().to_owned()).collect::<Vec<_>>()
         };
         let any = EventFilter::default;
         let by_type = |text: &str| EventFilter { event_type: Some(text.parse().unwrap()), ..any() };
@@ -129,10 +134,98 @@ async fn a_made_up_cursor_is_refused() {
             assert!(matches!(page, Err(StoreError::BadCursor)), "{cursor}");
             let page = store
                 .history
-                .list_events(&tenant("t"), &EventFilter::default(), 10, Some(cursor))
+                .list_events(&tenant("t"), &EventFilter::default(), false, few(10), Some(cursor))
                 .await;
             assert!(matches!(page, Err(StoreError::BadCursor)), "{cursor}");
+            let id = DeliveryId::new(NOW);
+            let page = store.history.attempts(id, few(10), Some(cursor)).await;
+            assert!(matches!(page, Err(StoreError::BadCursor)), "{cursor}");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_page_of_events_ends_before_it_has_too_many_bytes() {
+    on_each_database(async |store| {
+        for (n, id) in ["a:1", "b-2", "shop/c", "d", "e"].into_iter().enumerate() {
+            let data = format!("{{\"text\":\"{}\"}}", "é".repeat(500));
+            let accepted_at = at(i64::try_from(n).unwrap() / 2);
+            let event = NewEvent { accepted_at, ..event_with(id, &data) };
+            store.writer.accept(vec![event]).await.unwrap();
+        }
+        let pages = async |with_data, bytes_max| {
+            let (mut sizes, mut ids, mut cursor) = (Vec::new(), Vec::new(), None::<String>);
+            loop {
+                let (t, size) = (tenant("t"), PageSize { rows_max: 4, bytes_max });
+                let filter = EventFilter::default();
+                let list =
+                    store.history.list_events(&t, &filter, with_data, size, cursor.as_deref());
+                let page = list.await.unwrap();
+                sizes.push(page.data.len());
+                for event in page.data {
+                    assert_eq!(event.data.is_some(), with_data);
+                    assert!(event.data_kept);
+                    ids.push(event.id.to_string());
+                }
+                cursor = page.next_cursor;
+                if cursor.is_none() {
+                    assert_eq!(ids, ["e", "d", "c", "b-2", "a:1"]);
+                    return sizes;
+                }
+            }
+        };
+        // An event has about 1,011 bytes of data, and some of attributes.
+        assert_eq!(pages(true, 2_300).await, [2, 2, 1]);
+        assert_eq!(pages(true, 10).await, [1, 1, 1, 1, 1]);
+        assert_eq!(pages(true, usize::MAX).await, [4, 1]);
+        assert_eq!(pages(false, 2_300).await, [4, 1]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_page_of_attempts_or_revisions_ends_before_it_has_too_many_bytes() {
+    on_each_database(async |store| {
+        let id = standing_in(&store, State::InFlight, webhook()).await;
+        for number in 1..=40 {
+            let mut tried = attempt(number, 500);
+            tried.response.as_mut().unwrap().body = "x".repeat(1_000);
+            let one = Record { attempt: Some(tried), ..record(id, State::Failed) };
+            store.writer.record(one).await.unwrap();
+        }
+        let (mut sizes, mut numbers, mut cursor) = (Vec::new(), Vec::new(), None::<String>);
+        loop {
+            let size = PageSize { rows_max: 18, bytes_max: 20_000 };
+            let page = store.history.attempts(id, size, cursor.as_deref()).await.unwrap();
+            sizes.push(page.data.len());
+            numbers.extend(page.data.iter().map(|attempt| attempt.number));
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert!(sizes.iter().all(|size| *size <= 18), "{sizes:?}");
+        assert_eq!(numbers, (1..=40).collect::<Vec<_>>());
+        let size = PageSize { rows_max: 18, bytes_max: 5_000 };
+        assert_eq!(store.history.attempts(id, size, None).await.unwrap().data.len(), 4);
+
+        let mut row = webhook_row("t", "crm");
+        row.spec = format!("{{\"name\":\"{}\"}}", "x".repeat(1_000));
+        store.configuration.insert_webhook(row.clone()).await.unwrap();
+        for revision in 1..=4 {
+            store.configuration.update_webhook(row.clone(), revision, 50).await.unwrap();
+        }
+        let size = PageSize { rows_max: 18, bytes_max: 2_500 };
+        let page = store.configuration.webhook_revisions(row.id, size, None).await.unwrap();
+        assert_eq!(page.data.iter().map(|r| r.revision).collect::<Vec<_>>(), [5, 4]);
+        let cursor = page.next_cursor.as_deref();
+        let page = store.configuration.webhook_revisions(row.id, size, cursor).await.unwrap();
+        assert_eq!(page.data.iter().map(|r| r.revision).collect::<Vec<_>>(), [3, 2]);
+        let found = store.configuration.webhook_revision(row.id, 4).await.unwrap();
+        assert_eq!((found.revision, found.spec), (4, row.spec));
+        let none = store.configuration.webhook_revision(row.id, 9).await;
+        assert!(matches!(none, Err(StoreError::NotFound)));
     })
     .await;
 }

@@ -234,3 +234,10 @@ pub(super) async fn standing_in(store: &Store, state: State, webhook_id: Webhook
 pub(super) async fn state_of(store: &Store, id: DeliveryId) -> State {
     store.history.get_delivery(&tenant("t"), id).await.unwrap().delivery.state
 }
+
+/// A page that holds everything.
+pub(super) const WHOLE: PageSize = PageSize { rows_max: 1_000, bytes_max: usize::MAX };
+
+pub(super) async fn attempts_of(store: &Store, id: DeliveryId) -> Vec<Attempt> {
+    store.history.attempts(id, WHOLE, None).await.unwrap().data
+}

@@ -95,9 +95,10 @@ async fn ask_everything(store: &Store, mut said: impl AsyncFnMut(&'static str)) 
         store.history.list_deliveries(&t, &filter, 10, None).await.unwrap();
         said(what).await;
     }
-    store.history.list_events(&t, &EventFilter::default(), 10, None).await.unwrap();
+    let size = PageSize { rows_max: 10, bytes_max: 1_000_000 };
+    store.history.list_events(&t, &EventFilter::default(), false, size, None).await.unwrap();
     said("events of a tenant, newest first").await;
-    store.history.attempts(claimed[0].delivery.id).await.unwrap();
+    store.history.attempts(claimed[0].delivery.id, size, None).await.unwrap();
     said("attempts of a delivery").await;
     let old = Old { tenant: t, types: OldTypes::AllBut(Vec::new()), before: at(1) };
     store.history.empty_old(&old, Millis(0), 10).await.unwrap();

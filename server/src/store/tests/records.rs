@@ -20,7 +20,7 @@ async fn an_attempt_and_the_new_state_are_one_write() {
         assert_eq!(stored.delivery.attempts, 1);
         assert_eq!(stored.delivery.next_attempt_at, next_attempt_at);
         assert_eq!(stored.delivery.reason.as_deref(), Some("status 500"));
-        let attempts = store.history.attempts(id).await.unwrap();
+        let attempts = attempts_of(&store, id).await;
         let mut expected = attempt(1, 500);
         expected.request.as_mut().unwrap().body = Some(r#"{"a":1}"#.to_owned());
         assert_eq!(attempts, [expected]);
@@ -66,7 +66,7 @@ async fn long_bodies_are_compressed_and_read_again() {
         assert_eq!(request_of(&claimed[0]).await, request);
         let stored = store.history.get_delivery(&tenant("t"), id).await.unwrap();
         assert_eq!(stored.frozen, Some(request.clone()));
-        let attempts = store.history.attempts(id).await.unwrap();
+        let attempts = store.history.attempts(id, WHOLE, None).await.unwrap().data;
         let body = request.body.as_ref().map(|pieces| antar_template::masked(pieces));
         assert_eq!(attempts[0].request.as_ref().unwrap().body, body);
         let response = attempts[0].response.as_ref().unwrap();
@@ -75,7 +75,7 @@ async fn long_bodies_are_compressed_and_read_again() {
         let old = Old { tenant: tenant("t"), types, before: at(1) };
         store.writer.record(Record { attempt: None, ..record(id, State::Failed) }).await.unwrap();
         assert_eq!(store.history.empty_old(&old, Millis(0), 10).await.unwrap().changed, 1);
-        let attempts = store.history.attempts(id).await.unwrap();
+        let attempts = store.history.attempts(id, WHOLE, None).await.unwrap().data;
         assert_eq!(attempts[0].request.as_ref().unwrap().body, None);
         assert_eq!(attempts[0].response.as_ref().unwrap().body, "");
     })
@@ -106,14 +106,14 @@ async fn the_data_in_a_body_is_kept_once_and_goes_with_its_event() {
         let stored = store.history.get_delivery(&tenant("t"), id).await.unwrap();
         assert_eq!(stored.frozen, Some(request.clone()));
         let body = request.body.map(|pieces| antar_template::masked(&pieces));
-        for attempt in store.history.attempts(id).await.unwrap() {
+        for attempt in attempts_of(&store, id).await {
             assert_eq!(attempt.request.unwrap().body, body);
         }
         let types = OldTypes::AllBut(Vec::new());
         let old = Old { tenant: tenant("t"), types, before: at(1) };
         assert_eq!(store.history.empty_old(&old, Millis(0), 10).await.unwrap().changed, 1);
         assert_eq!(store.history.get_delivery(&tenant("t"), id).await.unwrap().frozen, None);
-        for attempt in store.history.attempts(id).await.unwrap() {
+        for attempt in attempts_of(&store, id).await {
             assert_eq!(attempt.request.unwrap().body, None);
         }
     })
@@ -154,7 +154,7 @@ async fn released_is_not_counted() {
         store.writer.record(released).await.unwrap();
         let stored = store.history.get_delivery(&tenant("t"), id).await.unwrap();
         assert_eq!((stored.delivery.state, stored.delivery.attempts), (State::Pending, 0));
-        assert!(store.history.attempts(id).await.unwrap().is_empty());
+        assert!(attempts_of(&store, id).await.is_empty());
     })
     .await;
 }
@@ -177,8 +177,7 @@ async fn a_former_owner_adds_an_attempt_and_only_delivered_wins() {
         };
         let recorded = store.writer.record(by_successor).await.unwrap();
         assert_eq!(recorded, Recorded { state: Some(State::Pending), ours: true });
-        let numbers: Vec<u32> =
-            store.history.attempts(id).await.unwrap().iter().map(|a| a.number).collect();
+        let numbers: Vec<u32> = attempts_of(&store, id).await.iter().map(|a| a.number).collect();
         assert_eq!(numbers, [1, 2]);
         assert_eq!(
             store.history.get_delivery(&tenant("t"), id).await.unwrap().delivery.attempts,
@@ -217,7 +216,7 @@ async fn what_others_wait_behind_is_for_its_owner_to_end() {
         let by_successor = Record { owner: successor, ..record(id, State::Delivered) };
         let recorded = store.writer.record(by_successor).await.unwrap();
         assert_eq!(recorded, Recorded { state: Some(State::Delivered), ours: true });
-        assert_eq!(store.history.attempts(id).await.unwrap().len(), 2);
+        assert_eq!(attempts_of(&store, id).await.len(), 2);
     })
     .await;
 }
@@ -238,7 +237,7 @@ async fn cancel_during_an_attempt_takes_effect_when_it_ends() {
             let stored = store.history.get_delivery(&tenant("t"), id).await.unwrap().delivery;
             assert_eq!((stored.state, stored.next_attempt_at), (expected, None));
             assert_eq!(stored.reason.is_some(), expected == State::Cancelled);
-            assert_eq!(store.history.attempts(id).await.unwrap().len(), 1);
+            assert_eq!(attempts_of(&store, id).await.len(), 1);
         }
     })
     .await;
@@ -251,7 +250,7 @@ async fn a_record_of_an_erased_delivery_leaves_nothing() {
         store.configuration.delete_tenant(&tenant("t")).await.unwrap();
         let recorded = store.writer.record(record(id, State::Delivered)).await.unwrap();
         assert_eq!(recorded, Recorded { state: None, ours: false });
-        assert!(store.history.attempts(id).await.unwrap().is_empty());
+        assert!(attempts_of(&store, id).await.is_empty());
     })
     .await;
 }
@@ -281,10 +280,7 @@ async fn a_reason_may_hold_any_character() {
         store.writer.record(dropped).await.unwrap();
         let stored = store.history.get_delivery(&tenant("t"), id).await.unwrap().delivery;
         assert_eq!(stored.reason.as_deref(), Some("no \u{fffd} \u{1f600}"));
-        assert_eq!(
-            store.history.attempts(id).await.unwrap()[0].error.as_deref(),
-            Some("a\u{fffd}b")
-        );
+        assert_eq!(attempts_of(&store, id).await[0].error.as_deref(), Some("a\u{fffd}b"));
     })
     .await;
 }
