@@ -5,7 +5,6 @@ use anyhow::{Context, Result, bail};
 use super::postgres::Postgres;
 use super::{Outcome, Step, Workshop, prerequisites};
 use crate::command::{TESTED, build, cargo, must, read, run_streaming, works};
-use crate::growth;
 use crate::guests::Guests;
 
 pub(crate) const ALL: &[Step] = &[
@@ -53,12 +52,6 @@ pub(crate) const ALL: &[Step] = &[
         run: run_tests,
     },
     Step {
-        name: "growth",
-        about: "the work of every parser for 1, 4 and 16 times an input, counted",
-        fix: "`cargo xtask growth NAME` measures a part again; look for a loop in a loop, or a text that is copied again and again",
-        run: check_growth,
-    },
-    Step {
         name: "docs",
         about: "cargo doc, warnings are errors",
         fix: "the links and examples that rustdoc names",
@@ -73,6 +66,12 @@ pub(crate) const LONG: &[Step] = &[
         about: "each target of `cargo xtask fuzz` for a minute",
         fix: "the input is kept below tests/fuzz/seeds: `antar-fuzz read TARGET FILE` repeats it",
         run: |shop| again(shop, &["fuzz", "--minutes", "1"]),
+    },
+    Step {
+        name: "long growth",
+        about: "the work of every parser for 1, 4 and 16 times an input, counted",
+        fix: "`cargo xtask growth NAME` measures a part again; look for a loop in a loop, or a text that is copied again and again",
+        run: |shop| again(shop, &["growth"]),
     },
     Step {
         name: "long templates",
@@ -105,11 +104,6 @@ fn again(shop: &mut Workshop, words: &[&str]) -> Result<Outcome> {
     let url = shop.database_url()?;
     let mut command = std::process::Command::new(std::env::current_exe()?);
     must(command.args(words).current_dir(&shop.root).env("ANTAR_TEST_DATABASE_URL", url))?;
-    Ok(Outcome::Passed(String::new()))
-}
-
-fn check_growth(_: &mut Workshop) -> Result<Outcome> {
-    growth::run(&growth::Arguments::default())?;
     Ok(Outcome::Passed(String::new()))
 }
 
