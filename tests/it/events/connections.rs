@@ -125,7 +125,7 @@ on_both_databases! {
         let mut wire = Wire::open(&server.base).await;
         let key = server.api.key();
         let list = format!(
-            "GET /v1/tenants/default/events?limit=200 HTTP/1.1\r\nhost: antar\r\nauthorization: Bearer {key}\r\n\r\n"
+            "GET /v1/tenants/default/events?limit=200&include=data HTTP/1.1\r\nhost: antar\r\nauthorization: Bearer {key}\r\n\r\n"
         );
         wire.send(list.repeat(20)).await;
         // More than the sockets hold between them.

@@ -93,7 +93,7 @@ on_both_databases! {
     async fn what_a_template_makes_of_a_small_event_is_bounded_too(database: Database) {
         let server = limited(database).await;
         let receiver = Receiver::start().await;
-        let body = format!("{{{{#each list}}}}{}{{{{/each}}}}", "x".repeat(500));
+        let body = format!("{{{{#each data.list}}}}{}{{{{/each}}}}", "x".repeat(500));
         let more = json!({
             "headers": {"content-type": "text/plain"}, "body": body, "retry": {"attempts_max": 1, "schedule_s": [1]},
         });
@@ -121,8 +121,8 @@ on_both_databases! {
         let receiver = Receiver::start().await;
         let own = [
             json!({}),
-            json!({"body": r#"{"all": {{json conversation}}, "by": "{{antar.webhook}}"}"#}),
-            json!({"body": r#"{"again": "{{conversation.text}}", "and": {{json conversation}}}"#}),
+            json!({"body": r#"{"all": {{json data.conversation}}, "by": "{{antar.webhook}}"}"#}),
+            json!({"body": r#"{"more": "{{data.conversation.more}}", "text": "{{data.conversation.text}}"}"#}),
         ];
         for (number, more) in own.into_iter().enumerate() {
             let mut more = more;
@@ -164,7 +164,7 @@ on_both_databases! {
         });
         let secret = "s3cr3t-of-a-crm";
         server.api.put("secrets/crm", &json!({"value": secret})).await.expect(201);
-        let body = r#"{"key": "{{antar.secret.crm}}", "quoted": "{{json conversation}}", "n": {{json conversation.n}}}"#;
+        let body = r#"{"key": "{{antar.secret.crm}}", "quoted": "{{json data.conversation}}", "n": {{json data.conversation.n}}}"#;
         webhooks(&server, 1, &receiver, json!({"body": body, "retry": {"schedule_s": [1]}})).await;
         let numbers: Vec<usize> = (0..20_000).map(|n| n * 7).collect();
         let data = json!({"conversation": {"text": noise(200_000), "é": "ü", "n": numbers}});

@@ -223,6 +223,9 @@ async fn while_one_tenants_compilation_hangs_others_upload_and_it_ends_with_the_
     };
     let first = hanging("first");
     let compiler = eventually("the compiler runs", async || compilers(&server).pop()).await;
+    // It sets its limits itself, as the first thing it does.
+    eventually("it is limited", async || (limit(compiler, "Max cpu time")? == "600").then_some(()))
+        .await;
     signal("STOP", compiler);
     // The tenant may have one in the compiler and one that waits. One more is refused, but only for
     // this tenant.
@@ -244,14 +247,8 @@ async fn while_one_tenants_compilation_hangs_others_upload_and_it_ends_with_the_
     let environment = std::fs::read(format!("/proc/{compiler}/environ")).unwrap();
     let environment = String::from_utf8_lossy(&environment);
     assert_eq!(environment.trim_end_matches('\0'), "MIMALLOC_ARENA_RESERVE=64MiB");
-    let limits = std::fs::read_to_string(format!("/proc/{compiler}/limits")).unwrap();
-    let limit = |name: &str| {
-        let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-        line.split_whitespace().next().unwrap().to_owned()
-    };
-    assert_eq!(limit("Max core file size"), "0");
-    assert_eq!(limit("Max cpu time"), "600");
-    assert_eq!(limit("Max address space"), (2_u64 << 30).to_string());
+    assert_eq!(limit(compiler, "Max core file size").unwrap(), "0");
+    assert_eq!(limit(compiler, "Max address space").unwrap(), (2_u64 << 30).to_string());
 
     signal("CONT", compiler);
     server.kill();
@@ -260,6 +257,14 @@ async fn while_one_tenants_compilation_hangs_others_upload_and_it_ends_with_the_
     })
     .await;
     assert!(first.await.unwrap().is_err() && waiting.await.unwrap().is_err());
+}
+
+/// A limit of a process, as `/proc` tells it.
+#[cfg(target_os = "linux")]
+fn limit(id: u32, name: &str) -> Option<String> {
+    let limits = std::fs::read_to_string(format!("/proc/{id}/limits")).ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next().map(ToOwned::to_owned)
 }
 
 /// Processes that the server has started and that run.
