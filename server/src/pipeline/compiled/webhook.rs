@@ -143,7 +143,7 @@ impl Webhook {
 /// Memory that a webhook takes with what its settings are compiled into: roughly, and rather too much.
 #[must_use]
 pub fn estimated_bytes(spec: &WebhookSpec) -> usize {
-    // Measured with settings that consist of many of these.
+    // Estimates, on the high side.
     const WEBHOOK: usize = 4_096;
     const TYPE: usize = 384;
     const TAG: usize = 512;
