@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use super::Registry;
 use super::turns::compile_pool::For;
 use crate::model::{TenantId, WebhookId};
+use crate::pipeline::compiled::tenant::Tenant;
 use crate::plugin::Plugin;
 use crate::store::ConfigurationChange;
 
@@ -156,19 +157,13 @@ impl Registry {
         let mut stored = self.store.configuration.load_tenant(id).await?;
         stored.leave_out(&self.erasing.lock().clone());
         fresh.fill(stored, self).await?;
-        self.take_tenant(id, fresh.tenant(id));
-        let mut sources = self.sources.write();
-        sources.retain(|_, source| source.tenant != *id);
-        sources.extend(std::mem::take(&mut *fresh.sources.write()));
-        drop(sources);
-        let mut stored = std::mem::take(&mut *fresh.keys.write());
-        stored.retain(|_, key| key.tenant.as_ref() == Some(id));
-        let mut keys = self.keys.write();
-        keys.retain(|_, key| key.tenant.as_ref() != Some(id));
-        keys.extend(stored);
-        drop(keys);
-        self.rights_changed();
-        Ok(())
+        let is_another = self.take_tenant(id, fresh.tenant(id)).await;
+        {
+            let mut sources = self.sources.write();
+            sources.retain(|_, source| source.tenant != *id);
+            sources.extend(std::mem::take(&mut *fresh.sources.write()));
+        }
+        if is_another { self.read_keys().await } else { Ok(()) }
     }
 
     async fn read_keys(&self) -> anyhow::Result<()> {
@@ -222,19 +217,25 @@ impl Registry {
     }
 
     /// Replaces a tenant in place: existing handles see the new state. One that was deleted and created anew is
-    /// another tenant, and existing handles stay with the former.
-    fn take_tenant(
-        &self,
-        id: &TenantId,
-        fresh: Option<Arc<crate::pipeline::compiled::tenant::Tenant>>,
-    ) {
+    /// another tenant: existing handles stay with the former, and the former's keys are none of the next. Keys
+    /// are read by `read_keys` alone, because only that can't be overtaken by what was read before. True: the
+    /// keys of the tenant have to be read.
+    async fn take_tenant(&self, id: &TenantId, fresh: Option<Arc<Tenant>>) -> bool {
+        let _none_are_read = self.key_changes.read().await;
         let mut tenants = self.tenants.write();
-        match (tenants.get(id), fresh) {
-            (Some(known), Some(fresh)) if known.is_same(&fresh) => known.replace(&fresh),
-            (Some(_), Some(fresh)) => drop(tenants.insert(id.clone(), fresh)),
-            (None, Some(fresh)) => drop(tenants.insert(id.clone(), fresh)),
+        let former = tenants.get(id).cloned();
+        match (&former, fresh) {
+            (Some(known), Some(fresh)) if known.is_same(&fresh) => {
+                known.replace(&fresh);
+                return false;
+            }
+            (_, Some(fresh)) => drop(tenants.insert(id.clone(), fresh)),
             (_, None) => drop(tenants.remove(id)),
         }
+        if former.is_some() {
+            self.keys.write().retain(|_, key| key.tenant.as_ref() != Some(id));
+        }
+        former.is_some()
     }
 }
 

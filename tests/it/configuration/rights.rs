@@ -167,7 +167,6 @@ async fn a_deleted_operator_key_stays_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "another node sometimes misses a key that is made right after its tenant"]
 async fn streams_end_with_keys_and_tenants_that_another_node_deletes() {
     let Some(database) = Database::postgres().await else { return };
     let here = database.server().start().await;

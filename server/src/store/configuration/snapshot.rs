@@ -60,7 +60,7 @@ impl Configuration {
         self.load_of(None).await
     }
 
-    /// Reads the configuration of one tenant; `keys` are those of all tenants.
+    /// Reads the configuration of one tenant, without its API keys.
     ///
     /// # Errors
     /// `Corrupt`, `Unavailable`.
@@ -112,7 +112,7 @@ impl Configuration {
                 .order((secrets::tenant, secrets::name))
                 .load::<SecretRow>(c))?,
             plugins: plugins::load(conn, tenant).await?,
-            keys: keys::load(conn).await?,
+            keys: if all { keys::load(conn).await? } else { Vec::new() },
             facet_values: run!(conn, |c| facet_values::table
                 .filter(facet_values::tenant.eq(of).or(all.into_sql::<Bool>()))
                 .order((facet_values::tenant, facet_values::facet, facet_values::value))
