@@ -48,6 +48,15 @@ impl Steps {
         self.take(1 + bytes as u64 / 32)
     }
 
+    /// Does work that may take up to `max` of these steps, and counts those that it took.
+    pub fn part<T>(&self, max: u64, work: impl FnOnce(&Steps) -> T) -> T {
+        let part = Steps::new(max.min(self.left()));
+        let result = work(&part);
+        // It can't have taken more than were left.
+        let _ = self.take(part.taken());
+        result
+    }
+
     #[must_use]
     pub fn left(&self) -> u64 {
         self.left.load(Ordering::Relaxed)
@@ -70,5 +79,13 @@ mod tests {
         assert_eq!((steps.left(), steps.taken()), (2, 3));
         assert_eq!(steps.take(3), Err(OutOfSteps));
         assert_eq!((steps.take(1), steps.taken()), (Err(OutOfSteps), 5));
+    }
+
+    #[test]
+    fn a_part_counts_in_the_whole() {
+        let steps = Steps::new(10);
+        assert_eq!(steps.part(4, |part| (part.take(3), part.take(3))), (Ok(()), Err(OutOfSteps)));
+        assert_eq!(steps.left(), 6);
+        assert_eq!(steps.part(100, Steps::left), 6);
     }
 }

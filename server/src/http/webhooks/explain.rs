@@ -46,11 +46,9 @@ pub(crate) async fn event(
         let left = Steps::new(config.intake.route_steps_max);
         let mut written = webhooks.write(|webhook| {
             let context = arounds.get(&webhook.id).unwrap_or(&unknown);
-            let steps = Steps::new(config.intake.rule_steps_max.min(left.left()));
-            let explained = about(&webhook, &event, deliveries.get(&webhook.id), context, &steps);
-            // It can't have taken more than were left.
-            let _ = left.take(steps.taken());
-            Some(explained)
+            let delivery = deliveries.get(&webhook.id);
+            let explain_it = |part: &Steps| about(&webhook, &event, delivery, context, part);
+            Some(left.part(config.intake.rule_steps_max, explain_it))
         })?;
         if written.is_last() {
             let gone = deliveries.values().filter(|d| tenant.webhook(d.webhook_id).is_none());

@@ -284,16 +284,15 @@ impl TenantState {
     /// few steps, because the lock is held meanwhile.
     fn candidates(&self, event: &Event, steps: &Steps) -> Vec<Arc<Webhook>> {
         const STEPS_MAX: u64 = 1_000_000;
-        let narrow = Steps::new(STEPS_MAX.min(steps.left()));
-        let ids = self.index.candidates(event.document.root(), &narrow);
-        // It can't have taken more than were left.
-        let _ = steps.take(narrow.taken());
-        let mut webhooks: Vec<_> = match ids {
+        let document = event.document.root();
+        match steps.part(STEPS_MAX, |part| self.index.candidates(document, part)) {
             Ok(ids) => ids.iter().filter_map(|id| self.webhooks.get(id)).cloned().collect(),
-            Err(OutOfSteps) => self.webhooks.values().cloned().collect(),
-        };
-        webhooks.sort_unstable_by_key(|webhook| webhook.id);
-        webhooks
+            Err(OutOfSteps) => {
+                let mut all: Vec<_> = self.webhooks.values().cloned().collect();
+                all.sort_unstable_by_key(|webhook| webhook.id);
+                all
+            }
+        }
     }
 
     /// The catalog entry of a type: the tenant's own, else its profile's.

@@ -102,12 +102,8 @@ impl Webhook {
         steps: &Steps,
         part: u64,
     ) -> Result<bool, OutOfSteps> {
-        let own = Steps::new(part.min(steps.left()));
         let (event_type, document) = (event.event_type.as_str(), event.document.root());
-        let accepted = self.plan.subscription.accept(event_type, document, &own);
-        // It can't have taken more than were left.
-        let _ = steps.take(own.taken());
-        accepted
+        steps.part(part, |part| self.plan.subscription.accept(event_type, document, part))
     }
 
     /// Why its deliveries are held, if they are.
