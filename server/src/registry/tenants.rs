@@ -8,9 +8,7 @@ use super::profiles::{NewPlans, is_planned, swap_plans};
 use super::rights::By;
 use super::turns::compile_pool::For;
 use super::{ChangeError, ROUNDS_MAX, Registry, STANDARD, never_settled, stored, to_its_end};
-use crate::model::{
-    DEFAULT_TENANT, FieldError, IntakePlugin, Invalid, SecretName, TenantId, TenantSpec,
-};
+use crate::model::{DEFAULT_TENANT, FieldError, Invalid, SecretName, TenantId, TenantSpec};
 use crate::pipeline::accept::learn_facets::Learned;
 use crate::pipeline::attempt::transform::secrets_of;
 use crate::pipeline::compiled::profile::Profile;
@@ -301,11 +299,7 @@ fn is_outdated(webhook: &Webhook, profile: &Arc<Profile>) -> bool {
 
 /// Version and digest of each plugin at intake; none where there is no such plugin.
 fn versions(state: &TenantState, spec: &TenantSpec) -> Vec<Option<(u32, String)>> {
-    let version = |used: &IntakePlugin| {
-        let meta = &state.plugin(&used.plugin)?.meta;
-        Some((meta.version, meta.digest.clone()))
-    };
-    spec.intake_plugins.iter().map(version).collect()
+    spec.intake_plugins.iter().map(|used| state.plugin_version(&used.plugin)).collect()
 }
 
 /// Waits for the requests and attempts that still use a deleted tenant, so that none writes anything after the

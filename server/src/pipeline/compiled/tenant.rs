@@ -181,6 +181,13 @@ impl TenantState {
         }
     }
 
+    /// Version and digest of a plugin; none: there is no such plugin.
+    #[must_use]
+    pub fn plugin_version(&self, name: &str) -> Option<(u32, String)> {
+        let meta = &self.plugin(name)?.meta;
+        Some((meta.version, meta.digest.clone()))
+    }
+
     /// Removes the upload of a version that is ready or deleted.
     pub fn forget_upload(&mut self, name: &PluginName, version: u32) {
         if let Some(versions) = self.uploads.get_mut(name) {

@@ -12,9 +12,7 @@ use super::compile::{AtSave, Surroundings, compile};
 use super::secrets::named_secrets;
 use super::turns::compile_pool::For;
 use super::{ChangeError, ROUNDS_MAX, Registry, never_settled, stored, to_its_end};
-use crate::model::{
-    Invalid, PluginUse, Secret, SecretSpec, Signer, StandardVersion, WebhookId, WebhookSpec,
-};
+use crate::model::{Invalid, Secret, SecretSpec, Signer, StandardVersion, WebhookId, WebhookSpec};
 use crate::pipeline::attempt::sign::standard_key;
 use crate::pipeline::compiled::tenant::{Tenant, TenantState};
 use crate::pipeline::compiled::webhook::{Plan, Webhook, estimated_bytes};
@@ -37,11 +35,7 @@ struct Checked {
 type PluginVersion = Option<(u32, String)>;
 
 fn plugin_versions(state: &TenantState, spec: &WebhookSpec) -> Vec<PluginVersion> {
-    let version = |used: &PluginUse| {
-        let meta = &state.plugin(&used.plugin)?.meta;
-        Some((meta.version, meta.digest.clone()))
-    };
-    spec.plugins.iter().map(version).collect()
+    spec.plugins.iter().map(|used| state.plugin_version(&used.plugin)).collect()
 }
 
 impl Registry {
