@@ -8,7 +8,7 @@ use antar_json::{OutOfSteps, Steps};
 use crate::model::Event;
 use crate::pipeline::compiled::facet_values::scalars_at;
 use crate::pipeline::compiled::profile::Profile;
-use crate::pipeline::compiled::tenant::Tenant;
+use crate::pipeline::compiled::tenant::{Tenant, TenantState};
 use crate::pipeline::compiled::webhook::Webhook;
 
 /// A new facet value, with the label shown to people.
@@ -43,6 +43,11 @@ pub(crate) fn learn(
             if !types.is_empty() && !types.iter().any(|filter| filter.accepts(event_type)) {
                 continue;
             }
+            let known =
+                |state: &TenantState| state.facet_values.get(&spec.name).map_or(0, BTreeMap::len);
+            if tenant.read(known) >= values_max {
+                continue;
+            }
             let document = event.document.root();
             let found = scalars_at(&spec.path, document, steps)?;
             if found.iter().all(Option::is_none) {
@@ -72,13 +77,13 @@ pub(crate) fn learn(
     Ok(learned)
 }
 
-/// The profiles of the webhooks and of the tenant, each once.
+/// The profiles of the webhooks and of the tenant that have facets, each once.
 fn profiles(tenant: &Tenant, matching: &[Arc<Webhook>]) -> Vec<Arc<Profile>> {
     let own = tenant.read(|state| state.profile.clone());
     let mut profiles: Vec<Arc<Profile>> = Vec::new();
     let mut taken = HashSet::new();
     for profile in matching.iter().map(|webhook| &webhook.profile).chain([&own]) {
-        if taken.insert(Arc::as_ptr(profile)) {
+        if !profile.spec.facets.is_empty() && taken.insert(Arc::as_ptr(profile)) {
             profiles.push(profile.clone());
         }
     }
