@@ -39,7 +39,6 @@ pub struct Schema {
     /// Steps for one value by its depth in the document, from 0.
     steps_at: Vec<u64>,
     steps_max: u64,
-    memory_bytes: usize,
 }
 
 /// The cache of a regular expression; a small one makes matching slower, not wrong.
@@ -100,7 +99,7 @@ impl Schema {
             return Err(SchemaError::TooManySteps { steps: shallow, max: limits.steps_max });
         }
         // Patterns are matched in linear time: no look-around, no back-references.
-        let patterns = patterns::memory_bytes(&graph.patterns, limits.pattern_bytes_max)?;
+        patterns::check_memory(&graph.patterns, limits.pattern_bytes_max)?;
         let bounded = PatternOptions::regex()
             .size_limit(limits.pattern_bytes_max)
             .dfa_size_limit(DFA_BYTES_MAX);
@@ -109,15 +108,7 @@ impl Schema {
             detail: error.to_string(),
             pointer: error.instance_path().to_string(),
         })?;
-        // Each expression also has a cache for matching.
-        let memory_bytes = patterns + graph.patterns.len() * DFA_BYTES_MAX;
-        Ok(Schema { validator, steps_at, steps_max: limits.steps_max, memory_bytes })
-    }
-
-    /// Memory that its regular expressions may take.
-    #[must_use]
-    pub fn memory_bytes(&self) -> usize {
-        self.memory_bytes
+        Ok(Schema { validator, steps_at, steps_max: limits.steps_max })
     }
 
     /// An upper bound of the steps that a document takes.

@@ -10,11 +10,11 @@ use crate::SchemaError;
 /// The smallest limit that is tried.
 const BYTES_MIN: usize = 4 << 10;
 
-/// The memory of all expressions, rounded up to the next power of two each.
+/// Refuses expressions that take more than `bytes_max` together, each rounded up to the next power of two.
 ///
 /// # Errors
-/// `TooLargePatterns` if it exceeds `bytes_max`.
-pub(crate) fn memory_bytes(patterns: &[String], bytes_max: usize) -> Result<usize, SchemaError> {
+/// `TooLargePatterns`
+pub(crate) fn check_memory(patterns: &[String], bytes_max: usize) -> Result<(), SchemaError> {
     let mut sum = 0;
     for pattern in patterns {
         sum += program_bytes(pattern, bytes_max);
@@ -22,7 +22,7 @@ pub(crate) fn memory_bytes(patterns: &[String], bytes_max: usize) -> Result<usiz
             return Err(SchemaError::TooLargePatterns { bytes_max });
         }
     }
-    Ok(sum)
+    Ok(())
 }
 
 /// The smallest power of two that suffices for the program of an expression; more than `bytes_max` if none below
@@ -48,6 +48,6 @@ mod tests {
         assert!(of("^[a-z]+$") <= 16 << 10);
         assert!(of("[a-z]{100}") < of("[a-z]{2000}"));
         assert!(of(r"\w{500}") > 1 << 20);
-        assert!(memory_bytes(&vec!["[a-z]{2000}".to_owned(); 100], 1 << 20).is_err());
+        assert!(check_memory(&vec!["[a-z]{2000}".to_owned(); 100], 1 << 20).is_err());
     }
 }
