@@ -9,7 +9,7 @@ use crate::model::{
     Delivery, DeliveryId, Event, EventId, EventKey, Frozen, Millis, State, TenantId, WebhookId,
 };
 use crate::store::db::columns::{count_of, storable};
-use crate::store::db::conn::run;
+use crate::store::db::conn::{Conn, run};
 use crate::store::db::error::StoreError;
 use crate::store::db::new_rows::{NewDelivery, Owner};
 use crate::store::db::page::{Page, Place, page, rows_to_ask};
@@ -165,12 +165,7 @@ impl History {
         id: DeliveryId,
     ) -> Result<Delivery, StoreError> {
         let mut lease = self.db.read().await?;
-        let found = run!(lease.conn(), |c| deliveries::table
-            .find(id)
-            .filter(deliveries::tenant.eq(tenant))
-            .select(Row::as_select())
-            .first::<Row>(c))
-        .optional()?;
+        let found = row(lease.conn(), tenant, id).await?;
         lease.give_back();
         found.map(Row::delivery).ok_or(StoreError::NotFound)
     }
@@ -185,12 +180,7 @@ impl History {
         id: DeliveryId,
     ) -> Result<StoredDelivery, StoreError> {
         let mut lease = self.db.read().await?;
-        let found = run!(lease.conn(), |c| deliveries::table
-            .find(id)
-            .filter(deliveries::tenant.eq(tenant))
-            .select(Row::as_select())
-            .first::<Row>(c))
-        .optional()?;
+        let found = row(lease.conn(), tenant, id).await?;
         let frozen = attempts::frozen(lease.conn(), id).await?;
         lease.give_back();
         let row = found.ok_or(StoreError::NotFound)?;
@@ -200,6 +190,19 @@ impl History {
             delivery: row.delivery(),
         })
     }
+}
+
+async fn row(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    id: DeliveryId,
+) -> Result<Option<Row>, StoreError> {
+    Ok(run!(conn, |c| deliveries::table
+        .find(id)
+        .filter(deliveries::tenant.eq(tenant))
+        .select(Row::as_select())
+        .first::<Row>(c))
+    .optional()?)
 }
 
 /// Inserts deliveries.

@@ -92,6 +92,21 @@ fn attributes_of(document: &Document) -> Attributes {
         .collect()
 }
 
+/// The newest event of an id, of one source if that is given, in a boxed query.
+macro_rules! newest {
+    ($query:expr, $tenant:expr, $id:expr, $source:expr) => {{
+        let mut query = $query
+            .filter(events::tenant.eq($tenant))
+            .filter(events::id.eq($id))
+            .order(events::accepted_at.desc());
+        if let Some(source) = $source {
+            query = query.filter(events::source.eq(source));
+        }
+        query
+    }};
+}
+pub(super) use newest;
+
 impl History {
     /// One event of a tenant. Without a source, the newest one with this id.
     ///
@@ -105,16 +120,8 @@ impl History {
     ) -> Result<StoredEvent, StoreError> {
         let mut lease = self.db.read().await?;
         let row = run!(lease.conn(), |c, Db| {
-            let mut query = events::table
-                .select(Row::as_select())
-                .filter(events::tenant.eq(tenant))
-                .filter(events::id.eq(id))
-                .order(events::accepted_at.desc())
-                .into_boxed::<Db>();
-            if let Some(source) = source {
-                query = query.filter(events::source.eq(source));
-            }
-            query.first::<Row>(c)
+            let query = events::table.select(Row::as_select()).into_boxed::<Db>();
+            newest!(query, tenant, id, source).first::<Row>(c)
         })
         .optional()?;
         lease.give_back();

@@ -8,7 +8,7 @@ use diesel::sql_types::BigInt;
 use diesel_async::RunQueryDsl;
 
 use super::History;
-use super::events::EventFilter;
+use super::events::{EventFilter, newest};
 use crate::model::{EventId, EventType, Millis, TenantId};
 use crate::store::db::columns::count_of;
 use crate::store::db::conn::run;
@@ -186,16 +186,8 @@ impl History {
     ) -> Result<ListedEvent, StoreError> {
         let mut lease = self.db.read().await?;
         let row = run!(lease.conn(), |c, Db| {
-            let mut query = events::table
-                .select(columns!(true))
-                .filter(events::tenant.eq(tenant))
-                .filter(events::id.eq(id))
-                .order(events::accepted_at.desc())
-                .into_boxed::<Db>();
-            if let Some(source) = source {
-                query = query.filter(events::source.eq(source));
-            }
-            query.first::<Row>(c)
+            let query = events::table.select(columns!(true)).into_boxed::<Db>();
+            newest!(query, tenant, id, source).first::<Row>(c)
         })
         .optional()?;
         lease.give_back();
