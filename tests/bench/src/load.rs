@@ -88,6 +88,15 @@ async fn post_while(
     try_join_all((0..connections).map(|_| post())).await.map(drop)
 }
 
+/// Connections that share the events of a steady rate.
+const CONNECTIONS: u32 = 32;
+
+/// When a connection posts, from the beginning: it takes every event of its number.
+fn times(first: u32, rate_per_s: u32, seconds: u32) -> impl Iterator<Item = Duration> {
+    let numbers = (first..rate_per_s * seconds).step_by(CONNECTIONS as usize);
+    numbers.map(move |number| Duration::from_secs_f64(f64::from(number) / f64::from(rate_per_s)))
+}
+
 /// Posts `rate_per_s` events a second for `seconds`, whether or not they are answered in time.
 pub(crate) async fn steady(
     target: &Target,
@@ -95,15 +104,13 @@ pub(crate) async fn steady(
     rate_per_s: u32,
     seconds: u32,
 ) -> anyhow::Result<()> {
-    const CONNECTIONS: u32 = 32;
     let began = tokio::time::Instant::now() + Duration::from_millis(50);
     let mut posting = JoinSet::new();
     for first in 0..CONNECTIONS {
         let target = target.clone();
         posting.spawn(async move {
             let mut wire = Wire::connect(&target.address).await?;
-            for number in (first..rate_per_s * seconds).step_by(CONNECTIONS as usize) {
-                let at = Duration::from_secs_f64(f64::from(number) / f64::from(rate_per_s));
+            for at in times(first, rate_per_s, seconds) {
                 tokio::time::sleep_until(began + at).await;
                 target.post(&mut wire, start).await?;
             }
@@ -132,15 +139,13 @@ pub(crate) async fn steady_whatever_comes(
     rate_per_s: u32,
     seconds: u32,
 ) -> anyhow::Result<Posted> {
-    const CONNECTIONS: u32 = 32;
     let began = tokio::time::Instant::now() + Duration::from_millis(50);
     let mut posting = JoinSet::new();
     for first in 0..CONNECTIONS {
         let target = target.clone();
         posting.spawn(async move {
             let (mut posted, mut wire) = (Posted::default(), None);
-            for number in (first..rate_per_s * seconds).step_by(CONNECTIONS as usize) {
-                let at = Duration::from_secs_f64(f64::from(number) / f64::from(rate_per_s));
+            for at in times(first, rate_per_s, seconds) {
                 tokio::time::sleep_until(began + at).await;
                 let event = event(start);
                 match target.once(&mut wire, &event).await {
