@@ -38,6 +38,7 @@ pub use error::PatternError;
 pub use explain::Mismatch;
 pub use index::Index;
 pub use limits::Limits;
+pub use parse::cut;
 
 use matcher::Condition;
 

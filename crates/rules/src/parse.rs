@@ -226,7 +226,8 @@ impl<'l> Parser<'l> {
 }
 
 /// Truncates a text to `bytes_max` bytes; appends an ellipsis if anything was cut.
-pub(crate) fn cut(text: &str, bytes_max: usize) -> String {
+#[must_use]
+pub fn cut(text: &str, bytes_max: usize) -> String {
     if text.len() <= bytes_max {
         return text.to_owned();
     }

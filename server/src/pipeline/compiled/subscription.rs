@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use antar_json::{Builder, Document, Kind, OutOfSteps, Steps, Value};
-use antar_rules::{Mismatch, Pattern};
+use antar_rules::{Mismatch, Pattern, cut};
 use serde::Serialize;
 
 use super::facet_values::values;
@@ -198,10 +198,10 @@ impl Facet {
     fn why_not(&self, document: Value<'_>, steps: &Steps) -> Result<WhyNot, OutOfSteps> {
         let found = values(&self.spec, document, steps)?;
         let wanted = serde_json::json!(self.filter).to_string();
-        let texts = shown(&serde_json::json!(found).to_string());
+        let texts = cut(&serde_json::json!(found).to_string(), SHOWN_BYTES_MAX);
         let was = match found.as_slice() {
             [] => "it is missing".to_owned(),
-            [one] => format!("it was {}", shown(&antar_json::quote(one))),
+            [one] => format!("it was {}", cut(&antar_json::quote(one), SHOWN_BYTES_MAX)),
             _ => format!("it was {texts}"),
         };
         let path = format!("data.{}", self.spec.path);
@@ -215,14 +215,8 @@ impl Facet {
     }
 }
 
-/// An event may have thousands of values where a facet looks: shows so much of them.
-fn shown(values: &str) -> String {
-    const BYTES_MAX: usize = 500;
-    if values.len() <= BYTES_MAX {
-        return values.to_owned();
-    }
-    format!("{}…", &values[..values.floor_char_boundary(BYTES_MAX)])
-}
+/// Bytes of the values at a facet's path that are shown at most: an event may have thousands.
+const SHOWN_BYTES_MAX: usize = 500;
 
 /// Parses a generated pattern. One that the engine refuses narrows nothing.
 fn pattern(json: &serde_json::Value) -> Pattern {
