@@ -1,4 +1,4 @@
-//! What one value may cost at each depth of a document.
+//! What one value may cost at each depth of a document, in steps and in nested calls.
 
 use crate::SchemaError;
 use crate::graph::{Graph, Id, Node};
@@ -6,20 +6,50 @@ use crate::graph::{Graph, Id, Node};
 /// Deeper values are not counted: a document that has some is never affordable.
 pub const DEPTH_MAX: usize = 128;
 
-/// For each depth, from 0, the steps that the whole schema may take for one value there.
+/// What the whole schema may cost.
+pub(crate) struct Costs {
+    /// For each depth, from 0, the steps for one value of a document there.
+    pub(crate) steps_at: Vec<u64>,
+    /// For each depth, from 0, how deep the calls of a validator nest for a document of that depth.
+    pub(crate) calls_at: Vec<u64>,
+}
+
+/// The costs of a schema.
+pub(crate) fn costs(graph: &Graph) -> Result<Costs, SchemaError> {
+    let order = in_order(graph)?;
+    Ok(Costs { steps_at: steps_by_depth(graph, &order), calls_at: calls_by_depth(graph, &order) })
+}
+
+fn calls_by_depth(graph: &Graph, order: &[Id]) -> Vec<u64> {
+    let mut above: Vec<u64> = vec![0; graph.nodes.len()];
+    let mut calls = Vec::with_capacity(DEPTH_MAX + 1);
+    for _ in 0..=DEPTH_MAX {
+        let mut now = vec![0_u64; graph.nodes.len()];
+        for id in order {
+            let node = &graph.nodes[*id];
+            let here = node.here.iter().map(|(part, _)| now[*part]);
+            let below = node.children().map(|part| above[part]);
+            now[*id] = 1 + here.chain(below).max().unwrap_or_default();
+        }
+        calls.push(now.first().copied().unwrap_or_default());
+        above = now;
+    }
+    calls
+}
+
+/// The steps by depth.
 ///
 /// Of the members of an object each is looked at by one of `properties`, or by the others; so the costliest
 /// counts, and a tree whose nodes have two children does not double with each level. Where two subschemas of
 /// the same value both lead into the same child, their costs add up, and may grow exponentially with depth.
-pub(crate) fn steps_by_depth(graph: &Graph) -> Result<Vec<u64>, SchemaError> {
-    let order = in_order(graph)?;
+fn steps_by_depth(graph: &Graph, order: &[Id]) -> Vec<u64> {
     let mut above: Vec<u64> = vec![0; graph.nodes.len()];
     // Costs of names are those of texts: the value itself, and nothing below.
     let mut at_value: Vec<u64> = Vec::new();
     let mut steps = Vec::with_capacity(DEPTH_MAX + 1);
     for depth in 0..=DEPTH_MAX {
         let mut now = vec![0_u64; graph.nodes.len()];
-        for id in &order {
+        for id in order {
             let node = &graph.nodes[*id];
             let own = match depth {
                 0 => node.own,
@@ -34,7 +64,7 @@ pub(crate) fn steps_by_depth(graph: &Graph) -> Result<Vec<u64>, SchemaError> {
         }
         above = now;
     }
-    Ok(steps)
+    steps
 }
 
 /// What a node's subschemas for a child of the value cost, by what each costs there.

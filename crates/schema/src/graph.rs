@@ -41,6 +41,16 @@ pub(crate) struct Node {
     pub(crate) contains: Option<Id>,
 }
 
+impl Node {
+    /// Its subschemas for what is in the value.
+    pub(crate) fn children(&self) -> impl Iterator<Item = Id> {
+        let lists =
+            [&self.named, &self.patterns, &self.other_members, &self.prefix, &self.elements];
+        let single = self.names.into_iter().chain(self.contains);
+        lists.into_iter().flatten().copied().chain(single)
+    }
+}
+
 pub(crate) struct Graph {
     /// The first one is the whole schema.
     pub(crate) nodes: Vec<Node>,
@@ -243,11 +253,17 @@ fn subschemas(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
     value.as_object().into_iter().flatten().filter(|(_, part)| !part.is_array())
 }
 
-/// Everything that can be referred to by a name, wherever it is written.
+/// Everything that can be referred to by a name, wherever it is written. A part with an id of its own is refused: it
+/// would give other meanings to the references in it. So is a name that is there twice.
 fn targets(schema: &Value, values_max: usize) -> Result<HashMap<String, &Value>, SchemaError> {
     // Examples and defaults may be large, and cost nothing.
     const VALUES_FACTOR: usize = 16;
     let mut targets = HashMap::new();
+    let is_text =
+        |members: &Map<String, Value>, name: &str| members.get(name).is_some_and(Value::is_string);
+    // Only there `id` is a keyword. In later drafts it is often a member of an example.
+    let draft = schema.get("$schema").and_then(Value::as_str).unwrap_or_default();
+    let is_early = draft.contains("draft-04") || draft.contains("draft-03");
     let mut pending = vec![schema];
     let mut seen = 0;
     while let Some(value) = pending.pop() {
@@ -257,12 +273,22 @@ fn targets(schema: &Value, values_max: usize) -> Result<HashMap<String, &Value>,
         }
         match value {
             Value::Object(members) => {
-                for keyword in ["$anchor", "$dynamicAnchor"] {
-                    if let Some(name) = members.get(keyword).and_then(Value::as_str) {
-                        targets.insert(format!("#{name}"), value);
+                if seen > 1 {
+                    let mut embedded =
+                        ["$id", "$schema"].into_iter().chain(is_early.then_some("id"));
+                    if let Some(keyword) = embedded.find(|keyword| is_text(members, keyword)) {
+                        return Err(SchemaError::Embedded(keyword));
                     }
                 }
-                for keyword in ["$id", "id"] {
+                for keyword in ["$anchor", "$dynamicAnchor"] {
+                    if let Some(name) = members.get(keyword).and_then(Value::as_str) {
+                        let name = format!("#{name}");
+                        if targets.insert(name.clone(), value).is_some() {
+                            return Err(SchemaError::AmbiguousAnchor(name));
+                        }
+                    }
+                }
+                for keyword in ["$id", "id"].into_iter().filter(|_| seen == 1) {
                     if let Some(name) = members.get(keyword).and_then(Value::as_str) {
                         targets.insert(name.trim_end_matches('#').to_owned(), value);
                     }
@@ -276,7 +302,7 @@ fn targets(schema: &Value, values_max: usize) -> Result<HashMap<String, &Value>,
     Ok(targets)
 }
 
-/// Values in a value.
+/// Values in a value, and a sixteenth of the bytes of its texts.
 fn size(value: &Value) -> u64 {
     let mut count = 0;
     let mut pending = vec![value];
@@ -284,7 +310,11 @@ fn size(value: &Value) -> u64 {
         count += 1;
         match value {
             Value::Array(elements) => pending.extend(elements),
-            Value::Object(members) => pending.extend(members.values()),
+            Value::Object(members) => {
+                count += members.keys().map(|name| name.len() as u64 / 16).sum::<u64>();
+                pending.extend(members.values());
+            }
+            Value::String(text) => count += text.len() as u64 / 16,
             _ => {}
         }
     }

@@ -118,8 +118,8 @@ fn references_by_pointer_anchor_and_id_are_followed() {
     for schema in [
         json!({"$ref": "#/$defs/a%20b~1c", "$defs": {"a b/c": {"type": "string"}}}),
         json!({"$ref": "#name", "$defs": {"x": {"$anchor": "name", "type": "string"}}}),
-        json!({"$id": "https://example.com/root", "$ref": "https://example.com/part",
-            "$defs": {"x": {"$id": "https://example.com/part", "type": "string"}}}),
+        json!({"$id": "https://example.com/root", "$ref": "https://example.com/root#/$defs/x",
+            "$defs": {"x": {"type": "string"}}}),
         json!({"properties": {"a": {"$ref": "#/properties/b"}, "b": {"type": "string"}}, "$ref": "#/properties/b"}),
     ] {
         let compiled = compile(&schema).unwrap_or_else(|error| panic!("{schema}: {error}"));
@@ -146,4 +146,91 @@ fn patterns_are_linear_and_cost_by_length() {
     let wide = json!({"pattern": "a?".repeat(5_000)});
     let steps = compile(&wide).unwrap().steps(&json!("a".repeat(100_000)));
     assert!(steps > 60_000_000, "{steps}");
+}
+
+/// `count` definitions, each of which refers to the next one.
+fn references(count: usize, last: &Value) -> Value {
+    let mut defs = serde_json::Map::new();
+    for number in 0..count {
+        defs.insert(format!("d{number}"), json!({"$ref": format!("#/$defs/d{}", number + 1)}));
+    }
+    defs.insert(format!("d{count}"), last.clone());
+    json!({"$defs": defs, "$ref": "#/$defs/d0"})
+}
+
+#[test]
+fn chains_of_references_fit_on_the_stack_of_a_thread() {
+    let allowed = std::thread::Builder::new().stack_size(1 << 20).spawn(|| {
+        let long = compile(&references(390, &json!({"type": "object"}))).unwrap();
+        assert!(long.validate(&json!({})).is_ok());
+        assert!(long.validate(&json!([])).is_err());
+        assert_eq!(long.mismatches(&json!([])).unwrap().len(), 1);
+    });
+    allowed.unwrap().join().unwrap();
+    for count in [500, 4_000, 9_000] {
+        let error = compile(&references(count, &json!({}))).err();
+        assert!(matches!(error, Some(SchemaError::TooDeep { .. })), "{count}: {error:?}");
+    }
+}
+
+#[test]
+fn a_chain_at_each_level_counts_with_the_depth_of_a_document() {
+    // Thirty parts for each level of the document.
+    let mut schema = references(30, &json!({"additionalProperties": {"$ref": "#"}}));
+    let document = |depth: usize| (0..depth).fold(json!({}), |inner, _| json!({ "a": inner }));
+    let compiled = compile(&schema).unwrap();
+    assert!(compiled.validate(&document(10)).is_ok());
+    assert!(matches!(compiled.validate(&document(20)), Err(Miss::TooDeep { .. })));
+    schema = references(100, &json!({"additionalProperties": {"$ref": "#"}}));
+    assert!(matches!(compile(&schema).err(), Some(SchemaError::TooDeep { .. })));
+}
+
+#[test]
+fn mismatches_are_few_and_short() {
+    let parts: Vec<Value> = (0..4_000).map(|n| json!({ "minProperties": 1_000_000 + n })).collect();
+    let schema = compile(&json!({ "allOf": parts })).unwrap();
+    let document = json!({ "a": "x".repeat(1_000_000) });
+    let Ok(all) = schema.mismatches(&document) else { panic!("it is affordable") };
+    assert!(all.len() <= 20 && all.iter().all(|(_, detail)| detail.len() <= 1_003));
+    let Err(Miss::Mismatch { detail, .. }) = schema.validate(&document) else { panic!("a miss") };
+    assert!(detail.len() <= 1_003);
+}
+
+/// Definitions of which each refers twice to the next one.
+fn doubling() -> Value {
+    let mut defs = serde_json::Map::new();
+    for number in 0..50 {
+        let next = json!({"$ref": format!("#/$defs/{}", number + 1)});
+        defs.insert(number.to_string(), json!({"allOf": [next, next]}));
+    }
+    defs.insert("50".to_owned(), json!({"type": "object"}));
+    Value::Object(defs)
+}
+
+#[test]
+fn no_part_gives_references_another_meaning() {
+    let hidden = json!({"$id": "http://x/e", "$ref": "#/$defs/0", "$defs": doubling()});
+    for schema in [
+        json!({"$ref": "http://x/e", "$defs": {"0": true, "e": hidden}}),
+        json!({"$ref": "#/other/part", "other": {"$id": "http://x/e", "part": {"$ref": "#/$defs/0"}, "$defs": doubling()}, "$defs": {"0": true}}),
+        json!({"$schema": "http://json-schema.org/draft-04/schema#", "$ref": "#/definitions/e",
+            "definitions": {"e": {"id": "http://x/e", "$ref": "#/$defs/0", "$defs": doubling()}}}),
+        json!({"$ref": "#/$defs/e", "$defs": {"e": {"$schema": "http://json-schema.org/draft-04/schema#", "type": "object"}}}),
+    ] {
+        assert!(matches!(compile(&schema).err(), Some(SchemaError::Embedded(_))), "{schema}");
+    }
+    let cheap = json!({"$anchor": "n"});
+    let schema = json!({"$ref": "#n", "examples": [cheap], "$defs": {"a": {"$anchor": "n", "$ref": "#/$defs/0"}}});
+    assert!(matches!(compile(&schema).err(), Some(SchemaError::AmbiguousAnchor(_))));
+    let example =
+        json!({"properties": {"id": {"type": "string"}}, "examples": [{"id": "a", "name": "b"}]});
+    assert!(compile(&example).is_ok());
+}
+
+#[test]
+fn formats_cost_nothing() {
+    let schema =
+        compile(&json!({"$schema": "http://json-schema.org/draft-07/schema#", "format": "regex"}));
+    let names: String = (0..20_000).map(|n| format!("(?<a{n}>)")).collect();
+    assert!(schema.unwrap().validate(&json!(names)).is_ok());
 }

@@ -279,7 +279,14 @@ pub(crate) async fn test(access: Access<Manage>, Id(name): Id<String>, body: Bod
     let request: PluginTestRequest = body.json()?;
     let plugin = access.tenant.plugin(&name).ok_or_else(|| Problem::not_found("plugin"))?;
     let config = request.config.unwrap_or_else(Document::empty_object);
-    let errors = plugin.config_errors(&config.root().to_serde());
+    let max = access.app.config.tenant.settings_bytes_max;
+    if config.text().len() > max {
+        let detail = format!("has more than {max} bytes (tenant.settings_bytes_max)");
+        return Err(Invalid::at("/config", detail).into());
+    }
+    let (checked, value) = (plugin.clone(), config.root().to_serde());
+    let work = &access.app.pipeline.work;
+    let errors = work.run(&access.tenant.id, move || checked.config_errors(&value)).await?;
     if let Some(error) = errors.first() {
         return Err(Invalid::at(format!("/config{}", error.pointer), &error.detail).into());
     }

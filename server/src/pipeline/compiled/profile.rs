@@ -124,6 +124,10 @@ impl SchemaMiss {
                 detail.truncate(detail.floor_char_boundary(DETAIL_BYTES_MAX));
                 SchemaMiss { code: "schema_mismatch", pointer, detail }
             }
+            Miss::TooDeep { .. } => {
+                let (code, pointer) = ("budget_exceeded", String::new());
+                SchemaMiss { code, pointer, detail: miss.to_string() }
+            }
             Miss::BudgetExceeded { steps, max } => {
                 let detail = format!(
                     "validating it may take {steps} steps, {max} are allowed (intake.schema_steps_max)"
