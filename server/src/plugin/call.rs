@@ -1,16 +1,11 @@
 //! Calls of plugins: input, limits, result and errors of one call.
 
-use std::{
-    future::poll_fn,
-    pin::pin,
-    task::Poll,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use wasmtime::{Store, Trap};
 
 use super::{
-    Host, Level, Limits, Outcome, Plugin,
+    Host, Level, Limits, Outcome, Owner, Plugin,
     bindings::types,
     callable::Allowed,
     callable::Entry,
@@ -18,11 +13,15 @@ use super::{
     guest::Guest,
     outcome::{from_outcome, from_problem, from_verdict},
     pool::{permit, store},
+    shares::Share,
     upload::{Described, Placed},
 };
 
 /// Delay before the retry of a call whose plugin is still being compiled.
 const NOT_READY_MS: u64 = 1_000;
+
+/// Delay before the retry of a call that found no free instance.
+const BUSY_MS: u64 = 1_000;
 
 /// Where a plugin is used. Decides what its answer may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +61,7 @@ pub struct CallReport {
     pub memory_bytes: usize,
 }
 
-/// Why a call has no outcome. All but `Fail` are handled by `on_error` of the plugin's use.
+/// Why a call has no outcome. `on_error` of the plugin's use handles all but `Fail`, `Busy` and `NotReady`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
     /// The plugin requests a retry.
@@ -96,6 +95,17 @@ impl CallError {
     #[must_use]
     pub fn is_final(&self) -> bool {
         matches!(self, CallError::Fail(_))
+    }
+
+    /// When to try again, if the server and not the plugin is the cause: then `on_error` does not apply, and no
+    /// step that the user configured is left out.
+    #[must_use]
+    pub fn retry_in_ms(&self) -> Option<u64> {
+        match self {
+            CallError::NotReady { retry_in_ms } => Some(*retry_in_ms),
+            CallError::Busy { .. } => Some(BUSY_MS),
+            _ => None,
+        }
     }
 
     /// Stable name for metrics and records.
@@ -175,7 +185,7 @@ impl Host {
             Some(Err(why)) => return CallReport::none(CallError::Trap(why.clone())),
             None => return CallReport::none(CallError::NotReady { retry_in_ms: NOT_READY_MS }),
         };
-        let Allowed { limits, slots } =
+        let Allowed { limits, slots, share } =
             plugin.0.allowed.get_or_init(|| self.allowed(&plugin.0.owner, made.pool));
         let pool = self.pool(made.pool);
         let wait_ms = limits.wait_time_ms;
@@ -183,7 +193,7 @@ impl Host {
             Ok(own) => own,
             Err(busy) => return CallReport::none(busy),
         };
-        let _slot = match pool.slot(wait_ms).await {
+        let _slot = match pool.slots.take(share, wait_ms).await {
             Ok(slot) => slot,
             Err(busy) => return CallReport::none(busy),
         };
@@ -198,7 +208,7 @@ impl Host {
             store.data_mut().enter(World::new(at_ms, call.id));
         }
         let running = run(&mut store, &linked.entry, call, limits);
-        let result = within(limits.call_time_ms, running).await;
+        let result = self.within(share, limits.call_time_ms, running).await;
         let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let result = result.unwrap_or_else(|e| Err(explain(&store, e, limits)));
         let guest = store.data_mut();
@@ -209,17 +219,35 @@ impl Host {
     }
 
     /// Calls the plugin's `describe`.
-    pub(super) async fn describe(&self, placed: &Placed) -> Result<Described, CallError> {
+    pub(super) async fn describe(
+        &self,
+        placed: &Placed,
+        owner: &Owner,
+    ) -> Result<Described, CallError> {
+        let share = self.shares.of(&owner.tenant);
         let pool = self.pool(placed.made.pool);
         let mut limits = self.limits.clone();
         limits.memory_bytes_max = limits.pool_memory_bytes(placed.made.pool);
-        let _slot = pool.slot(limits.wait_time_ms).await?;
+        let _slot = pool.slots.take(&share, limits.wait_time_ms).await?;
         let _beat = self.ticker.beat();
         let mut store = store(&placed.made.ample.engine, &limits);
-        let about =
-            within(limits.describe_time_ms, describe(&mut store, &placed.made.ample.entry)).await;
+        let describing = describe(&mut store, &placed.made.ample.entry);
+        let about = self.within(&share, limits.describe_time_ms, describing).await;
         let about = about.map_err(|e| explain(&store, e, &limits))?;
         Ok(Described { about, memory_bytes: store.data().memory_bytes })
+    }
+
+    /// Stops a guest once it has run for the limit.
+    async fn within<T>(
+        &self,
+        share: &Share,
+        limit_ms: u64,
+        guest: impl Future<Output = wasmtime::Result<T>>,
+    ) -> Result<T, Ended> {
+        match self.shares.run(share, Duration::from_millis(limit_ms), guest).await {
+            Some(answer) => answer.map_err(Ended::Stopped),
+            None => Err(Ended::TimedOut { limit_ms }),
+        }
     }
 }
 
@@ -244,26 +272,6 @@ fn explain(store: &Store<Guest>, ended: Ended, limits: &Limits) -> CallError {
 enum Ended {
     TimedOut { limit_ms: u64 },
     Stopped(wasmtime::Error),
-}
-
-/// Stops `running` once it has run for the limit. A guest never waits for anything: if it is
-/// pending, it has yielded at an epoch tick. Time that other work takes meanwhile doesn't count, or
-/// many slow guests would make each other time out.
-async fn within<T>(
-    limit_ms: u64,
-    running: impl Future<Output = wasmtime::Result<T>>,
-) -> Result<T, Ended> {
-    let mut running = pin!(running);
-    let mut left = Duration::from_millis(limit_ms);
-    poll_fn(|context| {
-        let started = Instant::now();
-        if let Poll::Ready(answer) = running.as_mut().poll(context) {
-            return Poll::Ready(answer.map_err(Ended::Stopped));
-        }
-        left = left.saturating_sub(started.elapsed());
-        if left.is_zero() { Poll::Ready(Err(Ended::TimedOut { limit_ms })) } else { Poll::Pending }
-    })
-    .await
 }
 
 async fn run(

@@ -13,6 +13,7 @@ use super::bindings::types::About;
 use super::call_breaker::Breaker;
 use super::call_metrics::CallMetrics;
 use super::guest::Guest;
+use super::shares::Share;
 use super::{Inspection, Limits, Owner, Pause, PoolName};
 
 /// The tight form is tried only for less data and config than this.
@@ -46,6 +47,8 @@ pub(super) struct Allowed {
     pub(super) limits: Limits,
     /// A permit for each concurrent call.
     pub(super) slots: Semaphore,
+    /// What the owner's plugins have together.
+    pub(super) share: Arc<Share>,
 }
 
 /// State shared by all tenants that uploaded the same file.

@@ -6,7 +6,9 @@ use super::call_metrics::Named;
 use super::compile::Compiler;
 use super::compile::turns::Turns;
 use super::epoch_ticker::EpochTicker;
+use super::limits::cores;
 use super::pool::{Pool, PoolName};
+use super::shares::Shares;
 use super::{CompileIn, Limits};
 
 /// Why the host can't start.
@@ -38,6 +40,7 @@ pub struct Host {
     pub(super) ticker: EpochTicker,
     pub(super) compiler: Arc<Compiler>,
     pub(super) turns: Arc<Turns>,
+    pub(super) shares: Shares,
     pub(super) named: Named,
     pub(super) now_ms: Now,
 }
@@ -70,6 +73,7 @@ impl Host {
         let ticker = EpochTicker::start(engines).map_err(|e| HostError::Thread(e.to_string()))?;
         Ok(Host {
             turns: Arc::new(Turns::new(&limits)),
+            shares: Shares::new(cores(), limits.long_calls_at_once()),
             named: Named::new(limits.metrics_plugins_max),
             compiler: Arc::new(compiler),
             ticker,

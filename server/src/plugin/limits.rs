@@ -16,8 +16,8 @@ pub struct Limits {
     pub describe_time_ms: u64,
     /// How long a call waits for a free instance before it is given up as busy.
     pub wait_time_ms: u64,
-    /// Calls that run at once in the small pool. Each keeps a slot of memory and stack reserved
-    /// (address space, not memory, until it is used).
+    /// Calls that run at once in the small pool. A tenant never has more of them than it leaves to all
+    /// others. Each keeps a slot of memory and stack reserved (address space, not memory, until it is used).
     pub instances_max: u32,
     /// Memory of one instance in the small pool. At least 1 MiB: most compilers reserve that much
     /// for the stack.
@@ -30,6 +30,9 @@ pub struct Limits {
     /// Calls of one plugin at once. At most half of its pool in any case, unless an override says
     /// otherwise: a slow plugin leaves room for the others.
     pub instances_per_plugin_max: u32,
+    /// Calls that run at once after their first millisecond, of one tenant half of them; others wait for their
+    /// turn, and that time is not counted. 0 for half of the processor's cores.
+    pub long_calls_max: usize,
     /// Memories of more than 192 KiB that stay prepared for the plugin that last used them. A call of
     /// a plugin that finds none costs ten times as much. Each takes 4 GiB of address space, and up
     /// to 256 KiB of memory once it was used. Smaller ones do for any plugin.
@@ -38,6 +41,10 @@ pub struct Limits {
     pub stack_bytes_max: usize,
     /// Elements in one function table.
     pub table_elements_max: usize,
+    /// The config of one call, with the secrets that it names filled in.
+    pub config_bytes_max: usize,
+    /// Different secrets that the configs of one webhook's plugins name.
+    pub config_secrets_max: usize,
     /// All text of one answer together: data, attributes, headers, reasons.
     pub output_bytes_max: usize,
     /// Nesting of the data in an answer.
@@ -148,9 +155,12 @@ impl Default for Limits {
             large_instances_max: 4,
             large_memory_bytes_max: 128 << 20,
             instances_per_plugin_max: 32,
+            long_calls_max: 0,
             warm_memories_max: 1_024,
             stack_bytes_max: 512 << 10,
             table_elements_max: 20_000,
+            config_bytes_max: 512 << 10,
+            config_secrets_max: 32,
             output_bytes_max: 4 << 20,
             output_depth_max: 128,
             split_max: 1_000,
@@ -238,6 +248,14 @@ impl Limits {
         self.overrides.iter().try_for_each(|one| one.check(self))
     }
 
+    /// Long calls that run at once.
+    pub(super) fn long_calls_at_once(&self) -> usize {
+        match self.long_calls_max {
+            0 => cores().div_ceil(2),
+            most => most,
+        }
+    }
+
     /// Uploads that are compiled at once.
     pub(super) fn compiles_at_once(&self) -> usize {
         match self.compiles_max {
@@ -268,6 +286,7 @@ impl Limits {
     }
 }
 
-fn cores() -> usize {
+/// Processor cores, and threads of the server.
+pub(super) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }

@@ -25,6 +25,7 @@ mod outcome;
 mod overrides;
 mod pool;
 mod rewrite;
+mod shares;
 mod upload;
 
 pub use call::{Call, CallError, CallReport, Place};

@@ -18,6 +18,7 @@ use super::{
     compile,
     guest::Guest,
     rewrite::CLEARED_PAGES_MAX,
+    shares::SlotCount,
 };
 
 /// The two pools.
@@ -29,15 +30,15 @@ pub enum PoolName {
     Large,
 }
 
-/// One pool, with a permit for each slot: an exhausted engine returns an error, it doesn't wait.
+/// One pool.
 pub(super) struct Pool {
     pub(super) name: PoolName,
     /// A plugin is loaded into the first that suits it.
     pub(super) engines: Vec<Slots>,
-    permits: Semaphore,
+    pub(super) slots: SlotCount,
 }
 
-/// Slots with one kind of reset. There are as many as the pool has permits.
+/// Slots with one kind of reset. There are as many as [`Pool::slots`] counts.
 pub(super) struct Slots {
     pub(super) engine: Engine,
     /// Defines the log. Other imports are added to a clone for each component.
@@ -63,13 +64,8 @@ impl Pool {
         };
         let engines = resets.iter().map(|reset| Slots::new(name, *reset, limits));
         let engines = engines.collect::<wasmtime::Result<_>>()?;
-        let permits = Semaphore::new(limits.pool_instances(name) as usize);
-        Ok(Pool { name, engines, permits })
-    }
-
-    /// Waits for a slot, which is taken as long as the permit is held.
-    pub(super) async fn slot(&self, wait_time_ms: u64) -> Result<SemaphorePermit<'_>, CallError> {
-        permit(&self.permits, wait_time_ms).await
+        let slots = SlotCount::new(name, limits.pool_instances(name) as usize);
+        Ok(Pool { name, engines, slots })
     }
 }
 

@@ -251,12 +251,12 @@ impl Host {
         owner: &Owner,
     ) -> Result<(Placed, Result<Described, CallError>), UploadError> {
         let placed = self.place(&code, self.pool_wanted(owner)).await?;
-        let described = self.describe(&placed).await;
+        let described = self.describe(&placed, owner).await;
         if placed.made.pool == PoolName::Small
             && needs_more(&described, self.limits.memory_bytes_max)
         {
             let placed = self.place(&code, PoolName::Large).await?;
-            let described = self.describe(&placed).await;
+            let described = self.describe(&placed, owner).await;
             return Ok((placed, described));
         }
         Ok((placed, described))
@@ -291,7 +291,7 @@ impl Host {
     pub(super) fn allowed(&self, owner: &Owner, pool: PoolName) -> Allowed {
         let limits = self.limits.of_plugin(pool, &owner.tenant, &owner.plugin);
         let slots = Semaphore::new(limits.instances_per_plugin_max as usize);
-        Allowed { limits, slots }
+        Allowed { limits, slots, share: self.shares.of(&owner.tenant) }
     }
 }
 

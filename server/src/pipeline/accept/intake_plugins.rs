@@ -95,8 +95,7 @@ async fn one(
         Err(error) => {
             let reason = format!("{}: {error}", used.plugin);
             match (used.on_error, error) {
-                // The plugin itself is fine: `on_error: skip` would omit a step that the user configured.
-                (_, CallError::NotReady { .. }) => Err(Stopped::Reject(reason)),
+                (_, error) if error.retry_in_ms().is_some() => Err(Stopped::Reject(reason)),
                 (IntakeOnError::Skip, _) => Ok(vec![event]),
                 (IntakeOnError::Drop, _) => Err(dropped(&event, reason)),
                 // A retry would not help.

@@ -233,3 +233,28 @@ async fn giving_up_on_a_call_stops_the_guest_and_frees_its_slot() {
     assert!(tokio::time::timeout(Duration::from_millis(10), looping).await.is_err());
     assert_eq!(bench.ask("{}").await, Ok(Outcome::Pass));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tenants_whose_plugins_loop_leave_instances_and_threads_for_others() {
+    let limits = Limits { instances_max: 8, call_time_ms: 60_000, ..limits() };
+    let bench = Bench::with(Guest::Hostile, limits).await;
+    let of = |tenant: &str| {
+        let owner = Owner { tenant: tenant.to_owned(), plugin: "p".to_owned() };
+        bench.host.share(&bench.plugin, &owner).unwrap()
+    };
+    let mut looping = tokio::task::JoinSet::new();
+    for number in 0..24 {
+        // Two tenants with two plugins each.
+        let (host, plugin) = (Arc::clone(&bench.host), of(["a", "b"][number % 2]));
+        looping.spawn(async move { host.call(&plugin, call("{}", r#"{"mode":"loop"}"#)).await });
+    }
+    while bench.host.small.slots.taken() < 4 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let calls = of("c");
+    for _ in 0..50 {
+        let report = bench.host.call(&calls, call("{}", "{}")).await;
+        assert_eq!(report.result, Ok(Outcome::Pass));
+    }
+    looping.shutdown().await;
+}
