@@ -13,7 +13,7 @@ use crate::model::{Millis, RetentionSpec, TenantId};
 use crate::pipeline::Pipeline;
 use crate::pipeline::compiled::tenant::Tenant;
 use crate::registry::Registry;
-use crate::store::{Old, OldTypes, Pass, StoreError};
+use crate::store::{Old, OldTypes, Oldest, Pass, StoreError};
 
 /// Pause between two transactions, so that other writers get the disk.
 const REST: Duration = Duration::from_millis(20);
@@ -97,46 +97,72 @@ impl Retention {
             if looks.get(&tenant.id).is_some_and(is_current) {
                 continue;
             }
-            for (types, retention) in &rules {
-                let old = |before| Old { tenant: tenant.id.clone(), types: types.clone(), before };
-                if let Some(before) = before(now, retention.events_s) {
-                    sum += self.pass(&old(before), What::Events).await?;
+            match self.forget_of(&tenant.id, &rules, now).await {
+                Ok((changed, at)) => {
+                    sum += changed;
+                    looks.insert(tenant.id.clone(), NextLook { generation, at, rules });
                 }
-                if let Some(before) = before(now, retention.payloads_s) {
-                    sum += self.pass(&old(before), What::Payloads).await?;
-                }
+                // The others' events have had their time all the same.
+                Err(error) => tracing::warn!(
+                    %error, tenant = %tenant.id, "what is old can't be forgotten; trying again"
+                ),
             }
-            let at = self.next_look(&tenant.id, &rules, now).await?;
-            looks.insert(tenant.id.clone(), NextLook { generation, at, rules });
         }
         Ok(sum + self.shrink(now).await?)
     }
 
-    /// When the oldest remaining event expires; later events expire later.
-    async fn next_look(
+    /// Deletes what is old of one tenant. Returns the number of changed events, and when to look again.
+    async fn forget_of(
         &self,
         tenant: &TenantId,
         rules: &Rules,
         now: Millis,
-    ) -> Result<Millis, StoreError> {
-        let mut at = now.plus_ms(LOOK_AGAIN_MS);
-        for (types, retention) in rules {
-            for (seconds, with_data) in [(retention.events_s, false), (retention.payloads_s, true)]
-            {
-                if kept_ms(seconds).is_some() {
-                    let history = &self.pipeline.store.history;
-                    let oldest = history.oldest_event(tenant, types, with_data).await?;
-                    at = at.min(old_at(oldest, seconds, now));
+    ) -> Result<(usize, Millis), StoreError> {
+        let oldest = self.oldest(tenant, rules).await?;
+        let mut sum = 0;
+        for (rule, oldest) in rules.iter().zip(&oldest) {
+            let (types, retention) = rule;
+            for (what, seconds, oldest) in [
+                (What::Events, retention.events_s, oldest.map(|oldest| oldest.event)),
+                (What::Payloads, retention.payloads_s, oldest.and_then(|oldest| oldest.with_data)),
+            ] {
+                let (Some(before), Some(from)) = (before(now, seconds), oldest) else { continue };
+                if from < before {
+                    let old = Old { tenant: tenant.clone(), types: types.clone(), before };
+                    sum += self.pass(&old, from, what).await?;
                 }
             }
         }
-        Ok(at)
+        let oldest = if sum > 0 { self.oldest(tenant, rules).await? } else { oldest };
+        Ok((sum, next_look(rules, &oldest, now)))
+    }
+
+    /// The oldest events that each rule applies to.
+    async fn oldest(
+        &self,
+        tenant: &TenantId,
+        rules: &Rules,
+    ) -> Result<Vec<Option<Oldest>>, StoreError> {
+        let history = &self.pipeline.store.history;
+        if let [(types, retention)] = rules.as_slice() {
+            // An index tells, without a look at all events.
+            let Some(event) = history.oldest_event(tenant, types, false).await? else {
+                return Ok(vec![None]);
+            };
+            let with_data = match kept_ms(retention.payloads_s) {
+                Some(_) => history.oldest_event(tenant, types, true).await?,
+                None => None,
+            };
+            return Ok(vec![Some(Oldest { event, with_data })]);
+        }
+        let known = history.oldest_by_type(tenant).await?;
+        Ok(rules.iter().map(|(types, _)| oldest_of(types, &known)).collect())
     }
 
     /// Runs passes from the oldest event on, until one finds no more.
-    async fn pass(&self, old: &Old, what: What) -> Result<usize, StoreError> {
+    async fn pass(&self, old: &Old, mut from: Millis, what: What) -> Result<usize, StoreError> {
         let (store, limit) = (&self.pipeline.store, self.config().batch_max);
-        let (mut sum, mut from) = (0, Millis(0));
+        let mut sum = 0;
         loop {
             let Pass { changed, next } = match what {
                 What::Events => store.history.delete_old(old, from, limit).await?,
@@ -216,6 +242,35 @@ fn rules(tenant: &Tenant, config: &RetentionConfig) -> Rules {
             of_types.into_iter().map(|(name, own)| (OldTypes::Only(name), own.over(of_tenant)));
         types.chain([(others, of_tenant)]).collect()
     })
+}
+
+/// The oldest events of some types.
+fn oldest_of(types: &OldTypes, known: &HashMap<String, Oldest>) -> Option<Oldest> {
+    let is_meant = |name: &str| match types {
+        OldTypes::Only(only) => only == name,
+        OldTypes::AllBut(names) => !names.iter().any(|other| other == name),
+    };
+    let meant = known.iter().filter(|(name, _)| is_meant(name)).map(|(_, oldest)| *oldest);
+    meant.reduce(|one, other| Oldest {
+        event: one.event.min(other.event),
+        with_data: one.with_data.into_iter().chain(other.with_data).min(),
+    })
+}
+
+/// When the oldest remaining event expires; later events expire later.
+fn next_look(rules: &Rules, oldest: &[Option<Oldest>], now: Millis) -> Millis {
+    let mut at = now.plus_ms(LOOK_AGAIN_MS);
+    for ((_, retention), oldest) in rules.iter().zip(oldest) {
+        for (seconds, oldest) in [
+            (retention.events_s, oldest.map(|oldest| oldest.event)),
+            (retention.payloads_s, oldest.and_then(|oldest| oldest.with_data)),
+        ] {
+            if kept_ms(seconds).is_some() {
+                at = at.min(old_at(oldest, seconds, now));
+            }
+        }
+    }
+    at
 }
 
 /// Retention in milliseconds; none: kept forever.

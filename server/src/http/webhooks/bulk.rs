@@ -7,7 +7,7 @@ use crate::http::edge::answer::{self, Answer};
 use crate::http::edge::auth::{Access, Manage};
 use crate::http::edge::body::Body;
 use crate::http::edge::path::Id;
-use crate::model::{Invalid, Millis, State, WebhookId};
+use crate::model::{Invalid, Millis, State, WebhookId, reason};
 use crate::store::RetrySelection;
 
 /// What was cancelled.
@@ -28,7 +28,8 @@ pub(crate) struct CancelledView {
 )]
 pub(crate) async fn cancel(access: Access<Manage>, Id(id): Id<WebhookId>) -> Answer {
     find(&access.tenant, id)?;
-    let cancelled = access.app.store.queue.cancel_webhook(id, access.app.clock.now()).await?;
+    let now = access.app.clock.now();
+    let cancelled = access.app.store.queue.cancel_webhook(id, reason::CANCELLED, now).await?;
     let in_flight = cancelled.in_flight.len();
     cancelled.in_flight.into_iter().for_each(|id| access.app.dispatcher.cancel(id));
     answer::ok(&CancelledView { cancelled: cancelled.pending, in_flight })

@@ -12,7 +12,9 @@ use super::compile::{AtSave, Surroundings, compile};
 use super::secrets::named_secrets;
 use super::turns::compile_pool::For;
 use super::{ChangeError, ROUNDS_MAX, Registry, never_settled, stored, to_its_end};
-use crate::model::{Invalid, Secret, SecretSpec, Signer, StandardVersion, WebhookId, WebhookSpec};
+use crate::model::{
+    Invalid, Secret, SecretSpec, Signer, StandardVersion, WebhookId, WebhookSpec, reason,
+};
 use crate::pipeline::attempt::sign::standard_key;
 use crate::pipeline::compiled::tenant::{Tenant, TenantState};
 use crate::pipeline::compiled::webhook::{Plan, Webhook, estimated_bytes};
@@ -320,6 +322,9 @@ impl Registry {
         to_its_end(async move {
             let _change = registry.change_in(&tenant).await?;
             webhook_in(&tenant, id)?;
+            // The most of them before the transaction that deletes the webhook cancels the rest.
+            let (now, why) = (registry.now(), reason::WEBHOOK_DELETED);
+            registry.store.queue.cancel_webhook(id, why, now).await?;
             let deleted = registry.store.configuration.delete_webhook(id, registry.now()).await;
             deleted.map_err(ChangeError::of("webhook"))?;
             tenant.change(|state| state.remove_webhook(id));

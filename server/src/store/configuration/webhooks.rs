@@ -234,8 +234,8 @@ impl Configuration {
             .await
     }
 
-    /// Deletes a webhook with its revisions and, in the same transaction, cancels its open
-    /// deliveries.
+    /// Deletes a webhook with its revisions and, in the same transaction, cancels its open deliveries. Where these
+    /// may be many, `Queue::cancel_webhook` comes first.
     ///
     /// # Errors
     /// `NotFound`, `Unavailable`.

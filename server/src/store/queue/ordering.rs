@@ -15,7 +15,7 @@ use crate::store::db::rows::{Change, Kind, Rows, Statement};
 use crate::store::db::schema::{counters, deliveries};
 
 /// Condition: an earlier delivery with the same key is open and has not given way. Written as text so that
-/// the database recognizes that the partial index over open deliveries applies.
+/// the database recognizes that the partial index over such deliveries applies.
 macro_rules! behind {
     ($row:literal) => {
         concat!(
@@ -25,7 +25,7 @@ macro_rules! behind {
             $row,
             ".order_key AND earlier.state IN ('pending', 'in_flight') AND earlier.seq < ",
             $row,
-            ".seq AND earlier.attempts - earlier.schedule_start < earlier.order_attempts)"
+            ".seq AND earlier.order_attempts > earlier.attempts - earlier.schedule_start)"
         )
     };
 }
@@ -100,6 +100,8 @@ pub(crate) async fn wake_next(
         .filter(deliveries::order_key.eq(&key))
         .filter(sql::<Bool>("state IN ('pending', 'in_flight')"))
         .filter(deliveries::seq.gt(seq))
+        // One that gave way waits for its own time.
+        .filter(sql::<Bool>("order_attempts > attempts - schedule_start"))
         .filter(waits.or(deliveries::next_attempt_at.le(now)))
         .order(deliveries::seq.asc())
         .select(deliveries::id)
@@ -170,7 +172,7 @@ impl Queue {
                 .filter(deliveries::order_key.eq(&key))
                 .filter(sql::<Bool>("state IN ('pending', 'in_flight')"))
                 .filter(deliveries::seq.lt(seq))
-                .filter(sql::<Bool>("attempts - schedule_start < order_attempts"))
+                .filter(sql::<Bool>("order_attempts > attempts - schedule_start"))
                 .order(deliveries::seq.asc())
                 .select((deliveries::id, deliveries::event_id))
                 .first::<(DeliveryId, EventId)>(c))
@@ -251,7 +253,7 @@ async fn first_of(conn: &mut Conn, keyed: &Keyed) -> Result<Option<EventId>, Sto
         .filter(deliveries::created_at.ge(keyed.since))
         .filter(deliveries::dedupe_since.le(keyed.created_at))
         .filter(deliveries::id.ne(keyed.id))
-        .filter(deliveries::state.eq_any([State::Pending, State::InFlight, State::Delivered]))
+        .filter(sql::<Bool>("state IN ('pending', 'in_flight', 'delivered')"))
         .filter(
             deliveries::seq
                 .lt(keyed.seq)
@@ -259,7 +261,7 @@ async fn first_of(conn: &mut Conn, keyed: &Keyed) -> Result<Option<EventId>, Sto
                 .or(deliveries::state.ne(State::Pending))
                 .or(deliveries::attempts.gt(0))
         )
-        .order(deliveries::seq.asc())
+        .order(deliveries::created_at.asc())
         .select(deliveries::event_id)
         .first::<EventId>(c))
     .optional()?;

@@ -34,6 +34,21 @@ pub struct Cancelled {
     pub in_flight: Vec<DeliveryId>,
 }
 
+/// What becomes of the waiting deliveries of a webhook.
+#[derive(Clone, Copy)]
+enum Change {
+    /// They wait without a due time, for this reason.
+    Hold(&'static str),
+    Release,
+    /// For this reason.
+    Cancel(&'static str),
+}
+
+/// Deliveries that one transaction changes: others are written in between.
+const CHANGED_AT_ONCE: usize = 500;
+/// Deliveries whose ids are read at once.
+const READ_AT_ONCE: usize = 50_000;
+
 impl Queue {
     /// Holds the pending deliveries of a webhook: they wait without a due time, for `reason`. Returns how
     /// many.
@@ -43,25 +58,10 @@ impl Queue {
     pub async fn hold_webhook(
         &self,
         webhook_id: WebhookId,
-        reason: &str,
+        reason: &'static str,
         now: Millis,
     ) -> Result<usize, StoreError> {
-        let reason = reason.to_owned();
-        self.db
-            .write(move |conn| {
-                Box::pin(async move {
-                    Ok(run!(conn, |c| diesel::update(deliveries::table)
-                        .filter(deliveries::webhook_id.eq(webhook_id))
-                        .filter(waiting())
-                        .set((
-                            deliveries::next_attempt_at.eq(None::<i64>),
-                            deliveries::reason.eq(Some(&reason)),
-                            deliveries::updated_at.eq(now),
-                        ))
-                        .execute(c))?)
-                })
-            })
-            .await
+        self.change_waiting(webhook_id, Change::Hold(reason), now).await
     }
 
     /// Makes the held deliveries of a webhook due. Returns how many.
@@ -73,22 +73,32 @@ impl Queue {
         webhook_id: WebhookId,
         now: Millis,
     ) -> Result<usize, StoreError> {
-        self.db
-            .write(move |conn| {
-                Box::pin(async move {
-                    Ok(run!(conn, |c| diesel::update(deliveries::table)
-                        .filter(deliveries::webhook_id.eq(webhook_id))
-                        .filter(waiting())
-                        .filter(deliveries::next_attempt_at.is_null())
-                        .set((
-                            deliveries::next_attempt_at.eq(Some(now)),
-                            deliveries::reason.eq(None::<&str>),
-                            deliveries::updated_at.eq(now),
-                        ))
-                        .execute(c))?)
-                })
-            })
-            .await
+        self.change_waiting(webhook_id, Change::Release, now).await
+    }
+
+    /// Changes the waiting deliveries of a webhook, some in each transaction.
+    async fn change_waiting(
+        &self,
+        webhook_id: WebhookId,
+        change: Change,
+        now: Millis,
+    ) -> Result<usize, StoreError> {
+        let mut sum = 0;
+        loop {
+            let mut lease = self.db.read().await?;
+            let ids = waiting_for(lease.conn(), webhook_id, change).await?;
+            lease.give_back();
+            for some in ids.chunks(CHANGED_AT_ONCE) {
+                let some = some.to_vec();
+                let write = self.db.write(move |conn| {
+                    Box::pin(async move { change_some(conn, &some, change, now).await })
+                });
+                sum += write.await?;
+            }
+            if ids.len() < READ_AT_ONCE {
+                return Ok(sum);
+            }
+        }
     }
 
     /// Releases the oldest of the deliveries held because the webhook fails. False: there is none.
@@ -126,18 +136,20 @@ impl Queue {
             .await
     }
 
-    /// Cancels all open deliveries of a webhook; those in flight when their attempt ends.
+    /// Cancels all open deliveries of a webhook, for this reason; those in flight when their attempt ends.
     ///
     /// # Errors
     /// `Unavailable`.
     pub async fn cancel_webhook(
         &self,
         webhook_id: WebhookId,
+        why: &'static str,
         now: Millis,
     ) -> Result<Cancelled, StoreError> {
-        self.db
-            .write(move |conn| Box::pin(cancel_all(conn, webhook_id, reason::CANCELLED, now)))
-            .await
+        let pending = self.change_waiting(webhook_id, Change::Cancel(why), now).await?;
+        let rest =
+            self.db.write(move |conn| Box::pin(cancel_all(conn, webhook_id, why, now))).await?;
+        Ok(Cancelled { pending: pending + rest.pending, ..rest })
     }
 
     /// Restarts the schedule of a failed, dropped, cancelled or missed delivery; a waiting one becomes due.
@@ -238,6 +250,62 @@ async fn standing(conn: &mut Conn, id: DeliveryId) -> Result<StoreError, StoreEr
         return Ok(StoreError::Conflict(what.to_owned()));
     }
     Ok(StoreError::Conflict(format!("the delivery is {}", state.as_str())))
+}
+
+/// Waiting deliveries of a webhook that a change has not reached.
+async fn waiting_for(
+    conn: &mut Conn,
+    webhook_id: WebhookId,
+    change: Change,
+) -> Result<Vec<DeliveryId>, StoreError> {
+    Ok(run!(conn, |c, Db| {
+        let query = deliveries::table
+            .filter(deliveries::webhook_id.eq(webhook_id))
+            .filter(waiting())
+            .limit(i64::try_from(READ_AT_ONCE).unwrap_or(i64::MAX))
+            .select(deliveries::id)
+            .into_boxed::<Db>();
+        let due = deliveries::next_attempt_at.is_not_null();
+        match change {
+            Change::Hold(reason) => {
+                let other = deliveries::reason.is_null().or(deliveries::reason.ne(reason));
+                query.filter(due.or(other.assume_not_null()))
+            }
+            Change::Release => query.filter(deliveries::next_attempt_at.is_null()),
+            Change::Cancel(_) => query,
+        }
+        .load::<DeliveryId>(c)
+    })?)
+}
+
+/// Changes those of the deliveries that still wait.
+async fn change_some(
+    conn: &mut Conn,
+    ids: &[DeliveryId],
+    change: Change,
+    now: Millis,
+) -> Result<usize, StoreError> {
+    let waiting = deliveries::table.filter(deliveries::id.eq_any(ids)).filter(waiting());
+    let (state, reason, due_at) = match change {
+        Change::Hold(reason) => (State::Pending, Some(reason), None),
+        Change::Release => (State::Pending, None, Some(now)),
+        Change::Cancel(reason) => (State::Cancelled, Some(reason), None),
+    };
+    let set = (
+        deliveries::state.eq(state),
+        deliveries::reason.eq(reason),
+        deliveries::next_attempt_at.eq(due_at),
+        deliveries::updated_at.eq(now),
+    );
+    Ok(match change {
+        Change::Release => {
+            let held = waiting.filter(deliveries::next_attempt_at.is_null());
+            run!(conn, |c| diesel::update(held).set(set).execute(c))?
+        }
+        Change::Hold(_) | Change::Cancel(_) => {
+            run!(conn, |c| diesel::update(waiting).set(set).execute(c))?
+        }
+    })
 }
 
 /// Cancels the pending deliveries of a webhook, and marks those in flight.

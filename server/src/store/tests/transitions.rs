@@ -1,6 +1,7 @@
 //! State transitions: which call moves a delivery from which state to which.
 
 use super::*;
+use crate::model::reason;
 
 const STATES: [State; 7] = [
     State::Pending,
@@ -81,7 +82,8 @@ async fn hold_and_release_touch_what_is_pending_of_that_webhook() {
             );
             assert_eq!(stored.next_attempt_at, None);
         }
-        let claimed = store.queue.claim_due(at(1), &me(), 10, &Excluded::default()).await.unwrap();
+        let claimed =
+            store.queue.claim_due(at(1), &me(), 10, &mut ClaimLimits::default()).await.unwrap();
         assert_eq!(claimed.iter().map(|c| c.delivery.id).collect::<Vec<_>>(), [bystander]);
         assert_eq!(store.queue.next_due_after(ALWAYS).await.unwrap(), None);
         assert_eq!(store.queue.release_webhook(held, at(3)).await.unwrap(), 1);
@@ -131,7 +133,8 @@ async fn all_open_deliveries_of_a_webhook_can_be_cancelled() {
         let pending = standing_in(&store, State::Pending, webhook_id).await;
         let in_flight = standing_in(&store, State::InFlight, webhook_id).await;
         standing_in(&store, State::Failed, webhook_id).await;
-        let cancelled = store.queue.cancel_webhook(webhook_id, NOW).await.unwrap();
+        let cancelled =
+            store.queue.cancel_webhook(webhook_id, reason::CANCELLED, NOW).await.unwrap();
         assert_eq!((cancelled.pending, cancelled.in_flight), (1, vec![in_flight]));
         assert_eq!(state_of(&store, pending).await, State::Cancelled);
         assert_eq!(state_of(&store, in_flight).await, State::InFlight);
