@@ -32,13 +32,13 @@ use crate::pipeline::{self};
     method(get, post, put, patch, delete), path = "/in/{source}/{secret}", tag = "incoming",
     responses((status = 200, description = "Taken; status and body are those of the source's profile"))
 )]
-pub(crate) async fn own_path(called: Called, req: HttpRequest, body: Body) -> Answer {
-    call(called, &req, &body).await
+pub(crate) async fn own_path(_: Called, req: HttpRequest, body: Body) -> Answer {
+    call(&req, &body).await
 }
 
 /// Requests that match no route: the paths of profiles, and 404.
-pub(crate) async fn other_path(called: Called, req: HttpRequest, body: Body) -> Answer {
-    call(called, &req, &body).await
+pub(crate) async fn other_path(_: Called, req: HttpRequest, body: Body) -> Answer {
+    call(&req, &body).await
 }
 
 pub(super) fn nothing_here() -> Problem {
@@ -90,8 +90,9 @@ pub(super) fn find(app: &App, path: &str) -> Option<(Arc<Source>, String)> {
     (source.secret.is(&secret) && source.spec.enabled).then_some((source, secret))
 }
 
-async fn call(called: Called, req: &HttpRequest, body: &Body) -> Answer {
-    let Called { app, tenant, source, secret } = called;
+async fn call(req: &HttpRequest, body: &Body) -> Answer {
+    // The body may have taken its time: the secret may be another one by now, and the tenant gone.
+    let Called { app, tenant, source, secret } = called(req)?;
     let call = Call {
         method: req.method().as_str().to_owned(),
         path: without_secret(req.path(), &secret),

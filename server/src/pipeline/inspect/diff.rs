@@ -25,80 +25,81 @@ pub struct Change {
 /// the first [`CHANGES_MAX`] are returned.
 #[must_use]
 pub fn diff(before: Value<'_>, after: Value<'_>) -> Vec<Change> {
-    let mut changes = Vec::new();
-    compare("", before, after, &mut changes);
-    changes
+    let mut differences = Differences { path: String::new(), changes: Vec::new() };
+    differences.compare(before, after);
+    differences.changes
 }
 
 /// Limits the list to what people can read.
 pub const CHANGES_MAX: usize = 200;
 
-fn compare(path: &str, before: Value<'_>, after: Value<'_>, changes: &mut Vec<Change>) {
-    match (before.kind(), after.kind()) {
-        _ if before.raw() == after.raw() => {}
-        (Kind::Object, Kind::Object) => {
-            let (earlier, later) = (by_key(before), by_key(after));
-            for (key, value) in before.members() {
-                let key = key.as_str().unwrap_or_default();
-                step(path, &key, Some(value), later.get(&key).copied(), changes);
-            }
-            for (key, value) in after.members() {
-                let key = key.as_str().unwrap_or_default();
-                if !earlier.contains_key(&key) {
-                    step(path, &key, None, Some(value), changes);
+struct Differences {
+    /// Where the comparison is.
+    path: String,
+    changes: Vec<Change>,
+}
+
+impl Differences {
+    fn compare(&mut self, before: Value<'_>, after: Value<'_>) {
+        match (before.kind(), after.kind()) {
+            _ if before.raw() == after.raw() => {}
+            (Kind::Object, Kind::Object) => {
+                let (earlier, later) = (by_key(before), by_key(after));
+                for (key, value) in before.members() {
+                    let key = key.as_str().unwrap_or_default();
+                    self.step(&key, Some(value), later.get(&key).copied());
+                }
+                for (key, value) in after.members() {
+                    let key = key.as_str().unwrap_or_default();
+                    if !earlier.contains_key(&key) {
+                        self.step(&key, None, Some(value));
+                    }
                 }
             }
-        }
-        (Kind::Array, Kind::Array) => {
-            let (mut before, mut after) = (before.elements(), after.elements());
-            for index in 0.. {
-                let (one, other) = (before.next(), after.next());
-                if one.is_none() && other.is_none() {
-                    break;
+            (Kind::Array, Kind::Array) => {
+                let (mut before, mut after) = (before.elements(), after.elements());
+                for index in 0.. {
+                    let (one, other) = (before.next(), after.next());
+                    if one.is_none() && other.is_none() {
+                        break;
+                    }
+                    self.step(&index.to_string(), one, other);
                 }
-                step(path, &index.to_string(), one, other, changes);
             }
+            _ => self.push(Some(before), Some(after)),
         }
-        _ => push(path.to_owned(), Some(before), Some(after), changes),
+    }
+
+    /// Compares the values under a key or at an index.
+    fn step(&mut self, key: &str, before: Option<Value<'_>>, after: Option<Value<'_>>) {
+        if self.changes.len() == CHANGES_MAX {
+            return;
+        }
+        let above = self.path.len();
+        self.path.push('/');
+        self.path.push_str(&pointer_token(key));
+        match (before, after) {
+            (Some(before), Some(after)) => self.compare(before, after),
+            (before, after) => self.push(before, after),
+        }
+        self.path.truncate(above);
+    }
+
+    fn push(&mut self, before: Option<Value<'_>>, after: Option<Value<'_>>) {
+        let op = match (&before, &after) {
+            (None, _) => "add",
+            (_, None) => "remove",
+            _ => "replace",
+        };
+        let document = |value: Value<'_>| value.to_document();
+        let (before, after) = (before.map(document), after.map(document));
+        self.changes.push(Change { op, path: self.path.clone(), before, after });
     }
 }
 
 /// The members of an object; of equal keys the last one.
 fn by_key(object: Value<'_>) -> HashMap<Cow<'_, str>, Value<'_>> {
     object.members().map(|(key, value)| (key.as_str().unwrap_or_default(), value)).collect()
-}
-
-/// Compares the values under a key or at an index.
-fn step(
-    path: &str,
-    key: &str,
-    before: Option<Value<'_>>,
-    after: Option<Value<'_>>,
-    changes: &mut Vec<Change>,
-) {
-    let path = format!("{path}/{}", pointer_token(key));
-    match (before, after) {
-        (Some(before), Some(after)) => compare(&path, before, after, changes),
-        (before, after) => push(path, before, after, changes),
-    }
-}
-
-fn push(
-    path: String,
-    before: Option<Value<'_>>,
-    after: Option<Value<'_>>,
-    changes: &mut Vec<Change>,
-) {
-    if changes.len() == CHANGES_MAX {
-        return;
-    }
-    let op = match (&before, &after) {
-        (None, _) => "add",
-        (_, None) => "remove",
-        _ => "replace",
-    };
-    let document = |value: Value<'_>| value.to_document();
-    changes.push(Change { op, path, before: before.map(document), after: after.map(document) });
 }
 
 #[cfg(test)]
