@@ -3,6 +3,7 @@
 //! [`run`] is the whole server as a function. See `ARCHITECTURE.md` for the map.
 
 pub mod app;
+mod budget;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -16,10 +16,10 @@ use crate::config::Config;
 use crate::data_folder::DataFolder;
 use crate::live_stream::{self, Live};
 use crate::model::TenantSpec;
-use crate::pipeline::Pipeline;
 use crate::pipeline::accept::loops::Loops;
 use crate::pipeline::client::address::AddressPolicy;
 use crate::pipeline::client::send::{Network, Sender};
+use crate::pipeline::{Pipeline, RequestMemory};
 use crate::plugin::{CompileIn, Host};
 use crate::registry::{By, Registry};
 use crate::replay::Replays;
@@ -160,6 +160,7 @@ async fn open_store(
         record_wait: Duration::from_millis(config.store.record_wait_ms),
         answer_timeout: Duration::from_millis(config.store.answer_timeout_ms),
         commit_queue_max: config.store.commit_queue_max,
+        commit_rows_max: config.store.commit_rows_max,
         busy_timeout_ms: config.store.busy_timeout_ms,
         pace,
         ..Settings::default()
@@ -250,6 +251,7 @@ async fn start(
         work: WorkPool::start(&config.work).context("the threads for large work don't start")?,
         owner,
         loops: Loops::default(),
+        requests: RequestMemory::new(&config.delivery),
     };
     let pipeline = Arc::new(pipeline);
     let live = Arc::new(Live::new(live_limits(&config)));

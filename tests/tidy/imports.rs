@@ -20,7 +20,8 @@ const MAY_IMPORT: MayImport<'_> = &[
     ("config", &["plugin"]),
     ("seal.rs", &["model"]),
     ("work_pool.rs", &["model", "config"]),
-    ("store", &["model", "clock", "config", "fault"]),
+    ("budget.rs", &["model"]),
+    ("store", &["model", "clock", "config", "fault", "budget"]),
     // What stages work with and make: values in, values out.
     ("pipeline", &["model", "plugin", "config"]),
     // The order of the stages, and what they commit: values go in and come out here.
@@ -35,7 +36,9 @@ const MAY_IMPORT: MayImport<'_> = &[
     ("pipeline/accept/new_deliveries.rs", &["model", "store"]),
     ("pipeline/accept/ordering_keys.rs", &["model", "store"]),
     ("pipeline/attempt/job.rs", &["model", "store"]),
+    ("pipeline/attempt/no_request.rs", &["model", "work_pool"]),
     ("pipeline/attempt/outcome.rs", &["model", "store"]),
+    ("pipeline/attempt/request_memory.rs", &["model", "config", "budget"]),
     ("registry", &["model", "store", "pipeline", "plugin", "config", "clock", "seal", "fault"]),
     (
         "worker",
@@ -89,6 +92,7 @@ const MAY_IMPORT: MayImport<'_> = &[
             "clock",
             "seal",
             "work_pool",
+            "budget",
         ],
     ),
     // Plugins are tried out by the host that the server has.

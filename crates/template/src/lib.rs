@@ -35,6 +35,6 @@ pub use error::{MissingSecret, RenderError, TemplateError};
 pub use escape::Escape;
 pub use helpers::names as helper_names;
 pub use limits::Limits;
-pub use pieces::{MASK, Piece, Rendered, masked, resolve};
+pub use pieces::{MASK, Piece, Rendered, masked, resolve, text_length_bytes};
 pub use render::{Scope, Unresolved};
 pub use syntax::suggest::nearest;

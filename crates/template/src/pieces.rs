@@ -72,6 +72,8 @@ pub fn masked(pieces: &[Piece]) -> String {
     out
 }
 
-fn text_length_bytes(pieces: &[Piece]) -> usize {
+/// Bytes of the texts, without secrets.
+#[must_use]
+pub fn text_length_bytes(pieces: &[Piece]) -> usize {
     pieces.iter().map(|piece| if let Piece::Text(text) = piece { text.len() } else { 0 }).sum()
 }

@@ -209,8 +209,12 @@ settings!(
         disable_after_ms: u64 = 432_000_000,
         /// Deliveries that wait in memory for their turn; the others wait in the database.
         queue_max: usize = 10_000,
-        /// Deliveries of one webhook that wait in memory.
+        /// Memory for events and requests of deliveries that wait or are attempted, in bytes. A delivery takes one place of `queue_max` while it waits, and for each `queue_bytes_max / queue_max` bytes one more until its attempt has ended.
+        queue_bytes_max: usize = 256 << 20,
+        /// Places of one webhook.
         queue_per_webhook_max: usize = 1_000,
+        /// Memory for requests that are rendered, sent or recorded at once, in bytes; those of up to 8 KiB don't count. A tenant never has more than it leaves to all others; what is beyond waits.
+        request_bytes_max: usize = 512 << 20,
         /// Due deliveries taken from the database at once.
         claim_max: usize = 256,
         /// Deliveries of a webhook that one call begins anew.
@@ -262,6 +266,14 @@ settings!(
     }
 );
 
+impl DeliveryConfig {
+    /// Bytes of a delivery for which it takes one more place in memory.
+    #[must_use]
+    pub fn place_bytes(&self) -> usize {
+        (self.queue_bytes_max / self.queue_max.max(1)).max(1)
+    }
+}
+
 settings!(
     /// The database.
     StoreConfig {
@@ -274,6 +286,8 @@ settings!(
         commit_wait_us: u64 = 500,
         /// Writes that wait for their transaction; beyond that intake answers 503.
         commit_queue_max: usize = 10_000,
+        /// Events and deliveries that wait for their transaction. A tenant never has more of them than it leaves to all others; a request beyond that waits, and then intake answers 503.
+        commit_rows_max: usize = 24_000,
         /// How long the record of an attempt waits for an event to share a commit with, while nothing waits for its
         /// delivery or its place. What was sent in that time before a crash is sent again.
         record_wait_ms: u64 = 20,
@@ -312,6 +326,10 @@ settings!(
         headers_max: usize = 64,
         /// Longest value of a secret, in bytes.
         secret_bytes_max: usize = 16 << 10,
+        /// Different secrets in one request.
+        secrets_per_request_max: usize = 64,
+        /// Bytes of all secrets in one request, each as often as it occurs.
+        secret_bytes_per_request_max: usize = 256 << 10,
         /// Secrets of one tenant, those of webhooks and sources not counted.
         secrets_max: usize = 1_000,
         /// API keys of one tenant.
@@ -356,6 +374,8 @@ settings!(
         at_once_max: u64 = 100,
         /// Deliveries of one replay that are due and not yet attempted; beyond that it waits for them.
         open_max: usize = 100,
+        /// Events that a replay reads at once, in bytes; one is always read.
+        read_bytes_max: usize = 16 << 20,
         /// Events or deliveries that are looked at to say how many a replay will make.
         look_max: usize = 100_000,
         /// Events that one replay may list by id.

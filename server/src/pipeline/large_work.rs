@@ -5,15 +5,21 @@ use std::sync::Arc;
 
 use antar_json::{Document, OutOfSteps, Steps};
 
+use super::Job;
 use super::Pipeline;
 use super::accept::intake::Draft;
 use super::accept::route::{Route, route_at_once, route_fully};
 use super::accept::source::{Call, Source};
+use super::attempt::prepare::{PrepareInput, Prepared, prepare};
 use super::attempt::render::{self, CannotRender, RenderInput};
 use super::attempt::transform::Transformed;
 use super::compiled::tenant::Tenant;
+use super::compiled::webhook::Webhook;
 use crate::model::{Event, Frozen, Invalid, Millis};
 use crate::work_pool::NotDone;
+
+/// A few milliseconds of hashing.
+const SIGNED_AT_ONCE_BYTES_MAX: usize = 1 << 20;
 
 impl Pipeline {
     /// The events of a call to a source.
@@ -67,6 +73,47 @@ impl Pipeline {
                 };
                 self.work.run(&tenant.id, work).await
             }
+        }
+    }
+
+    /// Fills in the secrets and signs: here if little is to be signed, else on the work pool. An error is a
+    /// sentence.
+    pub(super) async fn prepare(
+        &self,
+        tenant: &Arc<Tenant>,
+        webhook: &Arc<Webhook>,
+        job: &Job,
+        frozen: Frozen,
+        attempt: u32,
+    ) -> Result<(Frozen, Result<Prepared, String>), NotDone> {
+        let body = frozen.body.as_deref().map_or(0, antar_template::text_length_bytes);
+        let signed_bytes = body.saturating_mul(webhook.plan.signers.len());
+        let (config, clock) = (self.config.clone(), self.clock.clone());
+        let (tenant, webhook) = (tenant.clone(), webhook.clone());
+        let (event, delivery_id, id) = (job.event.clone(), job.delivery_id, tenant.id.clone());
+        let work = move || {
+            let input = RenderInput { webhook: &webhook, event: &event, delivery_id, test: false };
+            let steps = Steps::new(config.work.steps_at_once_max);
+            let headers = render::attempt_headers(input, attempt, &steps);
+            let input = PrepareInput {
+                tenant: &tenant,
+                webhook: &webhook,
+                event: &event.key,
+                hops: event.hops,
+                delivery_id,
+                now: clock.now(),
+                limits: &config.tenant,
+                dev: config.server.dev,
+            };
+            let prepared = headers
+                .map_err(|error| error.to_string())
+                .and_then(|headers| prepare(input, &frozen, &headers).map_err(|e| e.to_string()));
+            (frozen, prepared)
+        };
+        if signed_bytes <= SIGNED_AT_ONCE_BYTES_MAX {
+            Ok(work())
+        } else {
+            self.work.run(&id, work).await
         }
     }
 

@@ -34,10 +34,13 @@ use self::accept::intake_plugins;
 use self::accept::learn_facets::Learned;
 use self::accept::loops::{self, Loops};
 use self::accept::route::Route;
+use self::attempt::no_request::NoRequest;
 use self::attempt::outcome::{Observed, Outcome};
-use self::attempt::prepare::{PrepareInput, Prepared, prepare};
+use self::attempt::prepare::Prepared;
 use self::attempt::receiver_hints::ReceiverHints;
-use self::attempt::render::{self, RenderInput};
+use self::attempt::render::RenderInput;
+use self::attempt::request_memory::HeldRequest;
+pub use self::attempt::request_memory::RequestMemory;
 use self::attempt::size;
 use self::attempt::success::check_success;
 use self::attempt::transform::{self, TransformEnd};
@@ -47,7 +50,7 @@ use self::compiled::webhook::Webhook;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::fault::{self, Point};
-use crate::model::{Attempt, Event, Frozen, Invalid, Millis, Stage, State, WebhookId, reason};
+use crate::model::{Attempt, Event, Frozen, Invalid, Millis, Stage, State, WebhookId};
 use crate::plugin::Host;
 use crate::store::{AcceptedOnce, NewDelivery, NewEvent, Owner, Store, StoreError};
 use crate::work_pool::{NotDone, WorkPool};
@@ -64,6 +67,7 @@ pub struct Pipeline {
     /// Identifies this run of this node as the owner of deliveries.
     pub owner: Owner,
     pub loops: Loops,
+    pub requests: RequestMemory,
 }
 
 /// Result of accepting a request.
@@ -235,12 +239,18 @@ impl Pipeline {
         Ok(open && self.store.queue.release_webhook(id, self.clock.now()).await? > 0)
     }
 
-    /// Makes one attempt of a delivery, from the plugins (or the frozen request) to the record to store.
-    pub async fn attempt(&self, tenant: &Tenant, webhook: &Webhook, job: &Job) -> Attempted {
-        let number = job.attempts + 1;
+    /// Makes one attempt of a delivery, from the plugins (or the frozen request) to the record to store. `held` counts
+    /// its memory.
+    pub(crate) async fn attempt(
+        &self,
+        tenant: &Arc<Tenant>,
+        webhook: &Arc<Webhook>,
+        job: &Job,
+        held: &mut HeldRequest<'_>,
+    ) -> Attempted {
         let (started_at, began) = (self.clock.now(), Instant::now());
         let mut attempt = Attempt {
-            number,
+            number: job.attempts + 1,
             revision: webhook.revision,
             started_at,
             took_ms: 0,
@@ -249,16 +259,8 @@ impl Pipeline {
             error: None,
             unresolved: Vec::new(),
         };
-        let frozen = match &job.frozen {
-            Some(stored) => stored.of_event(&job.event).await.map_err(|error| NoRequest::Retry {
-                stage: Stage::Deliver,
-                error: error.to_string(),
-                unresolved: Vec::new(),
-            }),
-            None => self.make_request(tenant, webhook, job).await,
-        };
-        let frozen = match frozen {
-            Ok(frozen) => frozen,
+        let (frozen, prepared) = match self.request(tenant, webhook, job, held).await {
+            Ok(request) => request,
             Err(NoRequest::Dropped(reason)) => {
                 let dropped = self.outcome(job).ended(None, None, State::Dropped, Some(reason));
                 return dropped.at(Stage::Transform);
@@ -270,7 +272,7 @@ impl Pipeline {
                     self.outcome(job).ended(Some(attempt), None, State::Failed, Some(reason));
                 return failed.at(Stage::Transform);
             }
-            Err(NoRequest::Held { why, retry_in_ms }) => {
+            Err(NoRequest::Held { why, retry_in_ms, .. }) => {
                 let why = Some(why.to_owned());
                 let mut held = self.outcome(job).ended(None, None, State::Pending, why);
                 let wait_ms = i64::try_from(retry_in_ms).unwrap_or(i64::MAX);
@@ -284,14 +286,6 @@ impl Pipeline {
             }
         };
         attempt.unresolved.clone_from(&frozen.unresolved);
-        let prepared = match self.prepared(tenant, webhook, job, &frozen, number) {
-            Ok(prepared) => prepared,
-            Err(error) => {
-                attempt.took_ms = took_ms(began);
-                let seen = Observed::not_sent(attempt, error);
-                return self.decide(webhook, job, seen).at(Stage::Sign);
-            }
-        };
         fault::pass(Point::SendBefore).await;
         let sent = self.sender.send(&prepared.outgoing).await;
         fault::pass(Point::SendAfter).await;
@@ -330,91 +324,58 @@ impl Pipeline {
         self.outcome(job).decide(webhook, observed, spread)
     }
 
-    async fn make_request(
+    /// The request of an attempt, frozen before or made now, with its secrets and signatures.
+    async fn request(
         &self,
-        tenant: &Tenant,
-        webhook: &Webhook,
+        tenant: &Arc<Tenant>,
+        webhook: &Arc<Webhook>,
         job: &Job,
-    ) -> Result<Frozen, NoRequest> {
-        match transform::transform(&self.host, tenant, webhook, &job.event, |_| {}).await {
-            TransformEnd::Go(transformed) => {
-                let input = render_input(webhook, job);
-                match self.render(input, &job.event, transformed).await {
-                    Ok(rendered) => {
-                        let bytes_max = self.config.intake.fanout_bytes_max;
-                        let rendered = rendered.and_then(|frozen| {
-                            size::checked(frozen, &job.event, tenant, bytes_max)
-                        });
-                        rendered.map_err(|error| NoRequest::Retry {
-                            stage: Stage::Render,
-                            error: error.to_string(),
-                            unresolved: error.unresolved,
-                        })
-                    }
-                    Err(NotDone::Panicked) => Err(NoRequest::Retry {
-                        stage: Stage::Render,
-                        error: NotDone::Panicked.to_string(),
-                        unresolved: Vec::new(),
-                    }),
-                    Err(NotDone::Full { .. } | NotDone::TenantFull { .. }) => {
-                        let (why, retry_in_ms) = (reason::SERVER_BUSY, BUSY_MS);
-                        Err(NoRequest::Held { why, retry_in_ms })
-                    }
-                }
+        held: &mut HeldRequest<'_>,
+    ) -> Result<(Frozen, Prepared), NoRequest> {
+        let frozen = match &job.frozen {
+            Some(stored) => {
+                held.add(stored.bytes_of_event(&job.event))?;
+                let whole = stored.of_event(&job.event).await;
+                whole.map_err(|error| NoRequest::retry(Stage::Deliver, error.to_string()))?
             }
-            TransformEnd::Drop(reason) => Err(NoRequest::Dropped(reason)),
-            TransformEnd::Fail(reason) => Err(NoRequest::Failed(reason)),
-            TransformEnd::Retry(error) => {
-                let (stage, unresolved) = (Stage::Transform, Vec::new());
-                Err(NoRequest::Retry { stage, error, unresolved })
-            }
-            TransformEnd::Hold { retry_in_ms, .. } => {
-                Err(NoRequest::Held { why: reason::PLUGIN_PAUSED, retry_in_ms })
+            None => self.make_request(tenant, render_input(webhook, job), job, held).await?,
+        };
+        let (frozen, prepared) =
+            self.prepare(tenant, webhook, job, frozen, job.attempts + 1).await?;
+        match prepared {
+            Ok(prepared) => Ok((frozen, prepared)),
+            Err(error) => {
+                let unresolved = frozen.unresolved;
+                Err(NoRequest::Retry { stage: Stage::Sign, error, unresolved })
             }
         }
     }
 
-    fn prepared(
+    pub(crate) async fn make_request(
         &self,
         tenant: &Tenant,
-        webhook: &Webhook,
+        input: RenderInput<'_>,
         job: &Job,
-        frozen: &Frozen,
-        number: u32,
-    ) -> Result<Prepared, String> {
-        let steps = Steps::new(self.config.work.steps_at_once_max);
-        let headers = render::attempt_headers(render_input(webhook, job), number, &steps)
-            .map_err(|e| e.to_string())?;
-        let input = PrepareInput {
-            tenant,
-            webhook,
-            event: &job.event.key,
-            hops: job.event.hops,
-            delivery_id: job.delivery_id,
-            now: self.clock.now(),
-            dev: self.config.server.dev,
+        held: &mut HeldRequest<'_>,
+    ) -> Result<Frozen, NoRequest> {
+        let (host, webhook) = (&self.host, input.webhook);
+        let ended = transform::transform(host, tenant, webhook, &job.event, |_| {}).await;
+        let transformed = match ended {
+            TransformEnd::Go(transformed) => transformed,
+            TransformEnd::Drop(reason) => return Err(NoRequest::Dropped(reason)),
+            TransformEnd::Fail(reason) => return Err(NoRequest::Failed(reason)),
+            TransformEnd::Retry(error) => return Err(NoRequest::retry(Stage::Transform, error)),
+            TransformEnd::Hold { why, reason, retry_in_ms } => {
+                return Err(NoRequest::Held { why, error: reason, retry_in_ms });
+            }
         };
-        prepare(input, frozen, &headers).map_err(|e| e.to_string())
+        held.add(transformed.data.as_ref().map_or(0, |data| data.text().len()))?;
+        let rendered = self.render(input, &job.event, transformed).await??;
+        let bytes = size::bytes_of(&rendered, tenant);
+        size::check(bytes, &job.event, self.config.intake.fanout_bytes_max)?;
+        held.add(bytes)?;
+        Ok(rendered)
     }
-}
-
-/// How long a delivery waits when too much large work of its tenant does.
-const BUSY_MS: u64 = 1_000;
-
-/// Why there is no request to send.
-enum NoRequest {
-    Dropped(String),
-    Failed(String),
-    Retry {
-        stage: Stage,
-        error: String,
-        unresolved: Vec<String>,
-    },
-    /// Retried without counting an attempt.
-    Held {
-        why: &'static str,
-        retry_in_ms: u64,
-    },
 }
 
 fn render_input<'a>(webhook: &'a Webhook, job: &'a Job) -> RenderInput<'a> {

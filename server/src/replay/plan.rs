@@ -13,6 +13,7 @@ use crate::pipeline::compiled::tenant::Tenant;
 use crate::pipeline::compiled::webhook::Webhook;
 use crate::pipeline::inspect::preview::Preview;
 use crate::registry::ChangeError;
+use crate::store::{Candidates, PageSize};
 
 /// Rows per query.
 const LOOK_AT_ONCE: usize = 500;
@@ -54,7 +55,7 @@ impl Replays {
         // An event is sent once. Only a hash of each key is kept: a hundred thousand take about a megabyte,
         // and a collision only affects the count and the samples.
         let (hasher, mut seen) = (RandomState::new(), HashSet::new());
-        let mut shown: Vec<Event> = Vec::new();
+        let mut shown: Vec<Arc<Event>> = Vec::new();
         let (mut position, mut looked_at, mut exact) = (String::new(), 0, true);
         loop {
             let limit = LOOK_AT_ONCE.min(look_max - looked_at);
@@ -62,12 +63,12 @@ impl Replays {
                 exact = false;
                 break;
             }
-            let rows = self
+            let size = PageSize { rows_max: limit, bytes_max: self.config().read_bytes_max };
+            let Candidates { rows, more } = self
                 .store()
                 .replays
-                .replay_candidates(&tenant.id, webhook.id, selection, &position, limit)
+                .replay_candidates(&tenant.id, webhook.id, selection, &position, size)
                 .await?;
-            let limit_reached = rows.len() == limit;
             let (by, receiver, steps_max) = (filter.clone(), webhook.clone(), self.steps_max());
             let rows = self.on_pool(tenant, move || by.decide(&receiver, rows, steps_max)).await?;
             // One that is not decided becomes a failed delivery, so it counts.
@@ -79,14 +80,14 @@ impl Replays {
             }
             looked_at += rows.len();
             match rows.into_iter().next_back() {
-                Some(last) if limit_reached => position = last.row.position,
+                Some(last) if more => position = last.row.position,
                 _ => break,
             }
         }
         let mut samples = Vec::with_capacity(shown.len());
         for event in shown {
             let (event_id, event_type) = (event.key.id.clone(), event.event_type.clone());
-            let preview = self.pipeline.preview(tenant, webhook, event).await;
+            let preview = self.pipeline.preview(tenant, webhook, Event::clone(&event)).await;
             let preview = preview.map_err(store_error)?;
             samples.push(Sample { event_id, event_type, preview });
         }

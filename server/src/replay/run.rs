@@ -11,7 +11,9 @@ use crate::model::{DeliveryId, Event, Millis, Replay, ReplayState, State};
 use crate::pipeline::compiled::tenant::Tenant;
 use crate::pipeline::compiled::webhook::Webhook;
 use crate::pipeline::{replayed_delivery, undecided_delivery};
-use crate::store::{Candidate, NewDelivery, Owner, ReplayEnd, ReplayStep, StoreError};
+use crate::store::{
+    Candidate, Candidates, NewDelivery, Owner, PageSize, ReplayEnd, ReplayStep, StoreError,
+};
 
 /// Rows read, and deliveries created, per step at most.
 const STEP_MAX: usize = 100;
@@ -195,14 +197,14 @@ impl Replays {
     /// Reads the next rows and creates up to `size_max` deliveries.
     async fn step(&self, run: &mut Run, size_max: usize) -> Result<Step, Stuck> {
         let (tenant, webhook) = self.receiver(run)?;
-        let limit = if run.sparse { STEP_MAX } else { size_max };
+        let rows_max = if run.sparse { STEP_MAX } else { size_max };
+        let size = PageSize { rows_max, bytes_max: self.config().read_bytes_max };
         let replay = &run.replay;
-        let rows = self
+        let Candidates { rows, more } = self
             .store()
             .replays
-            .replay_candidates(&tenant.id, webhook.id, &replay.selection, &replay.position, limit)
+            .replay_candidates(&tenant.id, webhook.id, &replay.selection, &replay.position, size)
             .await?;
-        let last_page = rows.len() < limit;
         let filling = Filling {
             filter: run.filter.clone(),
             replay: run.replay.clone(),
@@ -210,7 +212,6 @@ impl Replays {
             webhook: webhook.clone(),
             size_max,
             steps_max: self.steps_max(),
-            bytes_max: self.pipeline.config.intake.fanout_bytes_max,
             now: self.clock().now(),
         };
         let filled = self.on_pool(&tenant, move || filling.fill(rows)).await?;
@@ -226,7 +227,7 @@ impl Replays {
         if !made.is_empty() {
             self.start_made(&tenant, &webhook, held).await?;
         }
-        if last_page && looked_at_all {
+        if !more && looked_at_all {
             let (owner, now) = (&self.pipeline.owner, self.clock().now());
             if self.store().replays.end_replay(run.replay.id, owner, ReplayEnd::Done, now).await? {
                 run.ended(ReplayState::Done, None, now);
@@ -276,7 +277,6 @@ struct Filling {
     webhook: Arc<Webhook>,
     size_max: usize,
     steps_max: u64,
-    bytes_max: usize,
     now: Millis,
 }
 
@@ -297,7 +297,7 @@ impl Filling {
             skipped: 0,
             now: self.now,
         };
-        let (mut looked_at_all, mut bytes) = (true, 0);
+        let mut looked_at_all = true;
         for Decided { row, decision } in self.filter.decide(&self.webhook, rows, self.steps_max) {
             if step.deliveries.len() >= self.size_max {
                 looked_at_all = false;
@@ -306,14 +306,8 @@ impl Filling {
             let instead_of = Filter::instead_of(&row);
             match row.event.as_ref().filter(|event| !is_own(&self.replay, &row, event)) {
                 Some(event) if decision != Decision::Unwanted => {
-                    bytes += event.document.text().len();
-                    if bytes > self.bytes_max && !step.deliveries.is_empty() {
-                        // The rest comes with the next step, when these had their turn.
-                        looked_at_all = false;
-                        break;
-                    }
                     let delivery = self.new_delivery(event, decision);
-                    step.deliveries.push((Arc::new(event.clone()), delivery, instead_of));
+                    step.deliveries.push((Arc::clone(event), delivery, instead_of));
                 }
                 _ => step.skipped += 1,
             }

@@ -40,16 +40,16 @@ pub use history::deliveries::{DeliveryFilter, StoredDelivery};
 pub use history::events::{EventFilter, StoredEvent};
 pub use history::frozen_request::{FrozenRequest, StoredRequest};
 pub use history::listed_events::ListedEvent;
-pub use history::retention::{Old, OldTypes, Pass};
+pub use history::retention::{Old, OldTypes, Oldest, Pass};
 pub use queue::Queue;
 pub use queue::bulk::RetrySelection;
 pub use queue::claim::{Claimed, TAKE_OVER_MAX};
-pub use queue::excluded::Excluded;
+pub use queue::claim_limits::ClaimLimits;
 pub use queue::failing::FailingWebhook;
 pub use queue::ordering::Before;
 pub use queue::state_changes::Cancelled;
 pub use replays::Replays;
-pub use replays::candidates::Candidate;
+pub use replays::candidates::{Candidate, Candidates};
 pub use replays::listed::ListedReplay;
 pub use replays::runs::ReplayEnd;
 pub use replays::step::ReplayStep;
@@ -83,7 +83,7 @@ impl Store {
         db.ping().await?;
         Ok(Store {
             configuration: Configuration::new(db.clone()),
-            writer: Writer::new(db.clone(), jobs),
+            writer: Writer::new(db.clone(), jobs, settings.commit_rows_max.max(2)),
             queue: Queue::new(db.clone()),
             history: History::new(db.clone()),
             replays: Replays::new(db.clone()),

@@ -114,7 +114,9 @@ async fn attempt(parts: &Parts, job: Job) -> Ended {
         write(pipeline, moved(pipeline, job.delivery_id, State::Pending, Some(held), None)).await;
         return release_if_open(pipeline, &tenant, job.webhook_id).await.into();
     }
-    let mut attempted = pipeline.attempt(&tenant, &webhook, &job).await;
+    // Held until the request is recorded.
+    let mut held = pipeline.requests.of(tenant_id);
+    let mut attempted = pipeline.attempt(&tenant, &webhook, &job, &mut held).await;
     let record = &mut attempted.record;
     if record.to == State::Pending {
         // The webhook may have been changed while the attempt ran.

@@ -14,8 +14,8 @@ struct Tenant {
     left: u32,
     /// Already in `turn`.
     queued: bool,
-    /// Jobs in memory.
-    waiting: usize,
+    /// Places in memory that its jobs take.
+    places: usize,
     told_full: bool,
 }
 
@@ -52,7 +52,7 @@ impl FairTurns {
                 return Some(lane);
             }
             tenant.queued = false;
-            if tenant.waiting == 0 && !tenant.told_full {
+            if tenant.places == 0 && !tenant.told_full {
                 self.tenants.remove(id);
             }
             self.turn.pop_front();
@@ -77,25 +77,25 @@ impl FairTurns {
     pub(super) fn may_wait(&mut self, tenant: &TenantId, weight: u32, share_max: usize) -> bool {
         let turns = self.tenants.entry(tenant.clone()).or_default();
         turns.weight = weight;
-        turns.waiting < share_max || self.tenants.len() == 1
+        turns.places < share_max || self.tenants.len() == 1
     }
 
-    /// Counts one more job in memory. True: the tenant is to be reported as full.
-    pub(super) fn came(&mut self, tenant: &TenantId, share_max: usize) -> bool {
+    /// Counts a job that came to memory, with the places that it takes. True: the tenant is to be reported as full.
+    pub(super) fn came(&mut self, tenant: &TenantId, places: usize, share_max: usize) -> bool {
         let alone = self.tenants.len() == 1;
         let Some(turns) = self.tenants.get_mut(tenant) else { return false };
-        turns.waiting += 1;
-        let tells = turns.waiting >= share_max && !alone && !turns.told_full;
+        turns.places += places;
+        let tells = turns.places >= share_max && !alone && !turns.told_full;
         turns.told_full |= tells;
         tells
     }
 
-    /// Subtracts jobs that left memory. True: the tenant is to be reported as having room again. That is
+    /// Subtracts places that are free again. True: the tenant is to be reported as having room again. That is
     /// reported only at half of its share, so that the next claim is large.
-    pub(super) fn left(&mut self, tenant: &TenantId, count: usize, share_max: usize) -> bool {
+    pub(super) fn left(&mut self, tenant: &TenantId, places: usize, share_max: usize) -> bool {
         let Some(turns) = self.tenants.get_mut(tenant) else { return false };
-        turns.waiting = turns.waiting.saturating_sub(count);
-        let tells = turns.told_full && turns.waiting <= share_max / 2;
+        turns.places = turns.places.saturating_sub(places);
+        let tells = turns.told_full && turns.places <= share_max / 2;
         turns.told_full &= !tells;
         tells
     }

@@ -7,8 +7,8 @@ use crate::model::{Millis, TenantId, WebhookId};
 use crate::pipeline::Job;
 use crate::pipeline::attempt::backoff::Backoff;
 
-/// Jobs waiting in memory at most for a receiver that gets one request at a time.
-const SLOWED_WAITING_MAX: usize = 16;
+/// Places in memory for a receiver that gets one request at a time.
+const SLOWED_PLACES_MAX: usize = 16;
 
 pub(super) struct Lane {
     pub(super) tenant: TenantId,
@@ -17,6 +17,8 @@ pub(super) struct Lane {
     again: VecDeque<Job>,
     /// First attempts and retries take turns.
     again_is_next: bool,
+    /// Places in memory that waiting jobs take, and running ones with much data.
+    pub(super) places: usize,
     pub(super) running: usize,
     pub(super) in_flight_max: usize,
     /// Milliseconds between two starts; 0 without a rate limit.
@@ -45,6 +47,7 @@ impl Lane {
             young: VecDeque::new(),
             again: VecDeque::new(),
             again_is_next: false,
+            places: 0,
             running: 0,
             in_flight_max: 1,
             interval_ms: 0.0,
@@ -63,9 +66,9 @@ impl Lane {
         self.young.len() + self.again.len()
     }
 
-    /// Jobs that may wait at most.
-    pub(super) fn waiting_max(&self, of_config: usize) -> usize {
-        if self.backoff.is_slow() { of_config.min(SLOWED_WAITING_MAX) } else { of_config }
+    /// Places that it may take.
+    pub(super) fn places_max(&self, of_config: usize) -> usize {
+        if self.backoff.is_slow() { of_config.min(SLOWED_PLACES_MAX) } else { of_config }
     }
 
     /// Whether the webhook's own limits allow another running attempt.

@@ -61,10 +61,15 @@ pub(super) struct Lanes {
     /// Lanes whose receiver rests, by the end of the rest.
     resting: BTreeMap<Millis, Vec<LaneKey>>,
     slots: Slots,
+    /// Places in memory that are taken, and those of slow lanes.
+    places: usize,
+    places_slow: usize,
+    places_max: usize,
+    lane_places_max: usize,
+    /// Jobs that wait.
     waiting: usize,
-    waiting_slow: usize,
-    waiting_max: usize,
-    lane_waiting_max: usize,
+    /// A job takes one more place for each of these bytes.
+    place_bytes: usize,
     backoff: BackoffLimits,
     /// A claim was limited by the room in memory.
     claims_wait: bool,
@@ -84,10 +89,12 @@ impl Lanes {
             paced: BTreeMap::new(),
             resting: BTreeMap::new(),
             slots: Slots::new(config),
+            places: 0,
+            places_slow: 0,
+            places_max: config.queue_max,
+            lane_places_max: config.queue_per_webhook_max,
             waiting: 0,
-            waiting_slow: 0,
-            waiting_max: config.queue_max,
-            lane_waiting_max: config.queue_per_webhook_max,
+            place_bytes: config.place_bytes(),
             backoff: BackoffLimits {
                 slow_ms_max: ms(config.rest_ms_max),
                 retry_after_ms_max: ms(config.retry_after_ms_max),
@@ -106,9 +113,14 @@ impl Lanes {
         self.slots.running()
     }
 
-    /// Jobs that memory has room for.
+    /// Free places in memory.
     fn room(&self) -> usize {
-        self.waiting_max.saturating_sub(self.waiting)
+        self.places_max.saturating_sub(self.places)
+    }
+
+    /// Places that a job takes beside its own one, from when it waits until it is done.
+    fn more_places(&self, job: &Job) -> usize {
+        job.bytes() / self.place_bytes
     }
 
     /// When to run again without a message.
@@ -127,7 +139,7 @@ impl Lanes {
         if room == 0 {
             return Some(job);
         }
-        let half = self.half();
+        let (half, places) = (self.half(), 1 + self.more_places(&job));
         let tenant = job.event.key.tenant.clone();
         let tenant_takes = self.turns.may_wait(&tenant, limits.weight, half);
         let new_lane = || Lane::new(tenant.clone());
@@ -137,23 +149,25 @@ impl Lanes {
         }
         lane.in_flight_max = limits.in_flight_max.max(1);
         lane.interval_ms = limits.rate_per_s.map_or(0.0, |rate| 1_000.0 / rate);
-        let max = lane.waiting_max(self.lane_waiting_max);
+        let max = lane.places_max(self.lane_places_max);
         // At most half of the remaining room for one lane, so that a few full lanes leave room for others;
-        // and at most half of memory for all slow lanes.
+        // and at most half of memory for all slow lanes. The last job may take more places than are left.
         let takes = tenant_takes
             && !lane.rests
-            && lane.waiting() < max.min((room / 2).max(1))
-            && !(lane.slow && self.waiting_slow >= half);
+            && lane.places < max.min((room / 2).max(1))
+            && !(lane.slow && self.places_slow >= half);
         let mut refused = Some(job);
         if takes {
             refused.take().into_iter().for_each(|job| lane.push(job));
+            lane.places += places;
             self.waiting += 1;
-            self.waiting_slow += usize::from(lane.slow);
-            if self.turns.came(&tenant, half) {
+            self.places += places;
+            self.places_slow += if lane.slow { places } else { 0 };
+            if self.turns.came(&tenant, places, half) {
                 self.occupancy.set_tenant_full(&tenant, true);
             }
         }
-        if lane.waiting() >= max || lane.rests {
+        if lane.places >= max || lane.rests {
             lane.told_full = true;
             let until = lane.rests.then(|| lane.backoff.rests_until());
             self.occupancy.set_full(lane.webhooks(&limits.key), until);
@@ -167,11 +181,11 @@ impl Lanes {
 
     /// Share of memory for all slow lanes together, or for one tenant while others have work.
     fn half(&self) -> usize {
-        self.waiting_max.div_ceil(2)
+        self.places_max.div_ceil(2)
     }
 
     fn publish_occupancy(&self) {
-        self.occupancy.set_waiting(self.waiting, self.waiting_slow >= self.half());
+        self.occupancy.set_taken(self.waiting, self.places, self.places_slow >= self.half());
     }
 
     /// Queues a lane for a turn if it can start a job.
@@ -285,26 +299,29 @@ impl Lanes {
         const LATE_MS_MAX: f64 = 5.0;
         let late = now_ms - lane.next_start_ms <= LATE_MS_MAX;
         lane.next_start_ms = if late { lane.next_start_ms } else { now_ms } + lane.interval_ms;
-        let ticket = self.slots.start(key.clone(), lane.slow, now);
-        self.left_memory(key, 1);
+        let (slow, more) = (lane.slow, self.more_places(&job));
+        let ticket = self.slots.start(key.clone(), slow, more, now);
+        self.waiting -= 1;
+        self.free_places(key, 1);
         self.queue(key);
         Look::Started(ticket, Box::new(job))
     }
 
-    /// Updates occupancy after jobs of a lane have left memory.
-    fn left_memory(&mut self, key: &LaneKey, count: usize) {
+    /// Frees places in memory that jobs of a lane had.
+    fn free_places(&mut self, key: &LaneKey, count: usize) {
         let half = self.half();
         let Some(lane) = self.lanes.get_mut(key) else { return };
-        self.waiting -= count;
-        let slow_were_full = self.waiting_slow >= half;
-        self.waiting_slow -= if lane.slow { count } else { 0 };
-        self.freed |= slow_were_full && self.waiting_slow < half;
-        if self.claims_wait && self.waiting <= half {
+        lane.places -= count;
+        self.places -= count;
+        let slow_were_full = self.places_slow >= half;
+        self.places_slow -= if lane.slow { count } else { 0 };
+        self.freed |= slow_were_full && self.places_slow < half;
+        if self.claims_wait && self.places <= half {
             (self.claims_wait, self.freed) = (false, true);
         }
         // Reported only at half, so that the next claim is large.
-        let max = lane.waiting_max(self.lane_waiting_max);
-        if lane.told_full && !lane.rests && lane.waiting() <= max / 2 {
+        let max = lane.places_max(self.lane_places_max);
+        if lane.told_full && !lane.rests && lane.places <= max / 2 {
             lane.told_full = false;
             self.freed = true;
             self.occupancy.unset_full(lane.webhooks(key));
@@ -349,12 +366,12 @@ impl Lanes {
     fn set_slow(&mut self, key: &LaneKey, slow: bool) {
         let Some(lane) = self.lanes.get_mut(key).filter(|lane| lane.slow != slow) else { return };
         lane.slow = slow;
-        let waiting = lane.waiting();
+        let places = lane.places;
         self.occupancy.set_slow(lane.webhooks(key), slow);
         if slow {
-            self.waiting_slow += waiting;
+            self.places_slow += places;
         } else {
-            self.waiting_slow -= waiting;
+            self.places_slow -= places;
         }
         if !slow {
             self.freed = true;
@@ -377,6 +394,9 @@ impl Lanes {
         self.look_at_crowded();
         // The lane's own share is free again, regardless of other crowded lanes.
         self.end_parking(key);
+        if ticket.places > 0 {
+            self.free_places(key, ticket.places);
+        }
         let lane = self.lanes.get_mut(key)?;
         lane.running = lane.running.saturating_sub(1);
         lane.backoff.observe(feedback, now, self.backoff);
@@ -387,7 +407,9 @@ impl Lanes {
             self.occupancy.set_full(lane.webhooks(key), Some(until));
             let jobs: Vec<Job> = lane.drain().collect();
             self.resting.entry(until).or_default().push(key.clone());
-            self.left_memory(key, jobs.len());
+            self.waiting -= jobs.len();
+            let places = jobs.iter().map(|job| 1 + self.more_places(job)).sum();
+            self.free_places(key, places);
             given_back = Some(GivenBack { jobs, due_at: until });
         }
         // A receiver that answers late does not hang.

@@ -3,7 +3,7 @@
 use super::Worker;
 use super::dispatcher::Message;
 use crate::pipeline::Job;
-use crate::store::{Claimed, Excluded};
+use crate::store::{ClaimLimits, Claimed};
 
 impl Worker {
     /// Claims as many due deliveries as there is room for, in a task of its own; the result arrives as a
@@ -16,32 +16,37 @@ impl Worker {
         if !self.lease.holds() {
             return;
         }
-        let limit = self.lanes.room_for_claims(config.claim_max);
-        if limit == 0 {
+        let places = self.lanes.room_for_claims(config.claim_max);
+        if places == 0 {
             return;
         }
+        let limit = places.min(config.claim_max);
         self.polling = true;
         let (webhooks, tenants) = self.lanes.occupancy().full();
-        let mut excluded = Excluded { webhooks, tenants, at_most: self.lanes.room_below(limit) };
+        let mut limits = ClaimLimits {
+            webhooks,
+            tenants,
+            places,
+            webhook_places: config.queue_per_webhook_max,
+            at_most: self.lanes.room_below(limit),
+            place_bytes: config.place_bytes(),
+        };
         let (pipeline, sender) = (self.parts.pipeline.clone(), self.sender.clone());
         tokio::spawn(async move {
             let claimed =
-                pipeline.store.queue.claim_due(now, &pipeline.owner, limit, &excluded).await;
+                pipeline.store.queue.claim_due(now, &pipeline.owner, limit, &mut limits).await;
             let claimed = claimed.unwrap_or_else(|error| {
                 tracing::warn!(%error, "due deliveries can't be read; trying again");
                 Vec::new()
             });
-            // A full batch means that more may be due. Otherwise, due deliveries that were not claimed wait
+            // A full batch or memory means that more may be due. Otherwise, due deliveries that were not claimed wait
             // for their lane or their order, and only those that become due later need an early poll.
-            let due_at = if claimed.len() == limit {
+            let due_at = if claimed.len() == limit || limits.places == 0 {
                 Some(now)
             } else {
                 pipeline.store.queue.next_due_after(now).await.unwrap_or_default()
             };
-            excluded.subtract(claimed.iter().map(|claimed| claimed.delivery.webhook_id));
-            let left = excluded.at_most.into_iter();
-            let bounded = left.filter(|(_, left)| *left == 0).map(|(id, _)| id);
-            let bounded = bounded.collect();
+            let bounded = limits.filled().collect();
             let jobs = claimed.into_iter().map(job_of).collect();
             let _ = sender.send(Message::Polled { jobs, due_at, bounded }).await;
         });

@@ -7,10 +7,11 @@ use parking_lot::RwLock;
 
 use crate::model::{Millis, TenantId, WebhookId};
 
-/// The number of jobs waiting in memory, and which webhooks and tenants have no more room.
+/// The places in memory that jobs take, and which webhooks and tenants have no more room.
 pub(super) struct QueueOccupancy {
     waiting: AtomicUsize,
-    waiting_max: usize,
+    places: AtomicUsize,
+    places_max: usize,
     /// Slow lanes together use their share of memory.
     slow_full: AtomicBool,
     lists: RwLock<Lists>,
@@ -27,10 +28,11 @@ struct Lists {
 }
 
 impl QueueOccupancy {
-    pub(super) fn new(waiting_max: usize) -> QueueOccupancy {
+    pub(super) fn new(places_max: usize) -> QueueOccupancy {
         QueueOccupancy {
             waiting: AtomicUsize::new(0),
-            waiting_max,
+            places: AtomicUsize::new(0),
+            places_max,
             slow_full: AtomicBool::new(false),
             lists: RwLock::default(),
         }
@@ -43,7 +45,7 @@ impl QueueOccupancy {
 
     /// Whether there is room for a delivery to this webhook.
     pub(super) fn has_room(&self, tenant: &TenantId, webhook_id: WebhookId) -> bool {
-        if self.waiting.load(Ordering::Relaxed) >= self.waiting_max {
+        if self.places.load(Ordering::Relaxed) >= self.places_max {
             return false;
         }
         let lists = self.lists.read();
@@ -67,8 +69,9 @@ impl QueueOccupancy {
         (webhooks.into_iter().collect(), lists.tenants.iter().cloned().collect())
     }
 
-    pub(super) fn set_waiting(&self, waiting: usize, slow_full: bool) {
+    pub(super) fn set_taken(&self, waiting: usize, places: usize, slow_full: bool) {
         self.waiting.store(waiting, Ordering::Relaxed);
+        self.places.store(places, Ordering::Relaxed);
         self.slow_full.store(slow_full, Ordering::Relaxed);
     }
 
@@ -112,6 +115,6 @@ impl QueueOccupancy {
 
     pub(super) fn clear(&self) {
         *self.lists.write() = Lists::default();
-        self.set_waiting(0, false);
+        self.set_taken(0, 0, false);
     }
 }

@@ -14,6 +14,8 @@ pub(super) struct Ticket {
     pub(super) lane: LaneKey,
     number: u64,
     started_at: Millis,
+    /// Places in memory that the job takes until it is done.
+    pub(super) places: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -72,9 +74,15 @@ impl Slots {
         }
     }
 
-    pub(super) fn start(&mut self, lane: LaneKey, slow: bool, now: Millis) -> Ticket {
+    pub(super) fn start(
+        &mut self,
+        lane: LaneKey,
+        slow: bool,
+        places: usize,
+        now: Millis,
+    ) -> Ticket {
         self.numbers += 1;
-        let ticket = Ticket { lane, number: self.numbers, started_at: now };
+        let ticket = Ticket { lane, number: self.numbers, started_at: now, places };
         if slow {
             self.slow += 1;
             self.under_way.insert(ticket.number, Place::Slow);

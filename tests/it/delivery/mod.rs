@@ -4,6 +4,7 @@ mod connections;
 mod failing;
 pub(crate) mod golden;
 mod listen;
+mod memory;
 mod names;
 mod ordering;
 mod receivers;

@@ -51,11 +51,26 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "plugins.wait_time_ms",
         "How long a call waits for a free instance before it is given up as busy.",
     ),
-    ("plugins.instances_max", "Calls that run at once in the small pool."),
+    (
+        "plugins.instances_max",
+        "Calls that run at once in the small pool. A tenant never has more of them than it leaves to all others.",
+    ),
     ("plugins.memory_bytes_max", "Memory of one instance in the small pool; at least 1 MiB."),
     ("plugins.large_instances_max", "Calls that run at once in the large pool, for interpreters."),
     ("plugins.large_memory_bytes_max", "Memory of one instance in the large pool."),
     ("plugins.instances_per_plugin_max", "Calls of one plugin at once, at most half of its pool."),
+    (
+        "plugins.long_calls_max",
+        "Calls that run at once after their first millisecond, of one tenant half of them; 0 for half of the cores.",
+    ),
+    (
+        "plugins.config_bytes_max",
+        "The config of one call, with the secrets that it names filled in, in bytes.",
+    ),
+    (
+        "plugins.config_secrets_max",
+        "Different secrets that the configs of one webhook's plugins name.",
+    ),
     (
         "plugins.warm_memories_max",
         "Larger memories that stay prepared for the plugin that last used them; each takes 4 GiB of address space.",

@@ -17,9 +17,9 @@ use base64::prelude::BASE64_STANDARD;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::budget::Owner;
 use super::client_address::Network;
 use super::error::{Code, Problem};
+use super::holder::Holder;
 use crate::app::App;
 use crate::model::{ApiKey, Scope, TenantId};
 use crate::pipeline::compiled::tenant::Tenant;
@@ -42,12 +42,12 @@ impl Account {
         }
     }
 
-    pub(crate) fn owners(&self) -> Arc<[Owner]> {
+    pub(crate) fn owners(&self) -> Arc<[Holder]> {
         match self {
-            Account::Operator => Arc::default(),
-            Account::Tenant(tenant) => [Owner::Tenant(tenant.clone())].into(),
+            Account::Operator => Arc::new([]),
+            Account::Tenant(tenant) => [Holder::Tenant(tenant.clone())].into(),
             Account::Source(tenant, network) => {
-                [Owner::Tenant(tenant.clone()), Owner::Address(*network)].into()
+                [Holder::Tenant(tenant.clone()), Holder::Address(*network)].into()
             }
         }
     }

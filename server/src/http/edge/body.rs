@@ -19,9 +19,9 @@ use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 
 use super::auth::{Account, still_stands};
-use super::budget::Charge;
 use super::connection::Connection;
 use super::error::{Code, Problem};
+use super::holder::Charge;
 use super::received::Received;
 use crate::model::Invalid;
 use crate::pipeline::accept::intake::pointer_token;

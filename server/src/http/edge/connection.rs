@@ -20,10 +20,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Edge;
-use super::budget::{Charge, Exceeded, Owner};
 use super::client_address::{Network, is_trusted};
 use super::error::{PROBLEM_JSON, Problem};
+use super::holder::{Charge, Holder};
 use super::unread::close_when_stalled;
+use crate::budget::Exceeded;
 
 /// What may be read ahead of the handlers: more than the longest head that the HTTP library takes.
 const AHEAD_BYTES_MAX: usize = 192 << 10;
@@ -49,7 +50,7 @@ pub(crate) struct Connection {
     pub(crate) edge: Arc<Edge>,
     pub(crate) peer: Option<IpAddr>,
     _place: Charge,
-    owners: Arc<[Owner]>,
+    owners: Arc<[Holder]>,
     phase: Cell<Phase>,
     /// When the current head, or rest of a body, has to be complete.
     deadline: Cell<Option<Instant>>,
@@ -153,9 +154,9 @@ impl Socket {
 pub(crate) fn accept(edge: &Arc<Edge>, io: TcpStream) -> io::Result<Socket> {
     let peer = io.peer_addr().ok().map(|peer| peer.ip().to_canonical());
     let trusted = &edge.config.server.trusted_proxies;
-    let owners: Arc<[Owner]> = match peer {
+    let owners: Arc<[Holder]> = match peer {
         Some(peer) if is_trusted(peer, trusted) => Arc::default(),
-        _ => [Owner::Address(Network::of(peer))].into(),
+        _ => [Holder::Address(Network::of(peer))].into(),
     };
     let place = match Charge::take(&edge.connections, &owners, 1) {
         Ok(place) => place,

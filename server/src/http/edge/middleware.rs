@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Payload, RequestHead, ServiceRequest, ServiceResponse};
@@ -19,12 +19,15 @@ use antar_template::MASK;
 use metrics::{Counter, Histogram};
 use tracing::Instrument;
 
+use super::Edge;
+use super::auth;
 use super::client_address::{self, Network};
 use super::connection::Connection;
 use super::error::{Code, Problem};
+use super::holder::{Charge, Holder};
 use super::unread::Unread;
 use crate::app::App;
-use crate::model::uuid_v7;
+use crate::model::{TenantId, uuid_v7};
 use crate::registry::Registry;
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -54,10 +57,16 @@ pub(crate) async fn handle(
     // Runs in a task of its own, so that a client that disconnects does not interrupt a change
     // between the database and memory, or an event between the commit and its first attempt.
     let unread = req.app_data::<web::Data<Unread>>().cloned();
+    let (edge, reader) = (connection.edge.clone(), reader(&req));
     let calling = next.call(req);
     let handling = async move {
+        let reading = match reader {
+            Some(tenant) => Some(wait_to_read(&edge, tenant).await?),
+            None => None,
+        };
         // Nothing else runs between the answer and its count.
         let answered = calling.await?.map_into_boxed_body();
+        drop(reading);
         Ok::<_, Error>(match unread {
             Some(unread) => unread.into_inner().hold(answered),
             None => answered,
@@ -82,6 +91,20 @@ pub(crate) async fn handle(
     let route = answered.request().match_pattern().unwrap_or_else(|| "other".to_owned());
     count(method, route, status, took.as_secs_f64());
     Ok(answered)
+}
+
+/// The tenant whose key a call that reads has.
+fn reader(req: &ServiceRequest) -> Option<TenantId> {
+    let reads = req.method() == Method::GET && req.path().starts_with("/v1/");
+    reads.then(|| auth::owner_of_key(req.request())).flatten()
+}
+
+/// Waits until a tenant may read: many slow reads of one leave connections to the others.
+async fn wait_to_read(edge: &Edge, tenant: TenantId) -> Result<Charge, Problem> {
+    const WAIT_MAX: Duration = Duration::from_secs(10);
+    let deadline = tokio::time::Instant::now() + WAIT_MAX;
+    let owners = [Holder::Tenant(tenant)].into();
+    Ok(Charge::wait(&edge.reads, &owners, 1, deadline).await?)
 }
 
 /// Answers a request whose body is not to be sent.

@@ -13,8 +13,8 @@ use tokio::time::Instant;
 
 use super::Edge;
 use super::auth::Account;
-use super::budget::{Charge, Owner};
 use super::error::Problem;
+use super::holder::{Charge, Holder};
 
 /// Bodies up to this size are covered by the limits of connections, and count for the server only.
 const SMALL_BYTES_MAX: usize = 16 << 10;
@@ -43,7 +43,7 @@ pub(crate) struct Received {
     edge: Arc<Edge>,
     account: Account,
     /// Of the account; a short body does without.
-    owners: OnceCell<Arc<[Owner]>>,
+    owners: OnceCell<Arc<[Holder]>>,
     /// The whole body's, where the caller said so.
     length: Option<usize>,
     arrived: usize,
@@ -64,7 +64,7 @@ impl Received {
         Received { edge, account, owners, length, arrived: 0, place: Place::Nowhere }
     }
 
-    fn owners(&self) -> &Arc<[Owner]> {
+    fn owners(&self) -> &Arc<[Holder]> {
         self.owners.get_or_init(|| self.account.owners())
     }
 

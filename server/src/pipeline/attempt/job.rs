@@ -22,6 +22,13 @@ pub struct Job {
 }
 
 impl Job {
+    /// Bytes that it keeps in memory.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let frozen = self.frozen.as_ref().map_or(0, StoredRequest::bytes);
+        self.event.document.text().len().saturating_add(frozen)
+    }
+
     /// The job for the first attempt of a new delivery.
     #[must_use]
     pub fn first(delivery_id: DeliveryId, webhook_id: WebhookId, event: Arc<Event>) -> Job {

@@ -1,7 +1,7 @@
 //! Prepare stage: fills the secrets into a frozen request and signs it, and keeps what is needed to
 //! record it with secrets masked.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
 use antar_template::{MASK, MissingSecret, Piece};
@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::header_list::HeaderList;
 use super::secrets::Masker;
 use super::sign::{CannotSign, Keys, SignInput, SignedHeader, sign};
+use crate::config::TenantConfig;
 use crate::model::{
     DeliveryId, EventKey, Frozen, FrozenHeader, Hops, Millis, Response, Secret, SentRequest,
     is_of_connection,
@@ -53,6 +54,8 @@ pub enum CannotPrepare {
     HttpsOnly(String),
     #[error("the URL must begin with https:// or http://")]
     Scheme,
+    #[error("more than {max} {what} of secrets are in the request ({setting})")]
+    TooManySecrets { what: &'static str, max: usize, setting: &'static str },
 }
 
 /// Inputs of `prepare` besides the request.
@@ -64,6 +67,7 @@ pub struct PrepareInput<'a> {
     pub hops: Hops,
     pub delivery_id: DeliveryId,
     pub now: Millis,
+    pub limits: &'a TenantConfig,
     /// Permits plain HTTP even if the profile requires HTTPS.
     pub dev: bool,
 }
@@ -74,7 +78,7 @@ pub fn prepare(
     frozen: &Frozen,
     attempt_headers: &[FrozenHeader],
 ) -> Result<Prepared, CannotPrepare> {
-    let mut secrets = Secrets { tenant: input.tenant, used: Vec::new() };
+    let mut secrets = Secrets::new(input.tenant, input.limits);
     let url = secrets.fill(&frozen.url)?;
     // A URL that contains a secret is not cached.
     let first_url = secrets.used.is_empty().then_some(&input.webhook.plan.first_url);
@@ -91,7 +95,7 @@ pub fn prepare(
     for signed in signatures(input, body.as_deref().unwrap_or_default())? {
         let SignedHeader { name, value, secret } = signed;
         if secret {
-            secrets.used.push(Secret::new(value.clone()));
+            secrets.made.push(Secret::new(value.clone()));
         }
         let shown = ShownHeader { value: secret.then(|| MASK.to_owned()), signed: true };
         headers.put(name, (value, shown));
@@ -101,7 +105,7 @@ pub fn prepare(
         headers.put(name, (value, ShownHeader { value: None, signed: false }));
     }
     for signer in &input.webhook.plan.signers {
-        secrets.used.extend(match signer.key() {
+        secrets.made.extend(match signer.key() {
             "main" => Some(input.webhook.secret.clone()),
             name => input.tenant.secret(name),
         });
@@ -123,7 +127,8 @@ pub fn prepare(
         body,
         timeout_ms: input.webhook.plan.timeout_ms,
     };
-    Ok(Prepared { outgoing, shown, sensitive: secrets.used, masker: OnceLock::new() })
+    let sensitive = secrets.all();
+    Ok(Prepared { outgoing, shown, sensitive, masker: OnceLock::new() })
 }
 
 fn masked_if_secret(pieces: &[Piece]) -> Option<String> {
@@ -167,16 +172,50 @@ fn text_of(body: Bytes) -> String {
 /// Looks up secrets and collects the ones that were used.
 struct Secrets<'a> {
     tenant: &'a Tenant,
-    used: Vec<Secret>,
+    limits: &'a TenantConfig,
+    bytes: usize,
+    used: HashMap<String, Secret>,
+    /// Of signers: their secrets, and headers made of them.
+    made: Vec<Secret>,
 }
 
-impl Secrets<'_> {
-    fn fill(&mut self, pieces: &[Piece]) -> Result<String, MissingSecret> {
-        antar_template::resolve(pieces, |name| {
-            let secret = self.tenant.secret(name)?;
-            self.used.push(secret.clone());
-            Some(secret.reveal().to_owned())
-        })
+impl<'a> Secrets<'a> {
+    fn new(tenant: &'a Tenant, limits: &'a TenantConfig) -> Secrets<'a> {
+        Secrets { tenant, limits, bytes: 0, used: HashMap::new(), made: Vec::new() }
+    }
+
+    fn fill(&mut self, pieces: &[Piece]) -> Result<String, CannotPrepare> {
+        for piece in pieces {
+            let Piece::Secret { name, .. } = piece else { continue };
+            if !self.used.contains_key(name) {
+                let secret = self.tenant.secret(name);
+                let secret = secret.ok_or_else(|| MissingSecret { name: name.clone() })?;
+                self.used.insert(name.clone(), secret);
+            }
+            self.bytes += self.used.get(name).map_or(0, |secret| secret.reveal().len());
+            self.check()?;
+        }
+        let filled = antar_template::resolve(pieces, |name| {
+            self.used.get(name).map(|secret| secret.reveal().to_owned())
+        });
+        Ok(filled?)
+    }
+
+    fn check(&self) -> Result<(), CannotPrepare> {
+        let (max, bytes_max) =
+            (self.limits.secrets_per_request_max, self.limits.secret_bytes_per_request_max);
+        let (what, max, setting) = if self.used.len() > max {
+            ("names", max, "tenant.secrets_per_request_max")
+        } else if self.bytes > bytes_max {
+            ("bytes", bytes_max, "tenant.secret_bytes_per_request_max")
+        } else {
+            return Ok(());
+        };
+        Err(CannotPrepare::TooManySecrets { what, max, setting })
+    }
+
+    fn all(self) -> Vec<Secret> {
+        self.used.into_values().chain(self.made).collect()
     }
 }
 

@@ -53,7 +53,10 @@ impl Masker {
             masker.add(secret);
             url_parts(secret.reveal()).iter().for_each(|part| masker.add(part));
         }
-        masker.shapes.sort_by_key(|shape| std::cmp::Reverse(shape.len()));
+        let longest_first = |a: &Zeroizing<String>, b: &Zeroizing<String>| {
+            b.len().cmp(&a.len()).then_with(|| a.cmp(b))
+        };
+        masker.shapes.sort_by(longest_first);
         masker.shapes.dedup();
         masker
     }
@@ -62,11 +65,8 @@ impl Masker {
         for (shape, _) in shapes(secret) {
             // A body quoted in a JSON response, by serializers that escape slashes and by others.
             let quoted = Zeroizing::new(Escape::JsonText.escaped(&shape));
-            for more in [Zeroizing::new(quoted.replace('/', "\\/")), quoted, shape] {
-                if !self.shapes.contains(&more) {
-                    self.shapes.push(more);
-                }
-            }
+            let slashes = Zeroizing::new(quoted.replace('/', "\\/"));
+            self.shapes.extend([slashes, quoted, shape]);
         }
     }
 

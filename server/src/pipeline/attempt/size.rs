@@ -7,18 +7,13 @@ use super::render::CannotRender;
 use crate::model::{Event, Frozen};
 use crate::pipeline::compiled::tenant::Tenant;
 
-/// Returns the request, unless it is larger than its share of `bytes_max`, which all deliveries of the event's
-/// request have together, and larger than twice the event.
-pub(crate) fn checked(
-    frozen: Frozen,
-    event: &Event,
-    tenant: &Tenant,
-    bytes_max: usize,
-) -> Result<Frozen, CannotRender> {
+/// Checks that a request of `bytes` is no larger than its share of `bytes_max`, which all deliveries of the
+/// event's request have together, or than twice the event.
+pub(crate) fn check(bytes: usize, event: &Event, bytes_max: usize) -> Result<(), CannotRender> {
     let fanout = usize::try_from(event.fanout).unwrap_or(usize::MAX).max(1);
-    let (share, bytes) = (bytes_max / fanout, bytes_of(&frozen, tenant));
+    let share = bytes_max / fanout;
     if bytes <= share.max(event.document.text().len().saturating_mul(2)) {
-        return Ok(frozen);
+        return Ok(());
     }
     let error = format!(
         "{bytes} bytes are too many for each of {fanout} deliveries; {share} are allowed \
@@ -27,7 +22,8 @@ pub(crate) fn checked(
     Err(CannotRender { place: "request".to_owned(), error, unresolved: Vec::new() })
 }
 
-fn bytes_of(frozen: &Frozen, tenant: &Tenant) -> usize {
+/// Bytes of a request's texts.
+pub(crate) fn bytes_of(frozen: &Frozen, tenant: &Tenant) -> usize {
     let headers = frozen.headers.iter().flat_map(|header| &header.value);
     let all = frozen.url.iter().chain(headers).chain(frozen.body.iter().flatten());
     all.map(|piece| match piece {

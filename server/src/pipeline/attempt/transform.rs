@@ -2,7 +2,7 @@
 
 use antar_json::{Builder, Document, Value};
 
-use crate::model::{Event, OnError, PluginUse, Secret, is_of_connection};
+use crate::model::{Event, OnError, PluginUse, Secret, is_of_connection, reason};
 use crate::pipeline::compiled::tenant::Tenant;
 use crate::pipeline::compiled::webhook::Webhook;
 use crate::plugin::{Call, CallError, CallReport, Host, Outcome, Place};
@@ -27,20 +27,23 @@ pub enum TransformEnd {
     Retry(String),
     /// The delivery ends as failed.
     Fail(String),
-    /// A plugin is paused or being recompiled. The delivery waits, and no attempt is counted.
+    /// A plugin is paused or being recompiled, or the server has no room for the call. The delivery waits, and
+    /// no attempt is counted.
     Hold {
+        /// A code of [`crate::model::reason`].
+        why: &'static str,
         reason: String,
         retry_in_ms: u64,
     },
 }
 
 /// One plugin call, reported for previews.
-#[derive(Clone, Debug)]
-pub struct Step {
-    pub plugin: String,
-    pub before: Document,
-    /// None if the plugin was not called: it, or a secret of its config, does not exist.
-    pub report: Option<CallReport>,
+#[derive(Clone, Copy, Debug)]
+pub struct Step<'a> {
+    pub plugin: &'a str,
+    pub before: Value<'a>,
+    /// An error if the plugin was not called: it, or a secret of its config, does not exist.
+    pub report: Result<&'a CallReport, &'a CallError>,
 }
 
 /// Refuses what a webhook may not set either.
@@ -60,38 +63,34 @@ pub async fn transform(
     tenant: &Tenant,
     webhook: &Webhook,
     event: &Event,
-    mut seen: impl FnMut(Step),
+    mut seen: impl FnMut(Step<'_>),
 ) -> TransformEnd {
     let timestamp = event.timestamp.to_string();
     let mut now = Transformed { data: None, headers: Vec::new(), secrets: Vec::new() };
     for used in &webhook.plan.plugins {
-        let names = secrets_of(used.config.root()).into_iter();
-        now.secrets.extend(names.filter_map(|name| Some((name.clone(), tenant.secret(&name)?))));
+        for name in secrets_of(used.config.root()) {
+            if !now.secrets.iter().any(|(known, _)| *known == name) {
+                now.secrets.extend(tenant.secret(&name).map(|value| (name, value)));
+            }
+        }
+        let secrets_max = host.limits().config_secrets_max;
+        if now.secrets.len() > secrets_max {
+            let why = format!(
+                "the configs of the plugins name more than {secrets_max} secrets \
+                 (plugins.config_secrets_max)"
+            );
+            return TransformEnd::Retry(named(used, &why));
+        }
         let before = now.data.clone();
         let data = before.as_ref().map_or_else(|| event.data(), Document::root);
         let call = PluginInput { event, timestamp: &timestamp, data, place: Place::Webhook };
         let report = call_plugin(host, tenant, &used.plugin, &used.config, call).await;
-        let result = match report {
-            Ok(mut report) => {
-                report.result = report.result.and_then(without_connection_headers);
-                let result = report.result.clone();
-                seen(Step {
-                    plugin: used.plugin.clone(),
-                    before: data.to_document(),
-                    report: Some(report),
-                });
-                result
-            }
-            Err(error) => {
-                seen(Step {
-                    plugin: used.plugin.clone(),
-                    before: data.to_document(),
-                    report: None,
-                });
-                Err(error)
-            }
-        };
-        match result {
+        let report = report.map(|mut report| {
+            report.result = report.result.and_then(without_connection_headers);
+            report
+        });
+        seen(Step { plugin: &used.plugin, before: data, report: report.as_ref() });
+        match report.and_then(|report| report.result) {
             Ok(Outcome::Pass) => {}
             Ok(Outcome::Replace(replacement)) => {
                 now.data = Some(replacement.data);
@@ -101,20 +100,22 @@ pub async fn transform(
             // Not expected: the host already rejects a split at a webhook.
             Ok(Outcome::Split(_)) => return TransformEnd::Fail(named(used, "split at a webhook")),
             Err(CallError::Fail(reason)) => return TransformEnd::Fail(named(used, &reason)),
-            // The plugin itself is fine: `on_error: skip` would omit a step that the user configured.
-            Err(error @ CallError::NotReady { retry_in_ms }) => {
-                return TransformEnd::Hold { reason: named(used, &error.to_string()), retry_in_ms };
-            }
             Err(error) => {
-                let reason = named(used, &error.to_string());
+                let text = named(used, &error.to_string());
+                if let Some(retry_in_ms) = error.retry_in_ms() {
+                    let is_busy = matches!(error, CallError::Busy { .. });
+                    let why = if is_busy { reason::SERVER_BUSY } else { reason::PLUGIN_PAUSED };
+                    return TransformEnd::Hold { why, reason: text, retry_in_ms };
+                }
                 match used.on_error {
                     OnError::Skip => {}
                     OnError::Retry if let CallError::Paused { retry_in_ms, .. } = error => {
-                        return TransformEnd::Hold { reason, retry_in_ms };
+                        let why = reason::PLUGIN_PAUSED;
+                        return TransformEnd::Hold { why, reason: text, retry_in_ms };
                     }
-                    OnError::Retry => return TransformEnd::Retry(reason),
-                    OnError::Drop => return TransformEnd::Drop(reason),
-                    OnError::Fail => return TransformEnd::Fail(reason),
+                    OnError::Retry => return TransformEnd::Retry(text),
+                    OnError::Drop => return TransformEnd::Drop(text),
+                    OnError::Fail => return TransformEnd::Fail(text),
                 }
             }
         }
@@ -148,7 +149,8 @@ pub async fn call_plugin(
             "there is no plugin of this name any more; upload it, or take it out".into(),
         ));
     };
-    let filled = fill_secrets(config, tenant).map_err(CallError::Retry)?;
+    let bytes_max = host.limits().config_bytes_max;
+    let filled = fill_secrets(config, tenant, bytes_max).map_err(CallError::Retry)?;
     let event = input.event;
     let call = Call {
         id: event.key.id.as_str(),
@@ -164,19 +166,37 @@ pub async fn call_plugin(
 }
 
 /// Replaces each `{"$secret": "NAME"}` by its value; none if the config names no secret.
-fn fill_secrets(config: &Document, tenant: &Tenant) -> Result<Option<Document>, String> {
+fn fill_secrets(
+    config: &Document,
+    tenant: &Tenant,
+    bytes_max: usize,
+) -> Result<Option<Document>, String> {
     if !config.text().contains("\"$secret\"") {
         return Ok(None);
     }
     let mut out = Builder::new();
-    write_filled(&mut out, config.root(), tenant)?;
+    let mut left = bytes_max.saturating_sub(config.text().len());
+    let mut secret = |name: &str| {
+        let secret = tenant.secret(name).ok_or_else(|| format!("there is no secret `{name}`"))?;
+        left = left.checked_sub(secret.reveal().len()).ok_or_else(|| {
+            format!(
+                "with its secrets filled in, the config has more than {bytes_max} bytes \
+                 (plugins.config_bytes_max)"
+            )
+        })?;
+        Ok(secret)
+    };
+    write_filled(&mut out, config.root(), &mut secret)?;
     Ok(Some(out.finish()))
 }
 
-fn write_filled(out: &mut Builder, value: Value<'_>, tenant: &Tenant) -> Result<(), String> {
+fn write_filled(
+    out: &mut Builder,
+    value: Value<'_>,
+    secret: &mut impl FnMut(&str) -> Result<Secret, String>,
+) -> Result<(), String> {
     if let Some(name) = secret_name(value) {
-        let secret = tenant.secret(&name).ok_or_else(|| format!("there is no secret `{name}`"))?;
-        out.string(secret.reveal());
+        out.string(secret(&name)?.reveal());
         return Ok(());
     }
     match value.kind() {
@@ -184,14 +204,14 @@ fn write_filled(out: &mut Builder, value: Value<'_>, tenant: &Tenant) -> Result<
             out.object();
             for (key, member) in value.members() {
                 out.key(&key.as_str().unwrap_or_default());
-                write_filled(out, member, tenant)?;
+                write_filled(out, member, secret)?;
             }
             out.end();
         }
         antar_json::Kind::Array => {
             out.array();
             for element in value.elements() {
-                write_filled(out, element, tenant)?;
+                write_filled(out, element, secret)?;
             }
             out.end();
         }

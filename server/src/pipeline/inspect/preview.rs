@@ -110,7 +110,7 @@ impl Pipeline {
         let began = Instant::now();
         let (mut steps, masker) = (Vec::new(), config_masker(tenant, webhook));
         let end = transform::transform(&self.host, tenant, webhook, event, |step| {
-            steps.push(describe(&step, &masker));
+            steps.push(describe(step, &masker));
         })
         .await;
         let (outcome, reason) = match &end {
@@ -152,6 +152,7 @@ impl Pipeline {
             hops: event.hops,
             delivery_id,
             now: self.clock.now(),
+            limits: &self.config.tenant,
             dev: self.config.server.dev,
         };
         match prepare(input, &frozen, &attempt_headers) {
@@ -238,9 +239,13 @@ fn config_masker(tenant: &Tenant, webhook: &Webhook) -> Masker {
 }
 
 /// Describes one plugin call for people, with secrets masked.
-fn describe(step: &Step, masker: &Masker) -> Json {
-    let Some(report) = &step.report else {
-        return json!({ "plugin": step.plugin, "outcome": "fail", "reason": "there is no such plugin" });
+fn describe(step: Step<'_>, masker: &Masker) -> Json {
+    let report = match step.report {
+        Ok(report) => report,
+        Err(error) => {
+            let reason = error.to_string();
+            return json!({ "plugin": step.plugin, "outcome": "fail", "reason": reason });
+        }
     };
     let (outcome, reason, after) = match &report.result {
         Ok(Outcome::Pass) => ("pass", None, None),
@@ -266,9 +271,9 @@ fn describe(step: &Step, masker: &Masker) -> Json {
         "took_us": report.took_us,
         "memory_bytes": report.memory_bytes,
         "logs": logs.collect::<Vec<_>>(),
-        "changes": data.as_ref().map(|data| diff(step.before.root(), data.root())),
+        "changes": data.as_ref().map(|data| diff(step.before, data.root())),
         "headers": headers,
-        "before": step.before,
+        "before": step.before.to_document(),
         "after": data,
     })
 }

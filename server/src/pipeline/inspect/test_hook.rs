@@ -7,7 +7,6 @@ use crate::model::{DeliveryId, Event, Response, SentRequest};
 use crate::pipeline::attempt::job::Job;
 use crate::pipeline::attempt::render::RenderInput;
 use crate::pipeline::attempt::success::check_success;
-use crate::pipeline::attempt::transform::{self, TransformEnd};
 use crate::pipeline::client::timing::Timing;
 use crate::pipeline::compiled::tenant::Tenant;
 use crate::pipeline::compiled::webhook::Webhook;
@@ -29,33 +28,32 @@ pub struct TestReport {
 impl Pipeline {
     /// Sends a real request from the current configuration, with the profile's test headers and a new
     /// delivery id. Nothing is stored.
-    pub async fn test(&self, tenant: &Tenant, webhook: &Webhook, event: Event) -> TestReport {
+    pub async fn test(
+        &self,
+        tenant: &Arc<Tenant>,
+        webhook: &Arc<Webhook>,
+        event: Event,
+    ) -> TestReport {
         let began = Instant::now();
         let delivery_id = DeliveryId::new(self.clock.now());
         let job = Job::first(delivery_id, webhook.id, Arc::new(event));
         let mut report = TestReport::default();
-        let transformed =
-            transform::transform(&self.host, tenant, webhook, &job.event, |_| {}).await;
-        let frozen = match transformed {
-            TransformEnd::Go(transformed) => {
-                let input = RenderInput { test: true, ..render_input(webhook, &job) };
-                match self.render(input, &job.event, transformed).await {
-                    Ok(rendered) => rendered.map_err(|error| {
-                        report.unresolved.clone_from(&error.unresolved);
-                        error.to_string()
-                    }),
-                    Err(not_done) => Err(not_done.to_string()),
-                }
-            }
-            TransformEnd::Drop(reason) => Err(format!("dropped by {reason}")),
-            TransformEnd::Fail(reason)
-            | TransformEnd::Retry(reason)
-            | TransformEnd::Hold { reason, .. } => Err(reason),
-        };
-        let prepared = frozen.and_then(|frozen| {
-            report.unresolved.clone_from(&frozen.unresolved);
-            self.prepared(tenant, webhook, &job, &frozen, 1)
+        let input = RenderInput { test: true, ..render_input(webhook, &job) };
+        let mut held = self.requests.of(&tenant.id);
+        let frozen = self.make_request(tenant, input, &job, &mut held).await;
+        let frozen = frozen.map_err(|none| {
+            let (error, unresolved) = none.explained();
+            report.unresolved = unresolved;
+            error
         });
+        let prepared = match frozen {
+            Ok(frozen) => {
+                report.unresolved.clone_from(&frozen.unresolved);
+                let prepared = self.prepare(tenant, webhook, &job, frozen, 1).await;
+                prepared.map_err(|error| error.to_string()).and_then(|(_, prepared)| prepared)
+            }
+            Err(error) => Err(error),
+        };
         match prepared {
             Err(error) => report.error = Some(error),
             Ok(prepared) => {

@@ -23,6 +23,8 @@ pub struct Settings {
     pub record_wait: Duration,
     /// Jobs queued for the writer at most; beyond that `accept` fails with `Busy` and other calls wait.
     pub commit_queue_max: usize,
+    /// Rows of accepted events that wait for their transaction; a tenant never has more than it leaves to others.
+    pub commit_rows_max: usize,
     /// Longest wait for PostgreSQL: for a new connection, and for the statements of a transaction.
     pub answer_timeout: Duration,
     /// How long SQLite waits for a lock that another process holds.
@@ -43,6 +45,7 @@ impl Default for Settings {
             commit_wait: Duration::from_micros(500),
             record_wait: Duration::from_millis(20),
             commit_queue_max: 4_096,
+            commit_rows_max: 24_000,
             busy_timeout_ms: 5_000,
             pace: None,
         }

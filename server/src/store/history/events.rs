@@ -1,7 +1,10 @@
 //! The table of events: its rows as they are written and read.
 
 use antar_json::Document;
+use diesel::dsl::sql;
+use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
 use diesel_async::RunQueryDsl;
 
 use super::History;
@@ -129,7 +132,21 @@ impl History {
     }
 }
 
-/// The stored events whose tenant and id occur in `keys`, in no particular order. Sources are not compared.
+/// Bytes of an event's texts. Neither database reads a text to know its length.
+pub(crate) fn bytes() -> SqlLiteral<BigInt> {
+    sql("CAST(octet_length(attributes) + coalesce(octet_length(data), 0) AS BIGINT)")
+}
+
+/// The same for the event of a delivery, in a query of deliveries.
+pub(crate) fn bytes_of_delivery() -> SqlLiteral<BigInt> {
+    sql(
+        "CAST(coalesce((SELECT octet_length(attributes) + coalesce(octet_length(data), 0) FROM events \
+           WHERE tenant = deliveries.tenant AND id = deliveries.event_id \
+           AND source = deliveries.event_source), 0) AS BIGINT)",
+    )
+}
+
+/// The stored events with these keys, in no particular order.
 pub(crate) async fn load(
     conn: &mut Conn,
     keys: &[EventKey],
@@ -141,12 +158,20 @@ pub(crate) async fn load(
     };
     let tenants = unique(keys.iter().map(|key| key.tenant.as_str().to_owned()).collect());
     let ids = unique(keys.iter().map(|key| key.id.as_str().to_owned()).collect());
+    let whole = unique(keys.iter().map(key_text).collect());
+    // The index is by tenant and id. A tenant may have many events of one id, of different sources.
     let rows = run!(conn, |c| events::table
         .select(Row::as_select())
         .filter(events::tenant.eq_any(&tenants))
         .filter(events::id.eq_any(&ids))
+        .filter(sql::<Text>(InsertEvents::KEY).eq_any(&whole))
         .load::<Row>(c))?;
     rows.into_iter().map(Row::event).collect()
+}
+
+/// A key as [`InsertEvents`] spells it.
+pub(super) fn key_text(key: &EventKey) -> String {
+    format!("{} {} {}", key.tenant, key.id, key.source)
 }
 
 /// Inserts events. The key has all columns of the index `events_key`; tenants and event ids contain no space.

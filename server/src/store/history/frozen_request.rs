@@ -117,6 +117,27 @@ impl StoredRequest {
         Ok(StoredRequest { request: from_json(request)?, body })
     }
 
+    /// Bytes of its texts as they are stored.
+    pub(crate) fn bytes(&self) -> usize {
+        let Frozen { url, headers, body, .. } = &self.request.request;
+        let values = headers.iter().flat_map(|header| &header.value);
+        let pieces = url.iter().chain(values).chain(body.iter().flatten());
+        let texts = pieces.map(|piece| match piece {
+            Piece::Text(text) | Piece::Secret { name: text, .. } => text.len(),
+        });
+        texts.sum::<usize>() + self.body.as_ref().map_or(0, Vec::len)
+    }
+
+    /// Bytes of the complete request of a delivery of this event.
+    pub(crate) fn bytes_of_event(&self, event: &Event) -> usize {
+        let data = self.request.data_at.map_or(0, |_| event.data().raw().len());
+        self.bytes() + self.unpacked_bytes() + data
+    }
+
+    fn unpacked_bytes(&self) -> usize {
+        self.request.packed.iter().flatten().sum()
+    }
+
     /// Revision of the webhook that the request was made from.
     #[must_use]
     pub fn revision(&self) -> u32 {
@@ -129,8 +150,7 @@ impl StoredRequest {
     /// `Corrupt`.
     pub async fn of_event(&self, event: &Arc<Event>) -> Result<Frozen, StoreError> {
         let (stored, event) = (self.clone(), Arc::clone(event));
-        let bytes: usize = self.request.packed.iter().flatten().sum();
-        if bytes <= AT_ONCE_BYTES_MAX {
+        if self.unpacked_bytes() <= AT_ONCE_BYTES_MAX {
             return stored.whole(Some(event.data().raw()));
         }
         let whole = tokio::task::spawn_blocking(move || stored.whole(Some(event.data().raw())));

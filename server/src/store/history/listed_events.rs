@@ -8,7 +8,7 @@ use diesel::sql_types::BigInt;
 use diesel_async::RunQueryDsl;
 
 use super::History;
-use super::events::{EventFilter, newest};
+use super::events::{self as of_events, EventFilter, newest};
 use crate::model::{EventId, EventType, Millis, TenantId};
 use crate::store::db::columns::count_of;
 use crate::store::db::conn::run;
@@ -94,13 +94,8 @@ macro_rules! columns {
     };
 }
 
-/// Bytes of an event's texts. Neither database reads a text to know its length in bytes.
 fn bytes(with_data: bool) -> SqlLiteral<BigInt> {
-    sql(if with_data {
-        "CAST(octet_length(attributes) + coalesce(octet_length(data), 0) AS BIGINT)"
-    } else {
-        "CAST(octet_length(attributes) AS BIGINT)"
-    })
+    if with_data { of_events::bytes() } else { sql("CAST(octet_length(attributes) AS BIGINT)") }
 }
 
 /// The events that a filter means, newest first, in a boxed query.

@@ -8,8 +8,8 @@ use diesel_async::RunQueryDsl;
 use parking_lot::Mutex;
 
 use super::Queue;
+use super::claim_limits::ClaimLimits;
 use super::due::Candidate;
-use super::excluded::Excluded;
 use super::ordering;
 use super::unknown_outcome::{self, UnknownOutcome};
 use crate::fault::{self, Point};
@@ -44,14 +44,25 @@ pub struct Claimed {
 /// the next claim first makes them due again.
 pub(crate) type UnknownClaims = Arc<Mutex<HashSet<UnknownOutcome>>>;
 
-/// Current state of a candidate: its due time, whether it has a deduplication key, and whether it waits
-/// behind no other delivery with its key.
-type Stands = (DeliveryId, Option<Millis>, bool, bool);
+/// Current state of a candidate.
+#[derive(Queryable)]
+struct Stands {
+    id: DeliveryId,
+    webhook_id: WebhookId,
+    due_at: Option<Millis>,
+    has_dedupe_key: bool,
+    /// It waits behind no other delivery with its key.
+    in_order: bool,
+    /// Of its event, and of its request if an attempt has sent one.
+    event_bytes: i64,
+    request_bytes: i64,
+}
 
 impl Queue {
     /// Claims deliveries that are pending and due, the longest due first, in turns between tenants and
-    /// between their webhooks. Leaves out those that are excluded or wait behind another one with their key.
-    /// Drops duplicates. Fails a delivery whose event's data is no longer stored.
+    /// between their webhooks, within `limits`, from which it subtracts what it takes. Leaves out those that
+    /// wait behind another one with their key. Drops duplicates. Fails a delivery whose event's data is no
+    /// longer stored.
     ///
     /// # Errors
     /// `Corrupt`, `Unavailable`.
@@ -60,19 +71,18 @@ impl Queue {
         now: Millis,
         owner: &Owner,
         limit: usize,
-        excluded: &Excluded,
+        limits: &mut ClaimLimits,
     ) -> Result<Vec<Claimed>, StoreError> {
-        let (mut claimed, mut excluded) = (Vec::new(), excluded.clone());
+        let mut claimed = Vec::new();
         loop {
             let wanted = limit - claimed.len();
-            let (more, put_off) = match self.claim_some(now, owner, wanted, &excluded).await {
+            let (more, put_off) = match self.claim_some(now, owner, wanted, limits).await {
                 Ok(found) => found,
                 Err(error) => return those(claimed, error),
             };
-            excluded.subtract(more.iter().map(|claimed| claimed.delivery.webhook_id));
             claimed.extend(more);
             // The deferred deliveries may have hidden others that can be claimed.
-            if put_off == 0 || claimed.len() >= limit {
+            if put_off == 0 || claimed.len() >= limit || limits.places == 0 {
                 return Ok(claimed);
             }
         }
@@ -85,17 +95,17 @@ impl Queue {
         now: Millis,
         owner: &Owner,
         limit: usize,
-        excluded: &Excluded,
+        limits: &mut ClaimLimits,
     ) -> Result<(Vec<Claimed>, usize), StoreError> {
         self.release_unknown().await?;
-        let due = self.due(now, limit, excluded).await?;
+        let due = self.due(now, limit, limits).await?;
         let (mut claimed, mut put_off, mut failed) = (Vec::new(), 0, None);
         for some in in_turns(&due).chunks(limit.max(AT_ONCE_MIN)) {
             let wanted = limit - claimed.len();
-            if wanted == 0 {
+            if wanted == 0 || limits.places == 0 {
                 break;
             }
-            match self.claim(now, owner, some.to_vec(), wanted).await {
+            match self.claim(now, owner, some.to_vec(), wanted, limits).await {
                 Ok((more, behind)) => {
                     claimed.extend(more);
                     put_off += behind;
@@ -138,11 +148,17 @@ impl Queue {
         owner: &Owner,
         candidates: Vec<DeliveryId>,
         limit: usize,
+        limits: &mut ClaimLimits,
     ) -> Result<(Vec<Claimed>, usize), StoreError> {
         let taken = Arc::<Mutex<Vec<DeliveryId>>>::default();
-        let found = self.put_in_flight(now, owner, candidates, limit, &taken).await;
+        let of_claim = limits.clone();
+        let found = self.put_in_flight(now, owner, candidates, limit, of_claim, &taken).await;
         let found = match found {
-            Ok(found) => fault::reach(Point::ClaimAfter).await.map(|()| found).map_err(Into::into),
+            Ok((claimed, behind, left)) => {
+                *limits = left;
+                let found = (claimed, behind);
+                fault::reach(Point::ClaimAfter).await.map(|()| found).map_err(Into::into)
+            }
             Err(error) => Err(error),
         };
         if found.is_err() {
@@ -154,15 +170,17 @@ impl Queue {
         found
     }
 
-    /// `taken` receives the deliveries put in flight, even if the commit then fails.
+    /// Also returns what is left of the limits. `taken` receives the deliveries put in flight, even if the
+    /// commit then fails.
     async fn put_in_flight(
         &self,
         now: Millis,
         owner: &Owner,
         candidates: Vec<DeliveryId>,
         limit: usize,
+        mut limits: ClaimLimits,
         taken: &Arc<Mutex<Vec<DeliveryId>>>,
-    ) -> Result<(Vec<Claimed>, usize), StoreError> {
+    ) -> Result<(Vec<Claimed>, usize, ClaimLimits), StoreError> {
         let (owner, taken) = (owner.clone(), taken.clone());
         self.db
             .write(move |conn| {
@@ -173,22 +191,30 @@ impl Queue {
                         Stands,
                         deliveries::table.filter(deliveries::id.eq_any(&candidates)).select((
                             deliveries::id,
+                            deliveries::webhook_id,
                             deliveries::next_attempt_at,
                             deliveries::dedupe_key.is_not_null(),
                             ordering::in_order(),
+                            events::bytes_of_delivery(),
+                            attempts::frozen_bytes_of_delivery(),
                         ))
                     )?;
-                    let compared = stand.iter().any(|(_, _, has_key, _)| *has_key);
+                    let compared = stand.iter().any(|stands| stands.has_dedupe_key);
                     let due = stand
                         .into_iter()
-                        .filter(|(_, due_at, ..)| due_at.is_some_and(|at| at <= now));
-                    let due: HashMap<DeliveryId, bool> =
-                        due.map(|(id, _, _, in_order)| (id, in_order)).collect();
+                        .filter(|stands| stands.due_at.is_some_and(|at| at <= now));
+                    let due: HashMap<DeliveryId, Stands> =
+                        due.map(|stands| (stands.id, stands)).collect();
                     let still_due = candidates.into_iter().filter(|id| due.contains_key(id));
-                    let (mut ids, behind): (Vec<DeliveryId>, Vec<DeliveryId>) =
-                        still_due.partition(|id| due[id]);
+                    let (ids, behind): (Vec<DeliveryId>, Vec<DeliveryId>) =
+                        still_due.partition(|id| due[id].in_order);
                     ordering::defer(conn, &behind, now).await?;
-                    ids.truncate(limit);
+                    let has_room = |id: &DeliveryId| {
+                        let Stands { webhook_id, event_bytes, request_bytes, .. } = due[id];
+                        let bytes = event_bytes.saturating_add(request_bytes);
+                        limits.take(webhook_id, usize::try_from(bytes).unwrap_or_default())
+                    };
+                    let mut ids: Vec<_> = ids.into_iter().filter(has_room).take(limit).collect();
                     if compared {
                         ids = ordering::without_duplicates(conn, ids, now).await?;
                     }
@@ -204,7 +230,7 @@ impl Queue {
                     }
                     rows.send(conn).await?;
                     fault::reach(Point::Claim).await?;
-                    Ok((load_claimed(conn, ids, now).await?, behind.len()))
+                    Ok((load_claimed(conn, ids, now).await?, behind.len(), limits))
                 })
             })
             .await

@@ -15,7 +15,7 @@ use diesel_async::RunQueryDsl;
 use parking_lot::Mutex;
 
 use super::Queue;
-use super::excluded::Excluded;
+use super::claim_limits::ClaimLimits;
 use super::state_changes::waiting;
 use crate::model::{DeliveryId, Millis, TenantId, WebhookId};
 use crate::store::db::conn::{Conn, each, run};
@@ -79,14 +79,14 @@ struct Skipped {
 }
 
 impl Queue {
-    /// Due deliveries that are not excluded: all of them, or a few times `limit`.
+    /// Due deliveries that are not left out: all of them, or a few times `limit`.
     pub(super) async fn due(
         &self,
         now: Millis,
         limit: usize,
-        excluded: &Excluded,
+        limits: &ClaimLimits,
     ) -> Result<Vec<Candidate>, StoreError> {
-        let mut scan = Scan::new(limit, excluded);
+        let mut scan = Scan::new(limit, limits);
         let looked = self.db.connector.in_time(self.scan(now, &mut scan)).await;
         if looked.is_err() {
             // The front may have moved past them already.
@@ -238,11 +238,11 @@ struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    fn new(limit: usize, excluded: &'a Excluded) -> Scan<'a> {
+    fn new(limit: usize, limits: &'a ClaimLimits) -> Scan<'a> {
         Scan {
-            webhooks: excluded.webhooks.iter().copied().collect(),
-            tenants: excluded.tenants.iter().collect(),
-            at_most: &excluded.at_most,
+            webhooks: limits.webhooks.iter().copied().collect(),
+            tenants: limits.tenants.iter().collect(),
+            at_most: &limits.at_most,
             found_max: limit.saturating_mul(LOOK_AHEAD),
             asked: HashSet::new(),
             counts: HashMap::new(),

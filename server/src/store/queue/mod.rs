@@ -2,9 +2,9 @@
 
 pub(super) mod bulk;
 pub(super) mod claim;
+pub(super) mod claim_limits;
 pub(super) mod clock_set_back;
 pub(super) mod due;
-pub(super) mod excluded;
 pub(super) mod failing;
 pub(super) mod nodes;
 pub(super) mod ordering;

@@ -20,6 +20,9 @@ macro_rules! orphan {
             .assume_not_null()
     };
 }
+/// Replays without an owner that are read at once: each may list many events.
+const TAKE_OVER_MAX: i64 = 32;
+
 /// How a replay ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ReplayEnd<'a> {
@@ -229,7 +232,7 @@ impl Replays {
     }
 
     /// Running replays without a live owner: those of earlier epochs of this node, and of nodes whose lease
-    /// has expired.
+    /// has expired. The longest running ones, if there are many.
     ///
     /// # Errors
     /// `Corrupt`, `Unavailable`.
@@ -245,6 +248,7 @@ impl Replays {
             .filter(replays::owner_node.is_not_null())
             .filter(orphan!(gone, owner))
             .order(replays::started_at.asc())
+            .limit(TAKE_OVER_MAX)
             .select(Row::as_select())
             .into_boxed::<Db>()
             .load::<Row>(c))?;

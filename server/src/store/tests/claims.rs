@@ -23,9 +23,15 @@ async fn what_is_due_is_taken_once_the_longest_due_first() {
         let future = pending(&store, "future", webhook_id, at(1_000)).await;
         assert_eq!(store.queue.next_due_after(ALWAYS).await.unwrap(), Some(at(10)));
         assert!(
-            store.queue.claim_due(at(9), &me(), 10, &Excluded::default()).await.unwrap().is_empty()
+            store
+                .queue
+                .claim_due(at(9), &me(), 10, &mut ClaimLimits::default())
+                .await
+                .unwrap()
+                .is_empty()
         );
-        let claimed = store.queue.claim_due(at(20), &me(), 10, &Excluded::default()).await.unwrap();
+        let claimed =
+            store.queue.claim_due(at(20), &me(), 10, &mut ClaimLimits::default()).await.unwrap();
         assert_eq!(ids(&claimed), [soon, late]);
         assert_eq!(claimed[0].delivery.state, State::InFlight);
         assert_eq!(claimed[0].event.key.id.as_str(), "soon");
@@ -33,14 +39,18 @@ async fn what_is_due_is_taken_once_the_longest_due_first() {
         assert!(
             store
                 .queue
-                .claim_due(at(20), &owner("other", 1), 10, &Excluded::default())
+                .claim_due(at(20), &owner("other", 1), 10, &mut ClaimLimits::default())
                 .await
                 .unwrap()
                 .is_empty()
         );
         assert_eq!(store.queue.next_due_after(ALWAYS).await.unwrap(), Some(at(1_000)));
         assert_eq!(
-            ids(&store.queue.claim_due(at(1_000), &me(), 10, &Excluded::default()).await.unwrap()),
+            ids(&store
+                .queue
+                .claim_due(at(1_000), &me(), 10, &mut ClaimLimits::default())
+                .await
+                .unwrap()),
             [future]
         );
     })
@@ -56,11 +66,12 @@ async fn webhooks_take_turns_and_busy_ones_are_left_out() {
         }
         let single = pending(&store, "single", one, at(6)).await;
         let left_out = pending(&store, "busy", busy, at(0)).await;
-        let without_busy = Excluded { webhooks: vec![busy], ..Excluded::default() };
-        let claimed = store.queue.claim_due(at(10), &me(), 2, &without_busy).await.unwrap();
+        let mut without_busy = ClaimLimits { webhooks: vec![busy], ..ClaimLimits::default() };
+        let claimed = store.queue.claim_due(at(10), &me(), 2, &mut without_busy).await.unwrap();
         assert_eq!(claimed.len(), 2);
         assert_eq!(claimed[1].delivery.id, single);
-        let rest = store.queue.claim_due(at(10), &me(), 10, &Excluded::default()).await.unwrap();
+        let rest =
+            store.queue.claim_due(at(10), &me(), 10, &mut ClaimLimits::default()).await.unwrap();
         assert_eq!(rest.len(), 5);
         assert_eq!(rest[0].delivery.id, left_out);
     })
@@ -79,9 +90,9 @@ async fn what_cannot_go_is_gone_through_once() {
             });
             store.writer.accept(many.collect()).await.unwrap();
         }
-        let without_stuck = Excluded { webhooks: vec![stuck], ..Excluded::default() };
-        let claim = async |now, excluded: &Excluded| {
-            ids(&store.queue.claim_due(now, &me(), 10, excluded).await.unwrap())
+        let without_stuck = ClaimLimits { webhooks: vec![stuck], ..ClaimLimits::default() };
+        let claim = async |now, limits: &ClaimLimits| {
+            ids(&store.queue.claim_due(now, &me(), 10, &mut limits.clone()).await.unwrap())
         };
         let later = |ms| at(MANY + 40_000 + ms);
         let first = pending(&store, "first", live, later(-5_000)).await;
@@ -114,12 +125,12 @@ async fn what_cannot_go_is_gone_through_once() {
         assert_eq!(found, [very_late]);
 
         // Once the webhook may continue, its longest due deliveries go first, as many as it has room for.
-        let three = Excluded { at_most: [(stuck, 3)].into(), ..Excluded::default() };
-        let claimed = store.queue.claim_due(later(9_000), &me(), 10, &three).await.unwrap();
+        let mut three = ClaimLimits { at_most: [(stuck, 3)].into(), ..ClaimLimits::default() };
+        let claimed = store.queue.claim_due(later(9_000), &me(), 10, &mut three).await.unwrap();
         let due: Vec<_> = claimed.iter().map(|c| c.event.key.id.as_str().to_owned()).collect();
         assert_eq!(due, ["0", "1", "2"]);
         let mut all = 3;
-        while let claimed @ 1.. = claim(later(9_000), &Excluded::default()).await.len() {
+        while let claimed @ 1.. = claim(later(9_000), &ClaimLimits::default()).await.len() {
             all += claimed;
         }
         assert_eq!(all, usize::try_from(MANY).unwrap());
@@ -145,7 +156,7 @@ async fn nodes_that_claim_at_once_never_get_the_same() {
                 while store.queue.next_due_after(ALWAYS).await.unwrap().is_some() {
                     taken.extend(ids(&store
                         .queue
-                        .claim_due(NOW, &node, 7, &Excluded::default())
+                        .claim_due(NOW, &node, 7, &mut ClaimLimits::default())
                         .await
                         .unwrap()));
                 }
@@ -164,6 +175,56 @@ async fn nodes_that_claim_at_once_never_get_the_same() {
 }
 
 #[tokio::test]
+async fn a_claim_takes_as_much_data_as_there_is_room_for() {
+    on_each_database(async |store| {
+        let (large, small) = (webhook(), webhook());
+        let data = format!("{{\"x\":\"{}\"}}", "é".repeat(5_000));
+        for n in 0..6 {
+            let new = delivery(large, State::Pending);
+            let due = NewDelivery { next_attempt_at: Some(at(n)), ..new };
+            store.writer.accept(vec![event_with(&format!("l{n}"), &data).to(due)]).await.unwrap();
+            pending(&store, &format!("s{n}"), small, at(n)).await;
+        }
+        let claim = async |places, webhook_places| {
+            let mut limits = ClaimLimits {
+                places,
+                webhook_places,
+                place_bytes: 1_000,
+                ..ClaimLimits::default()
+            };
+            let claimed = store.queue.claim_due(at(10), &me(), 100, &mut limits).await.unwrap();
+            let of =
+                |id| claimed.iter().filter(|claimed| claimed.delivery.webhook_id == id).count();
+            ((of(large), of(small)), limits.filled().collect::<Vec<_>>())
+        };
+        // A large one takes eleven places, the last one more than are left.
+        assert_eq!(claim(usize::MAX, 12).await, ((2, 6), vec![large]));
+        assert_eq!(claim(20, usize::MAX).await.0, (2, 0));
+        assert_eq!(claim(usize::MAX, usize::MAX).await, ((2, 0), vec![]));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_claim_reads_only_the_events_of_its_deliveries() {
+    on_each_database(async |store| {
+        let webhook_id = webhook();
+        for source in ["a", "b", "c"] {
+            store.writer.accept(vec![event(&format!("{source}/one"))]).await.unwrap();
+        }
+        pending(&store, "b/two", webhook_id, NOW).await;
+        let keys = [event("c/one").event.key.clone(), event("b/two").event.key.clone()];
+        let mut lease = store.db.read().await.unwrap();
+        let found = crate::store::history::events::load(lease.conn(), &keys).await.unwrap();
+        lease.give_back();
+        let mut found: Vec<_> = found.into_iter().map(|stored| stored.event.key.source).collect();
+        found.sort();
+        assert_eq!(found, ["b", "c"], "one is of another source");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn without_its_event_a_delivery_fails() {
     on_each_database(async |store| {
         let id = pending(&store, "a", webhook(), NOW).await;
@@ -173,7 +234,12 @@ async fn without_its_event_a_delivery_fails() {
             .await
             .unwrap();
         assert!(
-            store.queue.claim_due(NOW, &me(), 10, &Excluded::default()).await.unwrap().is_empty()
+            store
+                .queue
+                .claim_due(NOW, &me(), 10, &mut ClaimLimits::default())
+                .await
+                .unwrap()
+                .is_empty()
         );
         let stored = store.history.get_delivery(&tenant("t"), id).await.unwrap().delivery;
         assert_eq!(stored.state, State::Failed);
@@ -253,8 +319,11 @@ async fn of_a_key_one_is_taken_at_a_time_and_in_order_by_however_many_nodes() {
             let (store, order, taken) = (&store, &order, &taken);
             async move {
                 while taken.lock().len() < order.len() {
-                    let claimed =
-                        store.queue.claim_due(NOW, &node, 4, &Excluded::default()).await.unwrap();
+                    let claimed = store
+                        .queue
+                        .claim_due(NOW, &node, 4, &mut ClaimLimits::default())
+                        .await
+                        .unwrap();
                     for claimed in claimed {
                         let id = claimed.delivery.id;
                         taken.lock().push(order[&id]);
@@ -283,7 +352,7 @@ async fn a_key_gives_way_after_its_attempts_and_says_who_holds_it_back() {
         let (one, two) = (first.id, second.id);
         store.writer.accept(vec![event("e1").to(first), event("e2").to(second)]).await.unwrap();
         let claim = async || {
-            ids(&store.queue.claim_due(NOW, &me(), 10, &Excluded::default()).await.unwrap())
+            ids(&store.queue.claim_due(NOW, &me(), 10, &mut ClaimLimits::default()).await.unwrap())
         };
         for _ in 0..2 {
             assert_eq!(claim().await, [one]);
@@ -314,7 +383,7 @@ async fn what_waits_behind_others_is_put_off_until_it_is_woken() {
         news.push(free.id);
         store.writer.accept(vec![event("free").to(free)]).await.unwrap();
         let claim = async |now| {
-            ids(&store.queue.claim_due(now, &me(), 2, &Excluded::default()).await.unwrap())
+            ids(&store.queue.claim_due(now, &me(), 2, &mut ClaimLimits::default()).await.unwrap())
         };
         assert_eq!(claim(at(1)).await, [news[0], news[20]]);
         let second = store.history.get_delivery(&tenant("t"), news[1]).await.unwrap().delivery;
@@ -346,7 +415,8 @@ async fn a_duplicate_is_dropped_when_its_turn_comes() {
             deliveries.push(new.id);
             store.writer.accept(vec![event(id).to(new)]).await.unwrap();
         }
-        let claimed = store.queue.claim_due(NOW, &me(), 10, &Excluded::default()).await.unwrap();
+        let claimed =
+            store.queue.claim_due(NOW, &me(), 10, &mut ClaimLimits::default()).await.unwrap();
         let mut sent = [deliveries[0], deliveries[2]];
         sent.sort();
         assert_eq!(ids(&claimed), sent, "due at the same time");
@@ -359,7 +429,8 @@ async fn a_duplicate_is_dropped_when_its_turn_comes() {
         let late = keyed(webhook_id, None, Some("k"));
         let late_id = late.id;
         store.writer.accept(vec![event("e4").to(late)]).await.unwrap();
-        let claimed = store.queue.claim_due(NOW, &me(), 10, &Excluded::default()).await.unwrap();
+        let claimed =
+            store.queue.claim_due(NOW, &me(), 10, &mut ClaimLimits::default()).await.unwrap();
         assert_eq!(ids(&claimed), [late_id]);
     })
     .await;

@@ -70,9 +70,9 @@ async fn ask_everything(store: &Store, mut said: impl AsyncFnMut(&'static str)) 
     said("").await;
     store.writer.accept(vec![event_of("t1", "a").to(pending())]).await.unwrap();
     said("an event is accepted").await;
-    store.queue.claim_due(NOW, &me(), 2, &Excluded::default()).await.unwrap();
+    store.queue.claim_due(NOW, &me(), 2, &mut ClaimLimits::default()).await.unwrap();
     // The first claim left some, so this one queries by webhook.
-    let claimed = store.queue.claim_due(NOW, &me(), 2, &Excluded::default()).await.unwrap();
+    let claimed = store.queue.claim_due(NOW, &me(), 2, &mut ClaimLimits::default()).await.unwrap();
     said("due deliveries are claimed").await;
     store.queue.next_due_after(NOW).await.unwrap();
     said("when something becomes due").await;

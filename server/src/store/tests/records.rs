@@ -62,7 +62,8 @@ async fn long_bodies_are_compressed_and_read_again() {
             ..record(id, State::Pending)
         };
         store.writer.record(failed).await.unwrap();
-        let claimed = store.queue.claim_due(NOW, &me(), 10, &Excluded::default()).await.unwrap();
+        let claimed =
+            store.queue.claim_due(NOW, &me(), 10, &mut ClaimLimits::default()).await.unwrap();
         assert_eq!(request_of(&claimed[0]).await, request);
         let stored = store.history.get_delivery(&tenant("t"), id).await.unwrap();
         assert_eq!(stored.frozen, Some(request.clone()));
@@ -99,7 +100,8 @@ async fn the_data_in_a_body_is_kept_once_and_goes_with_its_event() {
             ..record(id, State::Pending)
         };
         store.writer.record(failed).await.unwrap();
-        let claimed = store.queue.claim_due(NOW, &me(), 10, &Excluded::default()).await.unwrap();
+        let claimed =
+            store.queue.claim_due(NOW, &me(), 10, &mut ClaimLimits::default()).await.unwrap();
         assert_eq!(request_of(&claimed[0]).await, request);
         let again = Record { attempt: Some(attempt(2, 200)), ..record(id, State::Delivered) };
         store.writer.record(again).await.unwrap();
@@ -130,7 +132,8 @@ async fn the_first_frozen_request_stays() {
             ..record(id, State::Pending)
         };
         store.writer.record(first).await.unwrap();
-        let claimed = store.queue.claim_due(NOW, &me(), 10, &Excluded::default()).await.unwrap();
+        let claimed =
+            store.queue.claim_due(NOW, &me(), 10, &mut ClaimLimits::default()).await.unwrap();
         assert_eq!(request_of(&claimed[0]).await, frozen("first"));
         let second = Record {
             frozen: Some(frozen_request("second")),
@@ -165,7 +168,7 @@ async fn a_former_owner_adds_an_attempt_and_only_delivered_wins() {
         let id = standing_in(&store, State::InFlight, webhook()).await;
         let successor = owner("me", 2);
         assert_eq!(store.queue.take_over(&successor, NOW).await.unwrap(), 1);
-        store.queue.claim_due(NOW, &successor, 10, &Excluded::default()).await.unwrap();
+        store.queue.claim_due(NOW, &successor, 10, &mut ClaimLimits::default()).await.unwrap();
         // The former owner's failure changes only the count.
         let recorded = store.writer.record(record(id, State::Failed)).await.unwrap();
         assert_eq!(recorded, Recorded { state: Some(State::InFlight), ours: false });
@@ -204,12 +207,12 @@ async fn what_others_wait_behind_is_for_its_owner_to_end() {
         let id = new.id;
         store.writer.accept(vec![event("e").to(new)]).await.unwrap();
         assert_eq!(
-            store.queue.claim_due(NOW, &me(), 10, &Excluded::default()).await.unwrap().len(),
+            store.queue.claim_due(NOW, &me(), 10, &mut ClaimLimits::default()).await.unwrap().len(),
             1
         );
         let successor = owner("me", 2);
         assert_eq!(store.queue.take_over(&successor, NOW).await.unwrap(), 1);
-        store.queue.claim_due(NOW, &successor, 10, &Excluded::default()).await.unwrap();
+        store.queue.claim_due(NOW, &successor, 10, &mut ClaimLimits::default()).await.unwrap();
         // The successor has it in memory: deliveries behind it must not overtake it.
         let recorded = store.writer.record(record(id, State::Delivered)).await.unwrap();
         assert_eq!(recorded, Recorded { state: Some(State::InFlight), ours: false });

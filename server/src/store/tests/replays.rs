@@ -49,20 +49,37 @@ async fn gone_through(
     selection: &Selection,
     limit: usize,
 ) -> Vec<(String, bool)> {
+    gone_through_in(store, webhook_id, selection, limit, usize::MAX).await
+}
+
+/// The same, with a bound on the bytes of a page.
+async fn gone_through_in(
+    store: &Store,
+    webhook_id: WebhookId,
+    selection: &Selection,
+    limit: usize,
+    bytes_max: usize,
+) -> Vec<(String, bool)> {
     let (mut seen, mut position) = (Vec::new(), String::new());
     loop {
-        let rows = store
+        let Candidates { rows, more } = store
             .replays
-            .replay_candidates(&tenant("t"), webhook_id, selection, &position, limit)
+            .replay_candidates(
+                &tenant("t"),
+                webhook_id,
+                selection,
+                &position,
+                PageSize { rows_max: limit, bytes_max },
+            )
             .await
             .unwrap();
         assert!(rows.len() <= limit);
         let last = rows.last().map(|row| row.position.clone());
-        let full = rows.len() == limit;
-        let id = |event: Option<Event>| event.map_or_else(String::new, |e| e.key.id.to_string());
+        let id =
+            |event: Option<Arc<Event>>| event.map_or_else(String::new, |e| e.key.id.to_string());
         seen.extend(rows.into_iter().map(|row| (id(row.event), row.taken_up)));
         match last {
-            Some(last) if full => position = last,
+            Some(last) if more => position = last,
             _ => return seen,
         }
     }
@@ -91,6 +108,11 @@ async fn rows_are_gone_through_oldest_first_without_gaps_or_repeats() {
         let expected: Vec<_> = made.into_iter().map(|(_, _, id)| (id, false)).collect();
         for limit in [1, 2, 3, 7, 100] {
             assert_eq!(gone_through(&store, w, &missed, limit).await, expected, "{limit}");
+            assert_eq!(
+                gone_through_in(&store, w, &missed, limit, 1).await,
+                expected,
+                "one at a time"
+            );
         }
         let since = Selection { since: Some(at(2)), ..deliveries_in(None) };
         let mut of_the_end = gone_through(&store, w, &since, 1).await;

@@ -24,6 +24,11 @@ pub(super) enum Answer {
     Before(idempotency::Idempotent),
 }
 
+/// Rows of events and their deliveries.
+pub(super) fn rows_of(events: &[NewEvent]) -> usize {
+    events.iter().map(|new| 1 + new.deliveries.len()).sum()
+}
+
 pub(crate) struct AcceptJob {
     pub(super) events: Vec<NewEvent>,
     pub(super) once: Option<Once>,

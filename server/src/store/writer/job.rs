@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 
-use super::accept::AcceptJob;
+use super::accept::{AcceptJob, rows_of};
 use super::record::RecordJob;
 use crate::store::db::write::WriteJob;
 
@@ -24,7 +24,7 @@ impl Job {
     /// Number of operations that it adds to a transaction.
     pub(super) fn operations(&self) -> usize {
         match self {
-            Job::Accept(job) => job.events.iter().map(|new| 1 + new.deliveries.len()).sum(),
+            Job::Accept(job) => rows_of(&job.events),
             Job::Record(_) | Job::Write(_) => 1,
             Job::Stop(_) => 0,
         }

@@ -6,19 +6,20 @@ use super::{Lane, LaneKey, Lanes};
 use crate::model::WebhookId;
 
 impl Lanes {
-    /// How many of `wanted` deliveries may be claimed. The last quarter of memory is reserved for newly
-    /// accepted ones.
+    /// Free places for claimed deliveries, of which at most `wanted` are claimed at once. The last quarter of
+    /// memory is reserved for newly accepted ones.
     pub(in crate::worker) fn room_for_claims(&mut self, wanted: usize) -> usize {
-        let room = (self.waiting_max - self.waiting_max / 4).saturating_sub(self.waiting);
+        let room = (self.places_max - self.places_max / 4).saturating_sub(self.places);
         self.claims_wait |= room < wanted;
-        room.min(wanted)
+        room
     }
 
-    /// Webhooks with room for fewer than `count` deliveries, and their room.
+    /// Free places of the webhooks that have fewer than `count`, or that have jobs with much data.
     pub(in crate::worker) fn room_below(&self, count: usize) -> HashMap<WebhookId, usize> {
         let few = |(key, lane): (&LaneKey, &Lane)| {
-            let room = lane.waiting_max(self.lane_waiting_max).saturating_sub(lane.waiting());
-            (room < count).then(|| lane.webhooks(key).map(move |id| (id, room)).collect::<Vec<_>>())
+            let room = lane.places_max(self.lane_places_max).saturating_sub(lane.places);
+            let is_less = room < count || lane.places > lane.waiting();
+            is_less.then(|| lane.webhooks(key).map(move |id| (id, room)).collect::<Vec<_>>())
         };
         self.lanes.iter().filter_map(few).flatten().collect()
     }
@@ -30,7 +31,7 @@ impl Lanes {
             if lane.rests || !lane.webhooks(key).any(|id| webhooks.contains(&id)) {
                 continue;
             }
-            if lane.waiting() <= lane.waiting_max(self.lane_waiting_max) / 2 {
+            if lane.places <= lane.places_max(self.lane_places_max) / 2 {
                 self.freed = true;
             } else {
                 lane.told_full = true;

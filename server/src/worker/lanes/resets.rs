@@ -15,9 +15,16 @@ impl Lanes {
         self.paced.clear();
         self.occupancy.clear();
         let mut jobs = Vec::with_capacity(self.waiting);
+        let (place_bytes, mut places, mut places_slow) = (self.place_bytes, 0, 0);
         for (key, lane) in &mut self.lanes {
             (lane.queued, lane.parked, lane.told_full) = (false, false, lane.rests);
+            let first = jobs.len();
             jobs.extend(lane.drain());
+            // Running jobs keep theirs.
+            lane.places -=
+                jobs[first..].iter().map(|job| 1 + job.bytes() / place_bytes).sum::<usize>();
+            places += lane.places;
+            places_slow += if lane.slow { lane.places } else { 0 };
             if lane.rests {
                 self.occupancy.set_full(lane.webhooks(key), Some(lane.backoff.rests_until()));
             }
@@ -25,7 +32,8 @@ impl Lanes {
                 self.occupancy.set_slow(lane.webhooks(key), true);
             }
         }
-        (self.waiting, self.waiting_slow) = (0, 0);
+        (self.waiting, self.places, self.places_slow) = (0, places, places_slow);
+        self.publish_occupancy();
         jobs
     }
 

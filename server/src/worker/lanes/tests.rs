@@ -5,12 +5,16 @@ use crate::model::{DeliveryId, Event, EventKey};
 use crate::model::{TenantId, WebhookId};
 
 fn job_of(tenant: &str, webhook: u128, attempts: u32) -> Job {
+    job_with(tenant, webhook, attempts, &serde_json::json!({}))
+}
+
+fn job_with(tenant: &str, webhook: u128, attempts: u32, data: &serde_json::Value) -> Job {
     let key = EventKey {
         tenant: tenant.parse().unwrap(),
         source: String::new(),
         id: "e".parse().unwrap(),
     };
-    let data: antar_json::Document = "{}".parse().unwrap();
+    let data = antar_json::Document::from(data);
     let event = Event::new(key, "a".parse().unwrap(), Millis(0), Vec::new(), data.root());
     Job {
         delivery_id: DeliveryId::new(Millis(0)),
@@ -419,4 +423,27 @@ fn places_that_hanging_attempts_leave_are_for_those_that_had_their_share() {
     let (mut lanes, _) = crowd(40);
     assert_eq!(lanes.wake_at(), Some(Millis(1_000)));
     assert!(started(&mut lanes, 1_000).contains(&0));
+}
+
+#[test]
+fn a_job_with_much_data_takes_places_until_it_is_done() {
+    let (queue_max, queue_bytes_max) = (100, 100 << 10);
+    let config = DeliveryConfig { queue_max, queue_bytes_max, ..DeliveryConfig::default() };
+    let mut lanes = Lanes::new(&config);
+    let data = serde_json::json!({ "x": "x".repeat(20 << 10) });
+    let large = |webhook| job_with("t", webhook, 0, &data);
+    // Each takes 21 places; the third may begin while 16 are left of the lane's half.
+    assert!(lanes.push(large(1), limits(1, 9)).is_none());
+    assert!(lanes.push(large(1), limits(1, 9)).is_none());
+    assert!(lanes.push(large(1), limits(1, 9)).is_some());
+    assert_eq!((lanes.places, lanes.room_below(1)[&id(1)]), (42, 958));
+    let tickets = start(&mut lanes, 0);
+    assert_eq!((tickets.len(), lanes.places, lanes.waiting), (2, 40, 0));
+    assert_eq!(lanes.room_for_claims(10), 35);
+    assert!(lanes.clear().is_empty());
+    assert_eq!(lanes.places, 40, "running jobs keep theirs");
+    end(&mut lanes, &tickets, 1, 0);
+    assert_eq!(lanes.places, 20);
+    lanes.done(&tickets[1].0, Millis(0), HUNG);
+    assert_eq!((lanes.places, lanes.places_slow), (0, 0));
 }

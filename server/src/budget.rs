@@ -1,9 +1,10 @@
-//! What callers hold at once, counted in bytes or connections: for the whole server and for each owner.
+//! What is held at once, counted in bytes or connections: by the whole server and by each owner.
 //!
 //! An owner never holds more than it leaves to all others. So however many owners fill their share, there is
 //! room for one more: with `n` of them, each gets at most `1/(n+1)` of the whole.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,56 +12,62 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use super::client_address::Network;
-use super::error::{Code, Problem};
 use crate::model::TenantId;
 
 /// Whose share something is counted against.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Owner {
-    Tenant(TenantId),
-    /// Callers without a key.
-    Address(Network),
+pub(crate) trait Owner: Clone + Eq + Hash {
+    /// The limits of all kinds of owners.
+    type Limits;
+
+    /// The limit of this owner.
+    fn limit(&self, limits: &Self::Limits) -> Limit;
 }
 
-/// A maximum and the name of its setting.
+impl Owner for TenantId {
+    type Limits = Limit;
+
+    fn limit(&self, limits: &Limit) -> Limit {
+        *limits
+    }
+}
+
+/// A maximum, who may hold it, and the name of its setting.
 #[derive(Clone, Copy)]
 pub(crate) struct Limit {
+    pub(crate) by: &'static str,
     pub(crate) max: usize,
     pub(crate) setting: &'static str,
 }
 
 /// The limits of a [`Budget`].
-pub(crate) struct Limits {
+pub(crate) struct Limits<O: Owner> {
     /// What is counted, for messages.
     pub(crate) what: &'static str,
     pub(crate) server: Limit,
-    pub(crate) tenant: Limit,
-    pub(crate) address: Limit,
+    pub(crate) owners: O::Limits,
 }
 
 /// A limit that a caller has reached.
 #[derive(Clone, Copy)]
 pub(crate) struct Exceeded {
     what: &'static str,
-    by: &'static str,
     limit: Limit,
     /// The server as a whole, and not one caller, is at its limit.
     pub(crate) server: bool,
 }
 
-pub(crate) struct Budget {
-    limits: Limits,
+pub(crate) struct Budget<O: Owner> {
+    limits: Limits<O>,
     used: AtomicUsize,
     /// Only owners that hold something.
-    held: Mutex<HashMap<Owner, usize>>,
+    held: Mutex<HashMap<O, usize>>,
     freed: Notify,
 }
 
 /// A part of a budget, given back when it is dropped.
-pub(crate) struct Charge {
-    budget: Arc<Budget>,
-    owners: Arc<[Owner]>,
+pub(crate) struct Charge<O: Owner> {
+    budget: Arc<Budget<O>>,
+    owners: Arc<[O]>,
     amount: usize,
 }
 
@@ -70,16 +77,15 @@ impl Exceeded {
     }
 }
 
-impl From<Exceeded> for Problem {
-    fn from(exceeded: Exceeded) -> Problem {
-        let Exceeded { what, by, limit: Limit { max, setting }, server } = exceeded;
-        let code = if server { Code::Busy } else { Code::TooManyRequests };
-        Problem::new(code, format!("{by} has too many {what} under way: at most {max} ({setting})"))
+impl std::fmt::Display for Exceeded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Exceeded { what, limit: Limit { by, max, setting }, .. } = self;
+        write!(f, "{by} has too many {what} under way: at most {max} ({setting})")
     }
 }
 
-impl Budget {
-    pub(crate) fn new(limits: Limits) -> Arc<Budget> {
+impl<O: Owner> Budget<O> {
+    pub(crate) fn new(limits: Limits<O>) -> Arc<Budget<O>> {
         let (used, held) = (AtomicUsize::new(0), Mutex::default());
         Arc::new(Budget { limits, used, held, freed: Notify::new() })
     }
@@ -89,23 +95,16 @@ impl Budget {
         self.used.load(Ordering::Relaxed)
     }
 
-    fn exceeded(&self, owner: Option<&Owner>) -> Exceeded {
-        let (by, limit) = match owner {
-            None => ("the server", self.limits.server),
-            Some(Owner::Tenant(_)) => ("the tenant", self.limits.tenant),
-            Some(Owner::Address(_)) => ("this address", self.limits.address),
-        };
-        Exceeded { what: self.limits.what, by, limit, server: owner.is_none() }
+    fn exceeded(&self, owner: Option<&O>) -> Exceeded {
+        let limit = owner.map_or(self.limits.server, |owner| owner.limit(&self.limits.owners));
+        Exceeded { what: self.limits.what, limit, server: owner.is_none() }
     }
 
-    fn owner_max(&self, owner: &Owner) -> usize {
-        match owner {
-            Owner::Tenant(_) => self.limits.tenant.max,
-            Owner::Address(_) => self.limits.address.max,
-        }
+    fn owner_max(&self, owner: &O) -> usize {
+        owner.limit(&self.limits.owners).max
     }
 
-    fn take(&self, owners: &[Owner], amount: usize) -> Result<(), Exceeded> {
+    fn take(&self, owners: &[O], amount: usize) -> Result<(), Exceeded> {
         let used = self.used.fetch_add(amount, Ordering::Relaxed) + amount;
         let taken = self.take_of_owners(owners, amount, used);
         if taken.is_err() {
@@ -114,7 +113,7 @@ impl Budget {
         taken
     }
 
-    fn take_of_owners(&self, owners: &[Owner], amount: usize, used: usize) -> Result<(), Exceeded> {
+    fn take_of_owners(&self, owners: &[O], amount: usize, used: usize) -> Result<(), Exceeded> {
         let left = self.limits.server.max.checked_sub(used);
         let left = left.ok_or_else(|| self.exceeded(None))?;
         if owners.is_empty() {
@@ -136,7 +135,7 @@ impl Budget {
         Ok(())
     }
 
-    fn give_back(&self, owners: &[Owner], amount: usize) {
+    fn give_back(&self, owners: &[O], amount: usize) {
         self.used.fetch_sub(amount, Ordering::Relaxed);
         if owners.is_empty() {
             return;
@@ -154,41 +153,39 @@ impl Budget {
         self.freed.notify_waiters();
     }
 
-    /// Whether the owners could hold this much if nobody else held anything.
-    fn could_ever(&self, owners: &[Owner], amount: usize) -> Result<(), Exceeded> {
-        let too_small = owners.iter().find(|owner| amount > self.owner_max(owner));
-        match too_small {
-            Some(owner) => Err(self.exceeded(Some(owner))),
-            None if amount > self.limits.server.max / 2 => Err(self.exceeded(None)),
-            None => Ok(()),
+    /// Whether an owner could hold this much if nobody else held anything.
+    pub(crate) fn could_ever(&self, owner: &O, amount: usize) -> Result<(), Exceeded> {
+        if amount > self.owner_max(owner) {
+            return Err(self.exceeded(Some(owner)));
         }
+        if amount > self.limits.server.max.div_ceil(2) { Err(self.exceeded(None)) } else { Ok(()) }
     }
 }
 
-impl Charge {
+impl<O: Owner> Charge<O> {
     /// Takes a part that only the whole server's limit applies to.
-    pub(crate) fn of_server(budget: &Arc<Budget>, amount: usize) -> Result<Charge, Exceeded> {
+    pub(crate) fn of_server(budget: &Arc<Budget<O>>, amount: usize) -> Result<Charge<O>, Exceeded> {
         budget.take(&[], amount)?;
-        Ok(Charge { budget: budget.clone(), owners: Arc::default(), amount })
+        Ok(Charge { budget: budget.clone(), owners: Arc::new([]), amount })
     }
 
     pub(crate) fn take(
-        budget: &Arc<Budget>,
-        owners: &Arc<[Owner]>,
+        budget: &Arc<Budget<O>>,
+        owners: &Arc<[O]>,
         amount: usize,
-    ) -> Result<Charge, Exceeded> {
+    ) -> Result<Charge<O>, Exceeded> {
         budget.take(owners, amount)?;
         Ok(Charge { budget: budget.clone(), owners: owners.clone(), amount })
     }
 
     /// Takes a part as soon as there is room for it, until `deadline` at the latest.
     pub(crate) async fn wait(
-        budget: &Arc<Budget>,
-        owners: &Arc<[Owner]>,
+        budget: &Arc<Budget<O>>,
+        owners: &Arc<[O]>,
         amount: usize,
         deadline: Instant,
-    ) -> Result<Charge, Exceeded> {
-        budget.could_ever(owners, amount)?;
+    ) -> Result<Charge<O>, Exceeded> {
+        owners.iter().try_for_each(|owner| budget.could_ever(owner, amount))?;
         loop {
             let mut freed = std::pin::pin!(budget.freed.notified());
             // From here on no notification is missed.
@@ -213,7 +210,7 @@ impl Charge {
     }
 }
 
-impl Drop for Charge {
+impl<O: Owner> Drop for Charge<O> {
     fn drop(&mut self) {
         self.budget.give_back(&self.owners, self.amount);
     }
@@ -223,18 +220,17 @@ impl Drop for Charge {
 mod tests {
     use super::*;
 
-    fn budget(server: usize, tenant: usize) -> Arc<Budget> {
-        let limit = |max, setting| Limit { max, setting };
+    fn budget(server: usize, tenant: usize) -> Arc<Budget<TenantId>> {
+        let limit = |by, max, setting| Limit { by, max, setting };
         Budget::new(Limits {
             what: "bytes",
-            server: limit(server, "s"),
-            tenant: limit(tenant, "t"),
-            address: limit(tenant, "a"),
+            server: limit("the server", server, "s"),
+            owners: limit("the tenant", tenant, "t"),
         })
     }
 
-    fn tenant(name: &str) -> Arc<[Owner]> {
-        [Owner::Tenant(name.parse().unwrap())].into()
+    fn tenant(name: &str) -> Arc<[TenantId]> {
+        [name.parse().unwrap()].into()
     }
 
     fn refused_by<T>(taken: Result<T, Exceeded>) -> Option<&'static str> {
