@@ -88,7 +88,7 @@ pub mod reason {
     pub const WEBHOOK_FAILING: &str = "webhook_failing";
     /// A plugin failed too often; the delivery waits for it.
     pub const PLUGIN_PAUSED: &str = "plugin_paused";
-    /// Too much large work of its tenant waits for its turn.
+    /// There is no room for it now: large work, large requests or plugin calls are under way.
     pub const SERVER_BUSY: &str = "server_busy";
     /// The receiver reported overload, and rests.
     pub const RECEIVER_BUSY: &str = "receiver_busy";

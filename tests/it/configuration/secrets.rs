@@ -55,6 +55,29 @@ on_both_databases! {
         receiver.wait(2).await;
     }
 
+    async fn a_request_has_a_bounded_number_of_secrets_and_bytes_of_them(server: TestServer) {
+        let receiver = Receiver::start().await;
+        let mut all = String::new();
+        for number in 0..65 {
+            server.api.put(&format!("secrets/s{number}"), &json!({"value": format!("secret-{number}")})).await;
+            all += &format!("{{{{antar.secret.s{number}}}}} ");
+        }
+        server.api.put("secrets/long", &json!({"value": "x".repeat(16_000)})).await;
+        let often = "{{antar.secret.long}}".repeat(17);
+        for (name, body, setting) in [
+            ("many", all.as_str(), "tenant.secrets_per_request_max"),
+            ("often", often.as_str(), "tenant.secret_bytes_per_request_max"),
+        ] {
+            let webhook = json!({"name": name, "url": receiver.url("/w"), "event_types": [format!("a.{name}")],
+                                 "headers": {"content-type": "text/plain"}, "body": body, "retry": {"attempts_max": 1}});
+            server.api.create_webhook(&webhook).await;
+            let event_id = server.api.send(&json!({"type": format!("a.{name}"), "data": {}})).await;
+            let failed = server.api.delivery_in("failed", &format!("event_id={event_id}")).await;
+            assert!(failed.reason.unwrap().contains(setting));
+        }
+        assert!(receiver.requests().is_empty());
+    }
+
     async fn a_secret_that_a_plugin_writes_is_not_stored(server: TestServer) {
         let receiver = Receiver::start().await;
         receiver.reply_with(|request, _| Reply::ok().body(request.text()));

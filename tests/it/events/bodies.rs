@@ -85,6 +85,41 @@ on_both_databases! {
         assert_eq!(in_memory(&server.api).await, 0);
     }
 
+    async fn a_source_that_is_no_more_takes_no_body_that_began_before(server: TestServer) {
+        for gone in ["rotated", "deleted", "erased"] {
+            let tenant = server.create_tenant(gone).await;
+            let source = json!({"name": "s", "event_type": "a.b"});
+            let source = tenant.post("sources", &source).await.expect(201).json();
+            let url = source["url"].as_str().unwrap();
+            let path = &url[url.find("/in/").unwrap()..];
+            let id = source["id"].as_str().unwrap();
+            let mut wire = half_sent(&server, &head(path, None, 9), 0).await;
+            wire.send(r#"{"n""#).await;
+            // The head has been read, and found to be right.
+            eventually("the beginning has arrived", async || {
+                (in_memory(&server.api).await > 0).then_some(())
+            })
+            .await;
+            match gone {
+                "rotated" => {
+                    let path = format!("sources/{id}/secret/rotate");
+                    tenant.post(&path, &json!({})).await.expect(200);
+                }
+                "deleted" => {
+                    tenant.delete(&format!("sources/{id}")).await.expect(204);
+                }
+                _ => {
+                    server.api.delete(&format!("/v1/tenants/{gone}")).await.expect(204);
+                    server.create_tenant(gone).await;
+                }
+            }
+            wire.send(r#": 17}"#).await;
+            assert_eq!(wire.answer().await.problem(), (404, "not_found".to_owned()), "{gone}");
+            let events = "SELECT count(*) AS number FROM events";
+            assert_eq!(server.number_in_database(events).await, 0, "{gone}");
+        }
+    }
+
     async fn a_body_that_was_refused_is_not_the_next_request(server: TestServer) {
         let smuggled = "GET /healthz HTTP/1.1\r\nhost: antar\r\n\r\n";
         let chunk = format!("{:x}\r\n{smuggled}\r\n0\r\n\r\n", smuggled.len());

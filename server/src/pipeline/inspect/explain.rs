@@ -126,7 +126,8 @@ fn sentence(webhook: &Webhook, delivery: &Delivery, context: &DeliveryContext) -
             )
         }
         (State::Pending, Some(reason::SERVER_BUSY)) => {
-            "waits a moment, because much other large work of this tenant waits for its turn"
+            "waits a moment, because the server has no room for it: much large work of this tenant, or of its \
+             requests, is under way, or no instance of a plugin is free"
                 .to_owned()
         }
         (State::Pending, None | Some(reason::WAITS_IN_ORDER)) if context.behind.is_some() => {

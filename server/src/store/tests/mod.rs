@@ -5,6 +5,7 @@ mod claims;
 mod commits;
 mod configuration;
 mod lists;
+mod many;
 mod migrations;
 mod plans;
 mod records;

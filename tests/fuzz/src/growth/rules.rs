@@ -90,7 +90,9 @@ pub(super) const PARTS: &[Part] = &[
             };
             let mut definitions: serde_json::Map<_, _> = (0..size).map(link).collect();
             definitions.insert(size.to_string(), json!({"type": "array"}));
-            compiling(json!({"$ref": "#/$defs/0", "$defs": definitions}))
+            let schema = json!({"$ref": "#/$defs/0", "$defs": definitions});
+            // A long one is refused, once all of it has been read.
+            Box::new(move || drop(Schema::compile(&schema, SCHEMA_LIMITS)))
         },
     },
     Part {
