@@ -58,6 +58,7 @@ pub(crate) struct Exceeded {
 
 pub(crate) struct Budget<O: Owner> {
     limits: Limits<O>,
+    /// Changed under the lock of `held`.
     used: AtomicUsize,
     /// Only owners that hold something.
     held: Mutex<HashMap<O, usize>>,
@@ -104,22 +105,12 @@ impl<O: Owner> Budget<O> {
         owner.limit(&self.limits.owners).max
     }
 
+    /// Both checks and both changes are one step: what is only asked for never stands in another's way.
     fn take(&self, owners: &[O], amount: usize) -> Result<(), Exceeded> {
-        let used = self.used.fetch_add(amount, Ordering::Relaxed) + amount;
-        let taken = self.take_of_owners(owners, amount, used);
-        if taken.is_err() {
-            self.used.fetch_sub(amount, Ordering::Relaxed);
-        }
-        taken
-    }
-
-    fn take_of_owners(&self, owners: &[O], amount: usize, used: usize) -> Result<(), Exceeded> {
+        let mut held = self.held.lock();
+        let used = self.used().saturating_add(amount);
         let left = self.limits.server.max.checked_sub(used);
         let left = left.ok_or_else(|| self.exceeded(None))?;
-        if owners.is_empty() {
-            return Ok(());
-        }
-        let mut held = self.held.lock();
         for owner in owners {
             let of_owner = held.get(owner).copied().unwrap_or_default() + amount;
             if of_owner > self.owner_max(owner) {
@@ -132,15 +123,13 @@ impl<O: Owner> Budget<O> {
         for owner in owners {
             *held.entry(owner.clone()).or_default() += amount;
         }
+        self.used.store(used, Ordering::Relaxed);
         Ok(())
     }
 
     fn give_back(&self, owners: &[O], amount: usize) {
-        self.used.fetch_sub(amount, Ordering::Relaxed);
-        if owners.is_empty() {
-            return;
-        }
         let mut held = self.held.lock();
+        self.used.fetch_sub(amount, Ordering::Relaxed);
         for owner in owners {
             if let Some(of_owner) = held.get_mut(owner) {
                 *of_owner = of_owner.saturating_sub(amount);
