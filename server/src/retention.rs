@@ -122,10 +122,7 @@ impl Retention {
         let mut sum = 0;
         for (rule, oldest) in rules.iter().zip(&oldest) {
             let (types, retention) = rule;
-            for (what, seconds, oldest) in [
-                (What::Events, retention.events_s, oldest.map(|oldest| oldest.event)),
-                (What::Payloads, retention.payloads_s, oldest.and_then(|oldest| oldest.with_data)),
-            ] {
+            for (what, seconds, oldest) in parts(retention, *oldest) {
                 let (Some(before), Some(from)) = (before(now, seconds), oldest) else { continue };
                 if from < before {
                     let old = Old { tenant: tenant.clone(), types: types.clone(), before };
@@ -257,14 +254,22 @@ fn oldest_of(types: &OldTypes, known: &HashMap<String, Oldest>) -> Option<Oldest
     })
 }
 
+/// What is kept for how long by a rule, and the oldest of it.
+fn parts(
+    retention: &RetentionSpec,
+    oldest: Option<Oldest>,
+) -> [(What, Option<u64>, Option<Millis>); 2] {
+    [
+        (What::Events, retention.events_s, oldest.map(|oldest| oldest.event)),
+        (What::Payloads, retention.payloads_s, oldest.and_then(|oldest| oldest.with_data)),
+    ]
+}
+
 /// When the oldest remaining event expires; later events expire later.
 fn next_look(rules: &Rules, oldest: &[Option<Oldest>], now: Millis) -> Millis {
     let mut at = now.plus_ms(LOOK_AGAIN_MS);
     for ((_, retention), oldest) in rules.iter().zip(oldest) {
-        for (seconds, oldest) in [
-            (retention.events_s, oldest.map(|oldest| oldest.event)),
-            (retention.payloads_s, oldest.and_then(|oldest| oldest.with_data)),
-        ] {
+        for (_, seconds, oldest) in parts(retention, *oldest) {
             if kept_ms(seconds).is_some() {
                 at = at.min(old_at(oldest, seconds, now));
             }
