@@ -160,6 +160,7 @@ async fn open_store(
         record_wait: Duration::from_millis(config.store.record_wait_ms),
         answer_timeout: Duration::from_millis(config.store.answer_timeout_ms),
         commit_queue_max: config.store.commit_queue_max,
+        commit_queue_wait: Duration::from_millis(config.store.commit_queue_wait_ms),
         commit_rows_max: config.store.commit_rows_max,
         busy_timeout_ms: config.store.busy_timeout_ms,
         pace,

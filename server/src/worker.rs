@@ -26,14 +26,14 @@ use tokio::sync::{mpsc, watch};
 pub use self::dispatcher::Dispatcher;
 pub use self::lease::{Lease, keep_lease};
 
-use self::attempt::{Ended, Parts, Probes, hand_back, release, run};
+use self::attempt::{Ended, Parts, Probes, release, run};
 use self::dispatcher::{Cancelled, Message};
 use self::health_actions::{Actor, Task};
 use self::lane_key::{LaneKey, LaneLimits};
 use self::lanes::{GivenBack, Lanes};
 use self::receiver_breaker::{Breaker, HealthAction, Subject};
 use crate::live_stream::Live;
-use crate::model::Millis;
+use crate::model::{DeliveryId, Millis, reason};
 use crate::pipeline::{Job, Pipeline};
 use crate::registry::Registry;
 
@@ -44,6 +44,8 @@ pub struct Worker {
     inbox: mpsc::Receiver<Message>,
     sender: mpsc::Sender<Message>,
     lanes: Lanes,
+    /// Deliveries that found no room in memory. They wait in the database.
+    refused: Vec<DeliveryId>,
     cancelled: Cancelled,
     breaker: Breaker,
     actor: Actor,
@@ -87,6 +89,7 @@ impl Worker {
             inbox,
             sender,
             lanes,
+            refused: Vec::new(),
             cancelled,
             breaker,
             actor,
@@ -114,6 +117,8 @@ impl Worker {
                     }
                     self.look_at_clock();
                     messages.drain(..).for_each(|message| self.handle(message));
+                    let refused = std::mem::take(&mut self.refused);
+                    self.spawn_release_of(refused, None, self.seen);
                 }
                 _ = stop.wait_for(|stop| *stop) => break,
                 () = clock.sleep_until(wake_at) => {}
@@ -184,7 +189,7 @@ impl Worker {
                 self.follow_clock();
                 self.poll_at = self.poll_at.min(due_at.unwrap_or(self.poll_at));
                 if std::mem::take(&mut self.distrusts_poll) {
-                    jobs.into_iter().for_each(|job| self.spawn_release(job));
+                    self.spawn_release(jobs);
                     return;
                 }
                 self.take(jobs);
@@ -206,7 +211,8 @@ impl Worker {
             // Other nodes may own the waiting deliveries by now, and those of a running poll: release them
             // all and claim again.
             Message::LeaseRegained(asked_at) => {
-                self.lanes.clear().into_iter().for_each(|job| self.spawn_release(job));
+                let waiting = self.lanes.clear();
+                self.spawn_release(waiting);
                 self.distrusts_poll = self.polling;
                 self.lease.renewed(asked_at);
                 self.poll_at = self.parts.pipeline.clock.now();
@@ -224,10 +230,8 @@ impl Worker {
     fn take(&mut self, jobs: Vec<Job>) {
         for job in jobs {
             let limits = self.limits(&job);
-            if let Some(job) = self.lanes.push(job, limits) {
-                // No room in memory: the delivery waits in the database.
-                self.spawn_release(job);
-            }
+            let refused = self.lanes.push(job, limits);
+            self.refused.extend(refused.map(|job| job.delivery_id));
         }
     }
 
@@ -267,7 +271,8 @@ impl Worker {
             tokio::spawn(async move {
                 let id = job.delivery_id;
                 let ended = if cancelled.lock().remove(&id) {
-                    release(&parts.pipeline, &job, parts.pipeline.clock.now()).await;
+                    let now = parts.pipeline.clock.now();
+                    release(&parts.pipeline, vec![id], None, now).await;
                     Ended::default()
                 } else {
                     // The future is large, and a task is moved before it starts.
@@ -282,32 +287,33 @@ impl Worker {
         }
     }
 
-    fn spawn_release(&self, job: Job) {
-        let pipeline = self.parts.pipeline.clone();
-        tokio::spawn(async move {
-            let now = pipeline.clock.now();
-            release(&pipeline, &job, now).await;
-        });
+    /// Returns deliveries to the database as due.
+    fn spawn_release(&self, jobs: Vec<Job>) {
+        self.spawn_release_of(ids(&jobs), None, self.parts.pipeline.clock.now());
     }
 
+    /// Returns deliveries to the database until their receiver's rest ends.
     fn spawn_hand_back(&self, given_back: GivenBack) {
+        let GivenBack { jobs, due_at } = given_back;
+        self.spawn_release_of(ids(&jobs), Some(reason::RECEIVER_BUSY), due_at);
+    }
+
+    fn spawn_release_of(&self, ids: Vec<DeliveryId>, reason: Option<&'static str>, due_at: Millis) {
+        if ids.is_empty() {
+            return;
+        }
         let pipeline = self.parts.pipeline.clone();
-        tokio::spawn(async move {
-            let GivenBack { jobs, due_at } = given_back;
-            let jobs = jobs.iter().map(|job| hand_back(&pipeline, job, due_at));
-            futures_util::future::join_all(jobs).await;
-        });
+        tokio::spawn(async move { release(&pipeline, ids, reason, due_at).await });
     }
 
     /// Releases waiting deliveries and waits for running attempts, for `server.drain_ms` at most.
     async fn drain(&mut self) {
         let now = self.parts.pipeline.clock.now();
-        let waiting = self.lanes.clear();
+        let waiting = ids(&self.lanes.clear());
         let pipeline = self.parts.pipeline.clone();
-        let releases = waiting.iter().map(|job| release(&pipeline, job, now));
         let drain = Duration::from_millis(self.parts.pipeline.config.server.drain_ms);
         let ended = tokio::time::timeout(drain, async {
-            futures_util::future::join_all(releases).await;
+            release(&pipeline, waiting, None, now).await;
             while self.lanes.running() > 0 || self.polling {
                 match self.inbox.recv().await {
                     Some(Message::Done { ticket, ended, .. }) => {
@@ -317,11 +323,9 @@ impl Worker {
                     }
                     Some(Message::Polled { jobs, .. }) => {
                         self.polling = false;
-                        jobs.into_iter().for_each(|job| self.spawn_release(job));
+                        self.spawn_release(jobs);
                     }
-                    Some(Message::Submit(jobs)) => {
-                        jobs.into_iter().for_each(|job| self.spawn_release(job));
-                    }
+                    Some(Message::Submit(jobs)) => self.spawn_release(jobs),
                     Some(
                         Message::Wake(_)
                         | Message::LeaseRegained(_)
@@ -339,6 +343,10 @@ impl Worker {
             );
         }
     }
+}
+
+fn ids(jobs: &[Job]) -> Vec<DeliveryId> {
+    jobs.iter().map(|job| job.delivery_id).collect()
 }
 
 /// Shifts waiting deliveries in the database with the clock, and repeats this for about a minute: work that

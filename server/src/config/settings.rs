@@ -284,9 +284,13 @@ settings!(
         /// How long SQLite's writer waits for more to share a transaction, where many shared the one before; in
         /// microseconds. 0: not at all.
         commit_wait_us: u64 = 500,
-        /// Writes that wait for their transaction; beyond that intake answers 503.
+        /// Writes that wait for their transaction.
         commit_queue_max: usize = 10_000,
-        /// Events and deliveries that wait for their transaction. A tenant never has more of them than it leaves to all others; a request beyond that waits, and then intake answers 503.
+        /// How long an event waits for its place among those writes, and for its tenant's share of them. Then
+        /// intake answers 503.
+        commit_queue_wait_ms: u64 = 5_000,
+        /// Events and deliveries that wait for their transaction. A tenant never has more of them than it leaves
+        /// to all others.
         commit_rows_max: usize = 24_000,
         /// How long the record of an attempt waits for an event to share a commit with, while nothing waits for its
         /// delivery or its place. What was sent in that time before a crash is sent again.

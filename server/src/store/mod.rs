@@ -83,7 +83,7 @@ impl Store {
         db.ping().await?;
         Ok(Store {
             configuration: Configuration::new(db.clone()),
-            writer: Writer::new(db.clone(), jobs, settings.commit_rows_max.max(2)),
+            writer: Writer::new(db.clone(), jobs, settings),
             queue: Queue::new(db.clone()),
             history: History::new(db.clone()),
             replays: Replays::new(db.clone()),

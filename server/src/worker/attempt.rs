@@ -66,15 +66,20 @@ pub(super) async fn run(parts: &Parts, job: Job) -> Ended {
     }
 }
 
-/// Returns a delivery to the database as due, without counting an attempt.
-pub(super) async fn release(pipeline: &Pipeline, job: &Job, now: Millis) {
-    write(pipeline, moved(pipeline, job.delivery_id, State::Pending, None, Some(now))).await;
-}
-
-/// Returns a delivery to the database until its receiver's rest ends, without counting an attempt.
-pub(super) async fn hand_back(pipeline: &Pipeline, job: &Job, due_at: Millis) {
-    let why = Some(reason::RECEIVER_BUSY);
-    write(pipeline, moved(pipeline, job.delivery_id, State::Pending, why, Some(due_at))).await;
+/// Returns deliveries to the database, without counting an attempt: they wait until `due_at`, for `reason`.
+/// Tries again while the database is busy or unavailable.
+pub(super) async fn release(
+    pipeline: &Pipeline,
+    ids: Vec<DeliveryId>,
+    reason: Option<&'static str>,
+    due_at: Millis,
+) {
+    let (queue, owner) = (&pipeline.store.queue, &pipeline.owner);
+    let released =
+        until_written(|| queue.release(&ids, owner, reason, due_at, pipeline.clock.now()));
+    if let Err(error) = released.await {
+        tracing::error!(%error, count = ids.len(), "deliveries could not be released");
+    }
 }
 
 fn moved(
@@ -235,27 +240,36 @@ fn log(webhook: &str, job: &Job, record: &Record) {
     metrics::counter!("antar_attempts_total", "state" => record.to.as_str()).increment(1);
 }
 
-/// Writes a record, retrying while the database is busy or unavailable. If a crash loses the record, the
-/// delivery is sent again with the same id. None: the record could not be written at all.
+/// Writes a record. If a crash loses it, the delivery is sent again with the same id. None: the record could
+/// not be written at all.
 async fn write(pipeline: &Pipeline, record: Record) -> Option<Recorded> {
-    const WAIT_MS_MAX: u64 = 5_000;
     let record = Arc::new(record);
+    let recorded = until_written(|| pipeline.store.writer.record(Arc::clone(&record)));
+    let recorded = recorded.await.inspect_err(|error| {
+        tracing::error!(%error, delivery_id = %record.delivery_id, "an attempt could not be recorded");
+    });
+    recorded.ok()
+}
+
+/// Repeats a write while the database is busy or unavailable.
+async fn until_written<T, F>(write: impl Fn() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    const WAIT_MS_MAX: u64 = 5_000;
     let mut wait_ms = 50;
     fault::pass(Point::RecordBefore).await;
     loop {
-        match pipeline.store.writer.record(Arc::clone(&record)).await {
-            Ok(recorded) => {
+        match write().await {
+            Ok(written) => {
                 fault::pass(Point::RecordAfter).await;
-                return Some(recorded);
+                return Ok(written);
             }
             Err(StoreError::Busy | StoreError::Unavailable(_)) => {
                 tokio::time::sleep(Duration::from_millis(wait_ms)).await;
                 wait_ms = (wait_ms * 2).min(WAIT_MS_MAX);
             }
-            Err(error) => {
-                tracing::error!(%error, delivery_id = %record.delivery_id, "an attempt could not be recorded");
-                return None;
-            }
+            Err(error) => return Err(error),
         }
     }
 }

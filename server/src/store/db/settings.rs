@@ -21,8 +21,10 @@ pub struct Settings {
     pub commit_wait: Duration,
     /// Longest delay of a record with `can_wait`, to share a transaction with other jobs.
     pub record_wait: Duration,
-    /// Jobs queued for the writer at most; beyond that `accept` fails with `Busy` and other calls wait.
+    /// Jobs queued for the writer at most; beyond that calls wait.
     pub commit_queue_max: usize,
+    /// Longest wait of `accept` for its place in that queue; then it fails with `Busy`.
+    pub commit_queue_wait: Duration,
     /// Rows of accepted events that wait for their transaction; a tenant never has more than it leaves to others.
     pub commit_rows_max: usize,
     /// Longest wait for PostgreSQL: for a new connection, and for the statements of a transaction.
@@ -45,6 +47,7 @@ impl Default for Settings {
             commit_wait: Duration::from_micros(500),
             record_wait: Duration::from_millis(20),
             commit_queue_max: 4_096,
+            commit_queue_wait: Duration::from_secs(5),
             commit_rows_max: 24_000,
             busy_timeout_ms: 5_000,
             pace: None,

@@ -8,6 +8,7 @@ pub(super) mod due;
 pub(super) mod failing;
 pub(super) mod nodes;
 pub(super) mod ordering;
+pub(super) mod releases;
 pub(super) mod state_changes;
 pub(super) mod unknown_outcome;
 

@@ -64,6 +64,34 @@ async fn cancel_by_hand() {
 }
 
 #[tokio::test]
+async fn an_owner_returns_what_it_has_in_flight() {
+    on_each_database(async |store| {
+        let mut ids = Vec::new();
+        for _ in 0..3 {
+            ids.push(standing_in(&store, State::InFlight, webhook()).await);
+        }
+        store.queue.cancel_delivery(ids[1], NOW).await.unwrap();
+        let ended = standing_in(&store, State::Delivered, webhook()).await;
+        let none = store.queue.release(&ids, &owner("other", 1), None, NOW, NOW).await;
+        none.unwrap();
+        assert_eq!(state_of(&store, ids[0]).await, State::InFlight, "it belongs to another node");
+        ids.push(ended);
+        let why = Some(reason::RECEIVER_BUSY);
+        store.queue.release(&ids, &owner("me", 1), why, at(9), NOW).await.unwrap();
+        let mut stands = Vec::new();
+        for id in ids {
+            let stored = store.history.get_delivery(&tenant("t"), id).await.unwrap().delivery;
+            assert!(stored.reason.as_deref() != why || stored.attempts == 0);
+            stands.push((stored.state, stored.reason, stored.next_attempt_at));
+        }
+        let waits = (State::Pending, why.map(ToOwned::to_owned), Some(at(9)));
+        let cancelled = (State::Cancelled, Some(reason::CANCELLED.to_owned()), None);
+        assert_eq!(stands, [waits.clone(), cancelled, waits, (State::Delivered, None, None)]);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn hold_and_release_touch_what_is_pending_of_that_webhook() {
     on_each_database(async |store| {
         let (held, other) = (webhook(), webhook());

@@ -14,9 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt as _};
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use self::accept::{AcceptJob, Answer};
 pub(super) use self::commit::start;
@@ -27,12 +26,10 @@ use self::record::{LongParts, Record, RecordJob, Recorded};
 use super::db::database::Database;
 use super::db::error::StoreError;
 use super::db::new_rows::{Accepted, NewEvent};
+use super::db::settings::Settings;
 use super::db::write::{WriteJob, WriteQueue};
 use crate::budget::{Budget, Charge, Limit, Limits};
 use crate::model::TenantId;
-
-/// How long events wait for their tenant's share of the queue.
-const ROWS_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// The sending half of the writer's queue.
 pub(super) type Jobs = mpsc::Sender<Job>;
@@ -45,6 +42,8 @@ pub struct Writer {
     /// Rows of accepted events that wait for their transaction.
     rows: Arc<Budget<TenantId>>,
     rows_max: usize,
+    /// How long events wait for their place in the queue.
+    queue_wait: Duration,
 }
 
 impl WriteQueue for Jobs {
@@ -54,11 +53,12 @@ impl WriteQueue for Jobs {
 }
 
 impl Writer {
-    pub(super) fn new(db: Database, jobs: Arc<Jobs>, rows_max: usize) -> Writer {
+    pub(super) fn new(db: Database, jobs: Arc<Jobs>, settings: &Settings) -> Writer {
+        let (rows_max, queue_wait) = (settings.commit_rows_max.max(2), settings.commit_queue_wait);
         let limit = |by| Limit { by, max: rows_max, setting: "store.commit_rows_max" };
         let (server, owners) = (limit("the server"), limit("the tenant"));
         let rows = Budget::new(Limits { what: "rows to commit", server, owners });
-        Writer { db, jobs, rows, rows_max }
+        Writer { db, jobs, rows, rows_max, queue_wait }
     }
 
     /// Stores events with their deliveries in one transaction, shared with other callers, and returns when it
@@ -66,7 +66,7 @@ impl Writer {
     /// within `events`, is a duplicate, with the first event's number of deliveries.
     ///
     /// # Errors
-    /// `Busy` when the queue is full, or the tenant's share of it for long; `Unavailable` when the commit failed.
+    /// `Busy` when the queue or the tenant's share of it stays full; `Unavailable` when the commit failed.
     pub async fn accept(&self, events: Vec<NewEvent>) -> Result<Vec<Accepted>, StoreError> {
         match self.send_accept(events, None).await? {
             Answer::New(accepted) => Ok(accepted),
@@ -94,24 +94,26 @@ impl Writer {
         events: Vec<NewEvent>,
         once: Option<Once>,
     ) -> Result<Answer, StoreError> {
-        let _rows = self.take_rows(&events).await?;
+        let deadline = Instant::now() + self.queue_wait;
+        let _rows = self.take_rows(&events, deadline).await?;
         let (caller, answer) = Caller::here();
         let job = Job::Accept(AcceptJob { events, once, caller });
-        self.jobs.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) => StoreError::Busy,
-            TrySendError::Closed(_) => StoreError::closed(),
-        })?;
+        let sent = timeout_at(deadline, self.jobs.send(job)).await;
+        sent.map_err(|_| StoreError::Busy)?.map_err(|_| StoreError::closed())?;
         answer.await.map_err(|_| StoreError::closed())?
     }
 
     /// Waits until the events' tenant has its share of what waits for the writer, so that no tenant makes the
     /// others wait for all that it sends.
-    async fn take_rows(&self, events: &[NewEvent]) -> Result<Option<Charge<TenantId>>, StoreError> {
+    async fn take_rows(
+        &self,
+        events: &[NewEvent],
+        deadline: Instant,
+    ) -> Result<Option<Charge<TenantId>>, StoreError> {
         let Some(first) = events.first() else { return Ok(None) };
         let owners: Arc<[TenantId]> = [first.event.key.tenant.clone()].into();
         // What is more than half of all may be sent alone.
         let rows = accept::rows_of(events).min(self.rows_max / 2);
-        let deadline = Instant::now() + ROWS_WAIT_MAX;
         let taken = Charge::wait(&self.rows, &owners, rows, deadline).await;
         taken.map(Some).map_err(|_| StoreError::Busy)
     }
