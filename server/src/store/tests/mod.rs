@@ -4,6 +4,7 @@
 mod claims;
 mod commits;
 mod configuration;
+mod full_queue;
 mod lists;
 mod many;
 mod migrations;
