@@ -61,8 +61,12 @@ pub(crate) fn parse_str(text: &str, limits: Limits) -> Result<Document, ParseErr
     }
 }
 
+/// A parser may ignore one before the text (RFC 8259 §8.1).
+const BYTE_ORDER_MARK: char = '\u{FEFF}';
+
 fn error(bytes: &[u8], what: &'static str, offset: usize) -> ParseError {
     let before = String::from_utf8_lossy(&bytes[..offset.min(bytes.len())]);
+    let before = before.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&before);
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
     ParseError { what, offset, line, column }
@@ -84,6 +88,10 @@ type Step<T> = Result<T, &'static str>;
 
 impl Parser<'_> {
     fn document(&mut self) -> Step<()> {
+        if self.source.starts_with(BYTE_ORDER_MARK) {
+            self.at = BYTE_ORDER_MARK.len_utf8();
+            self.copied = self.at;
+        }
         self.skip_whitespace();
         // Iterative: nesting costs heap memory, not stack.
         loop {

@@ -108,7 +108,14 @@ impl<G: Grammar> Walker<'_, G> {
         let mut state = state.clone();
         if let Some(separator) = &mut block.separator {
             let place = (separator.start, separator.end);
-            state = self.moved(separator, state, |_, _, _| place).map_err(|mut fault| {
+            let before = state.clone();
+            let mut moved = self.moved(separator, state, |_, _, _| place);
+            if moved.as_ref().is_err_and(|fault| fault.cause == Cause::ControlInString) {
+                // A line break in the option's text is one in the string.
+                separator.text = escape_controls(&separator.text);
+                moved = self.moved(separator, before, |_, _, _| place);
+            }
+            state = moved.map_err(|mut fault| {
                 fault.detail = format!("between two turns: {}", fault.detail);
                 fault
             })?;
@@ -139,4 +146,19 @@ impl<G: Grammar> Walker<'_, G> {
             fault
         })
     }
+}
+
+/// The text with its control characters as a JSON string has them.
+fn escape_controls(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match c {
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{0}'..='\u{1f}' => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out
 }
