@@ -11,6 +11,7 @@ use crate::pipeline::accept::intake::Draft;
 use crate::pipeline::compiled::tenant::Tenant;
 use crate::pipeline::{AcceptError, Accepted, Answer, OnceRequest, Pipeline};
 use crate::registry::Registry;
+use crate::rejections::Rejections;
 use crate::replay::Replays;
 use crate::store::{Store, StoreError};
 use crate::worker::Dispatcher;
@@ -25,6 +26,7 @@ pub struct App {
     pub dispatcher: Dispatcher,
     pub replays: Replays,
     pub live: Arc<Live>,
+    pub rejections: Rejections,
     /// False while starting and while draining.
     pub ready: Arc<AtomicBool>,
 }

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 pub use self::settings::{
-    DeliveryConfig, IntakeConfig, LoopsConfig, ReplayConfig, RetentionConfig, ServerConfig,
-    Setting, StoreConfig, TenantConfig, WorkConfig,
+    DeliveryConfig, IntakeConfig, LoopsConfig, RejectionsConfig, ReplayConfig, RetentionConfig,
+    ServerConfig, Setting, StoreConfig, TenantConfig, WorkConfig,
 };
 
 /// The whole configuration.
@@ -27,6 +27,7 @@ pub struct Config {
     pub delivery: DeliveryConfig,
     pub store: StoreConfig,
     pub tenant: TenantConfig,
+    pub rejections: RejectionsConfig,
     pub replay: ReplayConfig,
     pub retention: RetentionConfig,
     pub plugins: crate::plugin::Limits,
@@ -77,6 +78,7 @@ impl Config {
         DeliveryConfig::explain("delivery", &mut all);
         StoreConfig::explain("store", &mut all);
         TenantConfig::explain("tenant", &mut all);
+        RejectionsConfig::explain("rejections", &mut all);
         ReplayConfig::explain("replay", &mut all);
         RetentionConfig::explain("retention", &mut all);
         all

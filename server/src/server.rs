@@ -22,6 +22,7 @@ use crate::pipeline::client::send::{Network, Sender};
 use crate::pipeline::{Pipeline, RequestMemory};
 use crate::plugin::{CompileIn, Host};
 use crate::registry::{By, Registry};
+use crate::rejections::Rejections;
 use crate::replay::Replays;
 use crate::retention::Retention;
 use crate::store::{Pace, Settings, Store};
@@ -89,6 +90,7 @@ pub struct Node {
     worker: JoinHandle<()>,
     replays: JoinHandle<()>,
     retention: JoinHandle<()>,
+    rejections: JoinHandle<()>,
     end_lease: watch::Sender<bool>,
     lease: JoinHandle<()>,
 }
@@ -115,7 +117,7 @@ impl Node {
             compile_in,
         };
         let lease = parts.lease.clone();
-        let (app, worker) = start(parts, &folder, stopped.clone()).await?;
+        let (app, worker, rejections) = start(parts, &folder, stopped.clone()).await?;
         let app = Arc::new(app);
         // The lease is kept until the last attempt has ended.
         let (end_lease, lease_ended) = watch::channel(false);
@@ -129,7 +131,17 @@ impl Node {
         let retention = tokio::spawn(retention.keep());
         let replays = tokio::spawn(app.replays.clone().keep());
         let worker = tokio::spawn(worker.run(stopped));
-        Ok(Node { app, _folder: folder, stop, worker, replays, retention, end_lease, lease })
+        Ok(Node {
+            app,
+            _folder: folder,
+            stop,
+            worker,
+            replays,
+            retention,
+            rejections,
+            end_lease,
+            lease,
+        })
     }
 
     /// Lets running work end, writes the last records, and closes the store.
@@ -138,6 +150,7 @@ impl Node {
         self.worker.await.context("the worker ended in a panic")?;
         self.replays.await.context("the keeper of replays ended in a panic")?;
         self.retention.await.context("the keeper of what is old ended in a panic")?;
+        self.rejections.await.context("the keeper of rejections ended in a panic")?;
         self.end_lease.send_replace(true);
         self.lease.await.context("the lease keeper ended in a panic")?;
         self.app.store.clone().close().await;
@@ -211,7 +224,7 @@ async fn start(
     parts: Parts,
     folder: &DataFolder,
     stop: watch::Receiver<bool>,
-) -> anyhow::Result<(App, Worker)> {
+) -> anyhow::Result<(App, Worker, JoinHandle<()>)> {
     let Parts { config, clock, network, store, lease, compile_in } = parts;
     let sealer = folder.sealer(&store).await?;
     let time = clock.clone();
@@ -257,8 +270,21 @@ async fn start(
     let pipeline = Arc::new(pipeline);
     let live = Arc::new(Live::new(live_limits(&config)));
     let (worker, dispatcher) = Worker::new(lease, pipeline.clone(), registry.clone(), live.clone());
+    let (rejections, kept_rejections) =
+        Rejections::start(config.clone(), store.clone(), clock.clone(), stop.clone());
     let replays = Replays::new(pipeline.clone(), registry.clone(), dispatcher.clone(), stop);
     let ready = Arc::new(AtomicBool::new(false));
-    let app = App { config, clock, store, registry, pipeline, dispatcher, replays, live, ready };
-    Ok((app, worker))
+    let app = App {
+        config,
+        clock,
+        store,
+        registry,
+        pipeline,
+        dispatcher,
+        replays,
+        live,
+        rejections,
+        ready,
+    };
+    Ok((app, worker, kept_rejections))
 }

@@ -21,9 +21,11 @@ const MAY_IMPORT: MayImport<'_> = &[
     ("seal.rs", &["model"]),
     ("work_pool.rs", &["model", "config"]),
     ("budget.rs", &["model"]),
+    ("content_coding.rs", &[]),
+    ("media_type.rs", &[]),
     ("store", &["model", "clock", "config", "fault", "budget"]),
     // What stages work with and make: values in, values out.
-    ("pipeline", &["model", "plugin", "config"]),
+    ("pipeline", &["model", "plugin", "config", "media_type", "content_coding"]),
     // The order of the stages, and what they commit: values go in and come out here.
     (
         "pipeline/mod.rs",
@@ -54,6 +56,7 @@ const MAY_IMPORT: MayImport<'_> = &[
             "fault",
         ],
     ),
+    ("rejections.rs", &["model", "clock", "config", "store"]),
     ("data_folder.rs", &["model", "store", "registry", "config", "seal"]),
     ("live_stream", &["model"]),
     (
@@ -72,6 +75,7 @@ const MAY_IMPORT: MayImport<'_> = &[
             "worker",
             "replay",
             "live_stream",
+            "rejections",
             "config",
             "clock",
         ],
@@ -93,6 +97,8 @@ const MAY_IMPORT: MayImport<'_> = &[
             "seal",
             "work_pool",
             "budget",
+            "media_type",
+            "rejections",
         ],
     ),
     // Plugins are tried out by the host that the server has.

@@ -17,7 +17,16 @@ const ORDER: &[(&str, &[&str])] = &[
     ),
     (
         "server/src/store/",
-        &["mod.rs", "replays", "configuration", "writer", "queue", "history", "db"],
+        &[
+            "mod.rs",
+            "rejections.rs",
+            "replays",
+            "configuration",
+            "writer",
+            "queue",
+            "history",
+            "db",
+        ],
     ),
     (
         "server/src/http/",

@@ -18,7 +18,7 @@ use clap::{Parser, Subcommand};
 
 #[doc(hidden)]
 pub use self::apply::check_manifest;
-use self::client::{explain, listen, preview, replay, send, test, webhook};
+use self::client::{explain, listen, preview, rejections, replay, send, test, webhook};
 use self::offline::{config, migrate};
 use self::terminal::screen::{Format, Screen};
 use self::terminal::usage::Usage;
@@ -56,6 +56,7 @@ enum Command {
     Test(test::Arguments),
     Explain(explain::Arguments),
     Replay(replay::Arguments),
+    Rejections(rejections::Arguments),
     Webhook(webhook::Arguments),
     Listen(listen::Arguments),
     Plugin(plugin::Arguments),
@@ -76,6 +77,7 @@ pub async fn main() -> ExitCode {
         Command::Test(arguments) => test::run(arguments, screen).await,
         Command::Explain(arguments) => explain::run(arguments, screen).await,
         Command::Replay(arguments) => replay::run(arguments, screen).await,
+        Command::Rejections(arguments) => rejections::run(arguments, screen).await,
         Command::Webhook(arguments) => webhook::run(arguments, screen).await,
         Command::Listen(arguments) => listen::run(arguments, screen).await,
         Command::Plugin(arguments) => plugin::run(arguments, screen).await,

@@ -3,6 +3,15 @@
 use super::ServerConfig;
 
 impl ServerConfig {
+    /// The URL of this server, without a slash at its end.
+    #[must_use]
+    pub fn base_url(&self) -> String {
+        match self.public_url.trim_end_matches('/') {
+            "" => format!("http://{}", self.listen),
+            url => url.to_owned(),
+        }
+    }
+
     /// Whether a URL leads to this server, as far as its text tells.
     #[must_use]
     pub fn is_at(&self, url: &url::Url) -> bool {

@@ -112,6 +112,8 @@ settings!(
         body_file_wait_ms: u64 = 10_000,
         /// Deepest nesting of JSON.
         depth_max: usize = 64,
+        /// Fields of one multipart form that a source is called with.
+        form_fields_max: usize = 10_000,
         /// Events in one request, and elements that a source splits.
         events_max: usize = 1_000,
         /// Events that one request becomes after intake plugins have split its own.
@@ -364,6 +366,20 @@ settings!(
         page_bytes_max: usize = 8 << 20,
         /// Large answers of one tenant that their callers have not taken yet, in bytes; beyond that a call that reads is refused.
         answer_bytes_max: usize = 64 << 20,
+    }
+);
+
+settings!(
+    /// Calls and events that were refused.
+    RejectionsConfig {
+        /// How long they are kept, in seconds; 0 keeps none.
+        kept_s: u64 = 86_400,
+        /// Those of one tenant; beyond that the oldest go.
+        per_tenant_max: usize = 500,
+        /// Those of one tenant in a minute; beyond that they are only counted.
+        per_minute_max: u32 = 60,
+        /// Longest body that is kept with one, in bytes. Without its body it can't be sent in again.
+        body_bytes_max: usize = 64 << 10,
     }
 );
 

@@ -32,7 +32,7 @@ pub use self::edge::error::Code;
 pub use self::edge::patch::merge;
 use self::edge::unread::Unread;
 use self::edge::{Edge, middleware, refusals};
-use self::events::{expect, incoming};
+use self::events::{expect, incoming, rejections};
 pub use self::operations::keep_metrics;
 use self::webhooks::{actions, bulk, explain, preview};
 use crate::app::App;
@@ -76,6 +76,9 @@ routes! {
     "/v1/tenants/{tenant}/webhooks/{id}/revert" { post actions::revert }
     "/v1/tenants/{tenant}/webhooks/{id}/explain" { get explain::webhook }
     "/v1/tenants/{tenant}/preview" { post preview::preview }
+    "/v1/tenants/{tenant}/rejections" { get rejections::list }
+    "/v1/tenants/{tenant}/rejections/{id}" { get rejections::get, delete rejections::delete }
+    "/v1/tenants/{tenant}/rejections/{id}/retry" { post rejections::retry }
     "/v1/tenants/{tenant}/replays" { get replays::list }
     "/v1/tenants/{tenant}/replays/{id}" { get replays::get }
     "/v1/tenants/{tenant}/replays/{id}/stop" { post replays::stop }

@@ -66,8 +66,8 @@ text_id!(
 );
 text_id!(
     /// An event's id, unique in its tenant and source while the event is kept.
-    EventId, |t| all_of(t, 128, "_:-"),
-    "an event id has 1 to 128 of A-Z a-z 0-9 _ : -"
+    EventId, |t| (1..=256).contains(&t.len()) && !t.chars().any(char::is_control),
+    "an event id has 1 to 256 bytes, and no control character"
 );
 text_id!(
     /// Dotted segments such as `conversation.created`.
@@ -153,6 +153,11 @@ uuid_id!(
 uuid_id!(
     /// One sending again of old events.
     ReplayId
+);
+
+uuid_id!(
+    /// A refused call, or refused events.
+    RejectionId
 );
 
 /// A UUIDv7 whose time part is `now`, so that ids sort by time on any clock.

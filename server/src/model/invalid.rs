@@ -21,6 +21,24 @@ pub struct FieldError {
 }
 
 impl FieldError {
+    /// A mistake in the template at `pointer`.
+    #[must_use]
+    pub fn in_template(pointer: &str, error: antar_template::TemplateError) -> FieldError {
+        FieldError {
+            pointer: pointer.to_owned(),
+            detail: error.detail,
+            line: Some(error.line),
+            column: Some(error.column),
+            suggestion: error.suggestion,
+        }
+    }
+
+    /// The error of a part of a document, as one of the whole.
+    #[must_use]
+    pub fn below(self, part: &str) -> FieldError {
+        FieldError { pointer: format!("{part}{}", self.pointer), ..self }
+    }
+
     pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> FieldError {
         FieldError {
             pointer: pointer.into(),
@@ -45,4 +63,10 @@ impl Invalid {
     pub fn at(pointer: impl Into<String>, detail: impl Into<String>) -> Invalid {
         Invalid { code: "invalid", errors: vec![FieldError::new(pointer, detail)] }
     }
+}
+
+/// A key as a token of a JSON pointer (RFC 6901 §3).
+#[must_use]
+pub fn pointer_token(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
 }

@@ -30,10 +30,10 @@ pub use event::{
 pub use event_type::{Direction, EventTypeSpec, JsonText, SchemaMode};
 pub use fields::Fields;
 pub use ids::{
-    DeliveryId, EventId, EventType, OWN_TYPES, PluginName, ReplayId, SecretName, SourceId,
-    TenantId, TypeFilter, WebhookId, uuid_v7,
+    DeliveryId, EventId, EventType, OWN_TYPES, PluginName, RejectionId, ReplayId, SecretName,
+    SourceId, TenantId, TypeFilter, WebhookId, uuid_v7,
 };
-pub use invalid::{FieldError, Invalid};
+pub use invalid::{FieldError, Invalid, pointer_token};
 pub use key::{ApiKey, KeyId, Scope};
 pub use order::{Dedupe, Ordering, PerKey};
 pub use plugin::{
@@ -48,7 +48,10 @@ pub use retention::RetentionSpec;
 pub use retry::{Retry, RetrySpec, StatusFilter, Statuses};
 pub use secret::Secret;
 pub use signer::{Algorithm, Encoding, KeyName, Signer, StandardVersion};
-pub use source::SourceSpec;
+pub use source::{
+    AnswerSpec, BodyForm, BodySpec, Digest, Handshake, HandshakeMac, HandshakeToken, KeyEncoding,
+    SignatureCheck, SignatureFields, SourceSpec, TimestampUnit, Verify,
+};
 pub use tenant::{DEFAULT_TENANT, TenantSpec};
 pub use time::Millis;
 pub use webhook::{FacetFilter, Headers, LimitsSpec, Method, WebhookSpec, is_of_connection};

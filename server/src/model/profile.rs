@@ -142,6 +142,9 @@ pub struct Incoming {
     /// Sent as it is, as JSON when it is JSON.
     #[serde(default)]
     pub body: String,
+    /// Methods whose calls become events; `*` is every method. Left out: POST, PUT and PATCH.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub methods: Option<Vec<String>>,
 }
 
 fn ok_status() -> u16 {

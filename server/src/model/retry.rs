@@ -52,7 +52,8 @@ impl StatusFilter {
     }
 
     fn text(text: &str) -> Result<StatusFilter, String> {
-        let class = text.strip_suffix("xx").and_then(|digit| digit.parse().ok());
+        let class = text.strip_suffix("xx").or_else(|| text.strip_suffix("XX"));
+        let class = class.and_then(|digit| digit.parse().ok());
         match (class, text.parse()) {
             (Some(class @ 2..=5), _) => Ok(StatusFilter::Class(class)),
             (None, Ok(code)) => StatusFilter::code(code),
@@ -244,11 +245,20 @@ impl RetrySpec {
         if self.schedule_s.as_ref().is_some_and(|s| s.len() > 100) {
             errors.push(("/schedule_s", "has 100 waits at most".to_owned()));
         }
+        if self.schedule_s.as_ref().is_some_and(Vec::is_empty) {
+            let detail = "has at least one wait; for a single attempt, set attempts_max to 1";
+            errors.push(("/schedule_s", detail.to_owned()));
+        }
         if self.jitter.is_some_and(|j| !(0.0..=1.0).contains(&j)) {
             errors.push(("/jitter", "is a share from 0 to 1".to_owned()));
         }
         if matches!(&self.statuses, Some(Statuses::Only(list)) if list.len() > STATUSES_MAX) {
             errors.push(("/statuses", format!("has {STATUSES_MAX} entries at most")));
+        }
+        if matches!(&self.statuses, Some(Statuses::Only(list)) if list.is_empty()) {
+            let detail =
+                "names at least one status; where no answer is tried again, set attempts_max to 1";
+            errors.push(("/statuses", detail.to_owned()));
         }
         errors
     }
@@ -267,7 +277,7 @@ mod tests {
         let transient = read(r#""transient""#).unwrap();
         assert!(transient.retries(503) && transient.retries(429) && !transient.retries(404));
         assert!(read(r#""default""#).unwrap().retries(404));
-        let listed = read(r#"[408, "429", "5xx"]"#).unwrap();
+        let listed = read(r#"[408, "429", "5XX"]"#).unwrap();
         let retried: Vec<u16> = [302, 404, 408, 429, 500, 599]
             .into_iter()
             .filter(|status| listed.retries(*status))

@@ -7,9 +7,10 @@ use antar_json::{Document, OutOfSteps, Steps};
 
 use super::Job;
 use super::Pipeline;
-use super::accept::intake::Draft;
+use super::accept::call::Call;
 use super::accept::route::{Route, route_at_once, route_fully};
-use super::accept::source::{Call, Source};
+use super::accept::source::{Meaning, Source};
+use super::accept::verify::{Caller, Context};
 use super::attempt::prepare::{PrepareInput, Prepared, prepare};
 use super::attempt::render::{self, CannotRender, RenderInput};
 use super::attempt::transform::Transformed;
@@ -22,31 +23,34 @@ use crate::work_pool::NotDone;
 const SIGNED_AT_ONCE_BYTES_MAX: usize = 1 << 20;
 
 impl Pipeline {
-    /// The events of a call to a source.
+    /// What a call is to a source.
     ///
     /// # Errors
     /// [`NotDone`] if too much work of the tenant waits.
-    pub async fn drafts(
+    pub async fn called(
         &self,
+        tenant: &Arc<Tenant>,
         source: &Arc<Source>,
-        call: Call,
-    ) -> Result<Result<Vec<Draft>, Invalid>, NotDone> {
-        let work = &self.config.work;
-        let call = Arc::new(call);
-        if call.body.len() <= work.bytes_at_once_max {
-            let (limits, steps) = (&self.config.intake, Steps::new(work.steps_at_once_max));
-            if let Ok(drafts) = source.drafts(&call.document(limits), limits, &steps) {
-                return Ok(drafts);
-            }
+        call: &Arc<Call>,
+        caller: Caller,
+    ) -> Result<Result<Meaning, Invalid>, NotDone> {
+        let (work, now) = (&self.config.work, self.clock.now());
+        let (by, of, config, call) =
+            (source.clone(), tenant.clone(), self.config.clone(), call.clone());
+        let is_small = call.body.len() <= work.bytes_at_once_max && !call.is_coded();
+        let look = move |steps: &Steps| {
+            let secret = |name: &str| of.secret(name);
+            let context = Context { secret: &secret, now, caller };
+            by.called(&call, context, &config.intake, steps)
+        };
+        if is_small && let Ok(called) = look(&Steps::new(work.steps_at_once_max)) {
+            return Ok(called);
         }
-        let (by, config) = (source.clone(), self.config.clone());
+        let steps_max = self.config.templates.work_max;
         let work = move || {
-            let steps_max = config.templates.work_max;
-            let document = call.document(&config.intake);
-            let drafts = by.drafts(&document, &config.intake, &Steps::new(steps_max as u64));
-            drafts.unwrap_or_else(|OutOfSteps| {
+            look(&Steps::new(steps_max as u64)).unwrap_or_else(|OutOfSteps| {
                 let detail = format!(
-                    "the paths and templates of the source take more than {steps_max} steps on this call \
+                    "the paths, patterns and templates of the source take more than {steps_max} steps on this call \
                      (templates.work_max)"
                 );
                 Err(Invalid { code: "budget_exceeded", ..Invalid::at("", detail) })

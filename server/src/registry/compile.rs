@@ -6,15 +6,15 @@ use antar_rules::Pattern;
 use antar_template::{ContentType, Place, Template, Unresolved};
 
 use super::error::some_of;
-use super::headers::{When, check_header_name, check_not_own, compile_headers, template_error};
+use super::headers::{When, check_header_name, check_not_own, compile_headers};
 use super::secrets::{SHORT, is_short};
 use super::sources::home_path;
 use super::template_paths::{Known, templates};
 use crate::config::Config;
 use crate::model::{
     FieldError, Headers, Invalid, Method, PluginName, Retry, SecretName, Signer, WebhookSpec,
+    pointer_token,
 };
-use crate::pipeline::accept::intake::pointer_token;
 use crate::pipeline::attempt::transform::secrets_of;
 use crate::pipeline::client::address::AddressPolicy;
 use crate::pipeline::compiled::profile::Profile;
@@ -53,7 +53,7 @@ pub(super) fn compile(spec: &WebhookSpec, around: &Surroundings<'_>) -> Result<P
     }
     check.counts(spec);
     let rule = check.pattern("/rule", &spec.rule);
-    let success = check.pattern("/success", &spec.success);
+    let success = check.success(spec);
     let facets = check.facets(spec);
     if around.at_save.is_some() {
         check.plugins(spec);
@@ -154,7 +154,7 @@ pub(super) struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn push(&mut self, code: &'static str, error: FieldError) {
+    pub(super) fn push(&mut self, code: &'static str, error: FieldError) {
         self.code.get_or_insert(code);
         self.errors.push(error);
     }
@@ -169,7 +169,7 @@ impl Check<'_> {
         }
     }
 
-    fn pattern(&mut self, pointer: &str, pattern: &Document) -> Option<Pattern> {
+    pub(super) fn pattern(&mut self, pointer: &str, pattern: &Document) -> Option<Pattern> {
         match Pattern::parse(pattern.root()) {
             Ok(pattern) => Some(pattern),
             Err(error) => {
@@ -237,7 +237,7 @@ impl Check<'_> {
             }
             Err(errors) => {
                 for error in errors {
-                    self.push("template_invalid", template_error(pointer, error));
+                    self.push("template_invalid", FieldError::in_template(pointer, error));
                 }
                 None
             }
@@ -292,6 +292,9 @@ impl Check<'_> {
         let dev = self.around.config.server.dev;
         if self.around.at_save.is_none() {
             return Some(template);
+        }
+        if !self.stays(spec, |spec| &spec.url) {
+            self.fragment(spec, &template);
         }
         let plain = spec.url.get(..7).is_some_and(|s| s.eq_ignore_ascii_case("http://"));
         if plain && self.around.profile.spec.https_only && !dev {
@@ -373,7 +376,8 @@ impl Check<'_> {
     }
 
     fn retry(&mut self, spec: &WebhookSpec) -> Retry {
-        for (pointer, detail) in spec.retry.errors() {
+        let stays = self.stays(spec, |spec| &spec.retry);
+        for (pointer, detail) in spec.retry.errors().into_iter().filter(|_| !stays) {
             self.error(&format!("/retry{pointer}"), detail);
         }
         spec.retry.over(&self.around.profile.retry)

@@ -1,10 +1,11 @@
 //! Checks and compiles the header templates and header names of webhooks and profiles.
 
-use antar_template::{Limits, Place, Template, TemplateError};
+use antar_template::{Limits, Place, Template};
 
 use crate::config::Config;
-use crate::model::{FieldError, Headers, Invalid, Signer, is_hops_header, is_of_connection};
-use crate::pipeline::accept::intake::pointer_token;
+use crate::model::{
+    FieldError, Headers, Invalid, Signer, is_hops_header, is_of_connection, pointer_token,
+};
 
 /// Whether something is being saved, or was saved in the past, maybe under other rules.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,7 +66,9 @@ pub(super) fn compile_headers(
                 ));
             }
             Ok(template) => compiled.push((name.clone(), template)),
-            Err(found) => errors.extend(found.into_iter().map(|e| template_error(&pointer, e))),
+            Err(found) => {
+                errors.extend(found.into_iter().map(|e| FieldError::in_template(&pointer, e)))
+            }
         }
     }
     compiled
@@ -106,16 +109,6 @@ pub(super) fn check_signed_headers(signers: &[Signer]) -> Result<(), Invalid> {
 pub(super) fn check_not_own(pointer: String, name: &str) -> Option<FieldError> {
     let detail = "is set by Antar itself, which ends loops with it";
     is_hops_header(name).then(|| FieldError::new(pointer, detail))
-}
-
-pub(super) fn template_error(pointer: &str, error: TemplateError) -> FieldError {
-    FieldError {
-        pointer: pointer.to_owned(),
-        detail: error.detail,
-        line: Some(error.line),
-        column: Some(error.column),
-        suggestion: error.suggestion,
-    }
 }
 
 #[cfg(test)]

@@ -36,7 +36,9 @@ pub(super) fn compile_profile(
     if spec.payload.is_empty() {
         return Err(Invalid::at("/payload", "has at least one entry, such as {rest: data}"));
     }
-    if let Some((pointer, detail)) = spec.retry.errors().into_iter().next() {
+    if let Some((pointer, detail)) = spec.retry.errors().into_iter().next()
+        && when == When::Saved
+    {
         return Err(Invalid::at(format!("/retry{pointer}"), detail));
     }
     if spec.timeout_ms.is_some_and(|ms| ms == 0 || ms > config.delivery.timeout_ms_max) {

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use antar_template::{ContentType, Place, Template};
-
 use super::turns::compile_pool::For;
 use super::{ChangeError, ROUNDS_MAX, Registry, never_settled, stored, to_its_end};
 use crate::config::Config;
 use crate::model::{FieldError, Invalid, Secret, SourceId, SourceSpec};
+use crate::pipeline::accept::compile_source::Around;
 use crate::pipeline::accept::source::Source;
 use crate::pipeline::compiled::tenant::Tenant;
 use crate::pipeline::compiled::webhook::Webhook;
@@ -242,47 +241,10 @@ impl Registry {
         spec: SourceSpec,
         secret: Secret,
     ) -> Result<Source, Invalid> {
-        if spec.name.is_empty() || spec.name.len() > 128 || spec.name.chars().any(char::is_control)
-        {
-            return Err(Invalid::at(
-                "/name",
-                "has 1 to 128 characters, none of them a control character",
-            ));
-        }
         let profile = tenant.read(|state| self.profile_of(state, spec.profile.as_deref()))?;
-        let event_type = self.source_template("/event_type", &spec.event_type)?;
-        if !spec.event_type.contains("{{") {
-            let checked = spec.event_type.parse::<crate::model::EventType>();
-            checked.map_err(|detail| Invalid::at("/event_type", detail))?;
-        }
-        let event_id =
-            spec.event_id.as_ref().map(|id| self.source_template("/event_id", id)).transpose()?;
-        let now = self.now();
-        Ok(Source {
-            id,
-            tenant: tenant.id.clone(),
-            event_type,
-            event_id,
-            secret,
-            profile,
-            created_at: now,
-            updated_at: now,
-            spec,
-        })
-    }
-
-    fn source_template(&self, pointer: &str, text: &str) -> Result<Arc<Template>, Invalid> {
-        let place = Place::Body(ContentType::Text);
-        let template =
-            Template::compile(text, &place, &self.config.templates).map_err(|errors| {
-                let errors = errors.into_iter().map(|e| super::headers::template_error(pointer, e));
-                Invalid { code: "template_invalid", errors: errors.collect() }
-            })?;
-        if template.secrets().is_empty() {
-            return Ok(Arc::new(template));
-        }
-        let error = FieldError::new(pointer, "an event's type and id can't be made of a secret");
-        Err(Invalid { code: "template_invalid", errors: vec![error] })
+        let (tenant, now) = (tenant.id.clone(), self.now());
+        let around = Around { id, tenant, secret, profile, now };
+        Source::compile(spec, around, &self.config.templates)
     }
 }
 

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use antar_template::{Template, Unresolved, Variable, nearest};
 
 use super::turns::compile_pool::For;
+use super::webhooks::earlier_rules::settings_of_earlier_rules;
 use super::{ChangeError, Registry};
 use crate::model::{
     Event, EventType, FieldError, Invalid, JsonText, PayloadEntry, PluginKind, WebhookSpec,
+    pointer_token,
 };
-use crate::pipeline::accept::intake::pointer_token;
 use crate::pipeline::attempt::render::{self, CannotRender, RenderInput};
 use crate::pipeline::attempt::transform::Transformed;
 use crate::pipeline::compiled::profile::{CatalogType, Profile};
@@ -121,8 +122,7 @@ impl Registry {
         let odd = plan.subscription.rule_paths().filter_map(|path| known.odd_rule(path));
         warnings.extend(odd.take(ERRORS_MAX));
         warnings.extend(self.leads_home(tenant, webhook));
-        warnings
-            .extend(webhook.plan.subscription.rule_paths().filter_map(|path| known.odd_rule(path)));
+        warnings.extend(settings_of_earlier_rules(&webhook.spec));
         warnings
     }
 }
@@ -286,13 +286,16 @@ impl Known {
         let odd = |(number, filter): (usize, &crate::model::TypeFilter)| {
             let name = filter.as_str();
             let known = self.names.iter().map(|known| known.as_str());
-            if name.contains('*') || known.clone().any(|known| known == name) {
+            if name == "*" || known.clone().any(|known| filter.accepts(known)) {
                 return None;
             }
             if !self.can_compare(self.names.len()) {
                 return None;
             }
-            let near = nearest(name, known)?.to_owned();
+            let near = match name.strip_suffix(".*") {
+                None => nearest(name, known)?.to_owned(),
+                Some(prefix) => format!("{}.*", nearest_prefix(prefix, known)?),
+            };
             let detail = format!("the catalog has no `{name}`; did you mean `{near}`?");
             let at = FieldError::new(format!("/event_types/{number}"), detail);
             Some(FieldError { suggestion: Some(near), ..at })
@@ -325,6 +328,20 @@ impl Known {
     fn unrendered(&self, webhook: &Webhook) -> Vec<FieldError> {
         self.examples().filter_map(|known| unrendered(webhook, known)).collect()
     }
+}
+
+/// The beginning of a known type, of as many segments as `prefix` has, that was probably meant.
+fn nearest_prefix<'a>(prefix: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let segments = prefix.split('.').count();
+    let beginnings: HashSet<&str> = known
+        .filter_map(|name| {
+            let (end, _) = name.match_indices('.').nth(segments - 1)?;
+            Some(&name[..end])
+        })
+        .collect();
+    let mut beginnings: Vec<&str> = beginnings.into_iter().collect();
+    beginnings.sort_unstable();
+    nearest(prefix, beginnings)
 }
 
 fn unrendered(webhook: &Webhook, known: &CatalogType) -> Option<FieldError> {

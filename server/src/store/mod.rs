@@ -9,6 +9,7 @@ mod configuration;
 mod db;
 mod history;
 mod queue;
+mod rejections;
 mod replays;
 mod writer;
 
@@ -48,6 +49,7 @@ pub use queue::claim_limits::ClaimLimits;
 pub use queue::failing::FailingWebhook;
 pub use queue::ordering::Before;
 pub use queue::state_changes::Cancelled;
+pub use rejections::{ListedRejection, RejectionRow, Rejections};
 pub use replays::Replays;
 pub use replays::candidates::{Candidate, Candidates};
 pub use replays::listed::ListedReplay;
@@ -68,6 +70,7 @@ pub struct Store {
     pub queue: Queue,
     pub history: History,
     pub replays: Replays,
+    pub rejections: Rejections,
     db: Database,
 }
 
@@ -87,6 +90,7 @@ impl Store {
             queue: Queue::new(db.clone()),
             history: History::new(db.clone()),
             replays: Replays::new(db.clone()),
+            rejections: Rejections::new(db.clone()),
             db,
         })
     }

@@ -88,6 +88,11 @@ impl Answer {
         self
     }
 
+    /// The value of a header, if it is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
     /// The HTTP status and `code` of a problem; checks that the document is well-formed.
     #[track_caller]
     pub fn problem(&self) -> (u16, String) {

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use antar_harness::{Answer, Api, TestServer, on_both_databases, root};
+use antar_harness::{Answer, Api, Call, TestServer, on_both_databases, root};
 use antar_test_guests::Guest;
 use serde_json::{Value, json};
 
+use crate::events::incoming;
 use crate::plugins::calls::upload;
 
 /// Codes that speak of the server's own state.
@@ -123,6 +124,13 @@ async fn requests(server: &TestServer, api: &Api) -> Vec<(&'static str, Answer)>
     };
     once(&event).await.expect(202);
     had.push(("idempotency_key_reused", once(&json!({"type": "a.c", "data": {}})).await));
+    let verify = json!({"kind": "header", "header": "X-Token", "keys": ["token"]});
+    let source = json!({"name": "s", "event_type": "a.b", "verify": verify});
+    let source = api.post("sources", &source).await.expect(201).json();
+    had.push((
+        "signature_invalid",
+        Call::new("POST", &incoming::url(server, &source)).body("{}").send().await,
+    ));
     let strict =
         json!({"name": "a.strict", "schema": {"required": ["n"]}, "schema_mode": "reject"});
     api.post("event-types", &strict).await.expect(201);

@@ -1,5 +1,6 @@
 //! Deliveries go out: retried, ordered, signed, replayed, listened to.
 
+mod answers;
 mod connections;
 mod failing;
 pub(crate) mod golden;

@@ -59,7 +59,7 @@ on_both_databases! {
             (json!({"data": {}}), "/type"),
             (json!({"type": "a..b", "data": {}}), "/type"),
             (json!({"type": "a.b", "data": 1}), "/data"),
-            (json!({"type": "a.b", "id": "has space", "data": {}}), "/id"),
+            (json!({"type": "a.b", "id": "has\ta tab", "data": {}}), "/id"),
             (json!({"type": "a.b", "timestamp": "yesterday", "data": {}}), "/timestamp"),
             (json!({"type": "a.b", "attributes": {"a": 1}, "data": {}}), "/attributes/a"),
         ];

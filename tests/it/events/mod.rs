@@ -3,8 +3,9 @@
 mod bodies;
 mod connections;
 mod fanout;
-mod incoming;
+pub(crate) mod incoming;
 mod intake;
 mod loops;
 mod retention;
 mod routing;
+mod sources;

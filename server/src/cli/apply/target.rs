@@ -310,7 +310,7 @@ fn leave_out(current: &mut Json, wanted: &Json, member: &str, default: Option<&s
 fn told(kind: Kind, answer: &Json) -> Map<String, Json> {
     let names: &[&str] = match kind {
         Kind::Webhook => &["id", "secret", "public_key", "warnings"],
-        Kind::Source => &["id", "url", "secret"],
+        Kind::Source => &["id", "url", "secret", "warnings"],
         Kind::Plugin => &["version", "digest"],
         _ => &[],
     };

@@ -7,6 +7,7 @@ pub(super) mod forward;
 pub(super) mod listen;
 pub(super) mod options;
 pub(super) mod preview;
+pub(super) mod rejections;
 pub(super) mod replay;
 pub(super) mod request;
 pub(super) mod send;

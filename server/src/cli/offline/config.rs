@@ -37,6 +37,7 @@ const GROUPS: &[(&str, &str)] = &[
     ("delivery", "How requests go out."),
     ("store", "The database."),
     ("tenant", "What tenants may configure."),
+    ("rejections", "Calls and events that were refused, and are kept for a while."),
     ("replay", "How old events are sent again."),
     ("retention", "How long what has happened is kept."),
     ("plugins", "What one call of a plugin may use, and how many run at once."),

@@ -15,7 +15,7 @@ use crate::http::edge::page::{List, Paging, Selected};
 use crate::http::edge::path::{Id, Query};
 use crate::http::edge::settings::{saved, settings, take_secret};
 use crate::http::edge::{auth, patch};
-use crate::model::{Invalid, Millis, SourceId, SourceSpec, TenantId};
+use crate::model::{FieldError, Invalid, Millis, SourceId, SourceSpec, TenantId};
 use crate::pipeline::accept::source::Source;
 
 /// A source as it is shown. Its secret is part of the URL, and masked there.
@@ -32,6 +32,9 @@ pub(crate) struct SourceView {
     /// Shown once, by the call that made it.
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
+    /// Likely slips in the settings, by the call that saved them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<FieldError>,
 }
 
 /// A source as it is posted: its settings, and a secret beside them.
@@ -62,6 +65,11 @@ impl SourceView {
         SourceView::with(source, config, secret, Some(secret.to_owned()))
     }
 
+    /// The view with warnings about the new settings.
+    fn saved(self, source: &Source) -> SourceView {
+        SourceView { warnings: source.warnings(), ..self }
+    }
+
     fn with(source: &Source, config: &Config, shown: &str, secret: Option<String>) -> SourceView {
         let mut spec = source.spec.clone();
         spec.profile = Some(source.profile.spec.name.clone());
@@ -73,17 +81,14 @@ impl SourceView {
             created_at: source.created_at,
             updated_at: source.updated_at,
             secret,
+            warnings: Vec::new(),
         }
     }
 }
 
 /// The URL of a source, with the path that its profile documents, or else `/in/…`.
 fn url_of(source: &Source, config: &Config, secret: &str) -> String {
-    let server = &config.server;
-    let base = match server.public_url.trim_end_matches('/') {
-        "" => format!("http://{}", server.listen),
-        url => url.to_owned(),
-    };
+    let base = config.server.base_url();
     let of_profile =
         source.profile.spec.incoming.as_ref().and_then(|incoming| incoming.path.as_deref());
     let path = of_profile.unwrap_or("/in/{source}/{secret}");
@@ -107,9 +112,10 @@ fn find<N: auth::Needs>(access: &Access<N>, id: SourceId) -> Result<Arc<Source>,
 )]
 pub(crate) async fn create(access: Access<Manage>, body: Body) -> Answer {
     let (spec, secret) = take_secret(&body.document()?)?;
-    let spec: SourceSpec = settings(&spec, &["secret"])?;
+    let spec: SourceSpec = settings(&spec, &["secret", "warnings"])?;
     let source = access.app.registry.create_source(&access.tenant, spec, secret).await?;
-    answer::created(&SourceView::with_secret(&source, &access.app.config))
+    let view = SourceView::with_secret(&source, &access.app.config);
+    answer::created(&view.saved(&source))
 }
 
 /// List sources, oldest first
@@ -149,7 +155,7 @@ pub(crate) async fn patch(access: Access<Manage>, Id(id): Id<SourceId>, body: Bo
     let saved = saved(&find(&access, id)?.spec)?;
     let spec: SourceSpec = read(&patch::merge(saved.root(), changes.root()))?;
     let source = access.app.registry.update_source(&access.tenant, id, spec).await?;
-    answer::ok(&SourceView::of(&source, &access.app.config))
+    answer::ok(&SourceView::of(&source, &access.app.config).saved(&source))
 }
 
 /// Put a new secret in place

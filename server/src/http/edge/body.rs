@@ -23,8 +23,7 @@ use super::connection::Connection;
 use super::error::{Code, Problem};
 use super::holder::Charge;
 use super::received::Received;
-use crate::model::Invalid;
-use crate::pipeline::accept::intake::pointer_token;
+use crate::model::{Invalid, pointer_token};
 
 /// The key of a request whose body took longer is looked up again.
 const RIGHT_CHECKED_AFTER: Duration = Duration::from_secs(1);

@@ -54,6 +54,8 @@ catalogue! {
         "See `detail` for its name and what it takes. A `cursor` is good for the list that gave it out only."
     Unauthorized "unauthorized" 401 "No valid key"
         "Send `Authorization: Bearer antar_…` with a key that exists."
+    SignatureInvalid "signature_invalid" 401 "The call is not from whom the source expects"
+        "`detail` says what is missing or wrong. Compare the source's `verify` and its secrets with the settings of the sender."
     ScopeMissing "scope_missing" 403 "The key may not do this"
         "Use a key with the scope that `detail` names; `manage` includes `read` and `publish`."
     OperatorOnly "operator_only" 403 "Only the operator may do this"

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
-use actix_web::http::header::CONTENT_TYPE;
-use actix_web::{FromRequest, HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError, web};
 
+use super::refused::{Refused, kept_if_refused};
 use crate::app::{App, Posted};
 use crate::http::edge::answer::Answer;
 use crate::http::edge::auth::Account;
@@ -19,15 +20,19 @@ use crate::http::edge::connection::Connection;
 use crate::http::edge::error::{Code, Problem};
 use crate::http::edge::hops::hops;
 use crate::http::edge::path::decoded;
+use crate::model::Hops;
+use crate::pipeline::accept::call::Call;
+use crate::pipeline::accept::call_answer::RenderedAnswer;
 use crate::pipeline::accept::intake::Draft;
-use crate::pipeline::accept::source::{Call, Source};
+use crate::pipeline::accept::source::{Meaning, Source};
+use crate::pipeline::accept::verify::Caller;
 use crate::pipeline::compiled::tenant::Tenant;
 use crate::pipeline::{self};
 
 /// Call a source
 ///
-/// With any method. The call becomes one or more events, as the source says, and is answered once
-/// these are durable, as the source's profile says. Unknown, wrong and disabled are the same 404.
+/// The call becomes one or more events, as the source says, and is answered once these are durable, as the source
+/// or its profile says. A handshake is answered and makes no event. Unknown, wrong and disabled are the same 404.
 #[utoipa::path(
     method(get, post, put, patch, delete), path = "/in/{source}/{secret}", tag = "incoming",
     responses((status = 200, description = "Taken; status and body are those of the source's profile"))
@@ -93,16 +98,44 @@ pub(super) fn find(app: &App, path: &str) -> Option<(Arc<Source>, String)> {
 async fn call(req: &HttpRequest, body: &Body) -> Answer {
     // The body may have taken its time: the secret may be another one by now, and the tenant gone.
     let Called { app, tenant, source, secret } = called(req)?;
-    let call = Call {
+    let config = &app.config.server;
+    let called_path = match req.query_string() {
+        "" => req.path().to_owned(),
+        query => format!("{}?{query}", req.path()),
+    };
+    let call = Arc::new(Call {
         method: req.method().as_str().to_owned(),
         path: without_secret(req.path(), &secret),
         query: req.query_string().to_owned(),
+        url: format!("{}{called_path}", config.base_url()),
         headers: headers(req),
         body: body.bytes.clone(),
+    });
+    let peer = req.conn_data::<Rc<Connection>>().and_then(|connection| connection.peer);
+    let by_trusted_proxy =
+        peer.is_some_and(|peer| client_address::is_trusted(peer, &config.trusted_proxies));
+    let caller = Caller { by_trusted_proxy, is_vouched_for: false };
+    let answer = take_in(&app, &tenant, &source, &call, caller, hops(req)).await;
+    let refused = Refused { tenant: &tenant.id, source: Some(&source), call: &call };
+    kept_if_refused(&app, &refused, answer).or_else(|problem| with_methods(problem, &source))
+}
+
+/// Makes events of a call, or answers its handshake.
+pub(super) async fn take_in(
+    app: &App,
+    tenant: &Arc<Tenant>,
+    source: &Arc<Source>,
+    call: &Arc<Call>,
+    caller: Caller,
+    hops: Hops,
+) -> Result<HttpResponse, Problem> {
+    let (drafts, answer) = match app.pipeline.called(tenant, source, call, caller).await?? {
+        Meaning::Handshake(answer) => return Ok(sent(answer)),
+        Meaning::Events { drafts, answer } => (drafts, answer),
     };
-    let (drafts, hops) = (app.pipeline.drafts(&source, call).await??, hops(req));
-    let drafts = drafts.into_iter().map(|draft| Ok(Draft { hops, ..draft }));
-    let posted = app.post_events(&tenant, drafts.collect(), None).await?;
+    let drafts = drafts.into_iter().map(|draft| Ok(Draft { hops, ..draft? }));
+    let posted = app.post_events(tenant, drafts.collect(), None).await?;
+    let taken = || answer.map_or_else(|| taken(source), sent);
     if let Posted::New(answers) = posted {
         let refused = |answer: &pipeline::Answer| matches!(answer, pipeline::Answer::Refused(_));
         if !answers.is_empty() && answers.iter().all(refused) {
@@ -110,10 +143,35 @@ async fn call(req: &HttpRequest, body: &Body) -> Answer {
                 pipeline::Answer::Refused(invalid) => Some(invalid),
                 pipeline::Answer::Accepted { .. } => None,
             });
-            return first.map_or_else(|| Ok(taken(&source)), |invalid| Err(invalid.into()));
+            return first.map_or_else(|| Ok(taken()), |invalid| Err(invalid.into()));
         }
     }
-    Ok(taken(&source))
+    Ok(taken())
+}
+
+/// The answer to a method that the source does not take lists those that it takes (RFC 9110 §15.5.6).
+fn with_methods(problem: Problem, source: &Source) -> Answer {
+    if problem.code != Code::MethodNotAllowed {
+        return Err(problem);
+    }
+    let mut answer = problem.error_response();
+    if let Ok(allow) = HeaderValue::try_from(source.methods.join(", ")) {
+        answer.headers_mut().insert(ALLOW, allow);
+    }
+    Ok(answer)
+}
+
+/// An answer of the source's own.
+fn sent(answer: RenderedAnswer) -> HttpResponse {
+    let status = StatusCode::from_u16(answer.status).unwrap_or_default();
+    let mut response = HttpResponseBuilder::new(status);
+    for (name, value) in answer.headers {
+        response.insert_header((name, value));
+    }
+    if answer.body.is_empty() {
+        return response.finish();
+    }
+    response.insert_header((CONTENT_TYPE, answer.content_type)).body(answer.body)
 }
 
 /// The path as it was called, without the secret.
@@ -122,7 +180,7 @@ fn without_secret(path: &str, secret: &str) -> String {
 }
 
 /// Names in lower case; repeated headers are joined with commas (RFC 9110 §5.3).
-fn headers(req: &HttpRequest) -> Vec<(String, String)> {
+pub(super) fn headers(req: &HttpRequest) -> Vec<(String, String)> {
     let mut headers: Vec<(String, String)> = Vec::with_capacity(req.headers().len());
     for (name, value) in req.headers() {
         let value = String::from_utf8_lossy(value.as_bytes());

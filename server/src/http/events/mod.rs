@@ -2,4 +2,6 @@
 
 pub(super) mod expect;
 pub(super) mod incoming;
+pub(super) mod refused;
+pub(super) mod rejections;
 pub(super) mod resource;

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
+use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::app::Posted;
+use super::incoming::headers;
+use super::refused::{Refused as RefusedCall, kept_if_refused};
+use crate::app::{App, Posted};
 use crate::config::IntakeConfig;
 use crate::http::edge::answer::{self, Answer, StoredJson};
 use crate::http::edge::auth::{Access, Publish, Read};
@@ -18,9 +20,12 @@ use crate::http::edge::error::{Code, PROBLEM_JSON, Problem, ProblemBody};
 use crate::http::edge::hops::hops;
 use crate::http::edge::page::{self, List};
 use crate::http::edge::path::{Id, Query};
-use crate::model::{EventId, EventType, FieldError, Millis};
+use crate::media_type::MediaType;
+use crate::model::{EventId, EventType, FieldError, Hops, Millis};
+use crate::pipeline::accept::call::Call;
 use crate::pipeline::accept::cloudevents;
 use crate::pipeline::accept::intake::{self, Batch, Refused};
+use crate::pipeline::compiled::tenant::Tenant;
 use crate::pipeline::{self, OnceRequest};
 use crate::store::{EventFilter, ListedEvent};
 
@@ -131,20 +136,43 @@ impl EventView {
     responses((status = 202, description = "Durable. For an array, an array of the same length", body = EventResult))
 )]
 pub(crate) async fn publish(access: Access<Publish>, req: HttpRequest, body: Body) -> Answer {
-    let app = &access.app;
-    let posted = PostedBody::of(&req, &body);
-    let config = app.config.clone();
+    let (app, tenant) = (&access.app, &access.tenant);
+    let given = req.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let posted = PostedBody::new(&given.collect::<Vec<_>>(), body.bytes.clone());
+    let once = |many| once(&req, &body, many);
+    let answer = take_posted(app, tenant, posted, hops(&req), once).await;
+    if answer.is_ok() {
+        return answer;
+    }
+    let call = Call {
+        method: req.method().as_str().to_owned(),
+        path: req.path().to_owned(),
+        query: req.query_string().to_owned(),
+        url: String::new(),
+        headers: headers(&req),
+        body: body.bytes.clone(),
+    };
+    kept_if_refused(app, &RefusedCall { tenant: &tenant.id, source: None, call: &call }, answer)
+}
+
+/// Accepts posted events. `once` reads the request's idempotency key, for one event or for many.
+pub(super) async fn take_posted(
+    app: &App,
+    tenant: &Arc<Tenant>,
+    posted: PostedBody,
+    hops: Hops,
+    once: impl FnOnce(bool) -> Result<Option<OnceRequest>, Problem>,
+) -> Result<HttpResponse, Problem> {
+    let (config, bytes) = (app.config.clone(), posted.bytes.len());
     let read = move || posted.read(&config.intake);
-    let batch = app.pipeline.work.run_sized(&access.tenant.id, body.bytes.len(), read).await??;
+    let batch = app.pipeline.work.run_sized(&tenant.id, bytes, read).await??;
     let many = matches!(batch, Batch::Many(_));
     let mut drafts = match batch {
         Batch::One(draft) => vec![draft],
         Batch::Many(drafts) => drafts,
     };
-    let hops = hops(&req);
     drafts.iter_mut().flatten().for_each(|draft| draft.hops = hops);
-    let once = once(&req, &body, many)?;
-    match access.app.post_events(&access.tenant, drafts, once).await? {
+    match app.post_events(tenant, drafts, once(many)?).await? {
         Posted::New(answers) => match all_refused(many, &answers) {
             Some(problem) => Err(problem),
             None => Ok(sent(answered(many, &answers))),
@@ -157,7 +185,7 @@ pub(crate) async fn publish(access: Access<Publish>, req: HttpRequest, body: Bod
 }
 
 /// A body, and what the headers say about its format.
-struct PostedBody {
+pub(super) struct PostedBody {
     bytes: Bytes,
     format: Format,
 }
@@ -167,25 +195,25 @@ enum Format {
     /// CloudEvents, structured or batched.
     Structured,
     /// CloudEvents with their attributes in these headers.
-    Binary(Vec<(String, String)>),
+    Binary(Vec<(String, Vec<u8>)>),
 }
 
 impl PostedBody {
-    fn of(req: &HttpRequest, body: &Body) -> PostedBody {
-        let content_type = req.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let content_type = content_type.unwrap_or_default().to_ascii_lowercase();
-        let format = if content_type.starts_with("application/cloudevents") {
+    /// `headers`: names in lower case.
+    pub(super) fn new(headers: &[(&str, &[u8])], bytes: Bytes) -> PostedBody {
+        let value = |name| headers.iter().find(|(known, _)| *known == name).map(|(_, v)| *v);
+        let content_type = value("content-type").and_then(|value| std::str::from_utf8(value).ok());
+        let media_type = content_type.and_then(MediaType::parse);
+        let is_structured = media_type.is_some_and(|it| it.begins_with("application/cloudevents"));
+        let format = if is_structured {
             Format::Structured
-        } else if req.headers().contains_key("ce-specversion") {
-            let text = |value: &HeaderValue| value.to_str().ok().map(ToOwned::to_owned);
-            let headers = req.headers().iter();
-            let headers =
-                headers.filter_map(|(name, value)| Some((name.as_str().to_owned(), text(value)?)));
-            Format::Binary(headers.collect())
+        } else if value("ce-specversion").is_some() {
+            let owned = headers.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec()));
+            Format::Binary(owned.collect())
         } else {
             Format::Own
         };
-        PostedBody { bytes: body.bytes.clone(), format }
+        PostedBody { bytes, format }
     }
 
     fn read(&self, limits: &IntakeConfig) -> Result<Batch, Refused> {
@@ -193,7 +221,7 @@ impl PostedBody {
             Format::Own => intake::parse(&self.bytes, limits, intake::draft),
             Format::Structured => intake::parse(&self.bytes, limits, cloudevents::structured),
             Format::Binary(headers) => {
-                let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+                let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
                 Ok(Batch::One(cloudevents::binary(headers, &self.bytes, limits)))
             }
         }
@@ -280,6 +308,9 @@ pub(crate) struct EventQuery {
     limit: Option<usize>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
+    /// With this id; several where sources share it. Also finds ids that no path can hold.
+    #[param(value_type = Option<String>)]
+    id: Option<EventId>,
     /// Of this type.
     #[param(value_type = Option<String>)]
     r#type: Option<EventType>,
@@ -316,6 +347,7 @@ pub(crate) async fn list(access: Access<Read>, Query(query): Query<EventQuery>) 
     let size = page::size(query.limit, &access.app.config)?;
     let with_data = query.include == Some(Include::Data);
     let filter = EventFilter {
+        id: query.id,
         event_type: query.r#type,
         subject: query.subject,
         since: query.since,

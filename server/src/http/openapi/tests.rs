@@ -10,6 +10,7 @@ use crate::http::deliveries::listen::ListenQuery;
 use crate::http::deliveries::replays::ReplayQuery;
 use crate::http::deliveries::resource::DeliveryQuery;
 use crate::http::edge::page::Paging;
+use crate::http::events::rejections::RejectionQuery;
 use crate::http::events::resource::{EventQuery, SourceQuery};
 use crate::http::webhooks::explain::EventIdQuery;
 use crate::http::webhooks::resource::WebhookQuery;
@@ -109,6 +110,7 @@ fn queries_are_listed_as_they_are_taken() {
         ("get", "/v1/tenants/{tenant}/deliveries", taken::<DeliveryQuery>()),
         ("get", "/v1/tenants/{tenant}/deliveries/stream", taken::<ListenQuery>()),
         ("get", "/v1/tenants/{tenant}/replays", taken::<ReplayQuery>()),
+        ("get", "/v1/tenants/{tenant}/rejections", taken::<RejectionQuery>()),
         ("get", "/v1/tenants/{tenant}/events", taken::<EventQuery>()),
         ("get", "/v1/tenants/{tenant}/events/{id}", taken::<SourceQuery>()),
         ("get", "/v1/tenants/{tenant}/webhooks", taken::<WebhookQuery>()),

@@ -5,6 +5,7 @@ use antar_json::{Document, Kind, ParseError, Value};
 use crate::config::IntakeConfig;
 use crate::model::{
     Attributes, Event, EventId, EventKey, EventType, FieldError, Hops, Invalid, Millis, TenantId,
+    pointer_token,
 };
 
 /// A posted event: validated, but without defaults for id and timestamp.
@@ -238,12 +239,6 @@ impl Reader {
     }
 }
 
-/// A key as a token of a JSON pointer (RFC 6901 §3).
-#[must_use]
-pub fn pointer_token(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -264,7 +259,7 @@ mod tests {
 
     #[test]
     fn everything_wrong_is_named_at_once() {
-        let error = read(r#"{"type": "a b", "id": "x y", "timestamp": "now", "data": [], "foo/bar": 1, "attributes": {"n": 1}}"#).unwrap_err();
+        let error = read(r#"{"type": "a b", "id": "", "timestamp": "now", "data": [], "foo/bar": 1, "attributes": {"n": 1}}"#).unwrap_err();
         let pointers: Vec<_> = error.errors.iter().map(|e| e.pointer.as_str()).collect();
         assert_eq!(pointers, ["/type", "/id", "/timestamp", "/data", "/foo~1bar", "/attributes/n"]);
     }

@@ -1,20 +1,31 @@
 //! Sources: turn an inbound HTTP call into one or more events.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use antar_json::{Builder, Document, Kind, OutOfSteps, Steps, Value};
 use antar_template::{RenderError, Scope, Template, Unresolved};
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-use bytes::Bytes;
 
-use super::intake::{Draft, parse_document, pointer_token};
+use super::call::{Call, CallDocument, Reading};
+use super::call_answer::{CallAnswer, CallHandshake, RenderedAnswer, signature_invalid, takes};
+use super::intake::Draft;
+use super::verify::{Context, Verifier};
 use crate::config::IntakeConfig;
 use crate::model::{
     Attributes, EventId, EventType, Hops, Invalid, Millis, Secret, SourceId, SourceSpec, TenantId,
+    pointer_token,
 };
 use crate::pipeline::compiled::profile::Profile;
+
+/// What a call is.
+pub enum Meaning {
+    /// Answered, and no event.
+    Handshake(RenderedAnswer),
+    Events {
+        drafts: Vec<Result<Draft, Invalid>>,
+        /// Once they are durable; none: as the profile says.
+        answer: Option<RenderedAnswer>,
+    },
+}
 
 /// A compiled source.
 #[derive(Clone)]
@@ -24,94 +35,21 @@ pub struct Source {
     pub spec: SourceSpec,
     pub event_type: Arc<Template>,
     pub event_id: Option<Arc<Template>>,
+    /// `data` and `split` of the settings, with names of headers as a call has them.
+    pub data: Option<String>,
+    pub split: Option<String>,
+    /// `event_type` or `event_id` names a part of the split element.
+    pub names_element: bool,
+    pub reading: Reading,
+    /// Methods whose calls become events.
+    pub methods: Vec<String>,
+    pub verifier: Option<Verifier>,
+    pub handshakes: Vec<CallHandshake>,
+    pub answer: Option<CallAnswer>,
     pub secret: Secret,
     pub profile: Arc<Profile>,
     pub created_at: Millis,
     pub updated_at: Millis,
-}
-
-/// One inbound HTTP call.
-#[derive(Clone)]
-pub struct Call {
-    pub method: String,
-    /// The path without the secret segment; segments after it remain.
-    pub path: String,
-    pub query: String,
-    /// Names in lower case.
-    pub headers: Vec<(String, String)>,
-    pub body: Bytes,
-}
-
-/// Headers that carry the caller's credentials; events do not contain them.
-const LEFT_OUT: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "set-cookie"];
-
-impl Call {
-    /// `{"method", "path", "query", "headers", "body"}`; a body that is not text becomes `body_base64`.
-    #[must_use]
-    pub fn document(&self, limits: &IntakeConfig) -> Document {
-        let mut out = Builder::new();
-        out.object().key("method").string(&self.method).key("path").string(&self.path);
-        out.key("query");
-        write_form(&mut out, self.query.as_bytes());
-        out.key("headers").object();
-        for (name, value) in &self.headers {
-            if !LEFT_OUT.contains(&name.as_str()) {
-                out.key(name).string(value);
-            }
-        }
-        out.end();
-        self.write_body(&mut out, limits);
-        out.end();
-        out.finish()
-    }
-
-    fn write_body(&self, out: &mut Builder, limits: &IntakeConfig) {
-        if self.body.is_empty() {
-            out.key("body").null();
-            return;
-        }
-        let content_type = self.headers.iter().find(|(name, _)| name == "content-type");
-        let content_type = content_type.map_or("", |(_, value)| value.as_str());
-        if content_type.starts_with("application/x-www-form-urlencoded") {
-            out.key("body");
-            write_form(out, &self.body);
-            return;
-        }
-        let text = std::str::from_utf8(&self.body);
-        let json = content_type.contains("json") || content_type.is_empty();
-        match (parse_document(&self.body, limits), text) {
-            (Ok(document), _) if json => out.key("body").copy(document.root()),
-            (_, Ok(text)) => out.key("body").string(text),
-            (_, Err(_)) => out.key("body_base64").string(&BASE64_STANDARD.encode(&self.body)),
-        };
-    }
-}
-
-/// Writes a query or form as an object; a repeated name becomes an array.
-fn write_form(out: &mut Builder, form: &[u8]) {
-    let mut fields: Vec<(String, Vec<String>)> = Vec::new();
-    let mut places: HashMap<String, usize> = HashMap::new();
-    for (name, value) in url::form_urlencoded::parse(form) {
-        let place = *places.entry(name.clone().into_owned()).or_insert(fields.len());
-        match fields.get_mut(place) {
-            Some((_, values)) => values.push(value.into_owned()),
-            None => fields.push((name.into_owned(), vec![value.into_owned()])),
-        }
-    }
-    out.object();
-    for (name, values) in fields {
-        out.key(&name);
-        if let [one] = values.as_slice() {
-            out.string(one);
-        } else {
-            out.array();
-            for value in &values {
-                out.string(value);
-            }
-            out.end();
-        }
-    }
-    out.end();
 }
 
 impl Source {
@@ -120,45 +58,82 @@ impl Source {
         Source { profile, ..self.clone() }
     }
 
-    /// The events of one call, in order.
+    /// What a call is to this source.
     ///
     /// # Errors
-    /// [`OutOfSteps`]: the templates and paths of the source take more steps on this call.
-    pub fn drafts(
+    /// [`OutOfSteps`]: the templates, patterns and paths of the source take more steps on this call.
+    pub fn called(
         &self,
-        call: &Document,
+        call: &Call,
+        context: Context<'_>,
         limits: &IntakeConfig,
         steps: &Steps,
-    ) -> Result<Result<Vec<Draft>, Invalid>, OutOfSteps> {
-        match self.drafts_of(call, limits, steps) {
-            Ok(drafts) => Ok(Ok(drafts)),
+    ) -> Result<Result<Meaning, Invalid>, OutOfSteps> {
+        match self.look_at(call, context, limits, steps) {
+            Ok(called) => Ok(Ok(called)),
             Err(Stop::OutOfSteps) => Err(OutOfSteps),
             Err(Stop::Invalid(invalid)) => Ok(Err(invalid)),
         }
     }
 
-    fn drafts_of(
+    fn look_at(
         &self,
-        call: &Document,
+        call: &Call,
+        context: Context<'_>,
         limits: &IntakeConfig,
         steps: &Steps,
-    ) -> Result<Vec<Draft>, Stop> {
-        self.check_attributes(limits)?;
-        let head = self.head(call, steps)?;
-        let Some(path) = &self.spec.split else {
-            let data = match &self.spec.data {
-                None => call.root(),
-                Some(path) => call.root().at_within(path, steps)?.ok_or_else(|| {
-                    let detail = "the source takes its data from here, and the call has none";
-                    Invalid::at(pointer(path), detail)
-                })?,
-            };
-            return Ok(vec![self.draft(&head, data, None)?]);
+    ) -> Result<Meaning, Stop> {
+        let document = call.document(&self.reading, limits)?;
+        let verify = || match &self.verifier {
+            _ if context.caller.is_vouched_for => Ok(()),
+            None => Ok(()),
+            Some(verifier) => verifier.verify(call, &document, context).map_err(signature_invalid),
         };
-        let array = call.root().at_within(path, steps)?;
+        for handshake in &self.handshakes {
+            if handshake.fits(call, &document, steps)? {
+                if handshake.verified {
+                    verify()?;
+                }
+                return Ok(Meaning::Handshake(handshake.answer(call, &document, context, steps)??));
+            }
+        }
+        if !takes(&self.methods, &call.method) {
+            let detail = format!(
+                "the source takes {}, and this is {}",
+                self.methods.join(", "),
+                call.method
+            );
+            return Err(Invalid { code: "method_not_allowed", ..Invalid::at("", detail) }.into());
+        }
+        verify()?;
+        let drafts = self.drafts(&document, limits, steps)?;
+        let answer = self.answer.as_ref();
+        let answer = answer.map(|answer| answer.render(&document.document, steps)).transpose()?;
+        Ok(Meaning::Events { drafts, answer: answer.transpose()? })
+    }
+
+    /// The events of one call, in order. An element that can't become one does not spoil the others.
+    fn drafts(
+        &self,
+        call: &CallDocument,
+        limits: &IntakeConfig,
+        steps: &Steps,
+    ) -> Result<Vec<Result<Draft, Invalid>>, Stop> {
+        self.check_attributes(limits)?;
+        let root = call.document.root();
+        let Some(path) = &self.split else {
+            let head = self.head(&call.document, steps)?;
+            let data = match &self.data {
+                None => root.to_document(),
+                Some(path) => data_at(path, root.at_within(path, steps)?, call)?,
+            };
+            return Ok(vec![Ok(self.draft(&head, data, None)?)]);
+        };
+        let array = root.at_within(path, steps)?;
         let array = array.filter(|value| value.kind() == Kind::Array);
         let array = array.ok_or_else(|| {
-            Invalid::at(pointer(path), "the source splits this array, and it is none")
+            let detail = "the source splits this array, and it is none";
+            no_json(path, call).unwrap_or_else(|| Invalid::at(pointer(path), detail))
         })?;
         let count = array.elements().count();
         if count > limits.events_max {
@@ -166,8 +141,26 @@ impl Source {
             let detail = format!("has {count} elements, {max} are allowed (intake.events_max)");
             return Err(Invalid::at(pointer(path), detail).into());
         }
-        let elements = array.elements().enumerate();
-        elements.map(|(number, data)| Ok(self.draft(&head, data, Some(number))?)).collect()
+        let of_all = match self.names_element {
+            true => None,
+            false => Some(self.head(&call.document, steps)?),
+        };
+        let mut drafts = Vec::with_capacity(count);
+        for (number, element) in array.elements().enumerate() {
+            let draft = match &of_all {
+                _ if element.kind() != Kind::Object => {
+                    Err(Invalid::at(format!("{}/{number}", pointer(path)), NO_OBJECT))
+                }
+                Some(head) => self.draft(head, element.to_document(), Some(number)),
+                None => match self.head(&with_element(root, element, steps)?, steps) {
+                    Ok(head) => self.draft(&head, element.to_document(), None),
+                    Err(Stop::Invalid(invalid)) => Err(invalid),
+                    Err(Stop::OutOfSteps) => return Err(Stop::OutOfSteps),
+                },
+            };
+            drafts.push(draft);
+        }
+        Ok(drafts)
     }
 
     /// The source's attributes are written for each element, so they keep to the limits of one event.
@@ -206,14 +199,7 @@ impl Source {
         Ok(Head { event_type, id, attributes })
     }
 
-    fn draft(&self, head: &Head, data: Value<'_>, number: Option<usize>) -> Result<Draft, Invalid> {
-        if data.kind() != Kind::Object {
-            let path = self.spec.split.as_ref().or(self.spec.data.as_ref());
-            return Err(Invalid::at(
-                pointer(path.map_or("", |p| p)),
-                "an event's data is a JSON object",
-            ));
-        }
+    fn draft(&self, head: &Head, data: Document, number: Option<usize>) -> Result<Draft, Invalid> {
         let id = match (&head.id, number) {
             (Some(id), Some(number)) => Some(format!("{id}:{number}")),
             (id, _) => id.clone(),
@@ -224,7 +210,7 @@ impl Source {
             event_type: head.event_type.clone(),
             timestamp: None,
             attributes: head.attributes.clone(),
-            data: data.to_document(),
+            data,
             hops: Hops::default(),
         })
     }
@@ -246,6 +232,47 @@ impl Source {
         Ok(antar_template::resolve(&rendered.pieces, |_| None)
             .map_err(|e| Invalid::at(format!("/{field}"), e.to_string()))?)
     }
+}
+
+/// The call as templates see it for one element of a split: without its body, which holds all of them.
+fn with_element(
+    call: Value<'_>,
+    element: Value<'_>,
+    steps: &Steps,
+) -> Result<Document, OutOfSteps> {
+    let mut out = Builder::new();
+    out.object().key("element").copy(element);
+    for (key, value) in call.members().filter(|(key, _)| !key.str_eq(BODY)) {
+        steps.read(value.raw().len())?;
+        out.copy_key(key).copy(value);
+    }
+    out.end();
+    Ok(out.finish())
+}
+
+const NO_OBJECT: &str = "an event's data is a JSON object";
+
+/// The data at a path of a call.
+fn data_at(path: &str, found: Option<Value<'_>>, call: &CallDocument) -> Result<Document, Invalid> {
+    let is_body = path == BODY;
+    match found {
+        Some(data) if data.kind() == Kind::Object => Ok(data.to_document()),
+        Some(_) | None if is_body && call.is_empty => Ok(Document::empty_object()),
+        found => Err(no_json(path, call).unwrap_or_else(|| {
+            let nothing = "the source takes its data from here, and the call has none";
+            Invalid::at(pointer(path), if found.is_some() { NO_OBJECT } else { nothing })
+        })),
+    }
+}
+
+/// The member of a call that holds its body.
+const BODY: &str = "body";
+
+/// The error of a path into a body that is no JSON, although its type says so.
+fn no_json(path: &str, call: &CallDocument) -> Option<Invalid> {
+    let error = call.no_json.as_ref()?;
+    let is_in_body = path.split('.').next() == Some(BODY);
+    is_in_body.then(|| Invalid::at("/body", format!("the body is no JSON: {error}")))
 }
 
 /// What all events of one call have in common.

@@ -54,6 +54,10 @@ pub enum CannotPrepare {
     HttpsOnly(String),
     #[error("the URL must begin with https:// or http://")]
     Scheme,
+    #[error(
+        "the URL has a `#`, and what follows would not be sent: write `%23` in the secret that is part of it"
+    )]
+    Fragment,
     #[error("more than {max} {what} of secrets are in the request ({setting})")]
     TooManySecrets { what: &'static str, max: usize, setting: &'static str },
 }
@@ -79,10 +83,11 @@ pub fn prepare(
     attempt_headers: &[FrozenHeader],
 ) -> Result<Prepared, CannotPrepare> {
     let mut secrets = Secrets::new(input.tenant, input.limits);
-    let url = secrets.fill(&frozen.url)?;
+    let mut url = secrets.fill(&frozen.url)?;
     // A URL that contains a secret is not cached.
     let first_url = secrets.used.is_empty().then_some(&input.webhook.plan.first_url);
     check_scheme(&url, input)?;
+    cut_fragment(&mut url, input)?;
     let body = frozen.body.as_ref().map(|body| secrets.fill(body)).transpose()?;
     let body = body.map(Bytes::from);
     let count = frozen.headers.len() + attempt_headers.len() + 6;
@@ -113,8 +118,12 @@ pub fn prepare(
     let going = headers.into_iter().filter(|(name, _)| !is_of_connection(name));
     let (headers, shown): (Vec<_>, _) =
         going.map(|(name, (value, shown))| ((name, value), shown)).unzip();
+    let masked_url = masked_if_secret(&frozen.url).map(|mut url| {
+        url.truncate(url.find('#').unwrap_or(url.len()));
+        url
+    });
     let shown = Shown {
-        url: masked_if_secret(&frozen.url),
+        url: masked_url,
         headers: shown,
         body: frozen.body.as_deref().and_then(masked_if_secret),
     };
@@ -145,8 +154,20 @@ fn signatures<'a>(
     let keys =
         Keys { main: &webhook.secret, previous: webhook.previous_secret(input.now), named: &named };
     let PrepareInput { event, delivery_id, now, .. } = input;
-    let event_id = &event.id;
-    sign(&webhook.plan.signers, &keys, SignInput { event_id, delivery_id, now, body })
+    let (event_id, source) = (&event.id, event.source.as_str());
+    let input = SignInput { event_id, source, delivery_id, now, body };
+    sign(&webhook.plan.signers, &keys, input)
+}
+
+/// A fragment is never sent (RFC 9110 §7.1). A `#` in the webhook's own URL was saved before it was refused there;
+/// any other comes with a secret, whose rest would be missing.
+fn cut_fragment(url: &mut String, input: PrepareInput<'_>) -> Result<(), CannotPrepare> {
+    let Some(at) = url.find('#') else { return Ok(()) };
+    if !input.webhook.spec.url.contains('#') {
+        return Err(CannotPrepare::Fragment);
+    }
+    url.truncate(at);
+    Ok(())
 }
 
 fn check_scheme(url: &str, input: PrepareInput<'_>) -> Result<(), CannotPrepare> {

@@ -1,9 +1,12 @@
 //! Sign stage: computes the signature and authentication headers of a request. Values in, headers out.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use ed25519_dalek::{Signer as _, SigningKey};
 use ring::hmac;
+use sha2::{Digest, Sha256};
 
 use crate::model::{
     Algorithm, DeliveryId, Encoding, EventId, Millis, Secret, Signer, StandardVersion,
@@ -13,6 +16,8 @@ use crate::model::{
 #[derive(Clone, Copy)]
 pub struct SignInput<'a> {
     pub event_id: &'a EventId,
+    /// The event's `attributes.source`, empty if it has none.
+    pub source: &'a str,
     pub delivery_id: DeliveryId,
     /// The time of the attempt.
     pub now: Millis,
@@ -100,7 +105,7 @@ fn standard(
     input: SignInput<'_>,
 ) -> Result<(), CannotSign> {
     let seconds = input.now.seconds().to_string();
-    let id = input.event_id.as_str();
+    let id = message_id(input.event_id, input.source);
     let message = [id.as_bytes(), b".", seconds.as_bytes(), b".", input.body];
     let current = keys.get(key)?;
     // A previous secret may predate a change of signers and not fit this scheme; it is skipped.
@@ -130,12 +135,30 @@ fn standard(
         return Ok(());
     }
     let values = [
-        ("webhook-id", id.to_owned()),
+        ("webhook-id", id.into_owned()),
         ("webhook-timestamp", seconds),
         ("webhook-signature", signatures),
     ];
     headers.extend(values.map(|(name, value)| SignedHeader { name, value, secret: false }));
     Ok(())
+}
+
+/// The value of `webhook-id`: the event's id where that has the form of a header and no source, else one made of
+/// both. Receivers drop what has an id that they know, and an id is unique in its source only.
+fn message_id<'a>(id: &'a EventId, source: &str) -> Cow<'a, str> {
+    const LENGTH_MAX: usize = 128;
+    const DIGEST_BYTES: usize = 8;
+    let id = id.as_str();
+    let fits = |id: &str| {
+        id.len() <= LENGTH_MAX
+            && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"_:.-".contains(&b))
+    };
+    if source.is_empty() && fits(id) {
+        return Cow::Borrowed(id);
+    }
+    let digest = Sha256::new().chain_update(source).chain_update("\n").chain_update(id).finalize();
+    let readable = format!("{id}.{}", hex::encode(&digest[..DIGEST_BYTES]));
+    if fits(&readable) { readable } else { format!("evt_{}", hex::encode(digest)) }.into()
 }
 
 /// The bytes of a Standard Webhooks secret: base64 after `whsec_` (or `whsk_`).
@@ -210,6 +233,7 @@ mod tests {
         let keys = Keys { main: &main, previous: None, named: &|_| None };
         let input = SignInput {
             event_id: &id,
+            source: "",
             delivery_id: DeliveryId(uuid::Uuid::nil()),
             now: Millis(1_649_367_553_000),
             body: body.as_bytes(),
@@ -255,11 +279,29 @@ mod tests {
         let id = "e1".parse().unwrap();
         let input = SignInput {
             event_id: &id,
+            source: "",
             delivery_id: DeliveryId(uuid::Uuid::nil()),
             now: Millis(9_000),
             body: b"{}",
         };
         assert_eq!(message("{timestamp}.{id}.{body}{x}", input), b"9.e1.{}{x}");
+    }
+
+    #[test]
+    fn ids_of_messages_have_the_form_of_a_header_and_differ_by_source() {
+        let of = |id: &str, source| message_id(&id.parse().unwrap(), source).into_owned();
+        assert_eq!(of("order:1.a_b-c", ""), "order:1.a_b-c");
+        let long = "x".repeat(128);
+        assert_eq!(of(&long, ""), long);
+        let mut seen = std::collections::HashSet::new();
+        let ids = ["A1", "a/b", "50%", "größe", "a b", &long, &"y".repeat(256)];
+        for (id, source) in ids.into_iter().flat_map(|id| ["", "/crm", "/shop"].map(|s| (id, s))) {
+            let made = of(id, source);
+            assert_eq!(made, of(id, source), "it is stable");
+            assert!(made.len() <= 128 && made.bytes().all(|b| b.is_ascii_graphic()), "{made}");
+            assert!(!made.contains(['/', '%']) && seen.insert(made));
+        }
+        assert!(of("A1", "/crm").starts_with("A1."));
     }
 
     #[test]

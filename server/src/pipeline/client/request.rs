@@ -1,6 +1,7 @@
 //! A request to send, and what may become of it.
 
 use bytes::Bytes;
+use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH};
 use http::{HeaderName, HeaderValue, Request, Uri};
 use http_body_util::Full;
 
@@ -75,10 +76,23 @@ pub(crate) fn uri_of(url: &str) -> Result<Uri, String> {
     url.as_str().parse().map_err(|e| format!("the URL is none: {e}"))
 }
 
-/// The request without its URI, which depends on the connection.
+/// The request without its URI, which depends on the connection. Adds what every request has: that an answer
+/// is wanted as it is, without a content coding, and the length of an empty body.
 pub(super) fn request(outgoing: &Outgoing) -> Result<Request<Full<Bytes>>, SendError> {
     let bad = |what: String| SendError::Request(what);
     let mut request = Request::builder().method(outgoing.method.as_str());
+    let is_given = |wanted: &HeaderName| {
+        outgoing.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(wanted.as_str()))
+    };
+    if !is_given(&ACCEPT_ENCODING) {
+        request = request.header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    }
+    // The receiver may insist on it where a method gives a body a meaning (RFC 9110 §8.6).
+    let is_empty = outgoing.body.as_ref().is_none_or(Bytes::is_empty);
+    let has_meaning = matches!(outgoing.method, Method::Post | Method::Put | Method::Patch);
+    if is_empty && has_meaning && !is_given(&CONTENT_LENGTH) {
+        request = request.header(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
     for (name, value) in &outgoing.headers {
         let name =
             HeaderName::try_from(name).map_err(|_| bad(format!("`{name}` is no header name")))?;

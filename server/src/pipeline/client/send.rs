@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
+use http::header::CONTENT_ENCODING;
 use hyper_rustls::ConfigBuilderExt;
 
 use super::address::AddressPolicy;
@@ -21,6 +22,7 @@ use super::request::Routed;
 pub use super::request::{Outgoing, SendError};
 use super::timing::{Stopwatch, Timing};
 use crate::config::DeliveryConfig;
+use crate::content_coding::{Codings, Decoded, End};
 use crate::model::Response;
 
 /// Protocols offered to the receiver (ALPN), the preferred one first.
@@ -125,7 +127,7 @@ impl Sender {
             })
         };
         let ended = in_time(outgoing.timeout_ms, exchange).await;
-        sent(coming, ended)
+        self.sent(coming, ended)
     }
 
     /// Like [`Sender::send`], but over a new connection and without a second try; returns the timing, too.
@@ -137,24 +139,45 @@ impl Sender {
             self.exchange.run_timed(&routed, outgoing, &mut coming, &stopwatch).await
         };
         let ended = in_time(outgoing.timeout_ms, exchange).await;
-        (sent(coming, ended), stopwatch.timing())
+        (self.sent(coming, ended), stopwatch.timing())
+    }
+
+    fn sent(&self, coming: Option<Coming>, ended: Result<(), SendError>) -> Sent {
+        let error = match (&coming, ended) {
+            (Some(coming), Err(SendError::TimedOut(timeout_ms))) => {
+                Some(SendError::BodyTimedOut { status: coming.status, timeout_ms })
+            }
+            (_, ended) => ended.err(),
+        };
+        let response = coming.map(|mut coming| {
+            let cut = decode(&mut coming, self.exchange.response_bytes_max);
+            let body = String::from_utf8_lossy(&coming.body);
+            Response {
+                status: coming.status,
+                headers: coming.headers,
+                // A byte order mark is no part of the text.
+                body: body.strip_prefix('\u{FEFF}').unwrap_or(&body).to_owned(),
+                truncated: coming.truncated || cut || error.is_some(),
+            }
+        });
+        Sent { response, error }
     }
 }
 
-fn sent(coming: Option<Coming>, ended: Result<(), SendError>) -> Sent {
-    let error = match (&coming, ended) {
-        (Some(coming), Err(SendError::TimedOut(timeout_ms))) => {
-            Some(SendError::BodyTimedOut { status: coming.status, timeout_ms })
-        }
-        (_, ended) => ended.err(),
-    };
-    let response = coming.map(|coming| Response {
-        status: coming.status,
-        headers: coming.headers,
-        body: String::from_utf8_lossy(&coming.body).into_owned(),
-        truncated: coming.truncated || error.is_some(),
-    });
-    Sent { response, error }
+/// Decodes the body of a response that was sent with a content coding, although none was asked for. A body that
+/// can't be decoded stays as it is. True: only the beginning is left.
+fn decode(coming: &mut Coming, bytes_max: usize) -> bool {
+    let Some(codings) = coming.headers.get(CONTENT_ENCODING.as_str()) else { return false };
+    let Ok(codings) = Codings::parse(codings) else { return false };
+    if codings.is_identity() || coming.body.is_empty() {
+        return false;
+    }
+    let Decoded { bytes, end } = codings.decode(&coming.body, bytes_max);
+    if bytes.is_empty() && end != End::Whole {
+        return false;
+    }
+    coming.body = bytes;
+    end != End::Whole
 }
 
 /// Applies one deadline to the whole exchange.

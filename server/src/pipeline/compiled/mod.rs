@@ -5,6 +5,7 @@ pub mod profile;
 pub mod shape;
 mod shape_reader;
 pub mod subscription;
+pub mod success_pattern;
 pub mod tenant;
 pub mod variables;
 pub mod webhook;

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use antar_json::{Document, Kind, Value};
 use serde::Serialize;
 
-use crate::pipeline::accept::intake::pointer_token;
+use crate::model::pointer_token;
 
 /// One difference.
 #[derive(Clone, Debug, PartialEq, Serialize)]

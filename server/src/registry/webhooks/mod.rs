@@ -1,6 +1,7 @@
 //! Changes of webhooks: settings and secrets. What does not hold any more when a change gets its tenant's turn
 //! is checked again.
 
+pub(super) mod earlier_rules;
 mod state;
 
 use std::sync::Arc;

@@ -9,7 +9,7 @@ use crate::store::db::conn::{Conn, run};
 use crate::store::db::error::StoreError;
 use crate::store::db::schema::{
     api_keys, attempts, deliveries, event_types, events, facet_values, idempotency, plugins,
-    replays, secrets, sources, tenants, webhook_revisions, webhooks,
+    rejections, replays, secrets, sources, tenants, webhook_revisions, webhooks,
 };
 
 /// Events or deliveries of a tenant deleted per transaction, so that other transactions run in between.
@@ -137,6 +137,7 @@ async fn delete_owned(conn: &mut Conn, tenant: &TenantId) -> Result<usize, Store
         conn,
         tenant,
         events,
+        rejections,
         webhooks,
         sources,
         secrets,

@@ -8,8 +8,8 @@ use diesel::sql_types::{BigInt, Binary, Text};
 
 use super::error::StoreError;
 use crate::model::{
-    DeliveryId, EventId, EventType, Millis, PluginName, ReplayId, ReplayState, SecretName,
-    SourceId, State, TenantId, WebhookId,
+    DeliveryId, EventId, EventType, Millis, PluginName, RejectionId, ReplayId, ReplayState,
+    SecretName, SourceId, State, TenantId, WebhookId,
 };
 
 /// Text columns; the type checks the form of what is read.
@@ -84,7 +84,8 @@ uuid_column!(
     WebhookId as WebhookIdColumn,
     DeliveryId as DeliveryIdColumn,
     SourceId as SourceIdColumn,
-    ReplayId as ReplayIdColumn
+    ReplayId as ReplayIdColumn,
+    RejectionId as RejectionIdColumn
 );
 
 #[derive(AsExpression, FromSqlRow)]

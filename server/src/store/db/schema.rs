@@ -244,5 +244,23 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    rejections (id) {
+        id -> Binary,
+        tenant -> Text,
+        source_id -> Nullable<Binary>,
+        rejected_at -> BigInt,
+        code -> Text,
+        reason -> Text,
+        errors -> Text,
+        method -> Text,
+        path -> Text,
+        query -> Text,
+        headers -> Text,
+        body -> Nullable<Binary>,
+        body_bytes -> BigInt,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(webhooks, webhook_revisions);
 diesel::allow_tables_to_appear_in_same_query!(attempts, deliveries, events);

@@ -20,6 +20,7 @@ use crate::store::db::schema::events;
 /// Filter of a list of events; a field that is none matches everything.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct EventFilter {
+    pub id: Option<EventId>,
     pub event_type: Option<EventType>,
     pub subject: Option<String>,
     /// Accepted at or after.
@@ -171,10 +172,11 @@ pub(crate) async fn load(
 
 /// A key as [`InsertEvents`] spells it.
 pub(super) fn key_text(key: &EventKey) -> String {
-    format!("{} {} {}", key.tenant, key.id, key.source)
+    format!("{} {}\n{}", key.tenant, key.id, key.source)
 }
 
-/// Inserts events. The key has all columns of the index `events_key`; tenants and event ids contain no space.
+/// Inserts events. The key has all columns of the index `events_key`; tenants contain no space, and event ids
+/// no line break.
 pub(crate) struct InsertEvents;
 
 impl Statement for InsertEvents {
@@ -197,10 +199,10 @@ impl Statement for InsertEvents {
         ("fanout", Kind::Number),
     ];
     const SELDOM: usize = 5;
-    const KEY: &'static str = "tenant || ' ' || id || ' ' || source";
+    const KEY: &'static str = "tenant || ' ' || id || '\n' || source";
 
     fn key(row: &[Cell<'_>]) -> String {
-        format!("{} {} {}", row[0].spelled(), row[2].spelled(), row[1].spelled())
+        format!("{} {}\n{}", row[0].spelled(), row[2].spelled(), row[1].spelled())
     }
 }
 

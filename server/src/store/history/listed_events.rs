@@ -112,6 +112,9 @@ macro_rules! meant {
                 .filter(events::accepted_at.le(*at))
                 .filter(events::accepted_at.lt(*at).or(events::id.lt(id)).or(same_id));
         }
+        if let Some(id) = &$filter.id {
+            query = query.filter(events::id.eq(id));
+        }
         if let Some(event_type) = &$filter.event_type {
             query = query.filter(events::event_type.eq(event_type));
         }

@@ -263,7 +263,7 @@ async fn deliveries_after(
     Ok(run!(conn, |c| deliveries::table
         .filter(deliveries::tenant.eq(tenant))
         .filter(deliveries::event_id.eq_any(&ids))
-        .filter(sql::<Text>("tenant || ' ' || event_id || ' ' || event_source").eq_any(names))
+        .filter(sql::<Text>("tenant || ' ' || event_id || '\n' || event_source").eq_any(names))
         .filter(deliveries::id.gt(after))
         .order(deliveries::id.asc())
         .limit(i64::try_from(DELIVERIES_AT_ONCE).unwrap_or(i64::MAX))

@@ -1,14 +1,14 @@
 use antar::config::IntakeConfig;
 use antar::model::{Fields, Millis, Response};
-use antar::pipeline::accept::source::Call;
+use antar::pipeline::accept::call::{Call, Reading};
+use antar::pipeline::accept::source::Meaning;
 use antar::pipeline::accept::{cloudevents, intake};
 use antar::pipeline::attempt::receiver_hints::ReceiverHints;
-use antar_json::Steps;
 use serde_json::json;
 
 use super::texts::object;
 use super::{Part, repeated};
-use crate::targets::source;
+use crate::targets::{called, source};
 
 pub(super) const PARTS: &[Part] = &[
     Part {
@@ -120,18 +120,19 @@ fn cloud_events(text: String) -> Box<dyn Fn()> {
 fn cloud_headers(size: usize) -> Box<dyn Fn()> {
     let headers: Vec<_> = (0..size).map(|n| (format!("ce-x{n}"), "%41".to_owned())).collect();
     Box::new(move || {
-        let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
         drop(cloudevents::binary(headers, b"{}", &IntakeConfig::default()));
     })
 }
 
 /// A call from outside.
 fn call(query: String, headers: Vec<(String, String)>, body: Vec<u8>) -> Call {
-    Call { method: "POST".to_owned(), path: "/in/a".to_owned(), query, headers, body: body.into() }
+    let (method, path, url) = ("POST".to_owned(), "/in/a".to_owned(), String::new());
+    Call { method, path, query, url, headers, body: body.into() }
 }
 
 fn written(call: Call) -> Box<dyn Fn()> {
-    Box::new(move || drop(call.document(&IntakeConfig::default())))
+    Box::new(move || drop(call.document(&Reading::default(), &IntakeConfig::default())))
 }
 
 fn body(content_type: &str, body: Vec<u8>) -> Box<dyn Fn()> {
@@ -162,12 +163,11 @@ fn split(size: usize) -> Box<dyn Fn()> {
         &object(100 * size, "name")[1..]
     );
     let limits = IntakeConfig { body_bytes_max: usize::MAX, ..IntakeConfig::default() };
-    let document = call(String::new(), Vec::new(), text.into_bytes()).document(&limits);
+    let call = call(String::new(), Vec::new(), text.into_bytes());
     Box::new(move || {
-        let drafts = source
-            .as_ref()
-            .and_then(|source| source.drafts(&document, &limits, &Steps::unlimited()).ok());
-        assert_eq!(drafts.and_then(Result::ok).map(|drafts| drafts.len()), Some(size));
+        let meaning = source.as_ref().and_then(|source| called(source, &call, &limits));
+        let Some(Meaning::Events { drafts, .. }) = meaning else { panic!("the call is no event") };
+        assert_eq!(drafts.len(), size);
     })
 }
 

@@ -114,6 +114,7 @@ pub(super) fn cloud_read(input: &[u8]) {
     }
     let head = String::from_utf8_lossy(head);
     let headers = head.lines().filter_map(|line| line.split_once(": "));
+    let headers = headers.map(|(name, value)| (name, value.as_bytes()));
     check(cloudevents::binary(headers, body, &limits), &limits);
 }
 

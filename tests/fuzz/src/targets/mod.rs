@@ -11,7 +11,7 @@ mod sources;
 mod templates;
 mod webhooks;
 
-pub(crate) use self::sources::source;
+pub(crate) use self::sources::{called, source};
 use crate::dice::Dice;
 
 /// A parser, and what is tried on it.

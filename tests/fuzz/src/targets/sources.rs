@@ -2,10 +2,13 @@ use std::sync::{Arc, LazyLock};
 
 use antar::config::IntakeConfig;
 use antar::model::{Millis, ProfileSpec, Secret, SourceId, SourceSpec, TenantId};
-use antar::pipeline::accept::source::{Call, Source};
+use antar::pipeline::accept::call::{Call, Reading};
+use antar::pipeline::accept::compile_source::Around;
+use antar::pipeline::accept::source::{Meaning, Source};
+use antar::pipeline::accept::verify::{Caller, Context};
 use antar::pipeline::compiled::profile::Profile;
 use antar_json::Steps;
-use antar_template::{ContentType, Limits, Place, Template};
+use antar_template::Limits;
 use bytes::Bytes;
 use serde_json::json;
 
@@ -36,6 +39,14 @@ static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
         json!({"name": "parts", "event_type": "github.{{body.type}}", "split": "body.events", "attributes": {"source": "x"}}),
         json!({"name": "part", "event_type": "a.b", "data": "body.events.0"}),
         json!({"name": "too many", "event_type": "a.b", "attributes": attributes}),
+        json!({"name": "elements", "event_type": "a.{{element.a}}", "event_id": "{{element.b}}", "split": "body.events",
+               "methods": ["*"], "body": {"json_fields": ["a"]}, "answer": {"body": "<a>{{body.a}}</a>", "content_type": "text/xml"}}),
+        json!({"name": "hmac", "event_type": "a.b", "verify": {"kind": "hmac", "keys": ["key"], "signature": "{headers.x-sig}",
+               "fields": {"signature": "v1", "timestamp": "t"}, "over": "{timestamp}.{body}"}}),
+        json!({"name": "form", "event_type": "a.b", "verify": {"kind": "hmac", "keys": ["key"], "signature": "{headers.x-sig}",
+               "algorithm": "sha1", "encoding": "base64", "over": "{url}{form}{query.a}{body_crc32}{path}{method}"}}),
+        json!({"name": "standard", "event_type": "a.b", "verify": {"kind": "standard", "keys": ["key"]}}),
+        json!({"name": "rsa", "event_type": "a.b", "verify": {"kind": "rsa", "keys": ["key"], "signature": "{body.a}"}}),
     ];
     specs.into_iter().filter_map(source).collect()
 });
@@ -50,20 +61,22 @@ pub(crate) fn source(spec: serde_json::Value) -> Option<Source> {
     let profile: ProfileSpec = serde_json::from_value(profile).ok()?;
     let retry = profile.retry.complete()?;
     let (types, headers, test_headers) = (Default::default(), Vec::new(), Vec::new());
-    let place = Place::Body(ContentType::Text);
-    let template =
-        |text: &str| Template::compile(text, &place, &Limits::default()).ok().map(Arc::new);
-    Some(Source {
+    let around = Around {
         id: SourceId::new(Millis(0)),
         tenant: "acme".parse::<TenantId>().ok()?,
-        event_type: template(&spec.event_type)?,
-        event_id: spec.event_id.as_deref().and_then(template),
-        spec,
         secret: Secret::new("secret".to_owned()),
         profile: Arc::new(Profile { spec: profile, types, headers, test_headers, retry }),
-        created_at: Millis(0),
-        updated_at: Millis(0),
-    })
+        now: Millis(0),
+    };
+    Source::compile(spec, around, &Limits::default()).ok()
+}
+
+/// What a source makes of a call from somebody it does not know.
+pub(crate) fn called(source: &Source, call: &Call, limits: &IntakeConfig) -> Option<Meaning> {
+    let secret = |name: &str| (name == "key").then(|| Secret::new("secret".to_owned()));
+    let caller = Caller { by_trusted_proxy: false, is_vouched_for: false };
+    let context = Context { secret: &secret, now: Millis(1_773_144_000_000), caller };
+    source.called(call, context, limits, &Steps::unlimited()).ok()?.ok()
 }
 
 /// A call is always a document, however it is written, and its parts are found in it.
@@ -81,20 +94,25 @@ pub(super) fn read(input: &[u8]) {
         method: method.to_owned(),
         path: path.to_owned(),
         query: query.to_owned(),
+        url: format!("https://antar.example{target}"),
         headers: headers.collect(),
         body: Bytes::copy_from_slice(body),
     };
-    let document = call.document(&limits);
-    let read = serde_json::from_str::<serde::de::IgnoredAny>(document.text());
-    assert!(read.is_ok(), "the call's document is no JSON: {read:?}");
-    assert_eq!(document.root().at("path").and_then(|path| path.as_str()).as_deref(), Some(path));
-    assert!(document.root().at("headers.cookie").is_none(), "credentials are in the event");
-    assert_eq!(SOURCES.len(), 4);
+    if let Ok(document) = call.document(&Reading::default(), &limits) {
+        let document = document.document;
+        let read = serde_json::from_str::<serde::de::IgnoredAny>(document.text());
+        assert!(read.is_ok(), "the call's document is no JSON: {read:?}");
+        let shown = document.root().at("path");
+        assert_eq!(shown.and_then(|path| path.as_str()).as_deref(), Some(path));
+        assert!(document.root().at("headers.cookie").is_none(), "credentials are in the event");
+    }
+    assert_eq!(SOURCES.len(), 9);
     for source in SOURCES.iter() {
-        if let Ok(Ok(drafts)) = source.drafts(&document, &limits, &Steps::unlimited()) {
-            assert!(drafts.len() <= limits.events_max);
-            let most = drafts.iter().map(|draft| draft.attributes.len()).max().unwrap_or_default();
-            assert!(most <= limits.attributes_max + 1, "more attributes than an event may have");
-        }
+        let Some(Meaning::Events { drafts, .. }) = called(source, &call, &limits) else { continue };
+        assert!(source.verifier.is_none(), "nobody has signed this call");
+        assert!(drafts.len() <= limits.events_max);
+        let drafts = drafts.iter().flatten();
+        let most = drafts.map(|draft| draft.attributes.len()).max().unwrap_or_default();
+        assert!(most <= limits.attributes_max + 1, "more attributes than an event may have");
     }
 }

@@ -1,0 +1,20 @@
+-- Calls and events that were refused, for a day.
+CREATE TABLE rejections (
+    id BYTEA NOT NULL PRIMARY KEY,
+    tenant TEXT NOT NULL,
+    -- NULL: posted as events.
+    source_id BYTEA,
+    rejected_at BIGINT NOT NULL,
+    code TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    errors TEXT NOT NULL,
+    method TEXT NOT NULL,
+    path TEXT NOT NULL,
+    query TEXT NOT NULL,
+    headers TEXT NOT NULL,
+    -- NULL: too long to be kept.
+    body BYTEA,
+    body_bytes BIGINT NOT NULL
+);
+CREATE INDEX rejections_by_time ON rejections (tenant, rejected_at, id);
+CREATE INDEX rejections_old ON rejections (rejected_at);
