@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 mod content_coding;
 pub mod data_folder;
+mod exact_json;
 pub mod fault;
 pub mod http;
 pub mod live_stream;
@@ -25,6 +26,7 @@ pub mod server;
 pub mod store;
 pub mod work_pool;
 pub mod worker;
+mod yaml;
 
 pub use model::DEFAULT_TENANT;
 pub use server::{run, run_in};

@@ -22,6 +22,8 @@ const MAY_IMPORT: MayImport<'_> = &[
     ("work_pool.rs", &["model", "config"]),
     ("budget.rs", &["model"]),
     ("content_coding.rs", &[]),
+    ("exact_json.rs", &[]),
+    ("yaml.rs", &["exact_json"]),
     ("media_type.rs", &[]),
     ("store", &["model", "clock", "config", "fault", "budget"]),
     // What stages work with and make: values in, values out.
@@ -41,7 +43,10 @@ const MAY_IMPORT: MayImport<'_> = &[
     ("pipeline/attempt/no_request.rs", &["model", "work_pool"]),
     ("pipeline/attempt/outcome.rs", &["model", "store"]),
     ("pipeline/attempt/request_memory.rs", &["model", "config", "budget"]),
-    ("registry", &["model", "store", "pipeline", "plugin", "config", "clock", "seal", "fault"]),
+    (
+        "registry",
+        &["model", "store", "pipeline", "plugin", "config", "clock", "seal", "fault", "yaml"],
+    ),
     (
         "worker",
         &[
@@ -102,7 +107,20 @@ const MAY_IMPORT: MayImport<'_> = &[
         ],
     ),
     // Plugins are tried out by the host that the server has.
-    ("cli", &["model", "store", "config", "data_folder", "fault", "plugin", "lib"]),
+    (
+        "cli",
+        &[
+            "model",
+            "store",
+            "config",
+            "data_folder",
+            "fault",
+            "plugin",
+            "lib",
+            "exact_json",
+            "yaml",
+        ],
+    ),
     // These put the parts together and may name all.
     ("main.rs", &["*"]),
     ("lib.rs", &["*"]),

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use antar_json::Document;
 use antar_template::Unresolved;
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{EventType, EventTypeSpec, Headers, RetrySpec, Signer, TypeFilter};
 
 /// One entry of a payload: `{key, value}`, `{key, const}` or `{rest: data}`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, utoipa::ToSchema)]
 #[serde(untagged)]
 pub enum PayloadEntry {
     /// A key whose value is taken from the event; left out when it does not resolve.
@@ -21,10 +23,41 @@ pub enum PayloadEntry {
     Const {
         key: String,
         #[serde(rename = "const")]
-        constant: serde_json::Value,
+        #[schema(value_type = serde_json::Value)]
+        constant: Document,
     },
     /// `rest: data`: the keys of `data` not yet taken, in posted order.
     Rest { rest: RestOf },
+}
+
+/// An untagged enum would read its value through a type that holds numbers in 64 bits.
+impl<'de> Deserialize<'de> for PayloadEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<PayloadEntry, D::Error> {
+        let entry = Document::deserialize(deserializer)?;
+        let members: Vec<_> = entry.root().members().collect();
+        let text = |name: &str| {
+            let value = entry.root().get(name)?;
+            value.as_str().map(std::borrow::Cow::into_owned)
+        };
+        let wrong = || {
+            D::Error::custom(
+                "an entry is {key, value}, {key, const} or {rest: data}, all but `const` text",
+            )
+        };
+        match (members.len(), text("key"), entry.root().get("const"), text("value")) {
+            (2, Some(key), Some(constant), None) => {
+                Ok(PayloadEntry::Const { key, constant: constant.to_document() })
+            }
+            (2, Some(key), None, Some(value)) => {
+                let value = PayloadValue::try_from(value).map_err(D::Error::custom)?;
+                Ok(PayloadEntry::Value { key, value })
+            }
+            (1, None, None, None) if text("rest").as_deref() == Some("data") => {
+                Ok(PayloadEntry::Rest { rest: RestOf::Data })
+            }
+            _ => Err(wrong()),
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]

@@ -26,6 +26,7 @@ use crate::pipeline::compiled::webhook::Webhook;
 use crate::plugin::{Host, Inspection, Kind, Known, Owner, Plugin, PoolName, UploadError};
 use crate::seal::Sealer;
 use crate::store::{EventTypeRow, PluginRow, ProfileRow, Snapshot, Store, WebhookRow};
+use crate::yaml;
 
 impl Registry {
     /// Reads everything. Fails if something stored can't be used any more, and names it: nothing is left out
@@ -43,8 +44,9 @@ impl Registry {
             .load()
             .await
             .context("the configuration can't be read from the database")?;
-        let standard: ProfileSpec = serde_saphyr::from_str(include_str!("standard.yaml"))
-            .context("the built-in profile is broken")?;
+        let standard = yaml::to_json_text(include_str!("standard.yaml"))?;
+        let standard: ProfileSpec =
+            serde_json::from_str(&standard).context("the built-in profile is broken")?;
         let standard_retry =
             standard.retry.complete().context("the built-in profile has no complete `retry`")?;
         let standard = profiles::compile_profile(standard, &config, &standard_retry, When::Saved)?;

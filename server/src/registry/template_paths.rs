@@ -423,7 +423,8 @@ mod tests {
 
     #[test]
     fn types_whose_events_look_the_same_share_one_shape() {
-        let standard: ProfileSpec = serde_saphyr::from_str(include_str!("standard.yaml")).unwrap();
+        let standard = crate::yaml::to_json_text(include_str!("standard.yaml")).unwrap();
+        let standard: ProfileSpec = serde_json::from_str(&standard).unwrap();
         let retry = standard.retry.complete().unwrap();
         let (types, headers) = (HashMap::new(), Vec::new());
         let profile = Profile { spec: standard, types, headers, test_headers: Vec::new(), retry };

@@ -3,6 +3,8 @@
 use serde_json::{Map, Value as Json};
 use similar::{ChangeTag, TextDiff};
 
+use crate::exact_json;
+
 /// Unchanged lines shown around a difference.
 const CONTEXT_LINES: usize = 2;
 
@@ -69,7 +71,8 @@ fn yaml(value: &Json) -> String {
     if value.is_null() || value.as_object().is_some_and(Map::is_empty) {
         return String::new();
     }
-    serde_saphyr::to_string(value).unwrap_or_else(|_| format!("{value:#}"))
+    let value = exact_json::shown(value);
+    serde_saphyr::to_string(&value).unwrap_or_else(|_| format!("{value:#}"))
 }
 
 #[cfg(test)]

@@ -8,11 +8,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
 
-use super::yaml::{self, Node};
+use crate::exact_json;
 use crate::model::{
     EventTypeSpec, PluginName, ProfileSpec, SecretName, SourceSpec, TenantId, TenantSpec,
     WebhookSpec,
 };
+use crate::yaml::{self, Node};
 
 /// Kind of a document, in order of dependency.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -221,7 +222,8 @@ fn resource(origin: &Origin, folder: &Path, tenant: &str) -> Result<Resource, Wr
         ("/kind".to_owned(), format!("`{kind}` is no kind; it is one of {kinds}"))
     })?;
     let tenant = tenant_of(kind, &mut members, tenant)?;
-    let name = members.get("name").and_then(Json::as_str).map(str::to_owned);
+    let name = members.get("name").filter(|name| !exact_json::is_number(name));
+    let name = name.and_then(Json::as_str).map(str::to_owned);
     let name = name.ok_or_else(|| {
         ("/name".to_owned(), format!("a {} has a `name`, as text", kind.as_str()))
     })?;
@@ -303,8 +305,13 @@ fn tenant_of(
 fn text(members: &mut Map<String, Json>, key: &str) -> Result<Option<String>, Wrong> {
     match members.remove(key) {
         None => Ok(None),
-        Some(Json::String(text)) => Ok(Some(text)),
-        Some(other) => Err((format!("/{key}"), format!("`{key}` is text, not `{other}`"))),
+        Some(Json::String(text)) if !exact_json::is_number(&Json::from(text.as_str())) => {
+            Ok(Some(text))
+        }
+        Some(other) => {
+            let other = exact_json::text(&other);
+            Err((format!("/{key}"), format!("`{key}` is text, not `{other}`")))
+        }
     }
 }
 
@@ -338,16 +345,14 @@ pub(super) fn canonical<T: DeserializeOwned + Serialize>(
     members: Map<String, Json>,
 ) -> Result<Json, Wrong> {
     let value = Json::Object(members);
-    let read = |value: Json| serde_json::from_value::<T>(value);
-    match read(value.clone()) {
-        Ok(spec) => serde_json::to_value(spec).map_err(|error| (String::new(), error.to_string())),
-        Err(error) => {
-            let detail = error.to_string();
+    match exact_json::read::<T>(&value) {
+        Ok(spec) => exact_json::of(&spec).map_err(|error| (String::new(), error)),
+        Err(detail) => {
             // Removing a required member only changes which field is reported missing, so any
             // missing field counts as the same error.
             let missing = detail.starts_with("missing field");
             let same = |value: Json| {
-                let other = read(value).err().map(|error| error.to_string());
+                let other = exact_json::read::<T>(&value).err();
                 other.is_some_and(|other| {
                     other == detail || missing && other.starts_with("missing field")
                 })

@@ -6,7 +6,6 @@ mod order;
 mod prune;
 mod report;
 mod target;
-mod yaml;
 
 use std::path::{Path, PathBuf};
 

@@ -19,6 +19,7 @@ use super::manifest::{Content, Kind, Resource, ValueFrom, canonical};
 use super::order::Step;
 use super::report::{Done, Outcome};
 use crate::cli::client::api::{CallError, Client, segment};
+use crate::exact_json;
 use crate::model::{EventTypeSpec, ProfileSpec, SourceSpec, TenantSpec, WebhookSpec};
 
 /// Profile of a tenant that sets none.
@@ -232,7 +233,11 @@ impl<'a> Target<'a> {
 
     /// Sends a change, unless this is a dry run.
     async fn send(&self, method: Method, path: &str, body: &Json) -> Result<Json, CallError> {
-        if self.dry_run { Ok(Json::Null) } else { self.client.send(method, path, body).await }
+        if self.dry_run {
+            return Ok(Json::Null);
+        }
+        let body = exact_json::text(body).into();
+        self.client.call(method, path, "application/json", body).await
     }
 }
 

@@ -17,6 +17,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use crate::cli::terminal::usage::Usage;
+use crate::exact_json;
 
 /// Timeout of a call. An upload is compiled before it is answered.
 const ANSWER_MS_MAX: u64 = 60_000;
@@ -149,9 +150,10 @@ impl Client {
         self.call(Method::GET, path, "application/json", Bytes::new()).await
     }
 
-    /// Gets a resource, or `None` if it does not exist.
+    /// Gets a resource with the text of its numbers, or `None` if it does not exist.
     pub(crate) async fn find(&self, path: &str) -> Result<Option<Json>, CallError> {
-        match self.get(path).await {
+        let answer = self.answer(Method::GET, path, "application/json", Bytes::new()).await;
+        match answer.and_then(|answer| answer.read(|body| exact_json::parse(body).ok())) {
             Ok(found) => Ok(Some(found)),
             Err(CallError::Problem(problem)) if problem.status == 404 => Ok(None),
             Err(error) => Err(error),
@@ -171,12 +173,14 @@ impl Client {
         self.call(Method::DELETE, path, "application/json", Bytes::new()).await
     }
 
-    /// Reads a whole list, page by page.
+    /// Reads a whole list, page by page, with the text of its numbers.
     pub(crate) async fn list(&self, path: &str) -> Result<Vec<Json>, CallError> {
         let mut rows = Vec::new();
         let mut cursor = String::new();
         for _ in 0..PAGES_MAX {
-            let page = self.get(&format!("{path}?limit={PAGE_ITEMS}{cursor}")).await?;
+            let path = format!("{path}?limit={PAGE_ITEMS}{cursor}");
+            let page = self.answer(Method::GET, &path, "application/json", Bytes::new()).await?;
+            let page = page.read(|body| exact_json::parse(body).ok())?;
             rows.extend(page["data"].as_array().cloned().unwrap_or_default());
             let Some(next) = page["next_cursor"].as_str() else { break };
             cursor = format!("&cursor={}", segment(next));
@@ -192,6 +196,18 @@ impl Client {
         content_type: &str,
         body: Bytes,
     ) -> Result<Json, CallError> {
+        let answer = self.answer(method, path, content_type, body).await?;
+        answer.read(|body| serde_json::from_slice(body).ok())
+    }
+
+    /// The answer to a request, if it is a success.
+    async fn answer(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: Bytes,
+    ) -> Result<Answer, CallError> {
         let what = format!("{method} {path}");
         let answer = async {
             let answer = self.request(method, path, content_type, body).await?;
@@ -202,12 +218,26 @@ impl Client {
         if !status.is_success() {
             return Err(CallError::Problem(problem(status.as_u16(), &body)));
         }
-        if body.is_empty() {
+        Ok(Answer { what, body })
+    }
+}
+
+/// An answer that is a success.
+struct Answer {
+    /// What was asked, for messages.
+    what: String,
+    body: Bytes,
+}
+
+impl Answer {
+    /// The body as JSON, or null if there is none.
+    fn read(self, parse: impl Fn(&[u8]) -> Option<Json>) -> Result<Json, CallError> {
+        if self.body.is_empty() {
             return Ok(Json::Null);
         }
-        serde_json::from_slice(&body).map_err(|_| CallError::NoJson {
-            what,
-            text: String::from_utf8_lossy(&body).into_owned(),
+        parse(&self.body).ok_or_else(|| CallError::NoJson {
+            what: self.what,
+            text: String::from_utf8_lossy(&self.body).into_owned(),
         })
     }
 }

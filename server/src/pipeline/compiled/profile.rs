@@ -185,7 +185,7 @@ impl Profile {
                     }
                 }
                 PayloadEntry::Const { key, constant } => {
-                    out.key(key).serde(constant);
+                    out.key(key).copy(constant.root());
                     taken.push(key);
                 }
                 PayloadEntry::Rest { .. } => {

@@ -1,4 +1,4 @@
-//! YAML with the line number of every value.
+//! YAML with the line number of every value, and the text of every number.
 
 use std::fmt;
 
@@ -6,10 +6,14 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 use serde_json::{Map, Number, Value as Json};
 use serde_saphyr::Spanned;
 
+use crate::exact_json;
+
 /// A value and its first line, counted from 1 in the whole file.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(crate) struct Node {
     line: u64,
+    /// Where its own text is, in bytes of the document. An alias has that of what it stands for.
+    span: Option<(usize, usize)>,
     tree: Tree,
 }
 
@@ -23,13 +27,13 @@ enum Tree {
 /// A YAML syntax error and its line.
 #[derive(Debug, thiserror::Error)]
 #[error("line {line}: {detail}")]
-pub(super) struct NoYaml {
-    pub(super) line: u64,
+pub(crate) struct NoYaml {
+    pub(crate) line: u64,
     detail: String,
 }
 
 /// The documents of a file in order, without empty ones.
-pub(super) fn documents(text: &str) -> Result<Vec<Node>, NoYaml> {
+pub(crate) fn documents(text: &str) -> Result<Vec<Node>, NoYaml> {
     let mut found = Vec::new();
     for (before, document) in split(text) {
         let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
@@ -37,12 +41,19 @@ pub(super) fn documents(text: &str) -> Result<Vec<Node>, NoYaml> {
             serde_saphyr::from_str_with_options::<Spanned<Tree>>(&document, options.clone());
         let Ok(parsed) = parsed else { return Err(refused(before, &document, options)) };
         let mut node = Node::from(parsed);
+        node.keep_numbers(&document);
         node.move_down(before as u64);
         if !matches!(node.tree, Tree::Scalar(Json::Null)) {
             found.push(node);
         }
     }
     Ok(found)
+}
+
+/// The text of a JSON value that is the only document of a file.
+pub(crate) fn to_json_text(text: &str) -> Result<String, NoYaml> {
+    let only = documents(text)?.into_iter().next();
+    Ok(only.map_or_else(|| "null".to_owned(), |node| exact_json::text(&node.to_json())))
 }
 
 /// What is wrong with a document. Empty lines before it make the parser count lines from the start of the file,
@@ -81,7 +92,35 @@ fn split(text: &str) -> Vec<(usize, String)> {
     documents
 }
 
+/// A number as YAML writes it, as JSON has it. None: its value is what counts, as in `0x10`.
+fn number(text: &str) -> Option<Json> {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let has_zeros = digits.len() > 1
+        && digits.starts_with('0')
+        && digits.bytes().all(|byte| byte.is_ascii_digit());
+    // A number without its leading zeros would be another one: of a telephone, or an account.
+    if has_zeros {
+        return Some(text.into());
+    }
+    exact_json::is_json_number(text).then(|| exact_json::number(text))
+}
+
 impl Node {
+    /// Reads the numbers again, from the text of the document.
+    fn keep_numbers(&mut self, document: &str) {
+        match &mut self.tree {
+            Tree::Scalar(value) if value.is_number() => {
+                let text = self.span.and_then(|(start, end)| document.get(start..end));
+                if let Some(number) = text.and_then(|text| number(text.trim())) {
+                    *value = number;
+                }
+            }
+            Tree::Scalar(_) => {}
+            Tree::List(elements) => elements.iter_mut().for_each(|it| it.keep_numbers(document)),
+            Tree::Map(members) => members.iter_mut().for_each(|(_, it)| it.keep_numbers(document)),
+        }
+    }
+
     /// Adds lines before the value.
     fn move_down(&mut self, lines: u64) {
         self.line += lines;
@@ -94,7 +133,7 @@ impl Node {
         }
     }
 
-    pub(super) fn to_json(&self) -> Json {
+    pub(crate) fn to_json(&self) -> Json {
         match &self.tree {
             Tree::Scalar(value) => value.clone(),
             Tree::List(elements) => elements.iter().map(Node::to_json).collect(),
@@ -108,7 +147,7 @@ impl Node {
     }
 
     /// The line of the value at an RFC 6901 pointer, or of the innermost existing part of it.
-    pub(super) fn line_of(&self, pointer: &str) -> u64 {
+    pub(crate) fn line_of(&self, pointer: &str) -> u64 {
         let mut node = self;
         for part in pointer.split('/').skip(1) {
             let part = part.replace("~1", "/").replace("~0", "~");
@@ -130,7 +169,13 @@ impl Node {
 
 impl From<Spanned<Tree>> for Node {
     fn from(spanned: Spanned<Tree>) -> Node {
-        Node { line: spanned.referenced.line(), tree: spanned.value }
+        let span = spanned.defined.span();
+        let bytes = span.byte_offset().zip(span.byte_len());
+        let bytes = bytes.and_then(|(start, length)| {
+            let start = usize::try_from(start).ok()?;
+            Some((start, start.checked_add(usize::try_from(length).ok()?)?))
+        });
+        Node { line: spanned.referenced.line(), span: bytes, tree: spanned.value }
     }
 }
 
@@ -226,6 +271,18 @@ mod tests {
         let second = documents[1].to_json();
         assert_eq!(second["attributes"], serde_json::json!({"yes": "no"}));
         assert_eq!(second["n"], serde_json::json!([1, 1.5, -2, true, null, "2026-01-01", 16]));
+    }
+
+    #[test]
+    fn numbers_keep_their_text() {
+        let text = "id: [82025227314455255421]\nprice: &p 1.10\nsame: *p\nphone: [08123456789, 007]\n\
+            zero: 0\nsmall: -0.50\nplus: +7\nhex: 0x1F\ntext: \"1.10\"\nquoted: '08'\n---\nnext: 2.50\n";
+        let documents = documents(text).unwrap();
+        assert_eq!(
+            exact_json::text(&documents[0].to_json()),
+            r#"{"id":[82025227314455255421],"price":1.10,"same":1.10,"phone":["08123456789","007"],"zero":0,"small":-0.50,"plus":7,"hex":31,"text":"1.10","quoted":"08"}"#
+        );
+        assert_eq!(exact_json::text(&documents[1].to_json()), r#"{"next":2.50}"#);
     }
 
     #[test]
