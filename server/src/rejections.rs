@@ -19,6 +19,8 @@ const QUEUE_MAX: usize = 256;
 /// How long the first of them waits for more.
 const TOGETHER: Duration = Duration::from_millis(200);
 const FORGET_EVERY_MS: i64 = 60_000;
+/// One part in so many is for calls that are not signed as they should be.
+const STRANGERS: u32 = 4;
 
 /// Takes rejections.
 pub struct Rejections {
@@ -31,7 +33,7 @@ pub struct Rejections {
 #[derive(Default)]
 struct Minute {
     number: i64,
-    counts: HashMap<TenantId, u32>,
+    counts: HashMap<(TenantId, bool), u32>,
 }
 
 impl Rejections {
@@ -52,8 +54,9 @@ impl Rejections {
         &self.config.rejections
     }
 
-    /// Whether another rejection of a tenant is kept; counts it if so.
-    pub fn takes(&self, tenant: &TenantId, now: Millis) -> bool {
+    /// Whether another rejection of a tenant is kept; counts it if so. Those of strangers, whose calls are not
+    /// signed, have a share of their own, so that they don't hide what the sender has to mend.
+    pub fn takes(&self, tenant: &TenantId, now: Millis, is_stranger: bool) -> bool {
         if self.settings().kept_s == 0 {
             return false;
         }
@@ -62,9 +65,10 @@ impl Rejections {
         if current.number != minute {
             *current = Minute { number: minute, counts: HashMap::new() };
         }
-        let count = current.counts.entry(tenant.clone()).or_default();
+        let count = current.counts.entry((tenant.clone(), is_stranger)).or_default();
         *count += 1;
-        let takes = *count <= self.settings().per_minute_max;
+        let max = self.settings().per_minute_max;
+        let takes = *count <= if is_stranger { max.div_ceil(STRANGERS) } else { max };
         if !takes {
             metrics::counter!("antar_rejections_left_out_total").increment(1);
         }

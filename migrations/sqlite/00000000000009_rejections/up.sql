@@ -18,3 +18,5 @@ CREATE TABLE rejections (
 );
 CREATE INDEX rejections_by_time ON rejections (tenant, rejected_at, id);
 CREATE INDEX rejections_old ON rejections (rejected_at);
+-- Sources made before took calls with any method.
+UPDATE sources SET spec = '{"methods":["*"],' || substr(spec, 2) WHERE spec NOT LIKE '%"methods":%';

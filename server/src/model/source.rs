@@ -55,6 +55,18 @@ pub struct SourceSpec {
     pub enabled: bool,
 }
 
+impl SourceSpec {
+    /// The names of the secrets that it uses; a name may occur twice.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        let of_handshakes = self.handshakes.iter().flat_map(|handshake| {
+            let token = handshake.token.iter().flat_map(|token| &token.keys);
+            token.chain(handshake.hmac.iter().map(|mac| &mac.key))
+        });
+        let keys = self.verify.as_ref().map_or(&[][..], Verify::keys);
+        keys.iter().chain(of_handshakes).map(String::as_str)
+    }
+}
+
 /// How a body is read.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -40,8 +40,8 @@ impl Pipeline {
         let is_small = call.body.len() <= work.bytes_at_once_max && !call.is_coded();
         let look = move |steps: &Steps| {
             let secret = |name: &str| of.secret(name);
-            let context = Context { secret: &secret, now, caller };
-            by.called(&call, context, &config.intake, steps)
+            let context = Context { secret: &secret, now, caller, steps };
+            by.called(&call, context, &config.intake)
         };
         if is_small && let Ok(called) = look(&Steps::new(work.steps_at_once_max)) {
             return Ok(called);

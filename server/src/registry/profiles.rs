@@ -11,6 +11,7 @@ use super::turns::compile_pool::For;
 use super::{ChangeError, ROUNDS_MAX, Registry, STANDARD, stored, to_its_end};
 use crate::config::Config;
 use crate::model::{Invalid, ProfileSpec, Retry, TenantId, WebhookId};
+use crate::pipeline::accept::compile_source::check_methods;
 use crate::pipeline::compiled::profile::{CatalogType, Profile};
 use crate::pipeline::compiled::tenant::{Tenant, TenantState};
 use crate::pipeline::compiled::webhook::{Plan, Webhook};
@@ -68,6 +69,12 @@ pub(super) fn compile_profile(
                 "is one of the server's own paths; choose another",
             ));
         }
+    }
+    let methods = spec.incoming.as_ref().and_then(|incoming| incoming.methods.as_deref());
+    if let Some(detail) = methods.and_then(check_methods)
+        && when == When::Saved
+    {
+        return Err(Invalid::at("/incoming/methods", detail));
     }
     if when == When::Saved {
         check_signed_headers(&spec.signers)?;

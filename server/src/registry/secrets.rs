@@ -139,6 +139,13 @@ impl Registry {
                 }
             }
         }
+        for source in self.sources(&tenant.id) {
+            for name in source.spec.secrets() {
+                if let Some(uses) = uses.get_mut(name) {
+                    uses.add(format!("the source `{}`", source.spec.name));
+                }
+            }
+        }
         for name in intake.iter().flat_map(|used| secrets_of(used.config.root())) {
             if let Some(uses) = uses.get_mut(name.as_str()) {
                 uses.by_intake = true;

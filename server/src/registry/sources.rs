@@ -256,7 +256,17 @@ pub(super) fn estimated_bytes(source: &Source) -> usize {
     let template = |text: &str| 4 * text.len() + TAG * text.matches("{{").count();
     let attributes = spec.attributes.iter().map(|(name, value)| 96 + name.len() + value.len());
     let paths = [&spec.data, &spec.split].into_iter().flatten().map(String::len);
+    // Patterns and templates take many times their text.
+    const COMPILED: usize = 8;
+    const HANDSHAKE: usize = 4_096;
+    let text = |text: Result<String, ChangeError>| text.map_or(0, |text| COMPILED * text.len());
+    let more = text(stored(&spec.verify))
+        + text(stored(&spec.handshakes))
+        + text(stored(&spec.answer))
+        + text(stored(&spec.body))
+        + HANDSHAKE * spec.handshakes.len();
     SOURCE
+        + more
         + template(&spec.event_type)
         + spec.event_id.as_deref().map_or(0, template)
         + attributes.chain(paths).sum::<usize>()

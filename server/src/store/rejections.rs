@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::db::conn::run;
+use super::db::conn::{Conn, run};
 use super::db::database::Database;
 use super::db::error::StoreError;
 use super::db::page::{Page, PageSize, Place, rows_to_ask};
@@ -81,17 +81,8 @@ impl Rejections {
                             .execute(c))?;
                     }
                     for tenant in tenants {
-                        let oldest = run!(conn, |c| rejections::table
-                            .filter(rejections::tenant.eq(tenant))
-                            .order((rejections::rejected_at.desc(), rejections::id.desc()))
-                            .offset(i64::try_from(count_max).unwrap_or(i64::MAX))
-                            .limit(i64::from(u16::MAX))
-                            .select(rejections::id)
-                            .load::<RejectionId>(c))?;
-                        run!(conn, |c| diesel::delete(
-                            rejections::table.filter(rejections::id.eq_any(&oldest))
-                        )
-                        .execute(c))?;
+                        forget_beyond(conn, tenant, true, count_max / 4).await?;
+                        forget_beyond(conn, tenant, false, count_max).await?;
                     }
                     Ok(())
                 })
@@ -205,4 +196,37 @@ impl Rejections {
             })
             .await
     }
+}
+
+/// Code of the rejections of callers who are not known. They have a share of their own, so that they don't push
+/// out those of the sender.
+const OF_STRANGERS: &str = "signature_invalid";
+
+/// Deletes the oldest rejections of a tenant beyond so many.
+async fn forget_beyond(
+    conn: &mut Conn,
+    tenant: &TenantId,
+    of_strangers: bool,
+    count_max: usize,
+) -> Result<(), StoreError> {
+    let oldest = run!(conn, |c, Db| {
+        let query = rejections::table
+            .filter(rejections::tenant.eq(tenant))
+            .order((rejections::rejected_at.desc(), rejections::id.desc()))
+            .offset(i64::try_from(count_max).unwrap_or(i64::MAX))
+            .limit(i64::from(u16::MAX))
+            .select(rejections::id)
+            .into_boxed::<Db>();
+        let query = match of_strangers {
+            true => query.filter(rejections::code.eq(OF_STRANGERS)),
+            false => query.filter(rejections::code.ne(OF_STRANGERS)),
+        };
+        query.load::<RejectionId>(c)
+    })?;
+    if oldest.is_empty() {
+        return Ok(());
+    }
+    let oldest = rejections::table.filter(rejections::id.eq_any(&oldest));
+    run!(conn, |c| diesel::delete(oldest).execute(c))?;
+    Ok(())
 }

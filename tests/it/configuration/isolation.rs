@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use antar_harness::{Answer, Api, Database, Receiver, TestServer, on_both_databases};
+use antar_harness::{Answer, Api, Database, Receiver, TestServer, eventually, on_both_databases};
 use antar_test_guests::Guest;
 use serde_json::{Value, json};
 
@@ -22,8 +22,8 @@ const OPEN_TO_TENANTS: [&str; 6] = [
     "/docs",
 ];
 /// Members of answers that differ from call to call.
-const FLEETING: [&str; 7] =
-    ["request_id", "id", "created_at", "updated_at", "accepted_at", "secret", "url"];
+const FLEETING: [&str; 8] =
+    ["request_id", "id", "created_at", "updated_at", "accepted_at", "rejected_at", "secret", "url"];
 
 /// One of everything that a tenant can have; its ids by what stands before them in paths.
 async fn furnish(
@@ -48,6 +48,9 @@ async fn furnish(
     let event_id = format!("{MARK}-event");
     api.send(&json!({"type": format!("{MARK}.type"), "id": event_id, "data": {"inbox": MARK}}))
         .await;
+    api.post("events", &json!({"type": format!("{MARK} {MARK}"), "data": {}})).await.expect(422);
+    let rejection =
+        eventually("a rejection is kept", async || api.list("rejections").await.pop()).await;
     let delivery = api.delivery_in("delivered", &format!("event_id={event_id}")).await;
     let again = json!({"event_ids": [event_id]});
     let replay =
@@ -65,6 +68,7 @@ async fn furnish(
         ("profiles", "zoo".to_owned()),
         ("events", event_id),
         ("deliveries", delivery.id),
+        ("rejections", text(&rejection["id"])),
         ("replays", text(&replay["id"])),
         ("keys", text(&key["id"])),
     ])

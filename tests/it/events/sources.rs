@@ -114,12 +114,16 @@ on_both_databases! {
 
     async fn methods_that_make_events_are_a_list(server: TestServer) {
         let by_default = create(&server, json!({"name": "default", "event_type": "a.b"})).await;
-        for (method, status) in [("POST", 200), ("PUT", 200), ("PATCH", 200), ("GET", 405), ("DELETE", 405)] {
+        for (method, status) in [("POST", 200), ("PUT", 200), ("PATCH", 200), ("GET", 200), ("DELETE", 405)] {
             let answer = Call::new(method, &url(&server, &by_default)).send().await.expect(status);
             if status == 405 {
-                assert_eq!(answer.header("allow"), Some("POST, PUT, PATCH"));
+                assert_eq!(answer.header("allow"), Some("GET, POST, PUT, PATCH"));
             }
         }
+        server.api.put("/v1/profiles/plain", &json!({"payload": [{"rest": "data"}]})).await.expect(201);
+        let plain = create(&server, json!({"name": "plain", "event_type": "a.b", "profile": "plain"})).await;
+        Call::new("POST", &url(&server, &plain)).send().await.expect(200);
+        Call::new("GET", &url(&server, &plain)).send().await.expect(405);
         let own = create(&server, json!({"name": "own", "event_type": "a.b", "methods": ["GET"]})).await;
         Call::new("GET", &url(&server, &own)).send().await.expect(200);
         Call::new("POST", &url(&server, &own)).send().await.expect(405);

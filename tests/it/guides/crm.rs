@@ -31,7 +31,7 @@ const SECRETS: &[(&str, &str)] = &[
 ];
 
 /// Brought by HTTP itself.
-const TRANSPORT: &[&str] = &["host", "content-length"];
+const TRANSPORT: &[&str] = &["host", "content-length", "accept-encoding"];
 
 /// An answer that every target's `success` takes for one.
 const TAKEN: &str = r#"{"ok": true, "ids": [1], "data": [{"status": "success"}]}"#;

@@ -83,20 +83,26 @@ pub(crate) async fn run(arguments: Arguments, screen: Screen) -> anyhow::Result<
     Ok(())
 }
 
+/// A text that a stranger has sent, without what a terminal takes for a command.
+fn plain(text: &str) -> String {
+    let shown = |c: char| if c.is_control() && c != '\n' && c != '\t' { '\u{FFFD}' } else { c };
+    text.chars().map(shown).collect()
+}
+
 /// One line about a rejection, and its errors.
 fn sentence(row: &Json, screen: Screen) -> String {
-    let text = |name: &str| row[name].as_str().unwrap_or_default();
+    let text = |name: &str| plain(row[name].as_str().unwrap_or_default());
     let mut line = format!(
         "{}  {}  {} {}  {}: {}",
         text("id"),
-        screen.paint(DIM, text("rejected_at")),
+        screen.paint(DIM, &text("rejected_at")),
         text("method"),
         text("path"),
-        screen.paint(RED, text("code")),
+        screen.paint(RED, &text("code")),
         text("reason"),
     );
     for error in row["errors"].as_array().into_iter().flatten() {
-        let part = |name: &str| error[name].as_str().unwrap_or_default();
+        let part = |name: &str| plain(error[name].as_str().unwrap_or_default());
         line.push_str(&format!("\n    {} {}", part("pointer"), part("detail")));
     }
     line
@@ -105,11 +111,11 @@ fn sentence(row: &Json, screen: Screen) -> String {
 fn show(rejection: &Json, screen: Screen) {
     screen.line(&sentence(rejection, screen));
     if let Some(query) = rejection["query"].as_str().filter(|query| !query.is_empty()) {
-        screen.line(&format!("  ?{query}"));
+        screen.line(&format!("  ?{}", plain(query)));
     }
     for (name, value) in rejection["headers"].as_object().into_iter().flatten() {
-        screen.line(&format!("  {name}: {}", value.as_str().unwrap_or_default()));
+        screen.line(&plain(&format!("  {name}: {}", value.as_str().unwrap_or_default())));
     }
     let body = rejection["body"].as_str().or_else(|| rejection["body_base64"].as_str());
-    screen.line(body.unwrap_or("(its body is too long to be kept)"));
+    screen.line(&plain(body.unwrap_or("(its body is too long to be kept)")));
 }

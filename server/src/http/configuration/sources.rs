@@ -17,6 +17,7 @@ use crate::http::edge::settings::{saved, settings, take_secret};
 use crate::http::edge::{auth, patch};
 use crate::model::{FieldError, Invalid, Millis, SourceId, SourceSpec, TenantId};
 use crate::pipeline::accept::source::Source;
+use crate::pipeline::compiled::tenant::Tenant;
 
 /// A source as it is shown. Its secret is part of the URL, and masked there.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -66,8 +67,14 @@ impl SourceView {
     }
 
     /// The view with warnings about the new settings.
-    fn saved(self, source: &Source) -> SourceView {
-        SourceView { warnings: source.warnings(), ..self }
+    fn saved(self, source: &Source, tenant: &Tenant) -> SourceView {
+        let mut warnings = source.warnings();
+        for name in source.spec.secrets().filter(|name| tenant.secret(name).is_none()) {
+            let detail =
+                format!("there is no secret `{name}` yet: until it is put, calls are refused");
+            warnings.push(FieldError::new("", detail));
+        }
+        SourceView { warnings, ..self }
     }
 
     fn with(source: &Source, config: &Config, shown: &str, secret: Option<String>) -> SourceView {
@@ -115,7 +122,7 @@ pub(crate) async fn create(access: Access<Manage>, body: Body) -> Answer {
     let spec: SourceSpec = settings(&spec, &["secret", "warnings"])?;
     let source = access.app.registry.create_source(&access.tenant, spec, secret).await?;
     let view = SourceView::with_secret(&source, &access.app.config);
-    answer::created(&view.saved(&source))
+    answer::created(&view.saved(&source, &access.tenant))
 }
 
 /// List sources, oldest first
@@ -155,7 +162,7 @@ pub(crate) async fn patch(access: Access<Manage>, Id(id): Id<SourceId>, body: Bo
     let saved = saved(&find(&access, id)?.spec)?;
     let spec: SourceSpec = read(&patch::merge(saved.root(), changes.root()))?;
     let source = access.app.registry.update_source(&access.tenant, id, spec).await?;
-    answer::ok(&SourceView::of(&source, &access.app.config).saved(&source))
+    answer::ok(&SourceView::of(&source, &access.app.config).saved(&source, &access.tenant))
 }
 
 /// Put a new secret in place

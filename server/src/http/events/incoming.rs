@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use actix_web::http::header::{ALLOW, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue};
 use actix_web::{FromRequest, HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError, web};
 
-use super::refused::{Refused, kept_if_refused};
+use super::refused::{Refused, keep, kept_if_refused};
 use crate::app::{App, Posted};
 use crate::http::edge::answer::Answer;
 use crate::http::edge::auth::Account;
@@ -20,7 +20,7 @@ use crate::http::edge::connection::Connection;
 use crate::http::edge::error::{Code, Problem};
 use crate::http::edge::hops::hops;
 use crate::http::edge::path::decoded;
-use crate::model::Hops;
+use crate::model::{Hops, Invalid};
 use crate::pipeline::accept::call::Call;
 use crate::pipeline::accept::call_answer::RenderedAnswer;
 use crate::pipeline::accept::intake::Draft;
@@ -115,9 +115,21 @@ async fn call(req: &HttpRequest, body: &Body) -> Answer {
     let by_trusted_proxy =
         peer.is_some_and(|peer| client_address::is_trusted(peer, &config.trusted_proxies));
     let caller = Caller { by_trusted_proxy, is_vouched_for: false };
-    let answer = take_in(&app, &tenant, &source, &call, caller, hops(req)).await;
+    let taken = take_in(&app, &tenant, &source, &call, caller, hops(req)).await;
     let refused = Refused { tenant: &tenant.id, source: Some(&source), call: &call };
-    kept_if_refused(&app, &refused, answer).or_else(|problem| with_methods(problem, &source))
+    if let Ok(Taken { left_out: Some(problem), .. }) = &taken {
+        keep(&app, &refused, problem);
+    }
+    let answer = kept_if_refused(&app, &refused, taken.map(|taken| taken.answer));
+    answer.or_else(|problem| with_methods(problem, &source))
+}
+
+/// A call that was taken in.
+pub(super) struct Taken {
+    pub(super) answer: HttpResponse,
+    pub(super) is_handshake: bool,
+    /// Why a part of it became no event.
+    pub(super) left_out: Option<Problem>,
 }
 
 /// Makes events of a call, or answers its handshake.
@@ -128,25 +140,34 @@ pub(super) async fn take_in(
     call: &Arc<Call>,
     caller: Caller,
     hops: Hops,
-) -> Result<HttpResponse, Problem> {
+) -> Result<Taken, Problem> {
     let (drafts, answer) = match app.pipeline.called(tenant, source, call, caller).await?? {
-        Meaning::Handshake(answer) => return Ok(sent(answer)),
+        Meaning::Handshake(answer) => {
+            return Ok(Taken { answer: sent(answer), is_handshake: true, left_out: None });
+        }
         Meaning::Events { drafts, answer } => (drafts, answer),
     };
     let drafts = drafts.into_iter().map(|draft| Ok(Draft { hops, ..draft? }));
     let posted = app.post_events(tenant, drafts.collect(), None).await?;
-    let taken = || answer.map_or_else(|| taken(source), sent);
-    if let Posted::New(answers) = posted {
-        let refused = |answer: &pipeline::Answer| matches!(answer, pipeline::Answer::Refused(_));
-        if !answers.is_empty() && answers.iter().all(refused) {
-            let first = answers.into_iter().find_map(|answer| match answer {
-                pipeline::Answer::Refused(invalid) => Some(invalid),
-                pipeline::Answer::Accepted { .. } => None,
-            });
-            return first.map_or_else(|| Ok(taken()), |invalid| Err(invalid.into()));
-        }
+    let Posted::New(answers) = posted else {
+        return Err(Problem::internal("a call has no idempotency key"));
+    };
+    let count = answers.len();
+    let refused = answers.into_iter().filter_map(|answer| match answer {
+        pipeline::Answer::Refused(invalid) => Some(invalid),
+        pipeline::Answer::Accepted { .. } => None,
+    });
+    let mut refused: Vec<Invalid> = refused.collect();
+    if count > 0 && refused.len() == count {
+        return Err(refused.swap_remove(0).into());
     }
-    Ok(taken())
+    let left_out = refused.first().cloned().map(|first| {
+        let detail = format!("{} of {count} elements became no event", refused.len());
+        let errors = refused.into_iter().flat_map(|invalid| invalid.errors).collect();
+        Problem { detail, errors, ..Problem::from(first) }
+    });
+    let answer = answer.map_or_else(|| taken(source), sent);
+    Ok(Taken { answer, is_handshake: false, left_out })
 }
 
 /// The answer to a method that the source does not take lists those that it takes (RFC 9110 §15.5.6).
@@ -155,28 +176,36 @@ fn with_methods(problem: Problem, source: &Source) -> Answer {
         return Err(problem);
     }
     let mut answer = problem.error_response();
-    if let Ok(allow) = HeaderValue::try_from(source.methods.join(", ")) {
+    if let Ok(allow) = HeaderValue::try_from(source.methods().join(", ")) {
         answer.headers_mut().insert(ALLOW, allow);
     }
     Ok(answer)
 }
 
-/// An answer of the source's own.
+/// An answer of the source's own. A browser that shows it runs nothing of it: people open the API's documentation
+/// at the same place.
 fn sent(answer: RenderedAnswer) -> HttpResponse {
     let status = StatusCode::from_u16(answer.status).unwrap_or_default();
     let mut response = HttpResponseBuilder::new(status);
+    response.insert_header((CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'"));
     for (name, value) in answer.headers {
         response.insert_header((name, value));
     }
-    if answer.body.is_empty() {
+    if answer.body.is_empty() || has_no_body(status) {
         return response.finish();
     }
     response.insert_header((CONTENT_TYPE, answer.content_type)).body(answer.body)
 }
 
-/// The path as it was called, without the secret.
+/// The path as it was called, without the segment that is the secret, however it is encoded.
 fn without_secret(path: &str, secret: &str) -> String {
-    path.replacen(&format!("/{secret}"), "", 1)
+    let mut is_left = true;
+    let rest = path.split('/').filter(|segment| {
+        let is_secret = is_left && decoded(segment) == secret;
+        is_left &= !is_secret;
+        !is_secret
+    });
+    rest.collect::<Vec<_>>().join("/")
 }
 
 /// Names in lower case; repeated headers are joined with commas (RFC 9110 §5.3).
@@ -195,13 +224,18 @@ pub(super) fn headers(req: &HttpRequest) -> Vec<(String, String)> {
     headers
 }
 
+/// Whether an answer ends with its head (RFC 9110 §15): what follows would be taken for the next one.
+fn has_no_body(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
 /// The success response that the profile defines.
 fn taken(source: &Source) -> HttpResponse {
     let incoming = source.profile.spec.incoming.as_ref();
     let (status, body) =
         incoming.map_or((200, r#"{"success":true}"#), |incoming| (incoming.status, &incoming.body));
     let mut answer = HttpResponseBuilder::new(StatusCode::from_u16(status).unwrap_or_default());
-    if body.is_empty() {
+    if body.is_empty() || has_no_body(StatusCode::from_u16(status).unwrap_or_default()) {
         return answer.finish();
     }
     let json = body.parse::<antar_json::Document>().is_ok();
@@ -217,5 +251,6 @@ mod tests {
     fn the_secret_is_no_part_of_the_call() {
         assert_eq!(without_secret("/in/source/s3cret", "s3cret"), "/in/source");
         assert_eq!(without_secret("/in/source/s3cret/more", "s3cret"), "/in/source/more");
+        assert_eq!(without_secret("/in/source/%733cret/s3cret", "s3cret"), "/in/source/s3cret");
     }
 }

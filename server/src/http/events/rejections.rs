@@ -8,7 +8,7 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::incoming::take_in;
+use super::incoming::{Taken, take_in};
 use super::resource::{PostedBody, take_posted};
 use crate::app::App;
 use crate::http::edge::answer::{self, Answer, StoredJson};
@@ -19,6 +19,7 @@ use crate::http::edge::path::{Id, Query};
 use crate::model::{FieldError, Hops, Millis, RejectionId, SourceId, TenantId};
 use crate::pipeline::accept::call::Call;
 use crate::pipeline::accept::verify::Caller;
+use crate::pipeline::compiled::tenant::Tenant;
 use crate::store::{ListedRejection, RejectionRow, StoreError};
 
 /// A refused call to a source, or refused events.
@@ -155,30 +156,50 @@ pub(crate) async fn retry(access: Access<Manage>, Id(id): Id<RejectionId>) -> An
         let detail = "its body was too long to be kept (rejections.body_bytes_max)";
         Problem::new(Code::Conflict, detail)
     })?;
-    let answer = match row.source_id {
-        None => {
-            let headers = headers_of(&row);
-            let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-            let posted = PostedBody::new(&headers.collect::<Vec<_>>(), body);
-            take_posted(app, tenant, posted, Hops::default(), |_| Ok(None)).await?
-        }
-        Some(source_id) => {
-            let source = app.registry.source(source_id).filter(|it| it.tenant == tenant.id);
-            let source = source.ok_or_else(|| Problem::not_found("source"))?;
-            let call = Call {
-                method: row.method.clone(),
-                path: row.path.clone(),
-                query: row.query.clone(),
-                url: format!("{}{}", app.config.server.base_url(), row.path),
-                headers: headers_of(&row),
-                body,
-            };
-            let caller = Caller { by_trusted_proxy: false, is_vouched_for: true };
-            take_in(app, tenant, &source, &Arc::new(call), caller, Hops::default()).await?
-        }
+    // Whoever deletes it sends it in: of two at once only one does.
+    let rejections = &app.store.rejections;
+    if !rejections.delete(tenant.id.clone(), id).await? {
+        return Err(Problem::not_found("rejection"));
+    }
+    let taken = send_in(app, tenant, &row, body).await;
+    if !matches!(&taken, Ok(Taken { is_handshake: false, left_out: None, .. })) {
+        rejections.insert(vec![row], app.config.rejections.per_tenant_max).await?;
+    }
+    let taken = taken?;
+    match taken.left_out {
+        Some(problem) => Err(problem),
+        None => answer::ok(&Retried { id, status: taken.answer.status().as_u16() }),
+    }
+}
+
+async fn send_in(
+    app: &App,
+    tenant: &Arc<Tenant>,
+    row: &RejectionRow,
+    body: Bytes,
+) -> Result<Taken, Problem> {
+    let headers = headers_of(row);
+    let Some(source_id) = row.source_id else {
+        let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let posted = PostedBody::new(&headers.collect::<Vec<_>>(), body);
+        let answer = take_posted(app, tenant, posted, Hops::default(), |_| Ok(None)).await?;
+        return Ok(Taken { answer, is_handshake: false, left_out: None });
     };
-    app.store.rejections.delete(tenant.id.clone(), id).await?;
-    answer::ok(&Retried { id, status: answer.status().as_u16() })
+    let source = app.registry.source(source_id).filter(|source| source.tenant == tenant.id);
+    let source = source.ok_or_else(|| Problem::not_found("source"))?;
+    if !source.spec.enabled {
+        return Err(Problem::new(Code::Conflict, "the source is disabled; enable it first"));
+    }
+    let call = Call {
+        method: row.method.clone(),
+        path: row.path.clone(),
+        query: row.query.clone(),
+        url: format!("{}{}", app.config.server.base_url(), row.path),
+        headers,
+        body,
+    };
+    let caller = Caller { by_trusted_proxy: false, is_vouched_for: true };
+    take_in(app, tenant, &source, &Arc::new(call), caller, Hops::default()).await
 }
 
 /// Delete a rejection

@@ -1,6 +1,6 @@
 //! Inbound HTTP calls, as the document that a source looks at.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use antar_json::{Builder, Document};
 use base64::Engine;
@@ -12,7 +12,7 @@ use super::multipart::{self, FieldValue};
 use crate::config::IntakeConfig;
 use crate::content_coding::{Codings, Decoded, End};
 use crate::media_type::MediaType;
-use crate::model::{BodyForm, BodySpec, Invalid};
+use crate::model::{BodyForm, Invalid};
 
 /// One inbound HTTP call.
 #[derive(Clone)]
@@ -30,12 +30,14 @@ pub struct Call {
 }
 
 /// How a source reads its calls.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Reading {
-    pub body: BodySpec,
-    /// The header and the query parameter that hold its secret: no part of the document.
-    pub secret_header: Option<String>,
-    pub secret_parameter: Option<String>,
+    pub read_as: Option<BodyForm>,
+    /// Names of form fields that hold JSON.
+    pub json_fields: HashSet<String>,
+    /// Headers and query parameters that hold a secret: no part of the document.
+    pub secret_headers: Vec<String>,
+    pub secret_parameters: Vec<String>,
 }
 
 /// What a source looks at: `{"method", "path", "query", "headers", "body"}`.
@@ -86,18 +88,18 @@ impl Call {
         let mut out = Builder::new();
         out.object().key("method").string(&self.method).key("path").string(&self.path);
         out.key("query");
-        let is_secret = |name: &str| reading.secret_parameter.as_deref() == Some(name);
+        let is_secret = |name: &String| reading.secret_parameters.contains(name);
         let parameters = fields_of(self.query.as_bytes()).filter(|(name, _)| !is_secret(name));
         write_form(&mut out, parameters.map(text_field));
         out.key("headers").object();
         for (name, value) in &self.headers {
-            let is_secret = reading.secret_header.as_ref() == Some(name);
+            let is_secret = reading.secret_headers.contains(name);
             if !is_secret && !LEFT_OUT.contains(&name.as_str()) {
                 out.key(name).string(value);
             }
         }
         out.end();
-        let no_json = self.write_body(&mut out, &body, &reading.body, limits)?;
+        let no_json = self.write_body(&mut out, &body, reading, limits)?;
         out.end();
         Ok(CallDocument { document: out.finish(), is_empty: body.is_empty(), no_json })
     }
@@ -135,7 +137,7 @@ impl Call {
         &self,
         out: &mut Builder,
         body: &[u8],
-        spec: &BodySpec,
+        reading: &Reading,
         limits: &IntakeConfig,
     ) -> Result<Option<String>, Invalid> {
         if body.is_empty() {
@@ -144,14 +146,14 @@ impl Call {
         }
         let media_type = self.media_type();
         let is = |essence| media_type.as_ref().is_some_and(|media_type| media_type.is(essence));
-        let form = match spec.read_as {
+        let form = match reading.read_as {
             Some(form) => Some(form),
             None if is(FORM) => Some(BodyForm::Form),
             None if is(MULTIPART) => {
                 let boundary = media_type.as_ref().and_then(|it| it.parameter("boundary"));
                 let fields = multipart::fields(body, boundary.unwrap_or_default(), limits)?;
                 out.key("body");
-                write_form(out, fields.into_iter().map(|field| as_json(field, spec, limits)));
+                write_form(out, fields.into_iter().map(|field| as_json(field, reading, limits)));
                 return Ok(None);
             }
             None if media_type.as_ref().is_some_and(MediaType::is_json) => Some(BodyForm::Json),
@@ -160,7 +162,7 @@ impl Call {
         if form == Some(BodyForm::Form) {
             out.key("body");
             let fields = fields_of(body).map(text_field);
-            write_form(out, fields.map(|field| as_json(field, spec, limits)));
+            write_form(out, fields.map(|field| as_json(field, reading, limits)));
             return Ok(None);
         }
         let mut no_json = None;
@@ -198,11 +200,11 @@ fn text_field((name, value): (String, String)) -> (String, FieldValue) {
 /// Reads a field as JSON if the source says that it is, and it is.
 fn as_json(
     (name, value): (String, FieldValue),
-    spec: &BodySpec,
+    reading: &Reading,
     limits: &IntakeConfig,
 ) -> (String, FieldValue) {
     let FieldValue::Text(text) = &value else { return (name, value) };
-    let document = if spec.json_fields.contains(&name) {
+    let document = if reading.json_fields.contains(&name) {
         parse_document(text.as_bytes(), limits).ok()
     } else {
         None

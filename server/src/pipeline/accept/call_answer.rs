@@ -10,11 +10,11 @@ use base64::prelude::BASE64_STANDARD;
 use ring::hmac;
 
 use super::call::{Call, CallDocument};
-use super::call_text::{CallText, Values};
-use super::verify::{Context, one_of_secrets};
+use super::call_text::{CallText, Unmet, Values};
+use super::verify::{Context, check_keys, one_of_secrets};
 use crate::model::{
     AnswerSpec, Encoding, FieldError, Handshake, HandshakeMac, HandshakeToken, Invalid,
-    pointer_token,
+    is_of_connection, pointer_token,
 };
 
 /// A compiled [`AnswerSpec`].
@@ -48,7 +48,25 @@ pub struct CallHandshake {
 }
 
 /// Headers that an answer can't set.
-const OWN_HEADERS: [&str; 4] = ["content-type", "content-length", "set-cookie", "connection"];
+const OWN_HEADERS: [&str; 11] = [
+    "content-type",
+    "content-length",
+    "content-encoding",
+    "content-security-policy",
+    "transfer-encoding",
+    "trailer",
+    "set-cookie",
+    "clear-site-data",
+    "service-worker-allowed",
+    "strict-transport-security",
+    "x-content-type-options",
+];
+
+/// Bytes of a rendered body, and of all rendered headers together.
+const BODY_BYTES_MAX: usize = 64 << 10;
+const HEADER_BYTES_MAX: usize = 8 << 10;
+/// Headers of one answer.
+const HEADERS_MAX: usize = 16;
 
 impl CallAnswer {
     /// # Errors
@@ -58,6 +76,13 @@ impl CallAnswer {
         if !(200..600).contains(&spec.status) {
             errors.push(FieldError::new("/status", "is an HTTP status from 200 to 599"));
         }
+        if matches!(spec.status, 204 | 205 | 304) && !spec.body.is_empty() {
+            let detail = format!("an answer {} has none (RFC 9110 §15)", spec.status);
+            errors.push(FieldError::new("/body", detail));
+        }
+        if spec.headers.len() > HEADERS_MAX {
+            errors.push(FieldError::new("/headers", format!("has {HEADERS_MAX} entries at most")));
+        }
         let content_type = match &spec.content_type {
             Some(content_type) => content_type.clone(),
             None if looks_like_json(&spec.body) => "application/json".to_owned(),
@@ -65,6 +90,10 @@ impl CallAnswer {
         };
         if http::HeaderValue::try_from(&content_type).is_err() {
             errors.push(FieldError::new("/content_type", "is no media type"));
+        }
+        // The answer comes from the place that people open the API's documentation at.
+        if content_type.to_ascii_lowercase().contains("script") {
+            errors.push(FieldError::new("/content_type", "is a script; an answer is none"));
         }
         let mut compile = |pointer: &str, text: &str, place: &Place| {
             match Template::compile(text, place, limits) {
@@ -88,7 +117,10 @@ impl CallAnswer {
         }
         for name in spec.headers.keys() {
             let is_own = OWN_HEADERS.iter().any(|own| own.eq_ignore_ascii_case(name));
-            if is_own || http::HeaderName::try_from(name.as_str()).is_err() {
+            if is_own
+                || is_of_connection(name)
+                || http::HeaderName::try_from(name.as_str()).is_err()
+            {
                 let pointer = format!("/headers/{}", pointer_token(name));
                 errors.push(FieldError::new(pointer, "is no header that an answer can set"));
             }
@@ -119,15 +151,29 @@ impl CallAnswer {
             let text = antar_template::resolve(&rendered.pieces, |_| None);
             Ok(text.map_err(|error| Invalid::at("/answer", error.to_string())))
         };
-        let mut headers = Vec::with_capacity(self.headers.len());
+        let too_long = |what, max| {
+            let detail = format!("the {what} of the answer would be longer than {max} bytes");
+            Ok(Err(Invalid::at("/answer", detail)))
+        };
+        let (mut headers, mut bytes) = (Vec::with_capacity(self.headers.len()), 0);
         for (name, template) in &self.headers {
-            match render(template)? {
-                Ok(value) => headers.push((name.clone(), value)),
+            let value = match render(template)? {
+                Ok(value) => value,
                 Err(invalid) => return Ok(Err(invalid)),
+            };
+            bytes += name.len() + value.len();
+            if bytes > HEADER_BYTES_MAX {
+                return too_long("headers", HEADER_BYTES_MAX);
             }
+            headers.push((name.clone(), value));
         }
+        let body = match render(&self.body)? {
+            Ok(body) if body.len() > BODY_BYTES_MAX => return too_long("body", BODY_BYTES_MAX),
+            Ok(body) => body,
+            Err(invalid) => return Ok(Err(invalid)),
+        };
         let (status, content_type) = (self.status, self.content_type.clone());
-        Ok(render(&self.body)?.map(|body| RenderedAnswer { status, content_type, headers, body }))
+        Ok(Ok(RenderedAnswer { status, content_type, headers, body }))
     }
 }
 
@@ -154,9 +200,8 @@ impl CallHandshake {
         let token =
             spec.token.as_ref().map(|token| Some((text("/token/at", &token.at)?, token.clone())));
         let mac = spec.hmac.as_ref().map(|mac| Some((text("/hmac/over", &mac.over)?, mac.clone())));
-        if spec.token.as_ref().is_some_and(|token| token.keys.is_empty()) {
-            errors.push(FieldError::new("/token/keys", "names at least one secret"));
-        }
+        let wrong = spec.token.as_ref().and_then(|token| check_keys(&token.keys));
+        errors.extend(wrong.map(|wrong| FieldError::new("/token/keys", wrong)));
         let empty = spec.when.root().members().next().is_none();
         if empty && spec.token.is_none() && spec.methods.is_none() {
             let detail = "says which calls it answers; left out, no call would become an event";
@@ -182,6 +227,12 @@ impl CallHandshake {
         }
     }
 
+    /// Where its token stands, if that is a header or a query parameter.
+    #[must_use]
+    pub fn token_place(&self) -> Option<&CallText> {
+        self.token.as_ref().map(|(at, _)| at)
+    }
+
     /// Whether a call is this handshake.
     pub fn fits(
         &self,
@@ -199,10 +250,14 @@ impl CallHandshake {
         call: &Call,
         document: &CallDocument,
         context: Context<'_>,
-        steps: &Steps,
     ) -> Result<Result<RenderedAnswer, Invalid>, OutOfSteps> {
-        let values = Values { call, document, timestamp: "", key: b"" };
-        let refused = |why: String| Ok(Err(signature_invalid(why)));
+        let steps = context.steps;
+        let url = call.url.as_str();
+        let values = Values { call, document, url, timestamp: "", key: b"", steps };
+        let refused = |why| match why {
+            Unmet::OutOfSteps => Err(OutOfSteps),
+            Unmet::Because(why) => Ok(Err(signature_invalid(why))),
+        };
         if let Some((at, token)) = &self.token {
             let equals =
                 at.bytes(values).and_then(|given| one_of_secrets(&given, &token.keys, context));
@@ -214,7 +269,8 @@ impl CallHandshake {
             return self.answer.render(&document.document, steps);
         };
         let Some(key) = (context.secret)(&mac.key) else {
-            return refused(format!("there is no secret `{}`; put it", mac.key));
+            tracing::warn!(secret = mac.key, "a source names a secret that there is not");
+            return refused("one of the secrets that the source names is missing".into());
         };
         let made = match over.bytes(values) {
             Ok(message) => {

@@ -7,11 +7,11 @@ use antar_template::{ContentType, Limits, Place, Template};
 
 use super::call::Reading;
 use super::call_answer::{CallAnswer, CallHandshake};
+use super::call_text::CallText;
 use super::source::Source;
 use super::verify::Verifier;
 use crate::model::{
-    EventType, FieldError, Incoming, Invalid, Millis, Secret, SourceId, SourceSpec, TenantId,
-    Verify,
+    EventType, FieldError, Invalid, Millis, Secret, SourceId, SourceSpec, TenantId, Verify,
 };
 use crate::pipeline::compiled::profile::Profile;
 
@@ -57,35 +57,38 @@ impl Source {
         };
         let names_element = split.is_some()
             && (names_element(&event_type) || event_id.as_ref().is_some_and(names_element));
-        let methods = match (&spec.methods, &profile.spec.incoming) {
-            (Some(methods), _) => methods.clone(),
-            (None, Some(Incoming { methods: Some(methods), .. })) => methods.clone(),
-            (None, _) => ["POST", "PUT", "PATCH"].map(ToOwned::to_owned).to_vec(),
-        };
         let mut errors = Vec::new();
-        let named = spec.handshakes.iter().enumerate().filter_map(|(number, handshake)| {
+        let of_handshakes = spec.handshakes.iter().enumerate().filter_map(|(number, handshake)| {
             Some((format!("/handshakes/{number}/methods"), handshake.methods.as_ref()?))
         });
-        for (pointer, methods) in named.chain([("/methods".to_owned(), &methods)]) {
+        let own = spec.methods.as_ref().map(|methods| ("/methods".to_owned(), methods));
+        for (pointer, methods) in of_handshakes.chain(own) {
             errors.extend(check_methods(methods).map(|detail| FieldError::new(pointer, detail)));
         }
+        errors.extend(check_counts(&spec));
         let verifier = spec.verify.as_ref().map(Verifier::compile);
         let verifier = compiled(verifier, "/verify", &mut errors);
         let handshakes = spec.handshakes.iter().enumerate().filter_map(|(number, handshake)| {
             let handshake = CallHandshake::compile(handshake, limits);
             compiled(Some(handshake), &format!("/handshakes/{number}"), &mut errors)
         });
-        let handshakes = handshakes.collect();
+        let handshakes: Vec<CallHandshake> = handshakes.collect();
         let answer = spec.answer.as_ref().map(|answer| CallAnswer::compile(answer, limits));
         let answer = compiled(answer, "/answer", &mut errors);
         if !errors.is_empty() {
             return Err(Invalid { code: "invalid", errors });
         }
-        let secret_parameter = spec.verify.as_ref().and_then(Verify::secret_parameter);
+        let verify = spec.verify.as_ref();
+        let tokens = || handshakes.iter().filter_map(CallHandshake::token_place);
+        let body = spec.body.clone().unwrap_or_default();
+        let secret_headers = tokens().filter_map(CallText::only_header).map(ToOwned::to_owned);
+        let secret_parameters = tokens().filter_map(CallText::only_parameter);
+        let secret_parameters = secret_parameters.chain(verify.and_then(Verify::secret_parameter));
         let reading = Reading {
-            body: spec.body.clone().unwrap_or_default(),
-            secret_header: spec.verify.as_ref().and_then(Verify::secret_header),
-            secret_parameter: secret_parameter.map(ToOwned::to_owned),
+            read_as: body.read_as,
+            json_fields: body.json_fields.into_iter().collect(),
+            secret_headers: secret_headers.chain(verify.and_then(Verify::secret_header)).collect(),
+            secret_parameters: secret_parameters.map(ToOwned::to_owned).collect(),
         };
         Ok(Source {
             id,
@@ -95,11 +98,10 @@ impl Source {
             data,
             split,
             names_element,
-            reading,
-            methods,
-            verifier,
-            handshakes,
-            answer,
+            reading: Arc::new(reading),
+            verifier: verifier.map(Arc::new),
+            handshakes: handshakes.into(),
+            answer: answer.map(Arc::new),
             secret,
             profile,
             created_at: now,
@@ -133,6 +135,26 @@ impl Source {
             if let (Some(path), Some(first)) = (path, first) {
                 warnings.extend(stranger(pointer, path, first));
             }
+        }
+        let signature = spec.verify.as_ref().and_then(Verify::signature);
+        if let Some(check) = signature {
+            let covers_time = check.over.contains("{timestamp}")
+                || check.timestamp.as_ref().is_some_and(|text| check.over.contains(text));
+            let has_time = check.timestamp.is_some()
+                || check.fields.as_ref().is_some_and(|fields| fields.timestamp.is_some());
+            if has_time && !covers_time {
+                let detail =
+                    "leaves out the time: anybody can write another one beside a signature";
+                warnings.push(FieldError::new("/verify/over", detail));
+            }
+            if !check.over.contains("{body}") && !check.over.contains("{form}") {
+                let detail = "leaves out the body: whoever has seen one call can send another body with its signature";
+                warnings.push(FieldError::new("/verify/over", detail));
+            }
+        }
+        if matches!(&spec.verify, Some(Verify::Hash(check)) if !check.over.ends_with("{key}")) {
+            let detail = "does not end in {key}: with most digests, whoever has seen one call can append to what is signed";
+            warnings.push(FieldError::new("/verify/over", detail));
         }
         if spec.data.is_some() && spec.split.is_some() {
             let detail = "is not looked at beside `split`: each element is the data of its event";
@@ -171,14 +193,39 @@ fn template(pointer: &str, text: &str, limits: &Limits) -> Result<Arc<Template>,
     Err(refuse(vec![FieldError::new(pointer, detail)]))
 }
 
+/// Lists that are too long, and a MAC that would give the signatures of the source away.
+fn check_counts(spec: &SourceSpec) -> Vec<FieldError> {
+    const HANDSHAKES_MAX: usize = 16;
+    const JSON_FIELDS_MAX: usize = 100;
+    let mut errors = Vec::new();
+    if spec.handshakes.len() > HANDSHAKES_MAX {
+        let detail = format!("has {HANDSHAKES_MAX} entries at most");
+        errors.push(FieldError::new("/handshakes", detail));
+    }
+    if spec.body.as_ref().is_some_and(|body| body.json_fields.len() > JSON_FIELDS_MAX) {
+        let detail = format!("has {JSON_FIELDS_MAX} entries at most");
+        errors.push(FieldError::new("/body/json_fields", detail));
+    }
+    let keys = spec.verify.as_ref().map_or(&[][..], Verify::keys);
+    for (number, handshake) in spec.handshakes.iter().enumerate() {
+        let mac = handshake.hmac.as_ref().filter(|mac| keys.contains(&mac.key));
+        if mac.is_some() && !handshake.verified {
+            let detail = "is `true` where `hmac` uses a key of `verify`: else anybody gets signatures of anything";
+            errors.push(FieldError::new(format!("/handshakes/{number}/verified"), detail));
+        }
+    }
+    errors
+}
+
 /// Why a list of methods can't be used.
-fn check_methods(methods: &[String]) -> Option<&'static str> {
+pub fn check_methods(methods: &[String]) -> Option<&'static str> {
     let is_method = |text: &String| {
         let mut bytes = text.bytes();
         text == "*" || (!text.is_empty() && bytes.all(|b| b.is_ascii_uppercase() || b == b'-'))
     };
-    if methods.is_empty() {
-        return Some("names at least one method");
+    const METHODS_MAX: usize = 16;
+    if methods.is_empty() || methods.len() > METHODS_MAX {
+        return Some("names 1 to 16 methods");
     }
     let all = methods.iter().all(is_method);
     (!all).then_some("are methods in upper case, or `*` for every method")
@@ -201,21 +248,53 @@ fn stranger(pointer: &str, path: &str, first: &str) -> Option<FieldError> {
 /// (RFC 9110 §5.1). Has the length of `text`.
 fn with_header_names(text: &str, is_template: bool) -> Cow<'_, str> {
     const HEADERS: &str = "headers.";
-    let mut out = Cow::Borrowed(text);
-    for (at, _) in text.match_indices(HEADERS) {
-        let before = text[..at].chars().next_back();
-        let begins = match before {
-            None => !is_template,
-            Some(before) => is_template && (before.is_whitespace() || "{(~&=/".contains(before)),
-        };
-        let is_in_tag = !is_template || text[..at].rfind("{{") > text[..at].rfind("}}");
-        if !begins || !is_in_tag {
-            continue;
-        }
-        let start = at + HEADERS.len();
-        let is_name = |c: char| c.is_ascii_alphanumeric() || "-_[]".contains(c);
-        let length = text[start..].find(|c| !is_name(c)).unwrap_or(text.len() - start);
-        out.to_mut()[start..start + length].make_ascii_lowercase();
+    if !text.contains(HEADERS) {
+        return Cow::Borrowed(text);
     }
-    out
+    let mut out = text.to_owned();
+    let mut lower = |from: usize, tag: &str| {
+        for (at, _) in tag.match_indices(HEADERS) {
+            let before = tag[..at].chars().next_back();
+            let begins = |c: char| c.is_whitespace() || "{(~&=/".contains(c);
+            if !before.is_none_or(begins) {
+                continue;
+            }
+            let start = at + HEADERS.len();
+            let is_name = |c: char| c.is_ascii_alphanumeric() || "-_[]".contains(c);
+            let length = tag[start..].find(|c| !is_name(c)).unwrap_or(tag.len() - start);
+            out[from + start..from + start + length].make_ascii_lowercase();
+        }
+    };
+    if !is_template {
+        if text.starts_with(HEADERS) {
+            lower(0, text);
+        }
+        return Cow::Owned(out);
+    }
+    let mut from = 0;
+    for (number, part) in text.split("{{").enumerate() {
+        if number > 0 {
+            lower(from, part.split("}}").next().unwrap_or(part));
+        }
+        from += part.len() + 2;
+    }
+    Cow::Owned(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_headers_have_no_case() {
+        let template = |text| with_header_names(text, true).into_owned();
+        assert_eq!(
+            template("X-A {{headers.X-A}} {{upper headers.[X-B]}}{{body.headers.X}} headers.X-C"),
+            "X-A {{headers.x-a}} {{upper headers.[x-b]}}{{body.headers.X}} headers.X-C"
+        );
+        assert_eq!(template("{{größe}}{{headers.Ä-X}}"), "{{größe}}{{headers.Ä-X}}");
+        assert_eq!(with_header_names("headers.X-Data", false), "headers.x-data");
+        assert_eq!(with_header_names("body.headers.X", false), "body.headers.X");
+        assert_eq!(with_header_names("headersX", false), "headersX");
+    }
 }

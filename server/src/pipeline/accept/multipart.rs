@@ -44,7 +44,9 @@ pub(super) fn fields(
     boundary: &str,
     limits: &IntakeConfig,
 ) -> Result<Vec<(String, FieldValue)>, Invalid> {
+    // The parser quotes names, of any length.
     let broken = |error: String| {
+        let error = antar_rules::cut(&error, 200);
         let detail = format!("the body is no multipart/form-data: {error}");
         Invalid { code: "malformed_json", ..Invalid::at("/body", detail) }
     };

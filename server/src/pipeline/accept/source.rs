@@ -1,5 +1,6 @@
 //! Sources: turn an inbound HTTP call into one or more events.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use antar_json::{Builder, Document, Kind, OutOfSteps, Steps, Value};
@@ -7,6 +8,7 @@ use antar_template::{RenderError, Scope, Template, Unresolved};
 
 use super::call::{Call, CallDocument, Reading};
 use super::call_answer::{CallAnswer, CallHandshake, RenderedAnswer, signature_invalid, takes};
+use super::call_text::Unmet;
 use super::intake::Draft;
 use super::verify::{Context, Verifier};
 use crate::config::IntakeConfig;
@@ -40,12 +42,10 @@ pub struct Source {
     pub split: Option<String>,
     /// `event_type` or `event_id` names a part of the split element.
     pub names_element: bool,
-    pub reading: Reading,
-    /// Methods whose calls become events.
-    pub methods: Vec<String>,
-    pub verifier: Option<Verifier>,
-    pub handshakes: Vec<CallHandshake>,
-    pub answer: Option<CallAnswer>,
+    pub reading: Arc<Reading>,
+    pub verifier: Option<Arc<Verifier>>,
+    pub handshakes: Arc<[CallHandshake]>,
+    pub answer: Option<Arc<CallAnswer>>,
     pub secret: Secret,
     pub profile: Arc<Profile>,
     pub created_at: Millis,
@@ -58,6 +58,16 @@ impl Source {
         Source { profile, ..self.clone() }
     }
 
+    /// Methods whose calls become events: its own, otherwise its profile's.
+    #[must_use]
+    pub fn methods(&self) -> Cow<'_, [String]> {
+        let of_profile = || self.profile.spec.incoming.as_ref()?.methods.as_deref();
+        match self.spec.methods.as_deref().or_else(of_profile) {
+            Some(methods) => Cow::Borrowed(methods),
+            None => ["POST", "PUT", "PATCH"].map(ToOwned::to_owned).to_vec().into(),
+        }
+    }
+
     /// What a call is to this source.
     ///
     /// # Errors
@@ -67,9 +77,8 @@ impl Source {
         call: &Call,
         context: Context<'_>,
         limits: &IntakeConfig,
-        steps: &Steps,
     ) -> Result<Result<Meaning, Invalid>, OutOfSteps> {
-        match self.look_at(call, context, limits, steps) {
+        match self.look_at(call, context, limits) {
             Ok(called) => Ok(Ok(called)),
             Err(Stop::OutOfSteps) => Err(OutOfSteps),
             Err(Stop::Invalid(invalid)) => Ok(Err(invalid)),
@@ -81,28 +90,25 @@ impl Source {
         call: &Call,
         context: Context<'_>,
         limits: &IntakeConfig,
-        steps: &Steps,
     ) -> Result<Meaning, Stop> {
+        let steps = context.steps;
         let document = call.document(&self.reading, limits)?;
         let verify = || match &self.verifier {
             _ if context.caller.is_vouched_for => Ok(()),
             None => Ok(()),
-            Some(verifier) => verifier.verify(call, &document, context).map_err(signature_invalid),
+            Some(verifier) => verifier.verify(call, &document, context).map_err(Stop::from),
         };
-        for handshake in &self.handshakes {
+        for handshake in &*self.handshakes {
             if handshake.fits(call, &document, steps)? {
                 if handshake.verified {
                     verify()?;
                 }
-                return Ok(Meaning::Handshake(handshake.answer(call, &document, context, steps)??));
+                return Ok(Meaning::Handshake(handshake.answer(call, &document, context)??));
             }
         }
-        if !takes(&self.methods, &call.method) {
-            let detail = format!(
-                "the source takes {}, and this is {}",
-                self.methods.join(", "),
-                call.method
-            );
+        if !takes(&self.methods(), &call.method) {
+            let methods = self.methods().join(", ");
+            let detail = format!("the source takes {methods}, and this is {}", call.method);
             return Err(Invalid { code: "method_not_allowed", ..Invalid::at("", detail) }.into());
         }
         verify()?;
@@ -287,6 +293,15 @@ struct Head {
 enum Stop {
     OutOfSteps,
     Invalid(Invalid),
+}
+
+impl From<Unmet> for Stop {
+    fn from(unmet: Unmet) -> Stop {
+        match unmet {
+            Unmet::OutOfSteps => Stop::OutOfSteps,
+            Unmet::Because(why) => signature_invalid(why).into(),
+        }
+    }
 }
 
 impl From<OutOfSteps> for Stop {

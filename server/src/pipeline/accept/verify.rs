@@ -1,17 +1,19 @@
 //! Verifies who calls a source. Comparisons take constant time.
 
+mod public_key;
 #[cfg(test)]
 mod tests;
 
+use antar_json::Steps;
 use base64::Engine;
-use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
-use ed25519_dalek::{Signature, VerifyingKey};
+use base64::prelude::BASE64_STANDARD;
 use ring::signature::{ECDSA_P256_SHA256_ASN1, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use ring::{digest, hmac};
 use subtle::ConstantTimeEq;
 
+use self::public_key::{base64, ed25519, public_key_info, rsa_public_key};
 use super::call::{Call, CallDocument};
-use super::call_text::{CallText, Values};
+use super::call_text::{CallText, Unmet, Values, with_other_port};
 use crate::model::{
     Digest, Encoding, FieldError, KeyEncoding, Millis, Secret, SignatureCheck, TimestampUnit,
     Verify,
@@ -49,6 +51,7 @@ pub struct Context<'a> {
     pub secret: &'a dyn Fn(&str) -> Option<Secret>,
     pub now: Millis,
     pub caller: Caller,
+    pub steps: &'a Steps,
 }
 
 impl Verifier {
@@ -56,8 +59,8 @@ impl Verifier {
     /// All that is wrong in the settings, with pointers into `verify`.
     pub fn compile(spec: &Verify) -> Result<Verifier, Vec<FieldError>> {
         let mut errors = Vec::new();
-        if spec.keys().is_empty() && !matches!(spec, Verify::Mtls { .. }) {
-            errors.push(FieldError::new("/keys", "names at least one secret"));
+        if !matches!(spec, Verify::Mtls { .. }) {
+            errors.extend(check_keys(spec.keys()).map(|wrong| FieldError::new("/keys", wrong)));
         }
         let texts = spec.signature().and_then(|check| Texts::compile(spec, check, &mut errors));
         if let Verify::Header { header, .. } | Verify::Mtls { header, .. } = spec
@@ -78,7 +81,7 @@ impl Verifier {
         call: &Call,
         document: &CallDocument,
         context: Context<'_>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Unmet> {
         let keys = || secrets(self.spec.keys(), context);
         match &self.spec {
             Verify::Hmac(check)
@@ -86,12 +89,10 @@ impl Verifier {
             | Verify::Ed25519(check)
             | Verify::Ecdsa(check)
             | Verify::Rsa(check) => {
-                let Some(texts) = &self.texts else { return Err(WRONG.to_owned()) };
-                self.signature(check, texts, (call, document), &keys()?, context.now)
+                let Some(texts) = &self.texts else { return Err(WRONG.into()) };
+                self.signature(check, texts, (call, document), &keys()?, context)
             }
-            Verify::Standard { tolerance_s, .. } => {
-                standard(call, &keys()?, context.now, *tolerance_s)
-            }
+            Verify::Standard { tolerance_s, .. } => standard(call, &keys()?, context, *tolerance_s),
             Verify::Basic { .. } => {
                 let given =
                     call.header("authorization").ok_or("the call has no `authorization`")?;
@@ -117,15 +118,16 @@ impl Verifier {
             }
             Verify::Mtls { header, value } => {
                 if !context.caller.by_trusted_proxy {
-                    return Err("the call did not come through a proxy of server.trusted_proxies"
-                        .to_owned());
+                    return Err(
+                        "the call did not come through a proxy of server.trusted_proxies".into()
+                    );
                 }
                 let name = header.to_ascii_lowercase();
                 let given = call.header(&name);
                 if given == Some(value.as_str()) {
                     Ok(())
                 } else {
-                    Err(format!("`{name}` says that there is no valid certificate"))
+                    Err(format!("`{name}` says that there is no valid certificate").into())
                 }
             }
         }
@@ -137,11 +139,13 @@ impl Verifier {
         texts: &Texts,
         (call, document): (&Call, &CallDocument),
         keys: &[Secret],
-        now: Millis,
-    ) -> Result<(), String> {
+        context: Context<'_>,
+    ) -> Result<(), Unmet> {
+        let steps = context.steps;
         let text = |text: &CallText| {
-            let values = Values { call, document, timestamp: "", key: b"" };
-            String::from_utf8(text.bytes(values)?).map_err(|_| WRONG.to_owned())
+            let url = call.url.as_str();
+            let values = Values { call, document, url, timestamp: "", key: b"", steps };
+            String::from_utf8(text.bytes(values)?).map_err(|_| Unmet::from(WRONG))
         };
         let whole = text(&texts.signature)?;
         let mut timestamp = texts.timestamp.as_ref().map(text).transpose()?;
@@ -158,65 +162,101 @@ impl Verifier {
                     }
                 }
                 if fields.timestamp.is_some() && timestamp.is_none() {
-                    return Err("the signature has no time".to_owned());
+                    return Err("the signature has no time".into());
                 }
             }
         }
         if let Some(timestamp) = &timestamp {
-            let at =
-                check.timestamp_unit.read(timestamp).ok_or("the time of the signature is none")?;
-            in_time(at, now, check.tolerance_s)?;
+            let at = check.timestamp_unit.read(timestamp);
+            in_time(
+                at.ok_or("the time of the signature is none")?,
+                context.now,
+                check.tolerance_s,
+            )?;
         }
         let given = signatures.iter().filter_map(|text| text.strip_prefix(check.prefix.as_str()));
         let given: Vec<Vec<u8>> =
             given.filter_map(|text| decode(check.encoding, text)).take(SIGNATURES_MAX).collect();
         if given.is_empty() {
-            return Err("the call has no signature of the form that the source expects".to_owned());
+            return Err("the call has no signature of the form that the source expects".into());
         }
         let timestamp = timestamp.unwrap_or_default();
         for key in keys {
-            let key = check
-                .key_encoding
-                .bytes(key)
-                .ok_or("the secret is not encoded as `key_encoding` says")?;
-            let message =
-                texts.over.bytes(Values { call, document, timestamp: &timestamp, key: &key })?;
-            if given
-                .iter()
-                .any(|signature| self.matches(check.algorithm, &key, &message, signature))
-            {
-                return Ok(());
+            let key = check.key_encoding.bytes(key).filter(|key| !key.is_empty());
+            let key = key.ok_or("the secret is not encoded as `key_encoding` says")?;
+            // Some providers sign the port that the URL leaves out.
+            let other = texts.over.names_url().then(|| with_other_port(&call.url)).flatten();
+            for url in [Some(&call.url), other.as_ref()].into_iter().flatten() {
+                let values =
+                    Values { call, document, url, timestamp: &timestamp, key: &key, steps };
+                let message = texts.over.bytes(values)?;
+                if self.matches(check.algorithm, &key, &message, &given, steps)? {
+                    return Ok(());
+                }
             }
         }
-        Err(WRONG.to_owned())
+        Err(WRONG.into())
     }
 
-    fn matches(&self, algorithm: Digest, key: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    /// Whether one of the signatures is that of the message.
+    fn matches(
+        &self,
+        algorithm: Digest,
+        key: &[u8],
+        message: &[u8],
+        signatures: &[Vec<u8>],
+        steps: &Steps,
+    ) -> Result<bool, Unmet> {
+        steps.read(message.len())?;
+        let is_one = |made: &[u8]| {
+            signatures.iter().filter(|given| bool::from(made.ct_eq(given))).count() > 0
+        };
+        let is_valid = |verify: &dyn Fn(&[u8]) -> bool| {
+            for signature in signatures.iter().take(PUBLIC_KEY_SIGNATURES_MAX) {
+                steps.take(PUBLIC_KEY_STEPS)?;
+                if verify(signature) {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        };
         match &self.spec {
             Verify::Hmac(_) => {
-                let key = hmac::Key::new(algorithm.hmac(), key);
-                hmac::verify(&key, message, signature).is_ok()
+                Ok(is_one(hmac::sign(&hmac::Key::new(algorithm.hmac(), key), message).as_ref()))
             }
-            Verify::Hash(_) => {
-                let made = digest::digest(algorithm.digest(), message);
-                made.as_ref().ct_eq(signature).into()
-            }
-            Verify::Ed25519(_) => ed25519(key, message, signature),
-            Verify::Ecdsa(_) => public_key_info(key).is_some_and(|info| {
+            Verify::Hash(_) => Ok(is_one(digest::digest(algorithm.digest(), message).as_ref())),
+            Verify::Ed25519(_) => is_valid(&|signature| ed25519(key, message, signature)),
+            Verify::Ecdsa(_) => {
+                let info = public_key_info(key).unwrap_or_default();
                 // The uncompressed point of P-256 ends it.
                 let point = info.get(info.len().saturating_sub(65)..).unwrap_or_default();
                 let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point);
-                key.verify(message, signature).is_ok()
-            }),
-            Verify::Rsa(_) => public_key_info(key).is_some_and(|info| {
-                let Some(key) = rsa_public_key(&info) else { return false };
+                is_valid(&|signature| key.verify(message, signature).is_ok())
+            }
+            Verify::Rsa(_) => {
+                let info = public_key_info(key).unwrap_or_default();
+                let Some(key) = rsa_public_key(&info) else { return Ok(false) };
                 let key = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key);
-                key.verify(message, signature).is_ok()
-            }),
-            _ => false,
+                is_valid(&|signature| key.verify(message, signature).is_ok())
+            }
+            _ => Ok(false),
         }
     }
 }
+
+/// Why a list of keys can't be used.
+pub(super) fn check_keys(keys: &[String]) -> Option<String> {
+    match keys.len() {
+        0 => Some("names at least one secret".to_owned()),
+        1..=KEYS_MAX => None,
+        _ => Some(format!("names {KEYS_MAX} secrets at most: two while one is rotated")),
+    }
+}
+
+const KEYS_MAX: usize = 8;
+/// Of a scheme with public keys, whose checks take long.
+const PUBLIC_KEY_SIGNATURES_MAX: usize = 4;
+const PUBLIC_KEY_STEPS: u64 = 1_000;
 
 /// Signatures of one call that are tried.
 const SIGNATURES_MAX: usize = 16;
@@ -316,13 +356,13 @@ impl TimestampUnit {
     }
 }
 
-fn in_time(at: Millis, now: Millis, tolerance_s: u32) -> Result<(), String> {
+fn in_time(at: Millis, now: Millis, tolerance_s: u32) -> Result<(), Unmet> {
     let off_ms = i128::from(now.0) - i128::from(at.0);
     if off_ms.unsigned_abs() <= u128::from(tolerance_s) * 1_000 {
         return Ok(());
     }
     let (off_s, side) = (off_ms.unsigned_abs() / 1_000, if off_ms > 0 { "ago" } else { "ahead" });
-    Err(format!("it was signed {off_s} s {side}; {tolerance_s} s are allowed (tolerance_s)"))
+    Err(format!("it was signed {off_s} s {side}; {tolerance_s} s are allowed (tolerance_s)").into())
 }
 
 /// Whether a text is one of these named secrets.
@@ -330,24 +370,32 @@ pub(super) fn one_of_secrets(
     given: &[u8],
     names: &[String],
     context: Context<'_>,
-) -> Result<(), String> {
+) -> Result<(), Unmet> {
     one_equals(given, &secrets(names, context)?)
 }
 
-fn secrets(names: &[String], context: Context<'_>) -> Result<Vec<Secret>, String> {
-    let missing = |name: &str| format!("there is no secret `{name}`; put it");
+fn secrets(names: &[String], context: Context<'_>) -> Result<Vec<Secret>, Unmet> {
+    let missing = |name: &str| {
+        tracing::warn!(secret = name, "a source names a secret that there is not");
+        Unmet::from("one of the secrets that the source names is missing")
+    };
     names.iter().map(|name| (context.secret)(name).ok_or_else(|| missing(name))).collect()
 }
 
-fn one_equals(given: &[u8], keys: &[Secret]) -> Result<(), String> {
+fn one_equals(given: &[u8], keys: &[Secret]) -> Result<(), Unmet> {
     let equals = |key: &Secret| bool::from(key.reveal().as_bytes().ct_eq(given));
     // Every key is compared.
     let found = keys.iter().filter(|key| equals(key)).count();
-    if found > 0 { Ok(()) } else { Err("the secret is wrong".to_owned()) }
+    if found > 0 { Ok(()) } else { Err("the secret is wrong".into()) }
 }
 
 /// Standard Webhooks: `webhook-` headers, or the same ones as `svix-`.
-fn standard(call: &Call, keys: &[Secret], now: Millis, tolerance_s: u32) -> Result<(), String> {
+fn standard(
+    call: &Call,
+    keys: &[Secret],
+    context: Context<'_>,
+    tolerance_s: u32,
+) -> Result<(), Unmet> {
     let header = |name: &str| {
         let own = call.header(&format!("webhook-{name}"));
         let value = own.or_else(|| call.header(&format!("svix-{name}")));
@@ -355,69 +403,32 @@ fn standard(call: &Call, keys: &[Secret], now: Millis, tolerance_s: u32) -> Resu
     };
     let (id, timestamp, signatures) = (header("id")?, header("timestamp")?, header("signature")?);
     let at = TimestampUnit::S.read(timestamp).ok_or("`webhook-timestamp` is no time")?;
-    in_time(at, now, tolerance_s)?;
+    in_time(at, context.now, tolerance_s)?;
     let message = [id.as_bytes(), b".", timestamp.as_bytes(), b".", &call.body[..]].concat();
-    for signature in signatures.split(' ').take(SIGNATURES_MAX) {
-        let Some((version, text)) = signature.split_once(',') else { continue };
-        let Some(signature) = base64(text) else { continue };
-        for key in keys {
-            let public = key.reveal().strip_prefix("whpk_");
-            let matches = match (version, public) {
-                ("v1", None) => standard_key(key).is_some_and(|key| {
-                    let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
-                    hmac::verify(&key, &message, &signature).is_ok()
-                }),
-                ("v1a", Some(key)) => ed25519(key.as_bytes(), &message, &signature),
-                _ => false,
-            };
-            if matches {
-                return Ok(());
-            }
-        }
-    }
-    Err(WRONG.to_owned())
-}
-
-/// `key`: the text of a public key in hex or base64, or its 32 bytes.
-fn ed25519(key: &[u8], message: &[u8], signature: &[u8]) -> bool {
-    let bytes: Option<[u8; 32]> = key.try_into().ok().or_else(|| {
-        let text = std::str::from_utf8(key).ok()?.trim();
-        let bytes = hex::decode(text).ok().or_else(|| base64(text))?;
-        bytes.try_into().ok()
-    });
-    let Some(key) = bytes.and_then(|bytes| VerifyingKey::from_bytes(&bytes).ok()) else {
-        return false;
+    let of = |version: &str| {
+        let texts = signatures.split(' ').filter_map(|text| text.split_once(','));
+        let texts = texts.filter(|(name, _)| *name == version).filter_map(|(_, text)| base64(text));
+        texts.take(SIGNATURES_MAX).collect::<Vec<Vec<u8>>>()
     };
-    Signature::from_slice(signature).is_ok_and(|sig| key.verify_strict(message, &sig).is_ok())
-}
-
-/// DER of a `SubjectPublicKeyInfo` from PEM or base64.
-fn public_key_info(key: &[u8]) -> Option<Vec<u8>> {
-    let text = std::str::from_utf8(key).ok()?;
-    let lines = text.lines().filter(|line| !line.starts_with("-----"));
-    base64(&lines.flat_map(str::split_whitespace).collect::<String>())
-}
-
-/// The `RSAPublicKey` (RFC 8017 §A.1.1) in a `SubjectPublicKeyInfo` (RFC 5280 §4.1).
-fn rsa_public_key(info: &[u8]) -> Option<&[u8]> {
-    /// The content of the element of this tag that `der` begins with, and what follows it.
-    fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
-        let (&[first, length], rest) = der.split_first_chunk::<2>()?;
-        if first != tag {
-            return None;
-        }
-        let (length, rest) = match usize::from(length) {
-            short @ ..=0x7f => (short, rest),
-            0x81 => (usize::from(*rest.first()?), rest.get(1..)?),
-            0x82 => (usize::from(u16::from_be_bytes(*rest.first_chunk()?)), rest.get(2..)?),
-            _ => return None,
+    let (v1, v1a) = (of("v1"), of("v1a"));
+    for key in keys {
+        context.steps.read(message.len())?;
+        let is_valid = match key.reveal().strip_prefix("whpk_") {
+            None => standard_key(key).is_some_and(|key| {
+                let made = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), &message);
+                v1.iter().filter(|given| bool::from(made.as_ref().ct_eq(given))).count() > 0
+            }),
+            Some(key) => {
+                let tried = &v1a[..v1a.len().min(PUBLIC_KEY_SIGNATURES_MAX)];
+                context.steps.take(PUBLIC_KEY_STEPS * tried.len() as u64)?;
+                tried.iter().any(|signature| ed25519(key.as_bytes(), &message, signature))
+            }
         };
-        rest.split_at_checked(length)
+        if is_valid {
+            return Ok(());
+        }
     }
-    let (content, _) = element(info, 0x30)?;
-    let (_, rest) = element(content, 0x30)?;
-    let (bits, _) = element(rest, 0x03)?;
-    bits.strip_prefix(&[0])
+    Err(WRONG.into())
 }
 
 fn decode(encoding: Encoding, text: &str) -> Option<Vec<u8>> {
@@ -425,10 +436,4 @@ fn decode(encoding: Encoding, text: &str) -> Option<Vec<u8>> {
         Encoding::Hex => hex::decode(text).ok(),
         Encoding::Base64 => base64(text),
     }
-}
-
-/// Base64, also of the URL-safe alphabet, with or without padding.
-fn base64(text: &str) -> Option<Vec<u8>> {
-    let text = text.trim_end_matches('=');
-    BASE64_STANDARD_NO_PAD.decode(text).or_else(|_| BASE64_URL_SAFE_NO_PAD.decode(text)).ok()
 }

@@ -163,11 +163,16 @@ fn signatures<'a>(
 /// any other comes with a secret, whose rest would be missing.
 fn cut_fragment(url: &mut String, input: PrepareInput<'_>) -> Result<(), CannotPrepare> {
     let Some(at) = url.find('#') else { return Ok(()) };
-    if !input.webhook.spec.url.contains('#') {
+    if !has_fragment(&input.webhook.spec.url) {
         return Err(CannotPrepare::Fragment);
     }
     url.truncate(at);
     Ok(())
+}
+
+/// Whether the text of a URL outside of its placeholders has a `#`.
+pub(crate) fn has_fragment(url: &str) -> bool {
+    url.split("{{").any(|part| part.split_once("}}").map_or(part, |(_, text)| text).contains('#'))
 }
 
 fn check_scheme(url: &str, input: PrepareInput<'_>) -> Result<(), CannotPrepare> {

@@ -5,6 +5,7 @@ use antar_rules::Pattern;
 use antar_template::Template;
 
 use crate::model::{FieldError, WebhookSpec};
+use crate::pipeline::attempt::prepare::has_fragment;
 use crate::pipeline::compiled::success_pattern::success_pattern;
 use crate::registry::compile::{AtSave, Check};
 
@@ -55,11 +56,6 @@ impl Check<'_> {
 }
 
 const FRAGMENT: &str = "has a `#`, and what follows is never sent; write `%23` where it is meant";
-
-/// Whether the text of a URL outside of its placeholders has a `#`.
-fn has_fragment(url: &str) -> bool {
-    url.split("{{").any(|part| part.split_once("}}").map_or(part, |(_, text)| text).contains('#'))
-}
 
 /// What is refused today, and goes on because it was saved under earlier rules.
 pub(in crate::registry) fn settings_of_earlier_rules(spec: &WebhookSpec) -> Vec<FieldError> {

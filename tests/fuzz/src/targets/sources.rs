@@ -75,8 +75,10 @@ pub(crate) fn source(spec: serde_json::Value) -> Option<Source> {
 pub(crate) fn called(source: &Source, call: &Call, limits: &IntakeConfig) -> Option<Meaning> {
     let secret = |name: &str| (name == "key").then(|| Secret::new("secret".to_owned()));
     let caller = Caller { by_trusted_proxy: false, is_vouched_for: false };
-    let context = Context { secret: &secret, now: Millis(1_773_144_000_000), caller };
-    source.called(call, context, limits, &Steps::unlimited()).ok()?.ok()
+    let steps = Steps::unlimited();
+    let context =
+        Context { secret: &secret, now: Millis(1_773_144_000_000), caller, steps: &steps };
+    source.called(call, context, limits).ok()?.ok()
 }
 
 /// A call is always a document, however it is written, and its parts are found in it.
